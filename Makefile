@@ -1,0 +1,53 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := dags plugins include tests bench
+
+.PHONY: help demo run test lint bench lock clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Creating $(VENV): Airflow and everything it needs, from the hash-locked requirements.txt"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "python3 -m venv failed. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements.txt \
+	  | awk '/^Collecting/ { printf "\r  %d packages", ++n; fflush() } END { print "" }'
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
+	@echo "Adding the development tools"
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.installed  ## A real Airflow keeps a stand-in slave in step with its master, then ends
+	@$(BIN)/python -m denodo_demo demo
+
+run: $(VENV)/.installed  ## Airflow and a stand-in pair that stay up until Ctrl-C
+	@$(BIN)/python -m denodo_demo run
+
+test: $(VENV)/.installed-dev  ## All tests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: $(VENV)/.installed-dev  ## ruff (with Airflow's rules) and mypy --strict
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev  ## Measure; prints a table and writes bench/results/bench.json
+	@$(BIN)/python -m bench $(ARGS)
+
+lock: $(VENV)/.installed-dev  ## Resolve requirements.in and requirements-dev.in again
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements.txt
+	@$(BIN)/uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements-dev.txt
+
+clean:  ## Remove the virtual environment and everything that runs left behind
+	@rm -rf $(VENV) .run .pytest_cache .mypy_cache .ruff_cache .hypothesis

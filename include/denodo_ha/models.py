@@ -1,0 +1,168 @@
+"""What a Scheduler server says about itself and its jobs, as typed values.
+
+Marks in docstrings: [V] verified on a live 9.5.1, [D] Denodo's manual, [KB] Denodo's knowledge base, [S] seen in a
+genuine file, [G] guess.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class JobKey(BaseModel):
+    """Identity of a job: its project and its name, compared without case [D].
+
+    Numeric ids differ between servers [V], so they never identify a job outside one server.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    project: str
+    name: str
+
+    @property
+    def folded(self) -> tuple[str, str]:
+        return self.project.casefold(), self.name.casefold()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JobKey) and self.folded == other.folded
+
+    def __lt__(self, other: JobKey) -> bool:
+        return self.folded < other.folded
+
+    def __hash__(self) -> int:
+        return hash(self.folded)
+
+    def __str__(self) -> str:
+        return f"{self.project} / {self.name}"
+
+
+class JobState(StrEnum):
+    """State of a job [V]; POLLING since 9.3 [V]. A word this code does not know becomes UNKNOWN."""
+
+    NOT_RUNNING = "NOT_RUNNING"
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    POLLING = "POLLING"
+    DISABLED = "DISABLED"
+    DRAFT = "DRAFT"
+    UNKNOWN = "UNKNOWN"
+
+    @classmethod
+    def _missing_(cls, value: object) -> JobState:
+        return cls.UNKNOWN
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether the job may start by itself. An unknown state counts as enabled: the careful reading."""
+        return self not in (JobState.DISABLED, JobState.DRAFT)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the job runs or may start at any moment. An unknown state counts as busy."""
+        return self in (JobState.RUNNING, JobState.WAITING, JobState.POLLING, JobState.UNKNOWN)
+
+
+def _known(*names: str) -> AliasChoices:
+    """Spellings of one field: the published one first, then those that are guesses."""
+    return AliasChoices(*names)
+
+
+class _Answer(BaseModel):
+    """Part of an answer: unknown fields are tolerated, a missing needed field is a validation error."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class ServerInfo(_Answer):
+    """``GET /public/api/me`` [V]: who answers and which version it is."""
+
+    version: str
+    scheduler_mode: str | None = None
+    roles: tuple[str, ...] = ()
+
+
+class Project(_Answer):
+    """One element of ``GET /public/api/projects`` [V]. ``id`` is valid on its own server only."""
+
+    id: int
+    name: str
+    description: str | None = None
+
+
+class JobStatus(_Answer):
+    """Status of one job [V]; the names of the four identifying fields are a guess [G], hence the spellings.
+
+    ``next_execution`` is missing when the job is DISABLED, has no trigger or its trigger is exhausted [V].
+    """
+
+    job_id: int = Field(validation_alias=_known("jobID", "jobId", "id"))
+    name: str = Field(validation_alias=_known("jobName", "name"))
+    project_id: int = Field(validation_alias=_known("projectID", "projectId"))
+    project: str = Field(validation_alias=_known("projectName", "project"))
+    state: JobState
+    result: str | None = None
+    previous_execution: datetime | None = Field(default=None, validation_alias="previousExecution")
+    next_execution: datetime | None = Field(default=None, validation_alias="nextExecution")
+
+    @property
+    def key(self) -> JobKey:
+        return JobKey(project=self.project, name=self.name)
+
+
+def _ids(value: Any) -> Any:
+    """Job ids come as a JSON list or as one comma string [KB]."""
+    if isinstance(value, str):
+        return [part for part in value.split(",") if part.strip()]
+    return value or []
+
+
+JobIds = Annotated[tuple[int, ...], BeforeValidator(_ids)]
+
+
+class DependencyInfo(_Answer):
+    job_ids: JobIds = Field(default=(), validation_alias=_known("jobIDs", "jobIds"))
+    execute_anyway: bool = Field(default=False, validation_alias="executeAnyway")
+
+
+class Trigger(_Answer):
+    """One element of ``triggerSection.triggers`` [V]; the cron is Quartz, on the server's clock [V]."""
+
+    type: str = "cron"
+    cron: str | None = Field(default=None, validation_alias="cronExpression")
+    start_time: str | None = Field(default=None, validation_alias="startTime")
+    end_time: str | None = Field(default=None, validation_alias="endTime")
+    dependency: DependencyInfo | None = Field(default=None, validation_alias="dependencyInfo")
+
+
+class Job(_Answer):
+    """Whole definition of one job as ``GET /public/api/jobs`` gives it [V].
+
+    ``definition`` is the answer as it came; ids inside it are valid on its own server only.
+    """
+
+    id: int
+    name: str
+    type: str
+    project_id: int = Field(validation_alias=_known("projectId", "projectID"))
+    project: str = Field(validation_alias=_known("projectName", "project"))
+    disabled: bool = False
+    triggers: tuple[Trigger, ...] = ()
+    definition: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+    @property
+    def key(self) -> JobKey:
+        return JobKey(project=self.project, name=self.name)
+
+
+class Report(_Answer):
+    """One element of ``GET …/reports`` [V]; only the names below are needed, and none but ``result`` is published."""
+
+    result: str | None = None
+    start: datetime | None = Field(default=None, validation_alias=_known("startTime", "start", "startDate"))
+    end: datetime | None = Field(default=None, validation_alias=_known("endTime", "end", "endDate"))
+    raw: dict[str, Any] = Field(default_factory=dict, repr=False)
