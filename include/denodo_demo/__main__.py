@@ -1,0 +1,55 @@
+"""``python -m denodo_demo demo|run``: what ``make demo`` and ``make run`` call."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import httpx
+from rich.console import Console
+
+from denodo_demo.airflow_api import AirflowApiError
+from denodo_demo.demo import demo
+from denodo_demo.processes import WaitError, stopping_everything
+from denodo_demo.progress import Progress
+from denodo_demo.run import run
+from denodo_demo.stage import RUN_FOLDER
+from denodo_demo.standin import StandinError
+
+_PLAIN_WIDTH = 110
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 0 when all went well, 1 with a reason when not, 130 when interrupted."""
+    parser = argparse.ArgumentParser(prog="denodo_demo", description=__doc__)
+    parser.add_argument("command", choices=["demo", "run"])
+    command = parser.parse_args(argv).command
+    console = Console()
+    if not console.is_interactive:
+        console = Console(width=_PLAIN_WIDTH)
+    progress = Progress(console)
+    problems: list[str] = []
+    try:
+        with stopping_everything():
+            try:
+                if command == "demo":
+                    problems = demo(progress)
+                else:
+                    run(progress)
+            finally:
+                progress.say("Stopping everything")
+    except KeyboardInterrupt:
+        return 0 if command == "run" else 130
+    except (WaitError, AirflowApiError, StandinError, httpx.HTTPError) as error:
+        problems = [str(error) or repr(error)]
+    for problem in problems:
+        print(f"make {command} failed: {problem}", file=sys.stderr)
+    if problems:
+        print(f"All logs are in {RUN_FOLDER / command}.", file=sys.stderr)
+        return 1
+    progress.say("Done: nothing is left running.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

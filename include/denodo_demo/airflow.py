@@ -1,0 +1,171 @@
+"""A real Airflow on this machine: ``airflow standalone`` with a home of its own on free ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import httpx
+from cryptography.fernet import Fernet
+
+from denodo_demo.airflow_api import AirflowApiError, ApiClient, Json
+from denodo_demo.processes import Child, WaitError, free_port, process_stat, wait_for
+
+PROJECT = Path(__file__).parents[2]
+
+_COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+
+
+class LocalAirflow:
+    """Scheduler, triggerer, DAG processor and API server on SQLite with the LocalExecutor.
+
+    :param home: ``AIRFLOW_HOME``; keeps database, logs and secrets from one start to the next.
+    :param pairs_file: what ``DENODO_HA_PAIRS`` names; the project's own file by default.
+    :param env: more environment variables: connections (``AIRFLOW_CONN_…``) and settings (``AIRFLOW__…``).
+    :param port: port of the API server if it is free, otherwise any.
+    """
+
+    user = "admin"
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        dags_folder: Path = PROJECT / "dags",
+        plugins_folder: Path = PROJECT / "plugins",
+        pairs_file: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        port: int = 0,
+    ) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self.home = home
+        self.log = home / "standalone.log"
+        self.password_file = home / "simple_auth_manager_passwords.json.generated"
+        self.url = f"http://127.0.0.1:{free_port(port)}"
+        self._secrets = _secrets(home)
+        self.env = self._environment(dags_folder, plugins_folder) | dict(env or {})
+        if pairs_file is not None:
+            self.env["DENODO_HA_PAIRS"] = str(pairs_file)
+        self.api = ApiClient(self.url, self.user, self._secrets["password"])
+        self._child: Child | None = None
+
+    def launch(self) -> None:
+        """Start all components without waiting for them."""
+        airflow = str(Path(sys.executable).with_name("airflow"))
+        self._child = Child("airflow", [airflow, "standalone"], log=self.log, env=self.env, stop_signal=signal.SIGINT)
+
+    def wait_until_healthy(self, timeout: float = 180.0) -> None:
+        """Return when each component says that it is healthy."""
+        wait_for(self.is_healthy, timeout, "Airflow with all its components", child=self._child)
+
+    def start(self) -> Self:
+        """Start all components and return when each of them says that it is healthy."""
+        self.launch()
+        self.wait_until_healthy()
+        return self
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
+    def is_healthy(self) -> bool:
+        try:
+            health = self.api.health()
+        except (httpx.HTTPError, AirflowApiError):
+            return False
+        return all(health[component]["status"] == "healthy" for component in _COMPONENTS)
+
+    def stop(self) -> None:
+        """Stop all components; a task that runs is given a few seconds."""
+        if self._child is not None:
+            self._child.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def wait_for_dag(self, dag_id: str, timeout: float = 60.0) -> Json:
+        """The DAG as soon as it has been parsed; Airflow's import errors when it has not in time."""
+
+        def dag() -> Json | None:
+            if errors := self.api.import_errors():
+                raise WaitError(
+                    f"DAG {dag_id}: Airflow cannot import {errors[0]['filename']}.\n{errors[0]['stack_trace']}"
+                )
+            return self.api.dag(dag_id)
+
+        return wait_for(dag, timeout, f"DAG {dag_id}", child=self._child)
+
+    def kill_worker(self, task_instance: Json) -> None:
+        """SIGKILL to the process of a running task and to the executor's worker that supervises it.
+
+        Nobody is left to report the task, so the scheduler finds out by the missing heartbeats
+        (``AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT``, 300 s by default).
+        """
+        task: int = task_instance["pid"]
+        stat = process_stat(task)
+        if stat is None:
+            raise WaitError(f"Task {task_instance['task_id']}: its process {task} does not run any more.")
+        for pid in (stat.parent, task):
+            os.kill(pid, signal.SIGKILL)
+
+    def _environment(self, dags_folder: Path, plugins_folder: Path) -> dict[str, str]:
+        """Nothing of an Airflow around us, nothing that is sent home, no proxy on the way to this machine."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+        no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", env.get("NO_PROXY", env.get("no_proxy", ""))]))
+        bin_folder = str(Path(sys.executable).parent)
+        return env | {
+            "PATH": f"{bin_folder}{os.pathsep}{env.get('PATH', os.defpath)}",
+            "PYTHONUNBUFFERED": "1",
+            "NO_PROXY": no_proxy,
+            "no_proxy": no_proxy,
+            "AIRFLOW_HOME": str(self.home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins_folder),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__FERNET_KEY": self._secrets["fernet_key"],
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW__API_AUTH__JWT_SECRET": self._secrets["jwt_secret"],
+            "AIRFLOW__API__SECRET_KEY": self._secrets["secret_key"],
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(httpx.URL(self.url).port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port(8793)),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(8794)),
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        }
+
+
+def _secrets(home: Path) -> dict[str, str]:
+    """Keys and the admin's password, made once per home in files that only we can read.
+
+    The password goes where Airflow looks for it before it would make one and print it.
+    """
+    file = home / "secrets.json"
+    if not file.exists():
+        made = {
+            "fernet_key": Fernet.generate_key().decode(),
+            "jwt_secret": secrets.token_hex(32),
+            "secret_key": secrets.token_hex(32),
+            "password": secrets.token_urlsafe(12),
+        }
+        _write_private(home / "simple_auth_manager_passwords.json.generated", {LocalAirflow.user: made["password"]})
+        _write_private(file, made)
+    kept: dict[str, str] = json.loads(file.read_text())
+    return kept
+
+
+def _write_private(file: Path, content: Mapping[str, str]) -> None:
+    with open(file, "w", opener=lambda path, flags: os.open(path, flags, mode=0o600)) as output:
+        json.dump(content, output)

@@ -1,0 +1,234 @@
+"""Client of Airflow's public REST API (``/api/v2``), as far as the demo, the end-to-end tests and the bench need it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import httpx
+
+from denodo_demo.processes import WaitError, wait_for
+
+Json: TypeAlias = dict[str, Any]
+
+FINISHED = frozenset({"success", "failed"})
+
+
+class AirflowApiError(RuntimeError):
+    """Airflow refused a request; ``status`` is the HTTP status, the message holds Airflow's own words."""
+
+    def __init__(self, request: str, status: int, detail: str) -> None:
+        super().__init__(f"Airflow answered {status} to {request}: {detail}")
+        self.status = status
+
+
+class ApiClient:
+    """Logged in as one user; logs in again when the token has expired.
+
+    :param url: address of the API server, such as ``http://127.0.0.1:8080``.
+    """
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self._login = {"username": user, "password": password}
+        # No connection is kept: an open one would hold up the end of the API server.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._http = httpx.Client(base_url=url, timeout=30, limits=limits, trust_env=False)
+
+    def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
+        """The JSON answer to a request; ``path`` is relative to ``root``."""
+        answer = self._http.request(method, f"{root}{path}", **kwargs)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            token = self._http.post("/auth/token", json=self._login).raise_for_status().json()["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+            answer = self._http.request(method, f"{root}{path}", **kwargs)
+        if answer.is_error:
+            raise AirflowApiError(f"{method} {path}", answer.status_code, answer.text)
+        return answer.json() if answer.content else None
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.request("GET", path, params=params)
+
+    def health(self) -> Json:
+        """Per component its ``status``; needs no login."""
+        return self._json(self.get("/monitor/health"))
+
+    # DAGs and runs
+
+    def dag(self, dag_id: str) -> Json | None:
+        """The DAG, or None as long as it has not been parsed."""
+        try:
+            return self._json(self.get(f"/dags/{dag_id}"))
+        except AirflowApiError as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                return None
+            raise
+
+    def set_paused(self, dag_id: str, paused: bool) -> None:
+        self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+
+    def reparse(self, dag_id: str) -> None:
+        """Have the file of a DAG parsed again as soon as possible."""
+        self.request("PUT", f"/parseDagFile/{self.get(f'/dags/{dag_id}')['file_token']}")
+
+    def trigger(
+        self,
+        dag_id: str,
+        conf: Mapping[str, Any] | None = None,
+        *,
+        logical_date: datetime | None = None,
+        run_id: str | None = None,
+    ) -> str:
+        """Start a manual run, without a logical date by default, and return its run id."""
+        body: Json = {"conf": dict(conf or {}), "logical_date": logical_date.isoformat() if logical_date else None}
+        if run_id:
+            body["dag_run_id"] = run_id
+        return str(self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def dag_runs(self, dag_id: str) -> list[Json]:
+        """The last 100 runs, newest first."""
+        return self._list(self.get(f"/dags/{dag_id}/dagRuns", order_by="-run_after", limit=100), "dag_runs")
+
+    def dag_run(self, dag_id: str, run_id: str) -> Json:
+        return self._json(self.get(_run(dag_id, run_id)))
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
+        return self._list(self.get(f"{_run(dag_id, run_id)}/taskInstances", limit=100), "task_instances")
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """State of each task of a run; None before it is scheduled."""
+        return {task["task_id"]: task["state"] for task in self.task_instances(dag_id, run_id)}
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
+        """Log of one try as text: what a person reads in the interface."""
+        answer = self.get(f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}", full_content=True)
+        return "\n".join(_line(entry) for entry in answer["content"])
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """The value of an XCom entry; :class:`AirflowApiError` with status 404 when there is none."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self.get(path, deserialize=True)["value"]
+
+    def clear_tasks(
+        self, dag_id: str, run_id: str, task_ids: Collection[str] | None = None, *, downstream: bool = False
+    ) -> None:
+        """Have tasks of an old run executed again (all when none is named), as the interface's Clear does."""
+        body: Json = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "include_downstream": downstream}
+        if task_ids is not None:
+            body["task_ids"] = list(task_ids)
+        self.request("POST", f"/dags/{dag_id}/clearTaskInstances", json=body)
+
+    def clear_run(self, dag_id: str, run_id: str) -> None:
+        self.request("POST", f"{_run(dag_id, run_id)}/clear", json={"dry_run": False, "only_failed": False})
+
+    def create_backfill(self, dag_id: str, start: datetime, end: datetime, *, reprocess: str = "none") -> int:
+        """Backfill the logical dates from ``start`` to ``end``.
+
+        :param reprocess: ``none``, ``failed`` or ``completed``: what to do with runs that exist.
+        :return: the id for :meth:`backfill`.
+        """
+        body = {
+            "dag_id": dag_id,
+            "from_date": start.isoformat(),
+            "to_date": end.isoformat(),
+            "reprocess_behavior": reprocess,
+        }
+        return int(self.request("POST", "/backfills", json=body)["id"])
+
+    def backfill(self, backfill_id: int) -> Json:
+        """The backfill; ``completed_at`` is None while it goes on."""
+        return self._json(self.get(f"/backfills/{backfill_id}"))
+
+    def wait_for_run(
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        timeout: float,
+        states: Collection[str] = FINISHED,
+        on_progress: Callable[[list[Json]], None] | None = None,
+    ) -> Json:
+        """The run as soon as it is in one of ``states``.
+
+        :param timeout: seconds.
+        :param on_progress: called with the run's task instances once per look.
+        :raises WaitError: it is not there in time; the message lists the tasks' states.
+        """
+
+        def finished() -> Json | None:
+            run = self.dag_run(dag_id, run_id)
+            if on_progress is not None:
+                on_progress(self.task_instances(dag_id, run_id))
+            return run if run["state"] in states else None
+
+        try:
+            return wait_for(
+                finished, timeout, f"Run {run_id} of {dag_id} in state {' or '.join(sorted(states))}", poll=0.5
+            )
+        except WaitError as error:
+            raise WaitError(f"{error} Its tasks: {self.task_states(dag_id, run_id)}") from None
+
+    # What Airflow found at start, and what it keeps
+
+    def import_errors(self) -> list[Json]:
+        return self._list(self.get("/importErrors", limit=100), "import_errors")
+
+    def plugin_import_errors(self) -> list[Json]:
+        return self._list(self.get("/plugins/importErrors"), "import_errors")
+
+    def providers(self) -> list[Json]:
+        return self._list(self.get("/providers", limit=100), "providers")
+
+    def connection_types(self) -> list[Json]:
+        """What the interface's connection form is drawn from: one entry per type, with its fields."""
+        types: list[Json] = self.request("GET", "/connections/hook_meta", root="/ui")
+        return types
+
+    def pools(self) -> list[Json]:
+        return self._list(self.get("/pools", limit=100), "pools")
+
+    def create_pool(self, name: str, slots: int) -> None:
+        self.request("POST", "/pools", json={"name": name, "slots": slots})
+
+    def assets(self) -> list[Json]:
+        return self._list(self.get("/assets", limit=100), "assets")
+
+    def asset_events(self, **filters: Any) -> list[Json]:
+        """The last 100 asset events, newest first; filters such as ``source_dag_id`` or ``asset_id``."""
+        return self._list(self.get("/assets/events", order_by="-timestamp", limit=100, **filters), "asset_events")
+
+    def asset_state(self, asset_id: int) -> Json:
+        """What the state store of an asset holds."""
+        entries = self._list(self.get(f"/assets/{asset_id}/state-store", limit=100), "asset_state_store")
+        return {entry["key"]: entry["value"] for entry in entries}
+
+    def test_connection(self, connection_id: str, conn_type: str, **fields: Any) -> Json:
+        """What the form's test button says: ``status`` and ``message``. Stored fields fill those that are not given."""
+        body = {"connection_id": connection_id, "conn_type": conn_type, **fields}
+        return self._json(self.request("POST", "/connections/test", json=body))
+
+    @staticmethod
+    def _json(answer: Any) -> Json:
+        assert isinstance(answer, dict), answer
+        return answer
+
+    @staticmethod
+    def _list(answer: Any, key: str) -> list[Json]:
+        rows = answer[key]
+        assert isinstance(rows, list), answer
+        return rows
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _line(entry: Any) -> str:
+    """One entry of a structured log as text: time, level, event, and the exceptions that belong to it."""
+    if isinstance(entry, str):
+        return entry
+    exceptions = [f"{detail['exc_type']}: {detail['exc_value']}" for detail in entry.get("error_detail") or ()]
+    return " ".join(
+        str(part) for part in (entry.get("timestamp"), entry.get("level"), entry["event"], *exceptions) if part
+    )

@@ -1,0 +1,178 @@
+"""Child processes that never outlive the program that started them.
+
+Each child leads a session of its own, so that Ctrl-C in the terminal reaches only us and everything the child started
+can be found again by its session, process groups of its own included.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+_running: list[Child] = []
+
+
+class WaitError(RuntimeError):
+    """Something that was waited for did not come; the message names it and shows the end of the log."""
+
+
+class Child:
+    """A running process in a session of its own, with its output appended to ``log``.
+
+    :param command: program and arguments; secrets belong into ``env``, since anybody can read arguments.
+    :param stop_signal: what asks it politely to end; also sent to it when this program dies without a word.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str],
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._stop_signal = stop_signal
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(  # noqa: S603 - no shell, and the command is ours
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=env,
+                start_new_session=True,
+                preexec_fn=lambda: _libc.prctl(_PR_SET_PDEATHSIG, stop_signal),
+            )
+        _running.append(self)
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def running(self) -> bool:
+        return self._popen.poll() is None
+
+    def stop(self, grace: float = 20.0) -> None:
+        """Ask the process to end, wait ``grace`` seconds, then kill what is left of its session."""
+        if self.running:
+            self._popen.send_signal(self._stop_signal)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(grace)
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to the process and to everything in its session; returns when all are gone."""
+        while members := self._session():
+            for member in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member, signal.SIGKILL)
+            time.sleep(0.02)
+        self._popen.wait()
+        if self in _running:
+            _running.remove(self)
+
+    def _session(self) -> list[int]:
+        processes = ((int(folder.name), process_stat(int(folder.name))) for folder in Path("/proc").glob("[0-9]*"))
+        return [pid for pid, stat in processes if stat and stat.session == self.pid]
+
+
+class ProcessStat(NamedTuple):
+    """Part of what Linux says about a process."""
+
+    parent: int
+    session: int
+
+
+def process_stat(pid: int) -> ProcessStat | None:
+    """None for a process that is gone or only waits, as a zombie, for its parent to look."""
+    try:
+        state, parent, _group, session, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state == "Z" else ProcessStat(int(parent), int(session))
+
+
+@atexit.register
+def stop_all() -> None:
+    """Stop every child that still runs, the last one started first."""
+    for child in reversed(_running.copy()):
+        child.stop()
+
+
+@contextlib.contextmanager
+def stopping_everything() -> Iterator[None]:
+    """Stop all children at the end of the block, however it ends: normally, by an exception, or by a signal.
+
+    SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as SIGINT does; while the children are stopped all three are ignored.
+    """
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, _interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        stop_all()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def free_port(preferred: int = 0) -> int:
+    """``preferred`` when nothing listens there on 127.0.0.1, otherwise any free port."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return int(probe.getsockname()[1])
+    raise WaitError("No free TCP port on 127.0.0.1. Close some programs and try again.")
+
+
+def wait_for(
+    condition: Callable[[], T | None], timeout: float, what: str, *, child: Child | None = None, poll: float = 0.2
+) -> T:
+    """The first true value of ``condition``, asked every ``poll`` seconds.
+
+    :param timeout: seconds after which to give up.
+    :param what: what is awaited, as the subject of the error's sentence.
+    :param child: a process without which the condition cannot come true; its end is an error at once.
+    :raises WaitError: nothing came; the message holds ``what`` and the last lines of the child's log.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        if value := condition():
+            return value
+        if child is not None and not child.running:
+            raise WaitError(f"{what}: the process {child.name} ended before.{_tail(child)}")
+        if time.monotonic() > deadline:
+            raise WaitError(f"{what}: not within {timeout:g} s.{_tail(child)}")
+        time.sleep(poll)
+
+
+def _tail(child: Child | None, lines: int = 20) -> str:
+    if child is None:
+        return ""
+    last = child.log.read_text(errors="replace").splitlines()[-lines:]
+    return f" The end of {child.log}:\n" + "\n".join(f"    {line}" for line in last)

@@ -1,0 +1,116 @@
+"""What the two servers say after a sync: read back from both of them, judged, and printed as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from denodo_demo.judge import Exposure, Occurrence, double_runs, exposures
+from denodo_demo.standin import StandinPair, StandinServer
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One server: its jobs by (project, name) in folded case, and its own books."""
+
+    server: StandinServer
+    jobs: dict[Key, dict[str, Any]]
+    journal: list[dict[str, Any]]
+    audit: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, server: StandinServer) -> Reading:
+        jobs = {(job["projectName"].casefold(), job["jobName"].casefold()): job for job in server.statuses()}
+        return cls(server, jobs, server.scheduler.journal(), server.scheduler.audit())
+
+    @property
+    def disabled(self) -> set[Key]:
+        return {key for key, job in self.jobs.items() if job["state"] == "DISABLED"}
+
+    @property
+    def enabled(self) -> set[Key]:
+        return self.jobs.keys() - self.disabled
+
+
+@dataclass(frozen=True)
+class PairReading:
+    """Both servers, read one right after the other."""
+
+    master: Reading
+    slave: Reading
+
+    @classmethod
+    def of(cls, pair: StandinPair) -> PairReading:
+        return cls(Reading.of(pair.master), Reading.of(pair.slave))
+
+    @property
+    def equal_ids(self) -> int:
+        """How many jobs happen to have the same id on both servers."""
+        slave = self.slave.jobs
+        return sum(job["jobID"] == slave[key]["jobID"] for key, job in self.master.jobs.items() if key in slave)
+
+    @property
+    def double_runs(self) -> list[Occurrence]:
+        return double_runs(self.master.journal, self.slave.journal)
+
+    @property
+    def exposures(self) -> list[Exposure]:
+        """When jobs were enabled on the slave."""
+        return exposures(self.slave.audit)
+
+    def problems(self, *, disabled_on_master: int | None = None) -> list[str]:
+        """What is not as a sync leaves it, in words; empty when all is well."""
+        master, slave = self.master, self.slave
+        found = {
+            f"{len(master.jobs.keys() ^ slave.jobs.keys())} jobs are on one server only": master.jobs.keys()
+            != slave.jobs.keys(),
+            f"{len(slave.enabled)} jobs are enabled on the slave": bool(slave.enabled),
+            f"{len(master.disabled)} jobs are disabled on the master, not {disabled_on_master}": disabled_on_master
+            not in (None, len(master.disabled)),
+            f"{len(self.double_runs)} scheduled runs happened on both servers": bool(self.double_runs),
+            f"{len(slave.journal)} runs happened on the slave": bool(slave.journal),
+        }
+        return [problem for problem, is_there in found.items() if is_there]
+
+
+def show_servers(console: Console, reading: PairReading) -> None:
+    """Print the table of the two servers."""
+    sides = (reading.master, reading.slave)
+    table = Table(title="Read back from both servers", title_justify="left")
+    table.add_column("")
+    for side in sides:
+        table.add_column(side.server.name, justify="right")
+    table.add_row("time zone", *(side.server.timezone for side in sides))
+    table.add_row("jobs", *(str(len(side.jobs)) for side in sides))
+    table.add_row("enabled", *(str(len(side.enabled)) for side in sides), style="bold")
+    table.add_row("disabled", *(str(len(side.disabled)) for side in sides))
+    table.add_row("lowest job id", *(str(min(job["jobID"] for job in side.jobs.values())) for side in sides))
+    table.add_row("runs so far", *(str(len(side.journal)) for side in sides))
+    console.print(table)
+
+
+def show_facts(console: Console, facts: Mapping[str, str]) -> None:
+    """Print a table with one fact a line."""
+    table = Table(show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, value)
+    console.print(table)
+
+
+def show_places(console: Console, places: Mapping[str, str]) -> None:
+    """Print one name and value a line, never broken, so that addresses and paths can be copied."""
+    for name, value in places.items():
+        console.print(f"  {name:<20} {value}", markup=False, highlight=False, soft_wrap=True)
+
+
+def describe_exposure(reading: PairReading, sync_seconds: float | None) -> str:
+    """The exposure window as the sync measured it and as the slave wrote it down."""
+    measured = "not measured" if sync_seconds is None else f"{sync_seconds:.2f} s measured by the sync"
+    audited = ", ".join(f"{exposure.seconds:.2f} s ({exposure.jobs} jobs)" for exposure in reading.exposures)
+    return f"{measured}; {audited or 'none'} by the slave's own audit"

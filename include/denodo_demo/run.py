@@ -1,0 +1,75 @@
+"""``make run``: Airflow and a stand-in pair that stay up until Ctrl-C; what they keep is there at the next start."""
+
+from __future__ import annotations
+
+import select
+import sys
+
+from denodo_demo.processes import WaitError
+from denodo_demo.progress import Progress
+from denodo_demo.report import PairReading, show_places, show_servers
+from denodo_demo.stage import DAG_ID, Stage, alone
+from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD, StandinProcess
+
+
+def run(progress: Progress) -> None:
+    """Start everything, sync once, and stay until interrupted.
+
+    :raises WaitError: Airflow has ended by itself.
+    """
+    with alone("run"):
+        stage = Stage.build("run", progress, schedule='"*/15 * * * *"')
+        stage.start()
+        try:
+            stage.sync("First sync", "make run")
+        except WaitError as error:
+            progress.say(f"{error} Airflow stays up for you to look.")
+        _show(stage)
+        _stay(stage)
+
+
+def _show(stage: Stage) -> None:
+    console = stage.progress.console
+    console.print()
+    show_servers(console, PairReading.of(stage.pair))
+    airflow = stage.airflow
+    places = {
+        "Airflow": f"{airflow.url}/dags/{DAG_ID}",
+        "login": f"{airflow.user}, password in {airflow.password_file}",
+    }
+    for server in stage.pair.servers:
+        places[f"{server.name}'s web tool"] = f"{server.webtool.url}{BASE_PATH}/public/api/jobs/status?uri={server.uri}"
+    places |= {
+        "login there": f"{LOGIN} / {PASSWORD}",
+        "sync": "every 15 minutes, or trigger it in the interface",
+        "logs": str(stage.folder),
+    }
+    for process in _processes(stage):
+        places[f"kill {process.name}"] = f"kill -9 {process.pid}"
+    places |= {
+        "bring it back": "press Enter here",
+        "stop everything": "Ctrl-C; it is all there again at the next `make run`, and gone after `make clean`",
+    }
+    show_places(console, places)
+
+
+def _stay(stage: Stage) -> None:
+    """Tell when a process ends, and start what is down when a person presses Enter."""
+    down: set[str] = set()
+    inputs = [sys.stdin] if sys.stdin.isatty() else []
+    while stage.airflow.running:
+        for process in _processes(stage):
+            if not process.running and process.name not in down:
+                down.add(process.name)
+                stage.progress.say(f"{process.name} has ended. Press Enter to start it again.")
+        if select.select(inputs, [], [], 0.5)[0] and sys.stdin.readline():
+            for process in _processes(stage):
+                if not process.running:
+                    process.start()
+                    down.discard(process.name)
+                    stage.progress.say(f"{process.name} is back: process {process.pid}")
+    stage.airflow.wait_until_healthy(timeout=0)
+
+
+def _processes(stage: Stage) -> list[StandinProcess]:
+    return [process for server in stage.pair.servers for process in server.processes]

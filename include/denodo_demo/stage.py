@@ -1,0 +1,149 @@
+"""What ``make demo`` and ``make run`` have in common: a pair with something on it, a real Airflow, and a sync."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from denodo_demo.airflow import PROJECT, LocalAirflow
+from denodo_demo.airflow_api import Json
+from denodo_demo.processes import WaitError
+from denodo_demo.progress import Progress
+from denodo_demo.standin import StandinPair
+
+PAIR = "default"
+DAG_ID = f"denodo_scheduler_sync__{PAIR}"
+RUN_FOLDER = PROJECT / ".run"
+
+JOBS = 500
+PROJECTS = 12
+DISABLED = 37
+BUSY = 8
+
+_PAIRS_YAML = """\
+# Written by `make {command}`: the shipped pair with a quiet window that is short enough to watch.
+pairs:
+  {pair}:
+    master: denodo_scheduler_master
+    slave: denodo_scheduler_slave
+    schedule: {schedule}
+    quiet_window: 20s
+    quiet_margin: 5s
+    quiet_timeout: 3m
+    snapshots: file://{snapshots}
+"""
+
+
+@dataclass(frozen=True)
+class Sync:
+    """One finished sync: its run and what its task ``verify`` returned."""
+
+    run_id: str
+    result: dict[str, Any]
+
+    @property
+    def imported(self) -> bool:
+        return bool(self.result["imported"])
+
+
+@dataclass
+class Stage:
+    """A stand-in pair and an Airflow that knows it, with everything they write in ``folder``."""
+
+    folder: Path
+    pair: StandinPair
+    airflow: LocalAirflow
+    progress: Progress
+    _states: dict[tuple[str, str], str | None] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, command: str, progress: Progress, *, schedule: str = "null") -> Stage:
+        """Write the pair's configuration to ``.run/<command>``; nothing is started yet.
+
+        :param schedule: schedule of the sync DAG as it stands in YAML; ``null`` for manual runs only.
+        """
+        folder = RUN_FOLDER / command
+        folder.mkdir(parents=True, exist_ok=True)
+        pairs_file = folder / "pairs.yaml"
+        text = _PAIRS_YAML.format(command=command, pair=PAIR, schedule=schedule, snapshots=folder / "snapshots")
+        pairs_file.write_text(text, encoding="utf-8")
+        pair = StandinPair(folder / "pair", preferred_ports=True)
+        airflow = LocalAirflow(folder / "airflow", pairs_file=pairs_file, env=pair.connections_env(), port=8080)
+        return cls(folder, pair, airflow, progress)
+
+    def start(self) -> None:
+        """Start the four servers and Airflow, and put jobs onto a master that has none."""
+        step = self.progress.step
+        self.airflow.launch()
+        with step("Starting the stand-in pair: two Scheduler servers and two web tools"):
+            self.pair.start()
+        if not self.pair.master.statuses():
+            with step(f"Putting {JOBS} jobs in {PROJECTS} projects onto the master, {DISABLED} of them disabled"):
+                self._fill_master()
+        with step("Starting Airflow: scheduler, triggerer, DAG processor and API server"):
+            self.airflow.wait_until_healthy()
+        with step(f"Waiting for Airflow to read the DAG {DAG_ID}"):
+            self.airflow.wait_for_dag(DAG_ID)
+        self.airflow.api.set_paused(DAG_ID, False)
+        self.progress.say(
+            f"Airflow is at {self.airflow.url} (user {self.airflow.user}, password in {self.airflow.password_file})"
+        )
+
+    def sync(self, what: str, reason: str) -> Sync:
+        """Trigger the sync by hand, show its tasks as they go on, and return what it says about itself.
+
+        :raises WaitError: it did not succeed; the message holds the error of the task that failed.
+        """
+        api = self.airflow.api
+        with self.progress.step(what):
+            run_id = api.trigger(DAG_ID, {"reason": reason})
+            api.wait_for_run(DAG_ID, run_id, timeout=240, on_progress=self._show_changes)
+        states = api.task_states(DAG_ID, run_id)
+        if states["verify"] != "success":
+            raise WaitError(f"The sync {run_id} did not get to its end. {self._why(run_id)}")
+        return Sync(run_id, api.xcom(DAG_ID, run_id, "verify"))
+
+    def _fill_master(self) -> None:
+        """Generated jobs, some of which run each minute: so there is something to wait for, and runs to judge."""
+        master = self.pair.master
+        master.generate(jobs=JOBS, projects=PROJECTS, disabled=DISABLED)
+        enabled = [status for status in master.statuses() if status["state"] != "DISABLED"]
+        for status in enabled[:: len(enabled) // BUSY][:BUSY]:
+            master.set_cron(status, "0 * * * * ?")
+
+    def _show_changes(self, tasks: list[Json]) -> None:
+        for task in sorted(tasks, key=lambda task: task["start_date"] or "9"):
+            key = (task["dag_run_id"], task["task_id"])
+            if task["state"] and self._states.get(key) != task["state"]:
+                self._states[key] = task["state"]
+                self.progress.say(f"    {task['task_id']:<22} {task['state']}")
+
+    def _why(self, run_id: str) -> str:
+        """Last error in the logs of the failed tasks."""
+        for task in self.airflow.api.task_instances(DAG_ID, run_id):
+            if task["state"] == "failed":
+                log = self.airflow.api.task_log(DAG_ID, run_id, task["task_id"], task["try_number"])
+                errors = [line for line in log.splitlines() if " error " in line]
+                return f"Task {task['task_id']}: {errors[-1] if errors else 'see its log'}"
+        return "No task failed: see the XCom `verdict` of its guard."
+
+
+@contextlib.contextmanager
+def alone(command: str) -> Iterator[None]:
+    """Hold ``.run/<command>`` for this process only.
+
+    :raises WaitError: another one holds it.
+    """
+    RUN_FOLDER.mkdir(exist_ok=True)
+    with (RUN_FOLDER / f"{command}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise WaitError(
+                f"`make {command}` already runs in this folder. Stop it first, or wait for its end."
+            ) from None
+        yield

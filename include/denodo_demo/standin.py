@@ -1,0 +1,284 @@
+"""A stand-in pair: two Scheduler servers and two web tools, four processes that start, stop and die one by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+
+import httpx
+
+from denodo_demo.processes import Child, free_port, wait_for
+
+Json: TypeAlias = dict[str, Any]
+
+BASE_PATH = "/webadmin/denodo-scheduler-admin"
+LOGIN = "admin"
+PASSWORD = "stand-in-password"  # noqa: S105 - guards nothing, and is easy to find where it should not be
+
+_COMMAND = str(Path(sys.executable).with_name("denodo-standin"))
+
+
+class StandinError(RuntimeError):
+    """The stand-in refused something; the message holds its own words."""
+
+
+class StandinProcess:
+    """One process of the pair and its control endpoint.
+
+    :param arguments: command line of ``denodo-standin`` without the port.
+    :param port: port if it is free, otherwise any; kept over restarts.
+    """
+
+    def __init__(self, name: str, arguments: list[str], *, log: Path, port: int = 0) -> None:
+        self.name = name
+        self.port = free_port(port)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._arguments = [*arguments, "--port", str(self.port)]
+        self._log = log
+        self._child: Child | None = None
+        self._http = httpx.Client(base_url=f"{self.url}/control", timeout=30, trust_env=False)
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.running
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the last start."""
+        return self._child.pid if self._child else None
+
+    def launch(self) -> None:
+        """Start the process without waiting for it."""
+        command = [_COMMAND, *self._arguments]
+        self._child = Child(self.name, command, log=self._log, env=_environment())
+
+    def wait_until_ready(self, timeout: float = 60.0) -> None:
+        wait_for(self._answers, timeout, f"{self.name} on port {self.port}", child=self._child, poll=0.05)
+
+    def start(self) -> None:
+        """Start the process, again after a stop or a kill, and return when it answers."""
+        self.launch()
+        self.wait_until_ready()
+
+    def stop(self) -> None:
+        """End it cleanly (SIGTERM)."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """End it as a power cut would (SIGKILL)."""
+        if self._child is not None:
+            self._child.kill()
+
+    def control(self, method: str, path: str, **kwargs: Any) -> Any:
+        """Answer of the control endpoint; ``path`` is relative to ``/control``."""
+        answer = self._http.request(method, path, **kwargs)
+        if answer.is_error:
+            raise StandinError(f"{self.name} answered {answer.status_code} to {method} {path}: {answer.text}")
+        return answer.json() if answer.content else None
+
+    def state(self) -> Json:
+        state: Json = self.control("GET", "/state")
+        return state
+
+    def faults(self, *faults: Json) -> None:
+        """Replace the faults by these; by none to heal."""
+        self.control("POST", "/faults", json={"faults": list(faults)})
+
+    def guesses(self, **switches: Any) -> None:
+        """Set switches for what is unpublished about the real server."""
+        self.control("POST", "/guesses", json=switches)
+
+    def requests(self) -> dict[str, int]:
+        """Number of requests per method and path since the start or the last reset."""
+        counts: dict[str, int] = self.control("GET", "/requests")
+        return counts
+
+    def reset_requests(self) -> None:
+        self.control("POST", "/requests/reset")
+
+    def _answers(self) -> bool:
+        try:
+            self.state()
+        except (httpx.HTTPError, StandinError):
+            return False
+        return True
+
+
+class SchedulerProcess(StandinProcess):
+    """A Scheduler server: the process that fires the jobs."""
+
+    def clock(self, **body: Any) -> None:
+        """``now=…``, ``advance_seconds=…`` or ``mode="real"``."""
+        self.control("POST", "/clock", json=body)
+
+    def duration(self, seconds: float, match: str = "") -> None:
+        """How long runs last from now on: those of jobs whose ``project / name`` matches, or all."""
+        self.control("POST", "/duration", json={"seconds": seconds, "match": match})
+
+    def journal(self, since: int = 0) -> list[Json]:
+        """Every run with job, start, end and what started it."""
+        entries: list[Json] = self.control("GET", "/journal", params={"since": since})
+        return entries
+
+    def audit(self, since: int = 0) -> list[Json]:
+        """Every change of a job: enabled, disabled, created, replaced, deleted."""
+        entries: list[Json] = self.control("GET", "/audit", params={"since": since})
+        return entries
+
+
+class StandinServer:
+    """One server of the pair as its users see it: a Scheduler behind a web tool."""
+
+    def __init__(
+        self, name: str, root: Path, *, timezone: str, id_offset: int, scheduler_port: int = 0, webtool_port: int = 0
+    ) -> None:
+        self.name = name
+        self.timezone = timezone
+        arguments = ["scheduler", "--data", str(root / name), "--timezone", timezone, "--id-offset", str(id_offset)]
+        self.scheduler = SchedulerProcess(
+            f"{name} scheduler", arguments, log=root / f"{name}-scheduler.log", port=scheduler_port
+        )
+        self.webtool = StandinProcess(
+            f"{name} webtool",
+            ["webtool", "--base-path", BASE_PATH],
+            log=root / f"{name}-webtool.log",
+            port=webtool_port,
+        )
+        self.uri = f"//127.0.0.1:{self.scheduler.port}"
+        self._http = httpx.Client(
+            base_url=f"{self.webtool.url}{BASE_PATH}/public/api",
+            auth=(LOGIN, PASSWORD),
+            timeout=60,
+            trust_env=False,
+        )
+
+    @property
+    def processes(self) -> tuple[StandinProcess, StandinProcess]:
+        return self.scheduler, self.webtool
+
+    def request(self, method: str, path: str, params: Json | None = None, **kwargs: Any) -> Any:
+        """The JSON answer of the server's public API; ``path`` is relative to ``/public/api``."""
+        answer = self._http.request(method, path, params={"uri": self.uri, **(params or {})}, **kwargs)
+        if answer.is_error:
+            raise StandinError(f"{self.name} answered {answer.status_code} to {method} {path}: {answer.text}")
+        return answer.json() if answer.content else None
+
+    def statuses(self) -> list[Json]:
+        statuses: list[Json] = self.request("GET", "/jobs/status")
+        return statuses
+
+    def set_status(self, action: str, statuses: list[Json]) -> None:
+        """One bulk request per project for the jobs of these statuses."""
+        for project in {status["projectID"] for status in statuses}:
+            ids = ",".join(str(status["jobID"]) for status in statuses if status["projectID"] == project)
+            self.request("PUT", f"/projects/{project}/jobs/status", json={"action": action, "IDs": ids})
+
+    def set_cron(self, status: Json, cron: str) -> None:
+        """Give the job of this status one trigger, with this Quartz expression, in place of those it has."""
+        path = f"/projects/{status['projectID']}/jobs/{status['jobID']}"
+        triggers = {"triggers": [{"type": "cron", "cronExpression": cron}]}
+        self.request("PUT", path, json={**self.request("GET", path), "triggerSection": triggers})
+
+    def generate(self, *, jobs: int, projects: int, disabled: int, seed: int = 1) -> None:
+        """Fill the server with made-up projects, data sources and jobs."""
+        numbers = {"--jobs": jobs, "--projects": projects, "--seed": seed, "--disabled": disabled}
+        self._standin("generate", *(word for name, value in numbers.items() for word in (name, str(value))))
+
+    def load(self, export_file: Path) -> None:
+        """Fill the server from an export file."""
+        self._standin("load", str(export_file))
+
+    def connection(self) -> Json:
+        """The Airflow connection to this server, as ``AIRFLOW_CONN_…`` takes it in JSON."""
+        return {
+            "conn_type": "denodo_scheduler",
+            "host": "127.0.0.1",
+            "port": self.webtool.port,
+            "schema": "http",
+            "login": LOGIN,
+            "password": PASSWORD,
+            "extra": {"scheduler_uri": self.uri},
+        }
+
+    def _standin(self, *arguments: str) -> None:
+        command = [_COMMAND, *arguments, "--server", self.uri]
+        done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
+            command, env=_environment(), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise StandinError(f"`{' '.join(command)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+class StandinPair:
+    """A master and a slave in different time zones with different ids.
+
+    :param root: folder for what the servers keep on disk and for the logs.
+    :param preferred_ports: whether to take Denodo's own ports where they are free.
+    """
+
+    def __init__(self, root: Path, *, preferred_ports: bool = False) -> None:
+        def port(number: int) -> int:
+            return number if preferred_ports else 0
+
+        self.master = StandinServer(
+            "master",
+            root,
+            timezone="Europe/Madrid",
+            id_offset=1_000,
+            scheduler_port=port(8000),
+            webtool_port=port(9090),
+        )
+        self.slave = StandinServer(
+            "slave",
+            root,
+            timezone="America/New_York",
+            id_offset=700_000,
+            scheduler_port=port(8001),
+            webtool_port=port(9091),
+        )
+
+    @property
+    def servers(self) -> tuple[StandinServer, StandinServer]:
+        return self.master, self.slave
+
+    def start(self) -> Self:
+        """Start all four processes and return when all of them answer."""
+        self._each(StandinProcess.launch)
+        self._each(StandinProcess.wait_until_ready)
+        return self
+
+    def stop(self) -> None:
+        self._each(StandinProcess.stop)
+
+    def heal(self) -> None:
+        """Start what is down and take all faults away."""
+        self._each(lambda process: None if process.running else process.start())
+        self._each(StandinProcess.faults)
+
+    def connections_env(self) -> dict[str, str]:
+        """The two connections of the shipped pair, as environment variables for Airflow."""
+        return {
+            f"AIRFLOW_CONN_DENODO_SCHEDULER_{server.name.upper()}": json.dumps(server.connection())
+            for server in self.servers
+        }
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _each(self, action: Callable[[StandinProcess], object]) -> None:
+        for server in self.servers:
+            for process in server.processes:
+                action(process)
+
+
+def _environment() -> dict[str, str]:
+    return os.environ | {"DENODO_STANDIN_PASSWORD": PASSWORD, "PYTHONUNBUFFERED": "1"}

@@ -1,0 +1,143 @@
+"""Judgements before and after an import: is the source credible, and is the passive server what it should be?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from denodo_ha.manifest import Manifest, definition_hash
+from denodo_ha.models import Job, JobKey, JobState, JobStatus
+from denodo_ha.pairs import MassChangeLimits
+from denodo_ha.scope import Scope
+
+
+@dataclass(frozen=True)
+class MassChange:
+    """More changed than people change between two syncs; ``reason`` says what."""
+
+    reason: str
+
+
+def mass_change(old: Manifest | None, new: Manifest, limits: MassChangeLimits) -> MassChange | None:
+    """Whether ``new`` lost so much against the committed manifest ``old`` that a person has to look first.
+
+    Counted are jobs that vanished or became disabled, once among all jobs, once among the enabled ones. Apart from the
+    limits, a server whose jobs are all disabled is not believed unless ``old`` agrees: a paused one looks so [D].
+    """
+    if new.jobs and not new.enabled and (old is None or old.enabled):
+        return MassChange(
+            f"all {len(new.jobs)} jobs are disabled; a paused server looks exactly like this. Resume it, or approve."
+        )
+    if old is None:
+        return None
+    if old.jobs and not new.jobs:
+        return MassChange(
+            f"all {len(old.jobs)} jobs vanished. Look at the projects and at the login's role, or approve."
+        )
+    difference = old.diff(new)
+    lost = {*difference.removed, *difference.disabled}
+    for word, lost_here, before in (("", lost, len(old.jobs)), ("enabled ", lost & old.enabled, len(old.enabled))):
+        if len(lost_here) >= limits.jobs and 100 * len(lost_here) > limits.percent * before:
+            return MassChange(
+                f"{len(difference.removed)} jobs vanished and {len(difference.disabled)} became disabled, which is "
+                f"{len(lost_here)} of {before} {word}jobs; the limit is {limits.percent} % (and {limits.jobs} jobs). "
+                f"Look whether that was meant, then approve."
+            )
+    return None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How the passive server differs from what the manifest wants of it.
+
+    ``missing`` jobs of the manifest are not there, ``enabled`` ones in scope may start, ``different`` ones have another
+    definition, ``orphans`` in scope are not in the manifest, ``lost`` ones out of scope were there before the import.
+    """
+
+    missing: tuple[JobKey, ...] = ()
+    enabled: tuple[JobKey, ...] = ()
+    different: tuple[JobKey, ...] = ()
+    orphans: tuple[JobKey, ...] = ()
+    lost: tuple[JobKey, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether a snapshot can be committed; orphans are the policy's business."""
+        return not (self.missing or self.enabled or self.different or self.lost)
+
+
+def verify(
+    manifest: Manifest,
+    jobs: Sequence[Job] | None,
+    statuses: Sequence[JobStatus],
+    scope: Scope,
+    *,
+    definitions: bool,
+    before: Iterable[JobKey] = (),
+) -> Verification:
+    """Compare the passive server with the manifest.
+
+    ``definitions`` are compared when asked for and ``jobs`` given. ``before`` lists the server's jobs before the
+    import, which may replace everything [V]; those out of scope must still be there.
+    """
+    states = {status.key: status.state for status in statuses if scope.matches(status.key)}
+    different: list[JobKey] = []
+    if definitions and jobs is not None:
+        names_by_id = {job.id: job.key for job in jobs}
+        different = [
+            job.key
+            for job in jobs
+            if (wanted := manifest.by_key.get(job.key))
+            and (wanted.type, wanted.definition_hash) != (job.type, definition_hash(job, names_by_id))
+        ]
+    return Verification(
+        missing=tuple(sorted(manifest.by_key.keys() - states.keys())),
+        enabled=tuple(sorted(key for key, state in states.items() if state.is_enabled)),
+        different=tuple(sorted(different)),
+        orphans=tuple(sorted(states.keys() - manifest.by_key.keys())),
+        lost=tuple(sorted({key for key in before if not scope.matches(key)} - {status.key for status in statuses})),
+    )
+
+
+def ran_since(statuses: Sequence[JobStatus], since: datetime, before: Sequence[JobStatus] = ()) -> tuple[JobKey, ...]:
+    """Jobs of the passive server that run now or have run since ``since``: suspected double runs.
+
+    ``since`` is the import's begin by that server's clock (aware); its second is taken whole, because times may come
+    without fractions [G]. A job that was read ``before`` the import is judged by whether its last execution moved on.
+    """
+    earlier = {status.key: status.previous_execution for status in before}
+    begin = since.replace(microsecond=0)
+
+    def ran(status: JobStatus) -> bool:
+        last = status.previous_execution
+        if status.state is JobState.RUNNING:
+            return True
+        if last is None:
+            return False
+        if status.key not in earlier:
+            return last >= begin
+        known = earlier[status.key]
+        return known is None or last > known
+
+    return tuple(sorted(status.key for status in statuses if ran(status)))
+
+
+def same_server(a: Sequence[JobStatus], b: Sequence[JobStatus]) -> bool:
+    """Whether two reads, made one right after the other, come from one and the same server.
+
+    Equal ids are needed but prove nothing: cloned servers share them. What clones do not share is their jobs' life, so
+    at least half of the jobs enabled in either read must agree in state and in previous and next execution; half,
+    because on a busy server some jobs move on between the reads. Without any enabled job nothing can be told: False.
+    """
+    others = {status.key: status for status in b}
+    shared = [(status, others[status.key]) for status in a if status.key in others]
+    if any(one.job_id != other.job_id for one, other in shared):
+        return False
+    alive = [(one, other) for one, other in shared if one.state.is_enabled or other.state.is_enabled]
+    agreeing = sum(_life(one) == _life(other) for one, other in alive)
+    return bool(alive) and 2 * agreeing >= len(alive)
+
+
+def _life(status: JobStatus) -> tuple[JobState, datetime | None, datetime | None]:
+    return status.state, status.previous_execution, status.next_execution

@@ -1,0 +1,115 @@
+"""Is a server quiet, and if not, when can it be?
+
+A quiet window is the time in which an import cannot make a job run twice: nothing runs, and nothing is due before the
+window and its margin are over. All moments here are the **server's** time, in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from denodo_ha.durations import format_duration
+from denodo_ha.models import JobKey, JobState, JobStatus
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A job in the way: it is busy (``state``), or is due too soon (``next_execution``)."""
+
+    key: JobKey
+    state: JobState
+    next_execution: datetime | None
+
+    def __str__(self) -> str:
+        if self.state.is_busy or self.next_execution is None:
+            return f"{self.key} is {self.state}"
+        return f"{self.key} is due at {clock(self.next_execution)}"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the statuses of one moment say. As text: a sentence for people.
+
+    :param now: that moment, by the server's clock
+    :param quiet: whether a window can begin now
+    :param quiet_until: the earliest next execution; None when nothing is scheduled
+    :param blockers: the jobs in the way, busy ones first, then by next execution
+    :param check_again_at: ``now`` when quiet, otherwise the earliest moment at which a window can begin
+    """
+
+    now: datetime
+    quiet: bool
+    quiet_until: datetime | None
+    blockers: tuple[Blocker, ...]
+    check_again_at: datetime
+
+    def __str__(self) -> str:
+        if self.quiet:
+            return f"quiet until {clock(self.quiet_until)}" if self.quiet_until else "quiet, nothing is scheduled"
+        return f"not quiet: {listed(self.blockers)}. A window can begin at {clock(self.check_again_at)} at the earliest"
+
+
+def assess(
+    statuses: Sequence[JobStatus],
+    *,
+    now: datetime,
+    window: timedelta,
+    margin: timedelta,
+    recheck: timedelta = timedelta(seconds=10),
+) -> Assessment:
+    """Look for a quiet window of ``window`` + ``margin`` that begins now.
+
+    A job is in the way when it is RUNNING, WAITING or POLLING (or in a state that is not known), or when it is enabled
+    and its next execution is not later than the end of the margin, be it overdue.
+
+    :param statuses: every job that counts, of one server
+    :param now: the server's time when it answered
+    :param recheck: when to look again where the statuses cannot say: after the end of a busy job, and to see whether an
+        execution that was due has begun
+    """
+    due = sorted(status.next_execution for status in statuses if status.state.is_enabled and status.next_execution)
+    blockers = sorted(
+        (
+            Blocker(status.key, status.state, status.next_execution)
+            for status in statuses
+            if status.state.is_busy or _is_due(status, now + window + margin)
+        ),
+        key=lambda blocker: (not blocker.state.is_busy, blocker.next_execution or now, blocker.key.folded),
+    )
+    begin = now + recheck if any(blocker.state.is_busy for blocker in blockers) else now
+    for execution in due:
+        if execution > begin + window + margin:
+            break
+        begin = max(begin, execution + recheck, now + recheck)
+    return Assessment(
+        now=now,
+        quiet=not blockers,
+        quiet_until=due[0] if due else None,
+        blockers=tuple(blockers),
+        check_again_at=begin,
+    )
+
+
+def _is_due(status: JobStatus, before: datetime) -> bool:
+    return status.state.is_enabled and status.next_execution is not None and status.next_execution <= before
+
+
+def length(window: timedelta, margin: timedelta) -> str:
+    """The window as people say it: ``5m and a margin of 30s``."""
+    return format_duration(window) + (f" and a margin of {format_duration(margin)}" if margin else "")
+
+
+def clock(moment: datetime) -> str:
+    """A moment as people read it, in UTC: server and reader may be in different time zones."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def listed(items: Iterable[object], limit: int = _NAMED) -> str:
+    """The first ``limit`` items and how many more there are."""
+    texts = [str(item) for item in items]
+    more = [f"and {len(texts) - limit} more"] if len(texts) > limit else []
+    return ", ".join(texts[:limit] + more)

@@ -1,0 +1,204 @@
+"""The HA record of a pair: what must survive a restart, and how it may change.
+
+The record is a value. Every function here returns a new one; who stores it, and where, is not known here. There is no
+compare-and-set underneath, so each changing call on a server is preceded by a fresh read and :func:`superseded`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+SCHEMA = 1
+"""Number of the record's shape; a record of a greater number was written by a newer version of this project."""
+
+
+class RecordError(ValueError):
+    """The stored record cannot be used; the message says why and what a person does about it."""
+
+
+class Phase(StrEnum):
+    NORMAL = "normal"
+    FAILING_OVER = "failing_over"
+    FAILED_OVER = "failed_over"
+    FAILING_BACK = "failing_back"
+    HALTED = "halted"
+
+
+class Role(StrEnum):
+    MASTER = "master"
+    SLAVE = "slave"
+
+
+class Step(StrEnum):
+    """How far the one changing call of a sync has come."""
+
+    IMPORTING = "importing"
+    """Sent, no answer seen: the server may still be at work on it."""
+    ANSWERED = "answered"
+    """The server has answered, so nothing of this operation is in flight any more."""
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Operation(_Value):
+    """A change of a server that was begun. ``lease_until`` is when nothing of it can still be in flight."""
+
+    kind: str
+    id: str
+    step: Step
+    started: datetime
+    lease_until: datetime
+
+    def in_flight(self, now: datetime) -> bool:
+        """Whether the server may still be executing this operation although nobody waits for it."""
+        return self.step is Step.IMPORTING and now < self.lease_until
+
+
+class Dirty(_Value):
+    """Since when and why the passive server cannot be trusted to equal the committed snapshot."""
+
+    since: datetime
+    reason: str
+
+
+class Pause(_Value):
+    since: datetime
+    reason: str
+
+
+class SnapshotRef(_Value):
+    """The committed snapshot: the newest state of the active server that was verified on the passive one.
+
+    ``taken`` is when the export began, ``imported`` when these contents were last imported.
+    """
+
+    id: str
+    taken: datetime
+    committed: datetime
+    imported: datetime
+    content_hash: str
+    manifest_hash: str
+    jobs: int
+    enabled: int
+
+
+class Record(_Value):
+    """Phase, role and progress of one pair."""
+
+    schema_number: int = SCHEMA
+    phase: Phase = Phase.NORMAL
+    active: Role = Role.MASTER
+    epoch: int = 1
+    paused: Pause | None = None
+    operation: Operation | None = None
+    dirty: Dirty | None = None
+    snapshot: SnapshotRef | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, value: Any) -> Record:
+        """Read a stored record.
+
+        :raises RecordError: it was written by a newer version, or is not a record.
+        """
+        number = value.get("schema_number") if isinstance(value, dict) else None
+        if isinstance(number, int) and number > SCHEMA:
+            raise RecordError(
+                f"The pair's HA record has schema {number}; this version knows schemas up to {SCHEMA}. "
+                "Nothing was changed. Install the version of this project that wrote it, or a newer one."
+            )
+        try:
+            return cls.model_validate(value)
+        except ValidationError as error:
+            raise RecordError(
+                "The pair's HA record cannot be read: "
+                + "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors())
+                + ". Nothing was changed. Delete the key 'record' of the pair's asset state and run the sync "
+                "by hand with 'initialise' ticked."
+            ) from None
+
+    @property
+    def snapshot_id(self) -> str | None:
+        return self.snapshot.id if self.snapshot else None
+
+
+def begin_import(record: Record, *, operation_id: str, now: datetime, lease: timedelta) -> Record:
+    """Write the intent: from here on the passive server is dirty and the operation is open."""
+    return record.model_copy(
+        update={
+            "operation": Operation(
+                kind="sync", id=operation_id, step=Step.IMPORTING, started=now, lease_until=now + lease
+            ),
+            "dirty": Dirty(since=now, reason="an import was begun and is not verified yet"),
+        }
+    )
+
+
+def answered(record: Record) -> Record:
+    """The open operation's call got an answer of the server, whichever."""
+    assert record.operation is not None
+    return record.model_copy(update={"operation": record.operation.model_copy(update={"step": Step.ANSWERED})})
+
+
+def close_operation(record: Record) -> Record:
+    """End the open operation without success; a dirty mark stays."""
+    return record.model_copy(update={"operation": None})
+
+
+def mark_dirty(record: Record, *, now: datetime, reason: str) -> Record:
+    return record.model_copy(update={"dirty": record.dirty or Dirty(since=now, reason=reason)})
+
+
+def commit(record: Record, snapshot: SnapshotRef) -> Record:
+    """The passive server was read back and equals ``snapshot``."""
+    return record.model_copy(update={"operation": None, "dirty": None, "snapshot": snapshot})
+
+
+def refusal(record: Record) -> tuple[str, str, str] | None:
+    """Why a sync may not begin in this state: reason code, reason, next step for a person; None if it may."""
+    if record.phase is Phase.HALTED:
+        return "halted", "the pair is halted", "find out why in the pair's asset events, then release it"
+    if record.phase is not Phase.NORMAL or record.active is not Role.MASTER:
+        return (
+            record.phase.value,
+            f"the pair is in phase {record.phase.value} and the active server is the {record.active.value}: a sync would "
+            "overwrite it",
+            "fail back first; then syncs go on by themselves",
+        )
+    if record.paused:
+        return "paused", f"automation is paused: {record.paused.reason}", "resume the pair"
+    if record.operation and record.operation.kind != "sync":
+        return (
+            "operation_open",
+            f"the {record.operation.kind} {record.operation.id} is in progress",
+            "wait for its end",
+        )
+    return None
+
+
+def covers(record: Record, wanted: datetime) -> bool:
+    """Whether the committed snapshot is at least as new as the moment a run stands for."""
+    return record.snapshot is not None and record.snapshot.taken >= wanted
+
+
+def superseded(record: Record, *, operation_id: str, epoch: int, base_snapshot: str | None) -> str | None:
+    """Why a task that began from ``epoch`` and ``base_snapshot`` must not change anything any more; None if it may.
+
+    Called on a freshly read record right before every changing call, also by tasks that were cleared long after
+    their run had ended.
+    """
+    if record.epoch != epoch:
+        return f"the pair is in epoch {record.epoch}, this run belongs to epoch {epoch}"
+    if record.operation and record.operation.id != operation_id:
+        return f"the operation {record.operation.id} has begun since"
+    if record.snapshot_id != base_snapshot:
+        return f"the snapshot {record.snapshot_id} has been committed since"
+    return None

@@ -1,0 +1,70 @@
+"""Which projects and jobs of a pair are kept in step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from denodo_ha.models import JobKey
+
+
+class ScopeError(ValueError):
+    """A pattern matches nothing; the message names it and what there is."""
+
+
+def _matches_any(name: str, patterns: Sequence[str]) -> bool:
+    folded = name.casefold()
+    return any(folded == pattern.casefold() or fnmatchcase(folded, pattern.casefold()) for pattern in patterns)
+
+
+def _listed(names: Iterable[str], limit: int = 20) -> str:
+    ordered = sorted(set(names), key=str.casefold)
+    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
+    return (", ".join(ordered[:limit]) or "none") + more
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Glob patterns over project names and over job names, both compared without case like the names themselves [D].
+
+    A name that equals a pattern matches too, so that ``sales[eu]`` needs no escape.
+    """
+
+    projects: tuple[str, ...] = ("*",)
+    jobs: tuple[str, ...] = ("*",)
+
+    @property
+    def everything(self) -> bool:
+        """Whether no project and no job is left out."""
+        return "*" in self.projects and "*" in self.jobs
+
+    def matches_project(self, project: str) -> bool:
+        return _matches_any(project, self.projects)
+
+    def matches(self, key: JobKey) -> bool:
+        return self.matches_project(key.project) and _matches_any(key.name, self.jobs)
+
+    def check(self, jobs: Iterable[JobKey], projects: Iterable[str] = ()) -> None:
+        """Raise ScopeError when a project pattern matches no project, or no job at all is in scope.
+
+        ``projects`` names projects that may have no job.
+        """
+        if self.everything:
+            return
+        keys = list(jobs)
+        names = {key.project for key in keys} | set(projects)
+        idle = [pattern for pattern in self.projects if not any(_matches_any(name, [pattern]) for name in names)]
+        if idle:
+            quoted = ", ".join(f'"{pattern}"' for pattern in idle)
+            raise ScopeError(
+                f"Project pattern {quoted} matches no project. Projects on the server: {_listed(names)}. "
+                f"Correct `projects` of the pair."
+            )
+        if not any(self.matches(key) for key in keys):
+            quoted = ", ".join(f'"{pattern}"' for pattern in self.jobs)
+            within = [str(key) for key in keys if self.matches_project(key.project)]
+            raise ScopeError(
+                f"Job pattern {quoted} matches no job of the chosen projects. Jobs there: {_listed(within)}. "
+                f"Correct `jobs` of the pair."
+            )

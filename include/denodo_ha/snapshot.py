@@ -1,0 +1,27 @@
+"""Ids and retention of snapshots: one export file and its manifest each."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+
+_ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{6}")
+
+
+def new_id(now: datetime) -> str:
+    """Id of a snapshot taken ``now`` (aware): UTC to the millisecond, so that ids sort by age, and a random tail."""
+    utc = now.astimezone(UTC)
+    return f"{utc:%Y%m%dT%H%M%S}{utc.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
+
+
+def expired(ids: Iterable[str], keep: int, protected: Collection[str]) -> list[str]:
+    """Ids to delete, oldest first: all but the newest ``keep`` and the ``protected`` ones.
+
+    Names that are not ids of snapshots are somebody else's files and are never listed.
+    """
+    if keep < 1:
+        raise ValueError(f"At least one snapshot must be kept, not {keep}.")
+    ours = sorted({name for name in ids if _ID.fullmatch(name)})
+    return [name for name in ours[:-keep] if name not in protected]

@@ -1,0 +1,179 @@
+"""Jobs as the public API shows and takes them: with the ids of this server where the store keeps names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from denodo_ha.cron import validate
+from denodo_standin.definition import SECTIONS, Sections, params_of, sections_of
+from denodo_standin.engine import Engine
+from denodo_standin.errors import illegal_argument, internal, invalid
+from denodo_standin.model import JOB_TYPES, DataSource, Job, iso
+from denodo_standin.params import ENCRYPTED
+from denodo_standin.store import Store
+
+Json = dict[str, Any]
+
+
+def job_json(store: Store, job: Job) -> Json:
+    """The whole definition [V]; ``draft`` is shown when it is one [G]."""
+    sections = dict(job.sections)
+    extraction = dict(sections.get("extractionSection", {}))
+    if (name := extraction.pop("dataSource", None)) is not None:
+        source = store.data_source_named(job.project_id, name)
+        extraction = {"dataSourceID": source.id if source else None, **extraction}
+    triggers = [_trigger_json(store, job, trigger) for trigger in job.triggers]
+    return {
+        "id": job.id,
+        "type": job.type,
+        "name": job.name,
+        "description": job.description,
+        "disabled": job.disabled or store.settings.paused,
+        **({"draft": True} if job.draft else {}),
+        "projectId": job.project_id,
+        "projectName": store.projects[job.project_id].name,
+        **sections,
+        "extractionSection": extraction,
+        "triggerSection": {"triggers": triggers},
+    }
+
+
+def status_json(engine: Engine, job: Job) -> Json:
+    """No ``result`` while RUNNING, no ``nextExecution`` when DISABLED, without trigger or exhausted [V]."""
+    state = engine.state(job)
+    status = {
+        "jobID": job.id,
+        "jobName": job.name,
+        "projectID": job.project_id,
+        "projectName": engine.store.projects[job.project_id].name,
+        "state": state.value,
+    }
+    if state != "RUNNING":
+        status["result"] = job.result.value
+    if job.previous_execution is not None:
+        status["previousExecution"] = iso(job.previous_execution)
+    if job.next_execution is not None and state not in ("DISABLED", "DRAFT"):
+        status["nextExecution"] = iso(job.next_execution)
+    return status
+
+
+def data_source_json(store: Store, source: DataSource) -> Json:
+    """A data source; its secrets are write-only [V]."""
+    shown = {name: value for name, value in source.params.items() if not _is_secret(value)}
+    return {
+        **shown,
+        "id": source.id,
+        "type": source.type,
+        "name": source.name,
+        "projectId": source.project_id,
+        "projectName": store.projects[source.project_id].name,
+    }
+
+
+def report_json(job: Job, run: Json) -> Json:
+    """One ended run; the names of its fields are a guess [G]."""
+    return {
+        "id": run["seq"],
+        "jobID": job.id,
+        "jobName": run["job"],
+        "startTime": run["start"],
+        "endTime": run["end"],
+        "result": run["result"],
+    }
+
+
+def job_from(store: Store, project_id: int, body: Json) -> Job:
+    """The job that a POST or PUT describes, under id 0.
+
+    Sections it does not name are empty [V]; ``disabled`` left out of a PUT means enabled [G]. References reach within
+    the project only [G].
+
+    :raises ApiError: as the real server refuses it: 400 for a validation error, 500 for a bad cron
+    """
+    name, job_type = body.get("name"), body.get("type")
+    if not isinstance(name, str) or not name.strip():
+        raise invalid("name", "must not be blank")
+    if job_type not in JOB_TYPES:
+        raise invalid("type", f"must be one of {', '.join(JOB_TYPES)}")
+    sections = {section: body.get(section) or {} for section in SECTIONS}
+    if any(not isinstance(section, dict) for section in sections.values()):
+        raise illegal_argument()
+    try:
+        _check(sections)
+        named = _with_names(store, project_id, sections)
+        # The way through the file's form gives a section the same shape as it has after an import.
+        named = sections_of(params_of(name, None, named))
+    except (AttributeError, KeyError, TypeError):
+        raise illegal_argument() from None
+    return Job(
+        id=0,
+        project_id=project_id,
+        name=name,
+        type=job_type,
+        draft=body.get("draft") is True,
+        description=body.get("description"),
+        disabled=body.get("disabled") is True,
+        sections=named,
+    )
+
+
+def _check(sections: Sections) -> None:
+    for index, exporter in enumerate(sections["exportationSection"].get("exporters") or []):
+        if exporter.get("type") == "CSV" and not exporter.get("filter"):
+            raise invalid(f"exportationSection.exporters[{index}].filter", "must not be null")
+    for trigger in sections["triggerSection"].get("triggers") or []:
+        is_cron = trigger.get("type", "cron") == "cron"
+        if is_cron and (problem := validate(str(trigger.get("cronExpression") or ""))):
+            raise internal(problem)
+
+
+def _with_names(store: Store, project_id: int, sections: Sections) -> Sections:
+    extraction = dict(sections["extractionSection"])
+    source_id = extraction.pop("dataSourceID", None)
+    if source_id is not None:
+        source = store.data_sources.get(int(source_id))
+        if source is None or source.project_id != project_id:
+            raise invalid("extractionSection.dataSourceID", f"there is no data source {source_id} in the project")
+        extraction = {"dataSource": source.name, **extraction}
+    triggers = [
+        _trigger_with_names(store, project_id, trigger) for trigger in sections["triggerSection"].get("triggers") or []
+    ]
+    return {**sections, "extractionSection": extraction, "triggerSection": {"triggers": triggers}}
+
+
+def _trigger_with_names(store: Store, project_id: int, trigger: Json) -> Json:
+    info = trigger.get("dependencyInfo")
+    if not info:
+        return {name: value for name, value in trigger.items() if name != "dependencyInfo"}
+    names = []
+    for job_id in id_list(info.get("jobIDs")):
+        job = store.jobs.get(job_id)
+        if job is None or job.project_id != project_id:
+            raise invalid("triggerSection.triggers.dependencyInfo.jobIDs", f"there is no job {job_id} in the project")
+        names.append(job.name)
+    return {**trigger, "dependencyInfo": {"jobs": names, "executeAnyway": info.get("executeAnyway") is True}}
+
+
+def _trigger_json(store: Store, job: Job, trigger: Json) -> Json:
+    info = trigger.get("dependencyInfo")
+    if not info:
+        return trigger
+    found = [store.job_named(job.project_id, name) for name in info["jobs"]]
+    ids = [dependency.id for dependency in found if dependency is not None]
+    return {**trigger, "dependencyInfo": {"jobIDs": ids, "executeAnyway": info["executeAnyway"]}}
+
+
+def id_list(value: Any) -> list[int]:
+    """Ids as a list, or as one comma string [KB].
+
+    :raises ApiError: 400, it is neither
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        return [int(part) for part in parts]
+    except (TypeError, ValueError):
+        raise illegal_argument() from None
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, dict) and ENCRYPTED in value

@@ -1,0 +1,53 @@
+"""Serving one of the stand-in's processes: the ready line, a port that is taken, a clean stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+
+class _Server(uvicorn.Server):
+    """Prints ``ready <role> <host>:<port>`` as soon as connections are accepted."""
+
+    ready_line = ""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            print(self.ready_line, flush=True)
+
+
+def run(app: ASGIApp, *, role: str, host: str, port: int, log_level: str = "warning", **config: Any) -> None:
+    """Serve ``app`` until SIGTERM or SIGINT.
+
+    :param port: 0 takes a free one; the ready line names it
+    :param config: further settings of uvicorn
+    :raises SystemExit: the port is taken or the address is not this machine's
+    """
+    try:
+        listener = socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
+        sys.exit(f"{role}: cannot listen on {host}:{port}: {reason}. Choose another --port (0: a free one).")
+    server = _Server(
+        uvicorn.Config(
+            app,
+            log_level=log_level,
+            access_log=log_level in ("debug", "trace"),
+            date_header=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+            **config,
+        )
+    )
+    server.ready_line = f"ready {role} {host}:{listener.getsockname()[1]}"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it again after its own clean stop
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        sys.exit(130)

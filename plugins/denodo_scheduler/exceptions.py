@@ -1,0 +1,69 @@
+"""What can go wrong between Airflow and a Denodo Scheduler, and which of it is worth a retry."""
+
+from __future__ import annotations
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowException
+
+
+class DenodoSchedulerError(AirflowException):
+    """
+    A request to a Denodo Scheduler that did not do what was asked.
+
+    :param message: one line for a person: what is wrong and what to do next. Never holds credentials.
+    :param status: HTTP status of the answer, if there was one.
+    :param server_message: what the server itself said, if anything.
+    :param method: HTTP method of the request.
+    :param path: path of the request without its query.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        server_message: str | None = None,
+        method: str | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.server_message = server_message
+        self.method = method
+        self.path = path
+
+
+class ConfigurationError(DenodoSchedulerError):
+    """The connection or the user's rights are wrong: 401, 403, 404, HTML, a redirect, TLS. No retry helps."""
+
+
+class RequestError(DenodoSchedulerError):
+    """The server refused the request: 400, 422, and 500, which is Denodo's answer to user mistakes [V]."""
+
+
+class UnreachableError(DenodoSchedulerError):
+    """No connection was made: refused, unknown host name, connect timeout. The request had no effect."""
+
+
+class NoAnswerError(DenodoSchedulerError):
+    """The request was sent and no whole answer came: read timeout, connection cut. Its effect is unknown."""
+
+
+class ServerBusyError(DenodoSchedulerError):
+    """502, 503 or 504: something in front of the Scheduler says to come back later."""
+
+
+class UnexpectedAnswerError(DenodoSchedulerError):
+    """A well-formed HTTP answer whose content is not what this version understands; the message names the field."""
+
+
+RETRY_POLICY = ExceptionRetryPolicy(
+    rules=[
+        RetryRule(
+            exception=ConfigurationError,
+            action=RetryAction.FAIL,
+            reason="A configuration error stays until somebody corrects it; then clear the task.",
+        )
+    ]
+)
+"""Fails a task at once on a configuration error and leaves every other failure to the task's own retries."""

@@ -1,0 +1,105 @@
+"""Keeping the passive server passive: quench, hold, and the check that it is not the active server by mistake."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from denodo_ha.checks import same_server
+from denodo_ha.models import JobKey, JobStatus
+from denodo_scheduler.exceptions import NoAnswerError, ServerBusyError, UnreachableError
+from denodo_scheduler.ha.outcome import Blocked, NotYet
+from denodo_scheduler.ha.run import SyncRun
+from denodo_scheduler.hooks.scheduler import Statuses
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 5
+"""How often a quench disables and reads back before it gives up."""
+HOLD_INTERVAL = 2.0
+"""Seconds between two looks while an import of unknown end may still enable jobs."""
+
+
+@dataclass(frozen=True)
+class Quench:
+    """What a quench found and did: the jobs it disabled, and when the server was read back without enabled jobs."""
+
+    disabled: tuple[JobKey, ...]
+    clean_at: datetime
+    statuses: Statuses
+
+
+def enabled_jobs(run: SyncRun, statuses: Statuses) -> list[JobStatus]:
+    """The enabled jobs among those that the pair synchronises."""
+    return [job for job in statuses.jobs if job.state.is_enabled and run.pair.scope.matches(job.key)]
+
+
+def names(keys: Sequence[JobKey], limit: int = 5) -> str:
+    """A few names for a message, and how many more there are."""
+    shown = ", ".join(str(key) for key in sorted(keys)[:limit])
+    return shown if len(keys) <= limit else f"{shown} and {len(keys) - limit} more"
+
+
+def ensure_distinct(run: SyncRun, slave: Statuses) -> None:
+    """Refuse to touch the slave when its connection leads to the master.
+
+    :raises Blocked: both connections show one and the same server.
+    """
+    try:
+        master = run.master.statuses()
+    except (UnreachableError, NoAnswerError, ServerBusyError):
+        log.warning("The master cannot be read, so it is not the server that the slave's connection leads to.")
+        return
+    if same_server(master.jobs, slave.jobs):
+        raise Blocked(
+            "same_server",
+            f"the connections {run.pair.master} and {run.pair.slave} lead to the same Scheduler server: same ids, "
+            "states and executions of all jobs",
+            f"correct host, port or scheduler_uri of {run.pair.slave}; if the slave is a fresh clone of the master, disable "
+            "its jobs there once by hand",
+        )
+
+
+def quench(run: SyncRun, *, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
+    """Disable every enabled job of the passive server, one request per project, until a read-back shows none.
+
+    :param may_change: called before each change; raises when this task may not change anything any more.
+    :param imported_by_us: this operation has itself imported into that server, so it is known to be the slave.
+    :raises NotYet: jobs are still enabled after :data:`ROUNDS` rounds; names them.
+    """
+    disabled: set[JobKey] = set()
+    for _ in range(ROUNDS):
+        statuses = run.slave.statuses()
+        enabled = [job.key for job in enabled_jobs(run, statuses)]
+        if not enabled:
+            return Quench(tuple(sorted(disabled)), run.now(), statuses)
+        if not imported_by_us and not disabled:
+            ensure_distinct(run, statuses)
+        may_change()
+        run.slave.set_jobs_status("disable", enabled, statuses=statuses)
+        disabled.update(enabled)
+    raise NotYet(
+        "still_enabled",
+        f"{len(enabled)} jobs of the slave are enabled again after {ROUNDS} rounds of disabling: {names(enabled)}",
+        "look whether somebody or something else enables them; the next run disables them again",
+    )
+
+
+def hold(run: SyncRun, *, until: datetime, may_change: Callable[[], object]) -> Quench:
+    """Quench again and again until ``until``, after which nothing of a lost import can still be in flight."""
+    log.warning(
+        "An import was begun and its end is unknown: the server may still be executing it. "
+        "The slave's jobs are kept disabled until %s.",
+        until.isoformat(timespec="seconds"),
+    )
+    disabled: set[JobKey] = set()
+    while True:
+        over = run.now() >= until
+        found = quench(run, may_change=may_change, imported_by_us=True)
+        disabled.update(found.disabled)
+        if over:
+            return Quench(tuple(sorted(disabled)), found.clean_at, found.statuses)
+        time.sleep(HOLD_INTERVAL)

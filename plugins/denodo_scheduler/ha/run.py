@@ -1,0 +1,92 @@
+"""One attempt of a sync: the pair, its two servers, its stores and what the person who started it asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from denodo_ha.pairs import Pair
+from denodo_ha.record import Record, superseded
+from denodo_scheduler.ha.outcome import Blocked, NothingToDo
+from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+
+log = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the guard let through: later tasks act only while this still describes the pair."""
+
+    operation_id: str
+    epoch: int
+    base_snapshot: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"operation_id": self.operation_id, "epoch": self.epoch, "base_snapshot": self.base_snapshot}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Plan:
+        return cls(value["operation_id"], value["epoch"], value["base_snapshot"])
+
+
+@dataclass(frozen=True)
+class SyncRun:
+    """Everything a step needs; built anew in each task.
+
+    :param accept_mass_change: a person has looked at the mass change and wants it.
+    :param initialise: a person declares the master to be the active server of a pair without a record.
+    """
+
+    pair: Pair
+    records: RecordStore
+    snapshots: SnapshotStore
+    master: DenodoSchedulerHook
+    slave: DenodoSchedulerHook
+    actor: str = "schedule"
+    reason: str = ""
+    dry_run: bool = False
+    accept_mass_change: bool = False
+    initialise: bool = False
+    now: Callable[[], datetime] = field(default=utc_now, repr=False)
+
+    def record(self) -> Record:
+        """Read the record, which the guard has made sure exists."""
+        record = self.records.load()
+        if record is None:
+            raise Blocked(
+                "record_lost",
+                f"the HA record of the pair {self.pair.name} has vanished since this run began",
+                "run the sync by hand with 'initialise' ticked, when you know that the master is the active server",
+            )
+        return record
+
+    def current(self, plan: Plan) -> Record:
+        """Read the record afresh, right before a change.
+
+        :raises NothingToDo: it belongs to another epoch, operation or snapshot by now.
+        """
+        record = self.record()
+        why = superseded(record, operation_id=plan.operation_id, epoch=plan.epoch, base_snapshot=plan.base_snapshot)
+        if why:
+            raise NothingToDo("superseded", f"this task belongs to the past: {why}")
+        return record
+
+    def event(self, kind: str, record: Record, **details: Any) -> dict[str, Any]:
+        """An entry of the pair's history, to be attached to an asset event."""
+        return {
+            "kind": kind,
+            "pair": self.pair.name,
+            "epoch": record.epoch,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at": self.now().isoformat(),
+            **details,
+        }

@@ -1,0 +1,165 @@
+"""Last step of a sync: read the passive server back, and commit only what was seen there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from denodo_ha.checks import ran_since
+from denodo_ha.checks import verify as check
+from denodo_ha.manifest import Manifest
+from denodo_ha.models import JobKey
+from denodo_ha.record import Record, SnapshotRef, close_operation, commit, mark_dirty
+from denodo_ha.snapshot import expired
+from denodo_scheduler.ha.exporting import Exported
+from denodo_scheduler.ha.importing import Imported
+from denodo_scheduler.ha.outcome import Blocked, NothingToDo
+from denodo_scheduler.ha.passive import names
+from denodo_scheduler.ha.quenching import Disabled
+from denodo_scheduler.ha.run import Plan, SyncRun
+from denodo_scheduler.hooks.scheduler import Statuses
+
+log = logging.getLogger(__name__)
+
+
+def verify(
+    run: SyncRun, plan: Plan, exported: Exported, imported: Imported | None, disabled: Disabled
+) -> dict[str, Any]:
+    """Compare the passive server with the manifest, commit the snapshot, and return the sync's event.
+
+    :raises Blocked: a job is missing, different or enabled; the pair stays dirty and the next run tries again.
+    """
+    if run.dry_run:
+        raise NothingToDo("dry_run", "this is a dry run")
+    if run.record().snapshot_id == exported.snapshot:
+        raise NothingToDo("committed", f"the snapshot {exported.snapshot} is committed already")
+    record = run.current(plan)
+    manifest = Manifest.from_json(run.snapshots.read(exported.snapshot)[1])
+    statuses = run.slave.statuses()
+    orphans = _compare(run, manifest, statuses, imported)
+    deleted = _delete_orphans(run, plan, orphans)
+    suspects = _suspects(run, statuses, imported)
+    if suspects:
+        log.error("Suspected double run: %s ran on the slave since the import began.", names(suspects))
+
+    done = run.records.save(commit(run.current(plan), _reference(run, record, exported, imported)))
+    _retire(run, done)
+    return run.event(
+        "sync",
+        done,
+        operation=plan.operation_id,
+        before={"snapshot": plan.base_snapshot, "dirty": record.dirty is not None},
+        after={"snapshot": exported.snapshot, "dirty": False},
+        imported=imported is not None,
+        jobs=exported.jobs,
+        enabled=exported.enabled,
+        content_hash=exported.content_hash,
+        manifest_hash=exported.manifest_hash,
+        size=exported.size,
+        plan=exported.plan,
+        location=exported.location,
+        warnings=imported.warnings if imported else [],
+        orphans={"jobs": len(orphans), "names": names(orphans), "deleted": deleted},
+        suspected_double_runs=[str(key) for key in suspects],
+        **_exposure(imported, disabled),
+    )
+
+
+def _compare(run: SyncRun, manifest: Manifest, statuses: Statuses, imported: Imported | None) -> tuple[JobKey, ...]:
+    """Refuse a passive server that is not what the manifest lists; return its orphans.
+
+    Without an import the definitions were verified when this content was committed, so the states are enough.
+    """
+    jobs = run.slave.jobs() if imported else None
+    found = check(
+        manifest,
+        jobs,
+        statuses.jobs,
+        run.pair.scope,
+        definitions=run.pair.verify_definitions,
+        before=[JobKey(project=project, name=name) for project, name in (imported.others if imported else [])],
+    )
+    problems = {
+        "are missing": found.missing,
+        "are enabled": found.enabled,
+        "have another definition": found.different,
+        "outside the pair's scope were removed by the import": found.lost,
+    }
+    said = [f"{len(keys)} jobs {what}: {names(keys)}" for what, keys in problems.items() if keys]
+    if said:
+        _mark_dirty(run, "the slave does not equal the snapshot: " + "; ".join(said))
+        raise Blocked(
+            "not_verified",
+            "the slave does not equal the snapshot: " + "; ".join(said),
+            "the slave stays passive and the old snapshot stays the newest verified one; the next run imports again. "
+            "If it stays so, compare these jobs on both servers",
+        )
+    return found.orphans
+
+
+def _suspects(run: SyncRun, statuses: Statuses, imported: Imported | None) -> tuple[JobKey, ...]:
+    if imported is None:
+        return ()
+    jobs = [job for job in statuses.jobs if run.pair.scope.matches(job.key)]
+    return ran_since(jobs, datetime.fromisoformat(imported.server_time))
+
+
+def _mark_dirty(run: SyncRun, reason: str) -> None:
+    run.records.save(mark_dirty(close_operation(run.record()), now=run.now(), reason=reason))
+
+
+def _delete_orphans(run: SyncRun, plan: Plan, orphans: Sequence[JobKey]) -> bool:
+    """Delete jobs that the master does not have, where the pair or the person who started the run says so."""
+    if not orphans:
+        return False
+    if run.pair.orphans != "delete":
+        log.warning("Orphans, on the slave only and disabled: %s", names(orphans))
+        return False
+    run.current(plan)
+    run.slave.delete_jobs(orphans)
+    log.warning("Orphans deleted from the slave: %s", names(orphans))
+    return True
+
+
+def _reference(run: SyncRun, record: Record, exported: Exported, imported: Imported | None) -> SnapshotRef:
+    return SnapshotRef(
+        id=exported.snapshot,
+        taken=datetime.fromisoformat(exported.taken),
+        committed=run.now(),
+        imported=_imported_at(record, imported),
+        content_hash=exported.content_hash,
+        manifest_hash=exported.manifest_hash,
+        jobs=exported.jobs,
+        enabled=exported.enabled,
+    )
+
+
+def _imported_at(record: Record, imported: Imported | None) -> datetime:
+    if imported:
+        return datetime.fromisoformat(imported.began)
+    assert record.snapshot is not None
+    return record.snapshot.imported
+
+
+def _retire(run: SyncRun, record: Record) -> None:
+    """Delete old snapshots beyond the pair's number to keep."""
+    protected = {record.snapshot_id or ""}
+    for snapshot_id in expired(run.snapshots.ids(), run.pair.keep_snapshots, protected):
+        run.snapshots.delete(snapshot_id)
+
+
+def _exposure(imported: Imported | None, disabled: Disabled) -> dict[str, float]:
+    """How long jobs may have been enabled on the passive server, in seconds.
+
+    ``exposure_seconds`` counts from the moment the import was sent, ``exposure_after_answer_seconds`` from its answer,
+    both to the moment all jobs were read back disabled.
+    """
+    if imported is None:
+        return {"exposure_seconds": 0.0, "exposure_after_answer_seconds": 0.0}
+    clean = datetime.fromisoformat(disabled.clean_at if disabled.disabled else imported.clean_at)
+    return {
+        "exposure_seconds": round((clean - datetime.fromisoformat(imported.began)).total_seconds(), 3),
+        "exposure_after_answer_seconds": round((clean - datetime.fromisoformat(imported.answered)).total_seconds(), 3),
+    }

@@ -1,0 +1,230 @@
+"""One HTTP exchange with a web tool: every way it can fail becomes an exception that a person understands."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+from requests import Response
+from urllib3.exceptions import NewConnectionError
+
+from denodo_scheduler.exceptions import (
+    ConfigurationError,
+    DenodoSchedulerError,
+    NoAnswerError,
+    RequestError,
+    ServerBusyError,
+    UnexpectedAnswerError,
+    UnreachableError,
+)
+
+T = TypeVar("T")
+
+RETRY_WAIT = tenacity.wait_exponential_jitter(multiplier=0.5, max=4, jitter=0.5)
+"""Pause between the tries of an idempotent request, in seconds."""
+
+_TRIES = 3
+_WORTH_A_RETRY = (UnreachableError, NoAnswerError, ServerBusyError)
+_LONGEST_MESSAGE = 400
+
+_REFUSALS: dict[int, tuple[type[DenodoSchedulerError], str]] = {
+    401: (
+        ConfigurationError,
+        "login refused. Check login and password of the connection; while VDP is down only a local account can log in",
+    ),
+    403: (ConfigurationError, "the user may not do this. Give it the role scheduler_admin"),
+    404: (
+        ConfigurationError,
+        "not found. Check host, port and base_path of the connection, and that the object exists",
+    ),
+    407: (ConfigurationError, "the HTTP proxy wants a login. Correct the proxy settings of this machine"),
+    413: (RequestError, "the file is larger than the web tool accepts (100 MB by default). Raise its upload limit"),
+    502: (ServerBusyError, "a gateway got no answer from the web tool. Check that the web tool runs"),
+    503: (ServerBusyError, "the web tool is busy or starting. Try again later"),
+    504: (ServerBusyError, "a gateway waited too long for the web tool. Try again later"),
+    500: (
+        RequestError,
+        "the server failed or refused the request. Check that the Scheduler server runs and that its uri is right",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    Who is asked for what. It knows how to say what went wrong.
+
+    :param conn_id: the Airflow connection.
+    :param server: the Scheduler server behind the web tool, ``//host:port``.
+    :param method: HTTP method.
+    :param path: path without query.
+    """
+
+    conn_id: str
+    server: str
+    method: str
+    path: str
+
+    def error(
+        self,
+        kind: type[DenodoSchedulerError],
+        what: str,
+        *,
+        status: int | None = None,
+        server_message: str | None = None,
+    ) -> DenodoSchedulerError:
+        """Make an exception of ``what``, a sentence without full stop, and of the place where it happened."""
+        said = f'. The server says: "{server_message}"' if server_message else ""
+        where = f"connection {self.conn_id!r}, server {self.server}, {self.method} {self.path}"
+        return kind(
+            " ".join(f"{what}{said} ({where})".split()),
+            status=status,
+            server_message=server_message,
+            method=self.method,
+            path=self.path,
+        )
+
+    @contextmanager
+    def translating(self) -> Iterator[None]:
+        """Turn what ``requests`` raises while a request is sent or its answer read into our exceptions."""
+        try:
+            yield
+        except requests.exceptions.SSLError as error:
+            raise self._tls_error(error) from None
+        except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
+            raise self._unreachable(error) from None
+        except requests.exceptions.ReadTimeout:
+            raise self.error(
+                NoAnswerError, "no answer in time. Check the server's load, or raise timeout in the connection's extra"
+            ) from None
+        except requests.exceptions.ConnectionError as error:
+            if isinstance(_reason(error), NewConnectionError):
+                raise self._unreachable(error) from None
+            raise self._cut(error) from None
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise self._cut(error) from None
+        except requests.exceptions.ContentDecodingError:
+            raise self.error(UnexpectedAnswerError, "the answer's compression is damaged. Try again") from None
+        except requests.exceptions.RequestException as error:
+            raise self.error(
+                ConfigurationError,
+                f"no such request can be sent ({error}). Check host, port and schema of the connection",
+            ) from None
+
+    def _unreachable(self, error: Exception) -> DenodoSchedulerError:
+        detail = _detail(error).rsplit(": ", 1)[-1]
+        return self.error(
+            UnreachableError,
+            f"the web tool cannot be reached: {detail}. Check that it runs, and host and port of the connection",
+        )
+
+    def _cut(self, error: Exception) -> DenodoSchedulerError:
+        return self.error(
+            NoAnswerError,
+            f"the connection was cut before the whole answer came: {_detail(error)}. "
+            "Whether the request had an effect is unknown: read the server before trying again",
+        )
+
+    def _tls_error(self, error: Exception) -> DenodoSchedulerError:
+        if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in _causes(_reason(error))):
+            return self._cut(error)
+        return self.error(
+            ConfigurationError,
+            f"TLS failed: {_detail(error)}. Check schema and port of the connection; for a private certificate authority set "
+            "verify in its extra to the path of the CA certificate",
+        )
+
+    def check(self, response: Response) -> None:
+        """Raise the exception that belongs to the answer's status; 2xx passes."""
+        status = response.status_code
+        if status < 300:
+            return
+        if status < 400:
+            target = urlsplit(response.headers.get("Location", ""))
+            place = f"{target.scheme}://{target.hostname}{target.path}" if target.hostname else target.path
+            raise self.error(
+                ConfigurationError,
+                f"the web tool redirects to {place.partition(';')[0] or 'nowhere'} ({status}). "
+                "Put the address it redirects to into the connection (schema, host, port, base_path)",
+                status=status,
+            )
+        kind, what = _REFUSALS.get(status, (RequestError, "the server refused the request"))
+        if status > 504:
+            what = "the server failed"
+        raise self.error(kind, f"{status}: {what}", status=status, server_message=_server_message(response))
+
+    def json(self, response: Response) -> Any:
+        """Return the answer's JSON. HTML means that somebody else answered; anything else is garbled."""
+        self.refuse_html(response, response.content[:64])
+        try:
+            return response.json()
+        except ValueError:
+            content = "is empty" if not response.content else f"({len(response.content)} bytes) is cut or damaged"
+            raise self.error(
+                UnexpectedAnswerError, f"the answer {content}: it is not JSON. Try again", status=response.status_code
+            ) from None
+
+    def refuse_html(self, response: Response, head: bytes) -> None:
+        """Raise if the answer is a page for people, such as a login page."""
+        if "html" in response.headers.get("Content-Type", "") or head.lstrip().startswith(b"<"):
+            raise self.error(
+                ConfigurationError,
+                f"the answer ({response.status_code}) is an HTML page: a login page or another application. "
+                "Check host, port and base_path of the connection",
+                status=response.status_code,
+            )
+
+
+def retrying(attempt: Callable[[], T], warn: Callable[[str], None]) -> T:
+    """Run an idempotent ``attempt`` up to three times while connections fail or the server is busy."""
+
+    def before_sleep(state: tenacity.RetryCallState) -> None:
+        assert state.outcome is not None
+        warn(f"Try {state.attempt_number} of {_TRIES} failed, trying again: {state.outcome.exception()}")
+
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(_TRIES),
+        wait=RETRY_WAIT,
+        retry=tenacity.retry_if_exception_type(_WORTH_A_RETRY),
+        before_sleep=before_sleep,
+        reraise=True,
+    )(attempt)
+
+
+def _reason(error: BaseException) -> BaseException | str:
+    """What ``requests`` wrapped: the argument of its exception, or that argument's own reason."""
+    wrapped = error.args[0] if error.args else error
+    return getattr(wrapped, "reason", wrapped)
+
+
+def _detail(error: BaseException) -> str:
+    reason = _reason(error)
+    return str(reason.args[0]) if isinstance(reason, Exception) and reason.args else str(reason)
+
+
+def _causes(error: object) -> Iterator[object]:
+    while error is not None:
+        yield error
+        arguments = getattr(error, "args", ())
+        error = arguments[0] if arguments and isinstance(arguments[0], Exception) else None
+
+
+def _server_message(response: Response) -> str | None:
+    """What an error body says: Denodo's ``message`` with its ``subErrors``, or short plain text."""
+    body = next(response.iter_content(65536), b"")
+    try:
+        error = json.loads(body)
+    except ValueError:
+        is_text = response.headers.get("Content-Type", "").startswith("text/plain")
+        return " ".join(body.decode(errors="replace").split())[:_LONGEST_MESSAGE] if is_text else None
+    if not isinstance(error, dict) or not error.get("message"):
+        return None
+    details = f" {error['subErrors']}" if error.get("subErrors") else ""
+    return f"{error['message']}{details}"[:_LONGEST_MESSAGE]

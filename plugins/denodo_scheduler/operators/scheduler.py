@@ -1,0 +1,209 @@
+"""Operators for a Denodo Scheduler server: export, import, disable, enable, ping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow.sdk import BaseOperator, ObjectStoragePath
+
+from denodo_ha.models import JobKey, JobState
+from denodo_scheduler.exceptions import RETRY_POLICY, RequestError
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses, listed
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.definitions.retry_policy import RetryPolicy
+
+_READ_BACK_PAUSE = 1.0
+
+
+class DenodoSchedulerOperator(BaseOperator):
+    """
+    What the operators of a Denodo Scheduler have in common.
+
+    :param denodo_scheduler_conn_id: connection of the web tool. (templated)
+    :param uri: another Scheduler server than the connection's, ``//host:port`` as the web tool reaches it. (templated)
+    :param retry_policy: by default a configuration error fails the task at once.
+    """
+
+    template_fields: Sequence[str] = ("denodo_scheduler_conn_id", "uri")
+    ui_color = "#f9dcc4"
+
+    def __init__(
+        self,
+        *,
+        denodo_scheduler_conn_id: str = DenodoSchedulerHook.default_conn_name,
+        uri: str | None = None,
+        retry_policy: RetryPolicy | None = RETRY_POLICY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retry_policy=retry_policy, **kwargs)
+        self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
+        self.uri = uri
+
+    @cached_property
+    def hook(self) -> DenodoSchedulerHook:
+        return DenodoSchedulerHook(self.denodo_scheduler_conn_id, scheduler_uri=self.uri)
+
+
+class PingOperator(DenodoSchedulerOperator):
+    """Fail unless the Scheduler server behind the web tool answers. Returns its version, its mode and the roles."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        server = self.hook.me()
+        self.log.info("Denodo Scheduler %s is up.", server.version)
+        return {"version": server.version, "mode": server.scheduler_mode, "roles": list(server.roles)}
+
+
+class ExportMetadataOperator(DenodoSchedulerOperator):
+    """
+    Export a server's metadata to a file. Returns its path, size in bytes and SHA-256.
+
+    :param destination: the file, as a path or URL of object storage. It appears whole or not at all. (templated)
+    :param options: overrides of the export's options, see :mod:`denodo_scheduler.hooks.binding`. (templated)
+    """
+
+    template_fields = (*DenodoSchedulerOperator.template_fields, "destination", "options")
+
+    def __init__(
+        self, *, destination: str | ObjectStoragePath, options: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.destination = destination
+        self.options = options
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        destination = ObjectStoragePath(self.destination)
+        result = self.hook.export_metadata(destination, options=self.options)
+        self.log.info("Exported %d bytes to %s.", result.size, destination)
+        return {"path": str(destination), "size": result.size, "sha256": result.sha256}
+
+
+class ImportMetadataOperator(DenodoSchedulerOperator):
+    """
+    Import an export file into a server. **Every imported job is enabled there afterwards** [KB].
+
+    Returns the server's warnings. The import itself is never sent twice by one try of the task.
+
+    :param source: the export file, as a path or URL of object storage. (templated)
+    :param options: overrides of the import's options, see :mod:`denodo_scheduler.hooks.binding`. (templated)
+    """
+
+    template_fields = (*DenodoSchedulerOperator.template_fields, "source", "options")
+
+    def __init__(
+        self, *, source: str | ObjectStoragePath, options: dict[str, Any] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.options = options
+
+    def execute(self, context: Context) -> dict[str, list[str]]:
+        result = self.hook.import_metadata(ObjectStoragePath(self.source), options=self.options)
+        for warning in result.warnings:
+            self.log.warning("The server warns: %s", warning)
+        return {"warnings": list(result.warnings)}
+
+
+class _SwitchJobsOperator(DenodoSchedulerOperator):
+    template_fields = (*DenodoSchedulerOperator.template_fields, "jobs")
+    action: ClassVar[Literal["enable", "disable"]]
+
+    def __init__(
+        self,
+        *,
+        jobs: Sequence[Any] | None = None,
+        all_jobs: bool = False,
+        read_back_timeout: float = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (jobs is not None) == all_jobs:
+            raise ValueError(
+                f"{type(self).__name__} needs either jobs, a list of [project, name], or all_jobs=True, and not both."
+            )
+        self.jobs = jobs
+        self.all_jobs = all_jobs
+        self.read_back_timeout = read_back_timeout
+
+    def execute(self, context: Context) -> dict[str, int]:
+        before = self.hook.statuses()
+        wanted = self._wanted(before)
+        changed = wanted - self._right(before)
+        requests = self.hook.set_jobs_status(self.action, changed, statuses=before)
+        if changed:
+            self._read_back(changed)
+        already = len(wanted) - len(changed)
+        self.log.info("%s: %d jobs changed, %d were right already.", self.action, len(changed), already)
+        return {"changed": len(changed), "already": already, "requests": requests}
+
+    def _wanted(self, statuses: Statuses) -> set[JobKey]:
+        drafts = {status.key for status in statuses.jobs if status.state is JobState.DRAFT}
+        if self.all_jobs:
+            return {status.key for status in statuses.jobs} - drafts
+        if not isinstance(self.jobs, list | tuple):
+            raise ValueError(f"jobs is not a list but {type(self.jobs).__name__}: give a list of [project, name].")
+        wanted = {_key(entry) for entry in self.jobs}
+        if self.action == "enable" and (hopeless := wanted & drafts):
+            raise RequestError(
+                f"A draft cannot be enabled: {listed(hopeless)}. Nothing was changed. Finish it in the web tool, "
+                "or leave it out of jobs."
+            )
+        return wanted
+
+    def _right(self, statuses: Statuses) -> set[JobKey]:
+        enabled = self.action == "enable"
+        return {status.key for status in statuses.jobs if status.state.is_enabled is enabled}
+
+    def _read_back(self, keys: set[JobKey]) -> None:
+        deadline = time.monotonic() + self.read_back_timeout
+        while wrong := keys - self._right(self.hook.statuses()):
+            if time.monotonic() >= deadline:
+                raise RequestError(
+                    f"The server accepted to {self.action} them, but after {self.read_back_timeout:g} s its statuses "
+                    f"do not show it for {listed(wrong)}. Look at these jobs in the web tool, then clear the task."
+                )
+            time.sleep(_READ_BACK_PAUSE)
+
+
+class DisableJobsOperator(_SwitchJobsOperator):
+    """
+    Disable jobs and read them back; one request per project. Denodo stops a running job first [D].
+
+    Returns how many were changed, how many were disabled already, and the number of changing requests.
+
+    :param jobs: the jobs, each ``[project, name]`` or ``{"project": ..., "name": ...}``; an empty list changes nothing.
+        (templated)
+    :param all_jobs: every job of the server; exactly one of ``jobs`` and ``all_jobs`` must be given.
+    :param read_back_timeout: seconds that the server has to show the jobs disabled.
+    """
+
+    action = "disable"
+
+
+class EnableJobsOperator(_SwitchJobsOperator):
+    """
+    Enable jobs and read them back; one request per project.
+
+    Returns how many were changed, how many were enabled already, and the number of changing requests.
+
+    :param jobs: the jobs, each ``[project, name]`` or ``{"project": ..., "name": ...}``; an empty list changes nothing.
+        A draft cannot be enabled, so naming one is an error. (templated)
+    :param all_jobs: every job of the server but drafts; exactly one of ``jobs`` and ``all_jobs`` must be given.
+    :param read_back_timeout: seconds that the server has to show the jobs enabled.
+    """
+
+    action = "enable"
+
+
+def _key(entry: Any) -> JobKey:
+    if isinstance(entry, JobKey):
+        return entry
+    if isinstance(entry, dict) and entry.keys() == {"project", "name"}:
+        return JobKey(**entry)
+    if isinstance(entry, list | tuple) and len(entry) == 2:
+        return JobKey(project=entry[0], name=entry[1])
+    raise ValueError(f'jobs holds {entry!r}: expected [project, name] or {{"project": ..., "name": ...}}.')

@@ -1,0 +1,42 @@
+"""The project inside a real Airflow: everything is found, nothing breaks."""
+
+from __future__ import annotations
+
+import pytest
+
+from denodo_demo.airflow import LocalAirflow
+from denodo_demo.standin import StandinPair
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+
+
+def test_all_components_are_healthy(airflow: LocalAirflow) -> None:
+    health = airflow.api.health()
+    assert {name: health[name]["status"] for name in ("metadatabase", "scheduler", "triggerer", "dag_processor")} == {
+        "metadatabase": "healthy",
+        "scheduler": "healthy",
+        "triggerer": "healthy",
+        "dag_processor": "healthy",
+    }
+
+
+def test_no_import_errors(airflow: LocalAirflow) -> None:
+    assert airflow.api.import_errors() == []
+    assert airflow.api.plugin_import_errors() == []
+
+
+def test_provider_is_listed(airflow: LocalAirflow) -> None:
+    assert "airflow-denodo-scheduler-ha" in {provider["package_name"] for provider in airflow.api.providers()}
+
+
+def test_connection_type_has_a_form(airflow: LocalAirflow) -> None:
+    types = {entry["connection_type"]: entry for entry in airflow.api.connection_types()}
+    assert types["denodo_scheduler"]["hook_name"] == "Denodo Scheduler"
+    assert "scheduler_uri" in types["denodo_scheduler"]["extra_fields"]
+
+
+def test_connection_button(airflow: LocalAirflow, pair: StandinPair) -> None:
+    connection = {**pair.master.connection(), "extra": f'{{"scheduler_uri": "{pair.master.uri}"}}'}
+    good = airflow.api.test_connection("from_the_form", **connection)
+    bad = airflow.api.test_connection("from_the_form", **{**connection, "password": "something-else"})
+    assert (good["status"], bad["status"]) == (True, False), (good, bad)

@@ -1,0 +1,151 @@
+"""Whether a server is quiet, when it can be, and how that is said to people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from denodo_ha.models import JobState, JobStatus
+from denodo_ha.quiet_window import Assessment, assess, length, listed
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+WINDOW, MARGIN = timedelta(minutes=5), timedelta(seconds=30)
+REACH = WINDOW + MARGIN
+RECHECK = timedelta(seconds=10)
+
+
+def at(**offset: float) -> datetime:
+    return NOW + timedelta(**offset)
+
+
+def status(name: str, state: str = "NOT_RUNNING", due: datetime | None = None) -> JobStatus:
+    return JobStatus(job_id=1, name=name, project_id=1, project="sales", state=JobState(state), next_execution=due)
+
+
+def look(*statuses: JobStatus) -> Assessment:
+    return assess(statuses, now=NOW, window=WINDOW, margin=MARGIN)
+
+
+def test_nothing_scheduled() -> None:
+    found = look(status("manual"), status("old", "DISABLED"))
+    assert found == Assessment(now=NOW, quiet=True, quiet_until=None, blockers=(), check_again_at=NOW)
+    assert str(found) == "quiet, nothing is scheduled"
+
+
+def test_quiet_until_the_earliest_execution() -> None:
+    found = look(status("late", due=at(hours=3)), status("early", due=at(hours=1)), status("manual"))
+    assert found.quiet
+    assert found.quiet_until == at(hours=1)
+    assert str(found) == "quiet until 2026-11-22 13:00:00 UTC"
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "WAITING", "POLLING", "SOMETHING_NEW"])
+def test_a_busy_job_is_in_the_way_and_its_end_is_unknown(state: str) -> None:
+    found = look(status("load", state))
+    assert not found.quiet
+    assert found.check_again_at == NOW + RECHECK
+    assert [blocker.state for blocker in found.blockers] == [JobState(state)]
+    assert str(found) == (
+        f"not quiet: sales / load is {JobState(state)}. A window can begin at 2026-11-22 12:00:10 UTC at the earliest"
+    )
+
+
+@pytest.mark.parametrize("state", ["NOT_RUNNING", "DISABLED", "DRAFT"])
+def test_an_idle_job_is_not_in_the_way(state: str) -> None:
+    assert look(status("load", state)).quiet
+
+
+@pytest.mark.parametrize("state", ["DISABLED", "DRAFT"])
+def test_the_next_execution_of_a_job_that_cannot_start_does_not_count(state: str) -> None:
+    found = look(status("load", state, at(minutes=1)))
+    assert found.quiet
+    assert found.quiet_until is None
+
+
+@pytest.mark.parametrize(
+    ("due", "quiet"),
+    [
+        pytest.param(NOW - timedelta(seconds=1), False, id="overdue: it starts any moment"),
+        pytest.param(NOW, False, id="now"),
+        pytest.param(NOW + WINDOW, False, id="end of the window"),
+        pytest.param(NOW + REACH, False, id="end of the margin"),
+        pytest.param(NOW + REACH + timedelta(seconds=1), True, id="after the margin"),
+    ],
+)
+def test_edges_of_the_window(due: datetime, quiet: bool) -> None:
+    found = look(status("load", due=due))
+    assert found.quiet is quiet
+    assert found.quiet_until == due
+    assert [blocker.next_execution for blocker in found.blockers] == ([] if quiet else [due])
+
+
+def test_the_window_can_begin_in_the_first_gap_that_is_long_enough() -> None:
+    found = look(
+        status("third", due=at(minutes=8)),
+        status("first", due=at(minutes=1)),
+        status("second", due=at(minutes=4)),
+        status("after the gap", due=at(minutes=20)),
+    )
+    assert found.check_again_at == at(minutes=8) + RECHECK
+    assert [blocker.key.name for blocker in found.blockers] == ["first", "second"]
+
+
+def test_a_running_job_and_an_execution_that_is_due() -> None:
+    assert look(status("load", "RUNNING"), status("next", due=at(minutes=2))).check_again_at == at(minutes=2) + RECHECK
+
+
+def test_a_running_job_whose_own_next_execution_is_far_away() -> None:
+    assert look(status("load", "RUNNING", at(hours=6))).check_again_at == NOW + RECHECK
+
+
+def test_an_overdue_job_is_looked_at_again_after_the_recheck_interval() -> None:
+    found = assess(
+        [status("load", due=at(hours=-2))], now=NOW, window=WINDOW, margin=MARGIN, recheck=timedelta(seconds=3)
+    )
+    assert found.check_again_at == at(seconds=3)
+
+
+def test_busy_jobs_are_named_first_and_not_more_than_five() -> None:
+    found = look(
+        *(status(f"due {number}", due=at(minutes=number / 2)) for number in range(6, 0, -1)),
+        status("busy", "WAITING"),
+    )
+    assert str(found) == (
+        "not quiet: sales / busy is WAITING, sales / due 1 is due at 2026-11-22 12:00:30 UTC, "
+        "sales / due 2 is due at 2026-11-22 12:01:00 UTC, sales / due 3 is due at 2026-11-22 12:01:30 UTC, "
+        "sales / due 4 is due at 2026-11-22 12:02:00 UTC, and 2 more. "
+        "A window can begin at 2026-11-22 12:03:10 UTC at the earliest"
+    )
+
+
+def test_listed() -> None:
+    assert listed([]) == ""
+    assert listed("ab") == "a, b"
+    assert listed("abc", 2) == "a, b, and 1 more"
+
+
+def test_length() -> None:
+    assert length(WINDOW, MARGIN) == "5m and a margin of 30s"
+    assert length(WINDOW, timedelta()) == "5m"
+
+
+_statuses = st.builds(
+    lambda name, state, seconds: status(name, state, None if seconds is None else at(seconds=seconds)),
+    st.sampled_from("abcdefgh"),
+    st.sampled_from(list(JobState)),
+    st.none() | st.integers(-60, 3600),
+)
+
+
+@given(st.lists(_statuses, max_size=12))
+def test_laws(statuses: list[JobStatus]) -> None:
+    found = look(*statuses)
+    due = [each.next_execution for each in statuses if each.state.is_enabled and each.next_execution]
+    assert found.quiet == (not found.blockers) == (found.check_again_at == NOW)
+    assert not any(found.check_again_at < execution <= found.check_again_at + REACH for execution in due)
+    if found.check_again_at > NOW + RECHECK:
+        earlier = found.check_again_at - RECHECK
+        assert earlier in due, "it waits for a known execution, not longer"

@@ -1,0 +1,229 @@
+"""The quiet windows of the coming day: from crons whose time zone nobody said."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denodo_ha.cron import QuartzCron
+from denodo_ha.forecast import Forecast, forecast
+from denodo_ha.models import Job, JobState, JobStatus, Trigger
+
+NOW = datetime(2026, 11, 22, 12, 3, 7, tzinfo=UTC)
+DAY = timedelta(hours=24)
+WINDOW, MARGIN = timedelta(minutes=5), timedelta(seconds=30)
+REACH = WINDOW + MARGIN
+MADRID = "Europe/Madrid"
+
+
+def hour(number: float) -> datetime:
+    return datetime(2026, 11, 22, tzinfo=UTC) + timedelta(hours=number)
+
+
+class Server:
+    """Jobs on a clock in ``zone``, with the statuses that such a server reports at ``now``."""
+
+    def __init__(self, zone: str = MADRID, now: datetime = NOW) -> None:
+        self.zone = ZoneInfo(zone)
+        self.now = now
+        self.jobs: list[Job] = []
+        self.statuses: list[JobStatus] = []
+
+    def add(
+        self, name: str, *crons: str, state: JobState = JobState.NOT_RUNNING, due: datetime | None = None, **times: str
+    ) -> Server:
+        number = len(self.jobs)
+        triggers = tuple(Trigger(cron=cron, **times) for cron in crons)
+        if due is None and state.is_enabled:
+            coming = [QuartzCron(cron).next_after(self.now, self.zone) for cron in crons]
+            due = min((each for each in coming if each), default=None)
+        self.jobs.append(Job(id=number, name=name, type="VDP", project_id=1, project="sales", triggers=triggers))
+        self.statuses.append(
+            JobStatus(job_id=number, name=name, project_id=1, project="sales", state=state, next_execution=due)
+        )
+        return self
+
+    def forecast(self, zone: str | None = None) -> Forecast | None:
+        return forecast(
+            self.jobs,
+            self.statuses,
+            now=self.now,
+            window=WINDOW,
+            margin=MARGIN,
+            zone=ZoneInfo(zone) if zone else None,
+        )
+
+    def windows(self, zone: str | None = None) -> list[tuple[datetime, datetime]]:
+        found = self.forecast(zone)
+        assert found is not None
+        return list(found.windows)
+
+
+def blocked(found: Forecast | None) -> dict[str, float]:
+    assert found is not None
+    return {share.key.name: round(share.blocked, 3) for share in found.blockers}
+
+
+def test_no_job_at_all() -> None:
+    assert Server().windows() == [(NOW, NOW + DAY + REACH)]
+
+
+def test_a_nightly_job_tells_the_time_zone() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?")
+    assert server.windows() == [(NOW, hour(26.5)), (hour(26.5), NOW + DAY + REACH)]
+    assert blocked(server.forecast()) == {"nightly": 0.004}
+
+
+@pytest.mark.parametrize("zone", ["UTC", MADRID, "America/New_York", "Asia/Kolkata", "Asia/Kathmandu"])
+def test_office_hours_are_found_in_any_time_zone(zone: str) -> None:
+    server = Server(zone).add("office", "0 0/5 9-16 * * ?").add("nightly", "0 30 3 * * ?")
+    windows = server.windows()
+    assert windows == server.windows(zone)
+    begins = [begin.astimezone(ZoneInfo(zone)).time() for begin, _ in windows if begin > NOW]
+    assert time(16, 55) in begins
+    assert not any(time(9) <= begin < time(16, 55) for begin in begins)
+
+
+def test_a_day_full_of_executions() -> None:
+    found = Server().add("often", "0 0/5 * * * ?").add("nightly", "0 30 3 * * ?").forecast()
+    assert found is not None
+    assert found.windows == ()
+    assert blocked(found) == {"often": 1.0}
+    assert str(found) == "no quiet window in sight; in the way: sales / often (in the way 100% of the time)"
+
+
+@pytest.mark.parametrize("cron", ["0/15 * * * * ?", "* * * * * ?", "0 0/5 * * * ?"])
+def test_the_time_zone_need_not_be_known_where_it_makes_no_difference(cron: str) -> None:
+    found = Server().add("often", cron).forecast()
+    assert found is not None
+    assert found.windows == ()
+
+
+def test_several_jobs_together_leave_no_window() -> None:
+    server = Server()
+    for minute in range(0, 60, 5):
+        server.add(f"at {minute}", f"0 {minute} * * * ?")
+    found = server.forecast()
+    assert found is not None
+    assert found.windows == ()
+    assert len(found.blockers) == 12
+    assert set(blocked(found).values()) <= {0.092, 0.091}
+
+
+def test_a_gap_exactly_as_long_as_window_and_margin_is_too_short() -> None:
+    server = Server(now=hour(12)).add("a", "0 0,1 * * * ?").add("b", "30 6 * * * ?")
+    assert (hour(12) + timedelta(minutes=1)) not in {begin for begin, _ in server.windows()}
+    server = Server(now=hour(12)).add("a", "0 0,1 * * * ?").add("b", "31 6 * * * ?")
+    assert (hour(12) + timedelta(minutes=1)) in {begin for begin, _ in server.windows()}
+
+
+def test_undecided_time_zone_no_forecast() -> None:
+    """An office-hours cron before its first hour: every zone in which it is now before nine could be the one."""
+    assert Server("Asia/Kolkata").add("office", "0 0/10 9-17 * * ?").forecast() is None
+
+
+def test_contradicting_executions_no_forecast() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?").add("moved", "0 0 5 * * ?", due=hour(20))
+    assert server.forecast() is None
+    assert server.forecast(MADRID) is None
+
+
+def test_a_time_zone_that_contradicts_the_server_no_forecast() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?")
+    assert server.forecast(MADRID) is not None
+    assert server.forecast("America/New_York") is None
+
+
+def test_a_change_of_the_clocks_ahead_is_not_guessed() -> None:
+    """Before the change Madrid and Lagos show the same time: a job before the change cannot tell them apart."""
+    before = datetime(2027, 3, 27, 20, 0, 5, tzinfo=UTC)
+    server = Server(now=before).add("evening", "0 30 21,23 * * ?")
+    assert server.forecast() is None
+    assert server.forecast(MADRID) is not None
+    server.add("after the change", "0 0 6 * * ?")
+    assert server.windows() == server.windows(MADRID)
+
+
+@pytest.mark.parametrize("state", [JobState.DISABLED, JobState.DRAFT])
+def test_jobs_that_cannot_start_do_not_count(state: JobState) -> None:
+    found = Server().add("often", "0/10 * * * * ?", state=state).add("nightly", "0 30 3 * * ?").forecast()
+    assert blocked(found) == {"nightly": 0.004}
+
+
+def test_jobs_without_a_cron_do_not_count() -> None:
+    server = Server().add("dependent").add("nightly", "0 30 3 * * ?")
+    assert blocked(server.forecast()) == {"nightly": 0.004}
+
+
+def test_an_enabled_job_without_next_execution_is_over_or_has_not_begun() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?").add("often", "0 * * * * ?")
+    server.statuses[1] = server.statuses[1].model_copy(update={"next_execution": None})
+    assert blocked(server.forecast()) == {"nightly": 0.004}
+
+
+def test_a_start_time_ahead_the_job_counts_from_its_next_execution() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?")
+    server.add("from six", "0 * * * * ?", due=hour(30), start_time="2026-11-23T07:00:00")
+    windows = server.windows()
+    assert windows == [(NOW, hour(26.5)), (hour(26.5), hour(30))]
+
+
+def test_an_end_time_is_the_server_s_own_and_ends_the_job() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?")
+    server.add("until ten", "0 * * * * ?", end_time="2026-11-22T22:00:00")
+    assert server.windows()[0] == (hour(21), hour(26.5))
+
+
+def test_an_end_time_that_cannot_be_read_is_no_end() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?").add("often", "0 * * * * ?", end_time="some day")
+    assert server.windows() == []
+
+
+def test_a_job_with_two_crons_blocks_with_both() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?").add("twice", "0 0 4 * * ?", "0 0 20 * * ?")
+    assert server.windows() == [
+        (NOW, hour(19)),
+        (hour(19), hour(26.5)),
+        (hour(26.5), hour(27)),
+        (hour(27), NOW + DAY + REACH),
+    ]
+    assert blocked(server.forecast()) == {"nightly": 0.004, "twice": 0.008}
+
+
+def test_a_cron_that_cannot_be_evaluated_no_forecast() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?")
+    server.jobs.append(server.jobs[0].model_copy(update={"name": "odd", "triggers": (Trigger(cron="0 0 99 * * ?"),)}))
+    server.statuses.append(server.statuses[0].model_copy(update={"name": "odd"}))
+    assert server.forecast(MADRID) is None
+
+
+def test_what_people_read() -> None:
+    found = Server().add("nightly", "0 30 3 * * ?").add("noon", "0 0 12 * * ?").forecast()
+    assert str(found) == (
+        "next quiet windows: 2026-11-22 12:03:07 UTC to 2026-11-23 02:30:00 UTC, "
+        "2026-11-23 02:30:00 UTC to 2026-11-23 11:00:00 UTC, 2026-11-23 11:00:00 UTC to 2026-11-23 12:08:37 UTC"
+    )
+
+
+_second = st.sampled_from(["0", "0/15", "0/5", "10,50"])
+_minute = st.sampled_from(["*", "0", "30", "0/5", "0/6", "3/7", "0-20", "15-45/5"])
+_hour = st.sampled_from(["*", "9-17", "22-2", "0/2", "13"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(_second, _minute, _hour).map(" ".join), min_size=1, max_size=3))
+def test_windows_are_those_of_every_single_execution(clocks: list[str]) -> None:
+    server = Server()
+    for number, clock in enumerate(clocks):
+        server.add(f"job {number}", f"{clock} * * ?")
+    end = NOW + DAY + REACH
+    executions = {
+        execution for clock in clocks for execution in QuartzCron(f"{clock} * * ?").between(NOW, end, server.zone)
+    }
+    every = [(begin, stop) for begin, stop in pairwise([NOW, *sorted(executions), end]) if stop - begin > REACH]
+    assert server.windows(MADRID) == every

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from denodo_ha.models import JobKey
+from denodo_ha.scope import Scope, ScopeError
+
+SALES = JobKey(project="Sales", name="Load orders")
+NIGHTLY = JobKey(project="Sales", name="nightly[eu]")
+HR = JobKey(project="Ströme HR", name="Load people")
+names = st.text(alphabet="aBcß*?[]! ", max_size=6)
+
+
+@pytest.mark.parametrize(
+    ("projects", "jobs", "inside"),
+    [
+        (("*",), ("*",), [SALES, NIGHTLY, HR]),
+        (("sales",), ("*",), [SALES, NIGHTLY]),
+        (("SA*",), ("*",), [SALES, NIGHTLY]),
+        (("*HR", "nothing"), ("*",), [HR]),
+        (("STRÖME*",), ("*",), [HR]),
+        (("*",), ("load *",), [SALES, HR]),
+        (("Sales",), ("load *", "NIGHTLY[EU]"), [SALES, NIGHTLY]),
+        (("Sales",), ("nightly[[]eu]",), [NIGHTLY]),
+    ],
+)
+def test_patterns(projects: tuple[str, ...], jobs: tuple[str, ...], inside: list[JobKey]) -> None:
+    scope = Scope(projects, jobs)
+    assert [key for key in (SALES, NIGHTLY, HR) if scope.matches(key)] == inside
+
+
+@settings(deadline=None)
+@given(names, names)
+def test_a_name_without_pattern_selects_itself_and_case_never_matters(project: str, name: str) -> None:
+    key = JobKey(project=project, name=name)
+    scope = Scope((project,), (name,))
+    assert scope.matches(key)
+    assert scope.matches(JobKey(project=project.swapcase(), name=name.swapcase())) == scope.matches(key)
+
+
+def test_everything() -> None:
+    assert Scope().everything
+    assert not Scope(projects=("sales",)).everything
+    assert not Scope(jobs=("a*",)).everything
+
+
+def test_a_project_pattern_that_matches_nothing_names_what_there_is() -> None:
+    with pytest.raises(ScopeError) as caught:
+        Scope(projects=("sales", "finanze*")).check([SALES, HR])
+    assert str(caught.value) == (
+        'Project pattern "finanze*" matches no project. Projects on the server: Sales, Ströme HR. '
+        "Correct `projects` of the pair."
+    )
+
+
+def test_job_patterns_that_select_nothing_name_the_jobs_of_the_chosen_projects() -> None:
+    with pytest.raises(ScopeError) as caught:
+        Scope(projects=("Sales",), jobs=("load people",)).check([SALES, NIGHTLY, HR])
+    assert str(caught.value) == (
+        'Job pattern "load people" matches no job of the chosen projects. '
+        "Jobs there: Sales / Load orders, Sales / nightly[eu]. Correct `jobs` of the pair."
+    )
+
+
+def test_check_passes_what_selects_something() -> None:
+    Scope(projects=("sales",)).check([SALES, HR])
+    Scope().check([])
+
+
+def test_a_pattern_may_match_a_project_without_jobs() -> None:
+    Scope(projects=("sales", "shared")).check([SALES], projects=["Shared"])
+
+
+def test_a_long_list_of_projects_is_cut() -> None:
+    keys = [JobKey(project=f"p{number:02}", name="x") for number in range(25)]
+    with pytest.raises(ScopeError, match=r"p18, p19 and 5 more\. Correct"):
+        Scope(projects=("q",)).check(keys)
