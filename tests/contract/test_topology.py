@@ -69,10 +69,23 @@ def test_the_web_tool_answers_500_without_its_scheduler_and_works_when_it_is_bac
     before = client.ok("GET", f"/projects/{project['id']}/jobs/{new['id']}")
     scheduler.child.kill()
     assert client.get("/me").status_code == 500
-    assert httpx.get(f"http://{webtool.address}{BASE_PATH}/Ping").status_code == 200
+    assert webtool.client.get(f"{BASE_PATH}/Ping").status_code == 200
     start("scheduler", *arguments, port=scheduler.port)
     assert client.get("/me").status_code == 200
     assert client.ok("GET", f"/projects/{project['id']}/jobs/{new['id']}") == before
+
+
+def test_an_export_breaks_off_for_the_client_when_the_scheduler_dies(
+    start: Start, connect: Any, webtool: Process
+) -> None:
+    scheduler = start("scheduler")
+    scheduler.control("guesses", {"export_padding_mb": 100})
+    with connect(webtool, scheduler).stream("POST", "/serverMetadata/export") as answer:
+        chunks = answer.iter_raw()
+        next(chunks)
+        scheduler.child.kill()
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+            list(chunks)
 
 
 @pytest.mark.parametrize("role", ["scheduler", "webtool"])

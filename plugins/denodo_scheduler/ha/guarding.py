@@ -105,7 +105,8 @@ def _initialise(run: SyncRun, events: list[dict[str, Any]]) -> Record:
                 "not_initialised",
                 f"the pair {run.pair.name} has no HA record, and {len(enabled)} jobs are enabled on the slave "
                 f"({names(enabled)}), so it may be the active server",
-                "if the master is the active server, run the sync by hand with 'initialise' ticked: it disables the slave's jobs",
+                "if the master is the active server, run the sync by hand with 'initialise' ticked: it disables the "
+                "slave's jobs",
             )
     if not run.dry_run:
         run.records.save(record)
@@ -134,7 +135,8 @@ def _repair(run: SyncRun, record: Record, events: list[dict[str, Any]]) -> Recor
 def _close(run: SyncRun, record: Record, found: Quench, events: list[dict[str, Any]]) -> Record:
     why = record.dirty.reason if record.dirty else "an operation was left open"
     log.warning(
-        "The slave was dirty (%s): %d jobs were enabled and are disabled now. It stays unpromotable until this sync ends.",
+        "The slave was dirty (%s): %d jobs were enabled and are disabled now. "
+        "It cannot be promoted until a sync has ended.",
         why,
         len(found.disabled),
     )
