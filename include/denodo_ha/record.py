@@ -169,8 +169,8 @@ def refusal(record: Record) -> tuple[str, str, str] | None:
     if record.phase is not Phase.NORMAL or record.active is not Role.MASTER:
         return (
             record.phase.value,
-            f"the pair is in phase {record.phase.value} and the active server is the {record.active.value}: a sync would "
-            "overwrite it",
+            f"the pair is in phase {record.phase.value} and the active server is the {record.active.value}: a sync "
+            "would overwrite it",
             "fail back first; then syncs go on by themselves",
         )
     if record.paused:

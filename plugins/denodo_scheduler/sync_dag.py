@@ -38,18 +38,30 @@ disables all synchronised jobs there at once, reads everything back and commits 
 * Its history is on the asset `{asset}`; the state in key `record` of the asset's state store.
 """
 
-GUARD_DOC = """May a sync begin? Reads the HA record, checks the slave, and **repairs** a slave that an earlier run left
-dirty. Where nothing is to be done, the rest of the run is skipped and the XCom `verdict` says why."""
-QUIET_DOC = """Sleeps (deferred) until nothing runs, waits or polls on the master and nothing is due within the quiet
-window plus margin, by the **server's** time."""
-EXPORT_DOC = """Exports the master's metadata to the snapshot folder, checks the file, and compares it with the committed
-snapshot. In a dry run its XCom holds the plan."""
-IMPORT_DOC = """Writes the intent to the HA record, looks at the quiet window once more, imports the snapshot into the slave
-and disables its jobs in the same breath. Skipped when the content is unchanged."""
-DISABLE_DOC = """Makes sure that no synchronised job of the slave is enabled, **also when the import failed**. After an import
-of unknown end it keeps them disabled until nothing can be in flight any more."""
-VERIFY_DOC = """Reads the slave back: every job of the manifest is there, equal and disabled, and none ran since the import
-began. Then it commits the snapshot and writes the asset event."""
+GUARD_DOC = """
+May a sync begin? Reads the HA record, checks the slave, and **repairs** a slave that an earlier run left dirty.
+Where nothing is to be done, the rest of the run is skipped and the XCom `verdict` says why.
+"""
+QUIET_DOC = """
+Sleeps (deferred) until nothing runs, waits or polls on the master and nothing is due within the quiet window plus
+margin, by the **server's** time.
+"""
+EXPORT_DOC = """
+Exports the master's metadata to the snapshot folder, checks the file, and compares it with the committed snapshot.
+In a dry run its XCom holds the plan.
+"""
+IMPORT_DOC = """
+Writes the intent to the HA record, looks at the quiet window once more, imports the snapshot into the slave and
+disables its jobs in the same breath. Skipped when the content is unchanged.
+"""
+DISABLE_DOC = """
+Makes sure that no synchronised job of the slave is enabled, **also when the import failed**. After an import of
+unknown end it keeps them disabled until nothing can be in flight any more.
+"""
+VERIFY_DOC = """
+Reads the slave back: every job of the manifest is there, equal and disabled, and none ran since the import began.
+Then it commits the snapshot and writes the asset event.
+"""
 
 
 def sync_dag(pair: Pair) -> DAG:

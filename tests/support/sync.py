@@ -37,7 +37,7 @@ class MemoryState:
 
 @dataclass
 class Outcome:
-    """How each task of a run ended: its result, the exception that failed or skipped it, or nothing if it did not run."""
+    """How each task of a run ended: its result, the exception that failed or skipped it, or nothing if not run."""
 
     verdict: guarding.Verdict | None = None
     exported: exporting.Exported | None = None

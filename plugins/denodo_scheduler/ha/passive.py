@@ -58,8 +58,8 @@ def ensure_distinct(run: SyncRun, slave: Statuses) -> None:
             "same_server",
             f"the connections {run.pair.master} and {run.pair.slave} lead to the same Scheduler server: same ids, "
             "states and executions of all jobs",
-            f"correct host, port or scheduler_uri of {run.pair.slave}; if the slave is a fresh clone of the master, disable "
-            "its jobs there once by hand",
+            f"correct host, port or scheduler_uri of {run.pair.slave}; if the slave is a fresh clone of the master, "
+            "disable its jobs there once by hand",
         )
 
 
