@@ -108,7 +108,7 @@ def serve(
     log_level: str = "warning",
 ) -> None:
     """Serve the web tool until SIGTERM; with ``tls_cert`` and ``tls_key`` (PEM files) over HTTPS."""
-    app = create_app(base_path)
+    app = create_app(base_path.rstrip("/"))
     run(app, role="webtool", host=host, port=port, log_level=log_level, ssl_certfile=tls_cert, ssl_keyfile=tls_key)
 
 

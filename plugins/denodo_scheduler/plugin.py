@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
@@ -16,7 +16,7 @@ OUR_DAGS = re.compile(r"denodo_scheduler_[a-z]+__(?P<pair>.+)")
 
 
 class PoolListener:
-    """Runs in the scheduler, in the session that starts a DAG run. Elsewhere it is only loaded, hence the late imports."""
+    """Runs in the scheduler, in the session that starts a DAG run; elsewhere only loaded, hence the late imports."""
 
     @hookimpl
     def on_dag_run_running(self, dag_run: DagRun, msg: str) -> None:
@@ -37,4 +37,4 @@ class PoolListener:
 
 class DenodoSchedulerPlugin(AirflowPlugin):
     name = "denodo_scheduler"
-    listeners: ClassVar[list[Any]] = [PoolListener()]
+    listeners = [PoolListener()]  # noqa: RUF012 - as the base class declares it

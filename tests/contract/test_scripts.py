@@ -117,12 +117,10 @@ def test_ping(script: Script, flags: tuple[str, ...], login: tuple[str, ...]) ->
     assert "is alive" in done.stdout
 
 
+@pytest.mark.usefixtures("healed")
 def test_ping_gives_up_after_t_milliseconds(script: Script, scheduler: Process) -> None:
     scheduler.control("faults", {"faults": [{"kind": "hang"}]})
-    try:
-        assert script("ping", "-t", "200").returncode == 1
-    finally:
-        scheduler.control("faults", {"faults": []})
+    assert script("ping", "-t", "200").returncode == 1
 
 
 def test_an_encrypted_password_is_accepted(script: Script) -> None:
@@ -164,11 +162,9 @@ def test_without_a_server_exit_code_1(script: Script, name: str) -> None:
     assert "No answer from the Scheduler server at 127.0.0.1:1" in done.stderr
 
 
+@pytest.mark.usefixtures("healed")
 def test_a_broken_off_export_leaves_no_file(script: Script, scheduler: Process, tmp_path: Path) -> None:
     scheduler.control("faults", {"faults": [{"kind": "truncate"}]})
-    try:
-        done = script("export", "-f", tmp_path / "export.zip")
-    finally:
-        scheduler.control("faults", {"faults": []})
+    done = script("export", "-f", tmp_path / "export.zip")
     assert done.returncode == 1
     assert list(tmp_path.iterdir()) == []

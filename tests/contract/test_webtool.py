@@ -212,7 +212,7 @@ def test_an_unknown_switch_is_refused(webtool: Process, body: Any, message: str)
 
 
 def test_another_base_path(start: Start, scheduler: Process) -> None:
-    webtool = start("webtool", "--base-path", "/scheduler")
+    webtool = start("webtool", "--base-path", "/scheduler/")
     assert webtool.client.get("/scheduler/Ping").status_code == 200
     answer = httpx.get(
         f"http://{webtool.address}/scheduler/public/api/me", params={"uri": scheduler.uri}, auth=("admin", "admin")

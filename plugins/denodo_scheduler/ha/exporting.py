@@ -125,8 +125,10 @@ def _take(run: SyncRun, snapshot_id: str, committed: tuple[ArchiveContents, Mani
 
 
 def _ensure_in_scope(run: SyncRun, jobs: Sequence[Job]) -> None:
+    if run.pair.scope.everything:
+        return
     try:
-        run.pair.scope.check(job.key for job in jobs)
+        run.pair.scope.check((job.key for job in jobs), (project.name for project in run.master.projects()))
     except ScopeError as error:
         raise Blocked("scope_empty", str(error), "correct the pair and clear this task; nothing was changed") from None
 
