@@ -34,7 +34,7 @@ run: $(VENV)/.installed  ## Airflow and a stand-in pair that stay up until Ctrl-
 	@$(BIN)/python -m denodo_demo run
 
 test: $(VENV)/.installed-dev  ## All tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff (with Airflow's rules) and mypy --strict
 	@$(BIN)/ruff check $(SOURCES)

@@ -17,7 +17,16 @@ SCHEMA = 1
 
 
 class RecordError(ValueError):
-    """The stored record cannot be used; the message says why and what a person does about it."""
+    """The stored record cannot be used: ``what`` is wrong with it, and ``next_step`` for a person."""
+
+    def __init__(self, what: str, next_step: str) -> None:
+        super().__init__(f"{what}. Next: {next_step}.")
+        self.what = what
+        self.next_step = next_step
+
+
+class NewerRecordError(RecordError):
+    """A newer version of this project wrote the record."""
 
 
 class Phase(StrEnum):
@@ -107,22 +116,23 @@ class Record(_Value):
     def from_json(cls, value: Any) -> Record:
         """Read a stored record.
 
-        :raises RecordError: it was written by a newer version, or is not a record.
+        :raises NewerRecordError: it was written by a newer version.
+        :raises RecordError: it is not a record.
         """
         number = value.get("schema_number") if isinstance(value, dict) else None
         if isinstance(number, int) and number > SCHEMA:
-            raise RecordError(
-                f"The pair's HA record has schema {number}; this version knows schemas up to {SCHEMA}. "
-                "Nothing was changed. Install the version of this project that wrote it, or a newer one."
+            raise NewerRecordError(
+                f"the pair's HA record has schema {number}, and this version knows schemas up to {SCHEMA}; "
+                "nothing was changed",
+                "install the version of this project that wrote it, or a newer one",
             )
         try:
             return cls.model_validate(value)
         except ValidationError as error:
+            problems = (f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors())
             raise RecordError(
-                "The pair's HA record cannot be read: "
-                + "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors())
-                + ". Nothing was changed. Delete the key 'record' of the pair's asset state and run the sync "
-                "by hand with 'initialise' ticked."
+                f"the pair's HA record cannot be read ({'; '.join(problems)}); nothing was changed",
+                "when you know that the master is the active server, run the sync by hand with 'initialise' ticked",
             ) from None
 
     @property
@@ -132,14 +142,9 @@ class Record(_Value):
 
 def begin_import(record: Record, *, operation_id: str, now: datetime, lease: timedelta) -> Record:
     """Write the intent: from here on the passive server is dirty and the operation is open."""
-    return record.model_copy(
-        update={
-            "operation": Operation(
-                kind="sync", id=operation_id, step=Step.IMPORTING, started=now, lease_until=now + lease
-            ),
-            "dirty": Dirty(since=now, reason="an import was begun and is not verified yet"),
-        }
-    )
+    operation = Operation(kind="sync", id=operation_id, step=Step.IMPORTING, started=now, lease_until=now + lease)
+    dirty = mark_dirty(record, now=now, reason="an import was begun and is not verified yet")
+    return dirty.model_copy(update={"operation": operation})
 
 
 def answered(record: Record) -> Record:
@@ -154,6 +159,7 @@ def close_operation(record: Record) -> Record:
 
 
 def mark_dirty(record: Record, *, now: datetime, reason: str) -> Record:
+    """Stop trusting the passive server; the first mark stays, since all that happened there since then counts."""
     return record.model_copy(update={"dirty": record.dirty or Dirty(since=now, reason=reason)})
 
 

@@ -16,17 +16,15 @@ import asyncio
 import heapq
 import itertools
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
+from datetime import datetime, timedelta, tzinfo
 
-from denodo_ha.cron import CronError, QuartzCron
 from denodo_ha.models import JobState
 from denodo_standin.clock import Clock
 from denodo_standin.model import Job, Result
 from denodo_standin.store import Store
+from denodo_standin.triggers import next_time
 
 _ENDED_WELL = (Result.COMPLETE, Result.WARNING)
-_SECOND = timedelta(seconds=1)
 _LONGEST_SLEEP = 60.0  # seconds; the system's clock may be put forward meanwhile
 
 
@@ -195,6 +193,8 @@ class Engine:
     def run_due(self) -> None:
         """Run what is due by a real clock."""
         now = self.clock.now()
+        if not self._queue or self._queue[0].at > now:
+            return
         with self.store.transaction():
             while self._queue and self._queue[0].at <= now:
                 self._happen(heapq.heappop(self._queue))
@@ -332,39 +332,10 @@ class Engine:
         return f"{self.store.projects[job.project_id].name} / {job.name}"
 
     def _next(self, job: Job, after: datetime) -> datetime | None:
-        times = (next_of_trigger(trigger, after, self.timezone) for trigger in job.triggers)
+        times = (next_time(trigger, after, self.timezone) for trigger in job.triggers)
         return min((moment for moment in times if moment is not None), default=None)
-
-
-def next_of_trigger(trigger: dict[str, object], after: datetime, timezone: tzinfo) -> datetime | None:
-    """The next time of one trigger within its ``startTime`` and ``endTime``; None: exhausted, or not a valid cron."""
-    if trigger.get("type", "cron") != "cron":
-        return None
-    start, end = (_moment(trigger.get(name), timezone) for name in ("startTime", "endTime"))
-    if start is not None and start > after:
-        after = start - _SECOND
-    try:
-        moment = _next_of_cron(str(trigger.get("cronExpression", "")), after.replace(microsecond=0), timezone)
-    except CronError:
-        return None
-    return None if moment is None or (end is not None and moment > end) else moment
-
-
-@lru_cache(maxsize=4096)
-def _next_of_cron(expression: str, after: datetime, timezone: tzinfo) -> datetime | None:
-    return QuartzCron(expression).next_after(after, timezone)
 
 
 def _whole(job: Job, option: str) -> int:
     value = job.sections.get("retrySection", {}).get(option)
     return value if isinstance(value, int) else 0
-
-
-def _moment(value: object, timezone: tzinfo) -> datetime | None:
-    """A trigger's ``startTime``: ISO 8601, in the server's time zone if it names none, or milliseconds [G]."""
-    if isinstance(value, int):
-        return datetime.fromtimestamp(value / 1000, UTC)
-    if not value:
-        return None
-    moment = datetime.fromisoformat(str(value))
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone)

@@ -172,6 +172,21 @@ def test_a_truncated_export_is_read_again(
     assert target.read_bytes() == content
 
 
+def test_multipart_options_of_an_export_are_sent_whole_again(
+    webtool: Any, connect: Connect, answer: Any, target: ObjectStoragePath
+) -> None:
+    schema = {"properties": {name: {"type": "boolean"} for name in EXPORT_OPTIONS}}
+    operation = {"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}
+    webtool.on("GET", "//v3/api-docs", {"paths": {f"/public/api{EXPORT}": {"post": operation}}})
+    webtool.on("POST", EXPORT, answer(fault="cut"), answer(_zip(), headers=ZIPPED))
+
+    connect({"transfer_timeout": 5}, port=webtool.port).export_metadata(target)
+
+    first, second = webtool.asked("POST", EXPORT)
+    assert first.body == second.body
+    assert first.body.count(b"\r\ntrue\r\n") == 3
+
+
 def test_an_export_is_never_whole_in_memory(
     webtool: Any, hook: DenodoSchedulerHook, answer: Any, target: ObjectStoragePath
 ) -> None:

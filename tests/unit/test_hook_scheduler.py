@@ -351,7 +351,7 @@ def test_a_user_without_the_admin_role_is_warned(webtool: Any, hook: DenodoSched
         ({}, {}, "login refused"),
         ({"timeout": "x"}, {}, "'timeout'"),
         ({}, {"host": ""}, "schema must be http or https"),
-        ({}, {"port": 1}, "the web tool cannot be reached"),
+        ({}, {"port": 1}, "The web tool cannot be reached"),
     ],
 )
 def test_a_broken_connection_is_explained(

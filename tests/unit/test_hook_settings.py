@@ -46,6 +46,7 @@ def test_text_of_a_connection_given_as_uri_is_understood(tmp_path: Path) -> None
     assert settings.verify is False
     assert settings.transfer_timeout == 60
     assert settings.export_options == {"permissions": True}
+    assert _parse(verify="False").verify is False
     assert _parse(verify=str(ca)).verify == str(ca)
 
 

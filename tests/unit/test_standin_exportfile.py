@@ -253,7 +253,10 @@ def test_sections_become_the_same_parameters_again() -> None:
 
 def test_a_name_of_digits_stays_a_name(written: Callable[..., Path]) -> None:
     assert [each.name for each in read_export(written(small(name="007"))).elements][1] == "007"
-    assert [each.name for each in read_export(written(small(name="42"))).elements][1] == "42"
+    job = read_export(written(small(name="42", dataSource="43", trigger={"dependency": {"jobId": "44"}}))).elements[1]
+    sections = sections_of(job.params)
+    assert (job.name, sections["extractionSection"]["dataSource"]) == ("42", "43")
+    assert sections["triggerSection"]["triggers"][0]["dependencyInfo"]["jobs"] == ["44"]
 
 
 # --- damaged files
@@ -275,6 +278,15 @@ def test_a_damaged_file_is_refused(
     file = written(small())
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(DamagedExportError, match=message):
+        read_export(file)
+
+
+def test_a_damaged_driver_is_refused_too(written: Callable[..., Path]) -> None:
+    file = written(small(), resources=[("drivers/a.jar", b"CAFEBABE" * 1000)], salted=False)
+    data = bytearray(file.read_bytes())
+    data[data.index(b"data/resources/drivers/a.jar") + 40] ^= 8
+    file.write_bytes(data)
+    with pytest.raises(DamagedExportError, match=r"a\.jar' is damaged|Not an intact zip"):
         read_export(file)
 
 

@@ -70,7 +70,7 @@ def export(run: SyncRun, plan: Plan) -> Exported:
     :raises Blocked: the file is damaged, the patterns match nothing, or a mass change is not accepted.
     :raises NotYet: the metadata kept changing while it was exported.
     """
-    record = run.record()
+    record = (run.records.load() or Record()) if run.dry_run else run.record()
     committed = _committed(run, plan.base_snapshot)
     began = run.now()
     snapshot_id = new_id(began)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from denodo_ha.record import (
+    NewerRecordError,
     Record,
     RecordError,
     close_operation,
@@ -16,7 +17,7 @@ from denodo_ha.record import (
     refusal,
 )
 from denodo_scheduler.ha.outcome import Blocked, sentence
-from denodo_scheduler.ha.passive import Quench, enabled_jobs, hold, names, quench
+from denodo_scheduler.ha.passive import Quench, enabled_jobs, hold, names, quench, suspects
 from denodo_scheduler.ha.run import Plan, SyncRun
 
 log = logging.getLogger(__name__)
@@ -87,8 +88,8 @@ def _load(run: SyncRun, events: list[dict[str, Any]]) -> Record:
     try:
         record = run.records.load()
     except RecordError as error:
-        if not run.initialise or "schema" in str(error):
-            raise Blocked("record_unusable", str(error), "as said") from None
+        if not run.initialise or isinstance(error, NewerRecordError):
+            raise Blocked("record_unusable", error.what, error.next_step) from None
         record = None
     return record or _initialise(run, events)
 
@@ -129,17 +130,21 @@ def _repair(run: SyncRun, record: Record, events: list[dict[str, Any]]) -> Recor
         found = hold(run, until=operation.lease_until, may_change=unchanged)
     else:
         found = quench(run, may_change=unchanged)
+    unchanged()
     return _close(run, record, found, events)
 
 
 def _close(run: SyncRun, record: Record, found: Quench, events: list[dict[str, Any]]) -> Record:
     why = record.dirty.reason if record.dirty else "an operation was left open"
+    ran = suspects(run, record, found.statuses)
     log.warning(
         "The slave was dirty (%s): %d jobs were enabled and are disabled now. "
         "It cannot be promoted until a sync has ended.",
         why,
         len(found.disabled),
     )
+    if ran:
+        log.error("Suspected double run: %s ran on the slave since it is dirty.", names(ran))
     closed = run.records.save(close_operation(record))
     events.append(
         run.event(
@@ -148,6 +153,7 @@ def _close(run: SyncRun, record: Record, found: Quench, events: list[dict[str, A
             operation=record.operation.id if record.operation else None,
             before={"dirty": why, "enabled": len(found.disabled)},
             after={"enabled": 0},
+            suspected_double_runs=[str(key) for key in ran],
         )
     )
     return closed

@@ -8,7 +8,7 @@ from typing import Any
 
 from denodo_ha.quiet_window import assess
 from denodo_ha.record import Record, answered, begin_import, close_operation
-from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError, UnreachableError
+from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
 from denodo_scheduler.ha.exporting import Exported
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.ha.passive import ensure_distinct, hold, quench
@@ -23,7 +23,6 @@ class Imported:
     """An import that was answered.
 
     :param began: when the import was sent, ISO 8601.
-    :param server_time: the slave's time then, ISO 8601: a job that ran later was woken by us.
     :param answered: when its answer came, ISO 8601.
     :param clean_at: when the slave was first read back without enabled jobs, ISO 8601.
     :param warnings: what the server said besides.
@@ -31,7 +30,6 @@ class Imported:
     """
 
     began: str
-    server_time: str
     answered: str
     clean_at: str
     warnings: list[str]
@@ -50,26 +48,28 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
 
     :raises NothingToDo: a dry run, nothing changed, or the task belongs to the past.
     :raises NotYet: the quiet window has closed; nothing was changed.
-    :raises NoAnswerError: the import was sent and its end is unknown; ``disable_jobs`` sees to it.
+    :raises Blocked: the slave is too old or the wrong server, or the import was sent and its end is unknown; then
+        ``disable_jobs`` sees to it.
     """
     if run.dry_run:
         raise NothingToDo("dry_run", "this is a dry run; the plan is in the XCom of export_metadata")
     record = run.current(plan)
     if exported.unchanged:
         raise NothingToDo("unchanged", exported.comparison)
-    record = _resume(run, plan, record)
+    _resume(run, plan, record)
     _ensure_version(run, exported)
     before = run.slave.statuses()
     ensure_distinct(run, before)
     _ensure_still_quiet(run)
     others = [[job.project, job.name] for job in before.jobs if not run.pair.scope.matches(job.key)]
 
-    record = run.records.save(begin_import(record, operation_id=plan.operation_id, now=run.now(), lease=run.pair.lease))
+    intent = begin_import(run.current(plan), operation_id=plan.operation_id, now=run.now(), lease=run.pair.lease)
+    run.records.save(intent)
     began = run.now()
-    result = _import(run, plan, record, exported)
+    result = _import(run, plan, exported)
     done = run.now()
-    quenched = quench(run, may_change=lambda: run.current(plan), imported_by_us=True)
-    run.records.save(answered(run.current(plan)))
+    quenched = quench(run, may_change=lambda: run.own(plan), imported_by_us=True)
+    run.records.save(answered(run.own(plan)))
     log.info(
         "Imported in %.1f s; %d jobs were enabled by it and are disabled again.",
         (done - began).total_seconds(),
@@ -79,7 +79,6 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
         log.warning("The slave says about the import: %s", warning)
     return Imported(
         began=began.isoformat(),
-        server_time=before.server_time.isoformat(),
         answered=done.isoformat(),
         clean_at=quenched.clean_at.isoformat(),
         warnings=list(result.warnings),
@@ -87,14 +86,14 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
     )
 
 
-def _resume(run: SyncRun, plan: Plan, record: Record) -> Record:
+def _resume(run: SyncRun, plan: Plan, record: Record) -> None:
     """Go on after an earlier try of this task: wait until nothing of it can be in flight."""
     operation = record.operation
     if operation is None:
-        return record
+        return
     if operation.in_flight(run.now()):
-        hold(run, until=operation.lease_until, may_change=lambda: run.current(plan))
-    return run.records.save(close_operation(run.current(plan)))
+        hold(run, until=operation.lease_until, may_change=lambda: run.own(plan), imported_by_us=True)
+    run.records.save(close_operation(run.own(plan)))
 
 
 def _ensure_version(run: SyncRun, exported: Exported) -> None:
@@ -129,23 +128,41 @@ def _ensure_still_quiet(run: SyncRun) -> None:
         )
 
 
-def _import(run: SyncRun, plan: Plan, record: Record, exported: Exported) -> ImportResult:
+def _import(run: SyncRun, plan: Plan, exported: Exported) -> ImportResult:
     """Send the import. Whatever its end, what it may have enabled is disabled, or left to ``disable_jobs``."""
     try:
         return run.slave.import_metadata(
             run.snapshots.export_path(exported.snapshot), timeout=run.pair.import_timeout.total_seconds()
         )
     except UnreachableError:
-        run.records.save(close_operation(record))
+        run.records.save(close_operation(run.own(plan)))
         raise
-    except NoAnswerError as error:
-        quench(run, may_change=lambda: run.current(plan), imported_by_us=True)
+    except DenodoSchedulerError as error:
+        if _refused(error):
+            run.records.save(answered(run.own(plan)))
+            quench(run, may_change=lambda: run.own(plan), imported_by_us=True)
+            raise
+        _quench_now(run, plan)
         raise Blocked(
             "import_unanswered",
-            f"the import was sent and no answer came ({error}); the server may still be executing it",
+            f"the import was sent and its end is unknown ({error}); the server may still be executing it",
             "disable_jobs keeps the slave's jobs disabled until it can no longer be; then the next run imports again",
         ) from None
-    except DenodoSchedulerError:
-        run.records.save(answered(run.current(plan)))
-        quench(run, may_change=lambda: run.current(plan), imported_by_us=True)
-        raise
+
+
+def _refused(error: DenodoSchedulerError) -> bool:
+    """Whether the server certainly executes nothing.
+
+    A 500 is also what a web tool says that has lost its server in the middle of the import [G], and a 502 or 504 comes
+    from a gateway that no longer waits.
+    """
+    never_sent = isinstance(error, ConfigurationError) and error.status is None
+    return never_sent or (isinstance(error, ConfigurationError | RequestError) and 300 <= (error.status or 0) < 500)
+
+
+def _quench_now(run: SyncRun, plan: Plan) -> None:
+    """Disable at once what is enabled already; ``disable_jobs`` goes on with it."""
+    try:
+        quench(run, may_change=lambda: run.own(plan), imported_by_us=True)
+    except (DenodoSchedulerError, NotYet) as error:
+        log.warning("The slave's jobs could not be disabled yet: %s", error)

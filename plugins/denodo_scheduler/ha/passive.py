@@ -7,10 +7,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
-from denodo_ha.checks import same_server
+from denodo_ha.checks import ran_since, same_server
 from denodo_ha.models import JobKey, JobStatus
-from denodo_scheduler.exceptions import NoAnswerError, ServerBusyError, UnreachableError
+from denodo_ha.record import Record
+from denodo_scheduler.exceptions import (
+    ConfigurationError,
+    DenodoSchedulerError,
+    NoAnswerError,
+    RequestError,
+    ServerBusyError,
+    UnreachableError,
+)
 from denodo_scheduler.ha.outcome import Blocked, NotYet
 from denodo_scheduler.ha.run import SyncRun
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -35,6 +44,14 @@ class Quench:
 def enabled_jobs(run: SyncRun, statuses: Statuses) -> list[JobStatus]:
     """The enabled jobs among those that the pair synchronises."""
     return [job for job in statuses.jobs if job.state.is_enabled and run.pair.scope.matches(job.key)]
+
+
+def suspects(run: SyncRun, record: Record, statuses: Statuses) -> tuple[JobKey, ...]:
+    """Jobs in scope that ran on the passive server since it is dirty: each may have run on both servers."""
+    if record.dirty is None:
+        return ()
+    since = statuses.server_time - (run.now() - record.dirty.since)
+    return ran_since([job for job in statuses.jobs if run.pair.scope.matches(job.key)], since)
 
 
 def names(keys: Sequence[JobKey], limit: int = 5) -> str:
@@ -79,17 +96,34 @@ def quench(run: SyncRun, *, may_change: Callable[[], object], imported_by_us: bo
         if not imported_by_us and not disabled:
             ensure_distinct(run, statuses)
         may_change()
-        run.slave.set_jobs_status("disable", enabled, statuses=statuses)
+        refused = _disable(run, enabled, statuses)
         disabled.update(enabled)
+    why = f" ({refused})" if refused else ""
     raise NotYet(
         "still_enabled",
-        f"{len(enabled)} jobs of the slave are enabled again after {ROUNDS} rounds of disabling: {names(enabled)}",
-        "look whether somebody or something else enables them; the next run disables them again",
+        f"{len(enabled)} jobs of the slave are still enabled after {ROUNDS} rounds of disabling: {names(enabled)}{why}",
+        "look whether somebody or something enables them, or disable them there by hand; this task and the next run "
+        "disable them again",
     )
 
 
-def hold(run: SyncRun, *, until: datetime, may_change: Callable[[], object]) -> Quench:
-    """Quench again and again until ``until``, after which nothing of a lost import can still be in flight."""
+def _disable(run: SyncRun, keys: Sequence[JobKey], statuses: Statuses) -> DenodoSchedulerError | None:
+    """Send one request per project; one that the server refuses, which is returned, does not stop the others."""
+    refused = None
+    for _, of_project in groupby(sorted(keys), key=lambda key: key.folded[0]):
+        try:
+            run.slave.set_jobs_status("disable", list(of_project), statuses=statuses)
+        except (RequestError, ConfigurationError) as error:
+            log.warning("The slave refuses to disable jobs: %s", error)
+            refused = error
+    return refused
+
+
+def hold(run: SyncRun, *, until: datetime, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
+    """Quench again and again until ``until``, after which nothing of a lost import can still be in flight.
+
+    A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``.
+    """
     log.warning(
         "An import was begun and its end is unknown: the server may still be executing it. "
         "The slave's jobs are kept disabled until %s.",
@@ -98,8 +132,14 @@ def hold(run: SyncRun, *, until: datetime, may_change: Callable[[], object]) -> 
     disabled: set[JobKey] = set()
     while True:
         over = run.now() >= until
-        found = quench(run, may_change=may_change, imported_by_us=True)
-        disabled.update(found.disabled)
-        if over:
-            return Quench(tuple(sorted(disabled)), found.clean_at, found.statuses)
+        try:
+            found = quench(run, may_change=may_change, imported_by_us=imported_by_us)
+        except (DenodoSchedulerError, NotYet) as error:
+            if over:
+                raise
+            log.warning("Keeping the slave's jobs disabled goes on after an error: %s", error)
+        else:
+            disabled.update(found.disabled)
+            if over:
+                return Quench(tuple(sorted(disabled)), found.clean_at, found.statuses)
         time.sleep(HOLD_INTERVAL)

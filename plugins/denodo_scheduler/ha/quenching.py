@@ -43,7 +43,7 @@ def disable_jobs(run: SyncRun, plan: Plan) -> Disabled:
         return run.current(plan)
 
     if operation and operation.in_flight(run.now()):
-        found = hold(run, until=operation.lease_until, may_change=may_change)
+        found = hold(run, until=operation.lease_until, may_change=may_change, imported_by_us=True)
     else:
         found = quench(run, may_change=may_change, imported_by_us=operation is not None)
     events = []

@@ -79,6 +79,16 @@ class SyncRun:
             raise NothingToDo("superseded", f"this task belongs to the past: {why}")
         return record
 
+    def own(self, plan: Plan) -> Record:
+        """Like :meth:`current`, after this run's import was begun: its operation must still be open.
+
+        :raises NothingToDo: another run has closed it, because its lease was over.
+        """
+        record = self.current(plan)
+        if record.operation is None:
+            raise NothingToDo("superseded", "this task belongs to the past: another run has closed its operation")
+        return record
+
     def event(self, kind: str, record: Record, **details: Any) -> dict[str, Any]:
         """An entry of the pair's history, to be attached to an asset event."""
         return {

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from denodo_ha.checks import ran_since
 from denodo_ha.checks import verify as check
 from denodo_ha.manifest import Manifest
 from denodo_ha.models import JobKey
@@ -16,7 +15,7 @@ from denodo_ha.snapshot import expired
 from denodo_scheduler.ha.exporting import Exported
 from denodo_scheduler.ha.importing import Imported
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo
-from denodo_scheduler.ha.passive import names
+from denodo_scheduler.ha.passive import names, suspects
 from denodo_scheduler.ha.quenching import Disabled
 from denodo_scheduler.ha.run import Plan, SyncRun
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -25,26 +24,29 @@ log = logging.getLogger(__name__)
 
 
 def verify(
-    run: SyncRun, plan: Plan, exported: Exported, imported: Imported | None, disabled: Disabled
+    run: SyncRun, plan: Plan, exported: Exported, imported: Imported | None, disabled: Disabled | None
 ) -> dict[str, Any]:
     """Compare the passive server with the manifest, commit the snapshot, and return the sync's event.
 
+    :param imported: None: this run imported nothing.
+    :param disabled: None: ``disable_jobs`` was skipped, because there was nothing to do or to be done by this run.
     :raises Blocked: a job is missing, different or enabled; the pair stays dirty and the next run tries again.
     """
     if run.dry_run:
         raise NothingToDo("dry_run", "this is a dry run")
     if run.record().snapshot_id == exported.snapshot:
         raise NothingToDo("committed", f"the snapshot {exported.snapshot} is committed already")
-    record = run.current(plan)
+    record = _committable(run, plan, imported)
     manifest = Manifest.from_json(run.snapshots.read(exported.snapshot)[1])
     statuses = run.slave.statuses()
-    orphans = _compare(run, manifest, statuses, imported)
+    orphans = _compare(run, plan, manifest, statuses, imported)
     deleted = _delete_orphans(run, plan, orphans)
-    suspects = _suspects(run, statuses, imported)
-    if suspects:
-        log.error("Suspected double run: %s ran on the slave since the import began.", names(suspects))
+    ran = suspects(run, record, statuses)
+    if ran:
+        log.error("Suspected double run: %s ran on the slave since the import began.", names(ran))
 
-    done = run.records.save(commit(run.current(plan), _reference(run, record, exported, imported)))
+    latest = _committable(run, plan, imported)
+    done = run.records.save(commit(latest, _reference(run, record, exported, imported)))
     _retire(run, done)
     return run.event(
         "sync",
@@ -62,12 +64,28 @@ def verify(
         location=exported.location,
         warnings=imported.warnings if imported else [],
         orphans={"jobs": len(orphans), "names": names(orphans), "deleted": deleted},
-        suspected_double_runs=[str(key) for key in suspects],
+        suspected_double_runs=[str(key) for key in ran],
         **_exposure(imported, disabled),
     )
 
 
-def _compare(run: SyncRun, manifest: Manifest, statuses: Statuses, imported: Imported | None) -> tuple[JobKey, ...]:
+def _committable(run: SyncRun, plan: Plan, imported: Imported | None) -> Record:
+    """Read the record afresh: only what this run has imported, or what a clean slave has already, can be committed."""
+    if imported:
+        return run.own(plan)
+    record = run.current(plan)
+    if record.dirty:
+        raise Blocked(
+            "not_verified",
+            f"the slave is dirty ({record.dirty.reason}), and this run has imported nothing",
+            "the next run repairs the slave and imports",
+        )
+    return record
+
+
+def _compare(
+    run: SyncRun, plan: Plan, manifest: Manifest, statuses: Statuses, imported: Imported | None
+) -> tuple[JobKey, ...]:
     """Refuse a passive server that is not what the manifest lists; return its orphans.
 
     Without an import the definitions were verified when this content was committed, so the states are enough.
@@ -89,7 +107,7 @@ def _compare(run: SyncRun, manifest: Manifest, statuses: Statuses, imported: Imp
     }
     said = [f"{len(keys)} jobs {what}: {names(keys)}" for what, keys in problems.items() if keys]
     if said:
-        _mark_dirty(run, "the slave does not equal the snapshot: " + "; ".join(said))
+        _mark_dirty(run, plan, "the slave does not equal the snapshot: " + "; ".join(said))
         raise Blocked(
             "not_verified",
             "the slave does not equal the snapshot: " + "; ".join(said),
@@ -99,15 +117,8 @@ def _compare(run: SyncRun, manifest: Manifest, statuses: Statuses, imported: Imp
     return found.orphans
 
 
-def _suspects(run: SyncRun, statuses: Statuses, imported: Imported | None) -> tuple[JobKey, ...]:
-    if imported is None:
-        return ()
-    jobs = [job for job in statuses.jobs if run.pair.scope.matches(job.key)]
-    return ran_since(jobs, datetime.fromisoformat(imported.server_time))
-
-
-def _mark_dirty(run: SyncRun, reason: str) -> None:
-    run.records.save(mark_dirty(close_operation(run.record()), now=run.now(), reason=reason))
+def _mark_dirty(run: SyncRun, plan: Plan, reason: str) -> None:
+    run.records.save(mark_dirty(close_operation(run.current(plan)), now=run.now(), reason=reason))
 
 
 def _delete_orphans(run: SyncRun, plan: Plan, orphans: Sequence[JobKey]) -> bool:
@@ -150,7 +161,7 @@ def _retire(run: SyncRun, record: Record) -> None:
         run.snapshots.delete(snapshot_id)
 
 
-def _exposure(imported: Imported | None, disabled: Disabled) -> dict[str, float]:
+def _exposure(imported: Imported | None, disabled: Disabled | None) -> dict[str, float]:
     """How long jobs may have been enabled on the passive server, in seconds.
 
     ``exposure_seconds`` counts from the moment the import was sent, ``exposure_after_answer_seconds`` from its answer,
@@ -158,7 +169,7 @@ def _exposure(imported: Imported | None, disabled: Disabled) -> dict[str, float]
     """
     if imported is None:
         return {"exposure_seconds": 0.0, "exposure_after_answer_seconds": 0.0}
-    clean = datetime.fromisoformat(disabled.clean_at if disabled.disabled else imported.clean_at)
+    clean = datetime.fromisoformat(disabled.clean_at if disabled and disabled.disabled else imported.clean_at)
     return {
         "exposure_seconds": round((clean - datetime.fromisoformat(imported.began)).total_seconds(), 3),
         "exposure_after_answer_seconds": round((clean - datetime.fromisoformat(imported.answered)).total_seconds(), 3),

@@ -104,5 +104,6 @@ def body(bound: BoundRequest, file: Upload | None = None) -> dict[str, Any]:
         parts[bound.file.name] = ("metadata.zip", file, "application/zip")
     if parts:
         encoder = MultipartEncoder(parts)
-        return {"data": encoder, "headers": {"Content-Type": encoder.content_type}}
+        # Without a file the body is small, and as bytes it can be sent again when the request is retried.
+        return {"data": encoder if file else encoder.to_string(), "headers": {"Content-Type": encoder.content_type}}
     return {"json": bound.json}

@@ -43,7 +43,7 @@ def _seconds(value: Any) -> Any:
 
 
 def _verify(value: Any) -> Any:
-    value = _from_text(value)
+    value = _from_text(value.lower() if value in ("True", "False") else value)
     if isinstance(value, bool) or (isinstance(value, str) and Path(value).exists()):
         return value
     raise ValueError("expected true, false, or the path of a file with CA certificates that this machine can read")

@@ -84,7 +84,7 @@ class Call:
         said = f'. The server says: "{server_message}"' if server_message else ""
         where = f"connection {self.conn_id!r}, server {self.server}, {self.method} {self.path}"
         return kind(
-            " ".join(f"{what}{said} ({where})".split()),
+            " ".join(f"{what[0].upper()}{what[1:]}{said} ({where})".split()),
             status=status,
             server_message=server_message,
             method=self.method,
@@ -101,8 +101,9 @@ class Call:
         except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
             raise self._unreachable(error) from None
         except requests.exceptions.ReadTimeout:
-            raise self.error(
-                NoAnswerError, "no answer in time. Check the server's load, or raise timeout in the connection's extra"
+            raise self._no_answer(
+                "no answer in time. Check the server's load, or raise timeout (transfer_timeout for export and import) "
+                "in the connection's extra"
             ) from None
         except requests.exceptions.ConnectionError as error:
             if isinstance(_reason(error), NewConnectionError):
@@ -126,19 +127,21 @@ class Call:
         )
 
     def _cut(self, error: Exception) -> DenodoSchedulerError:
-        return self.error(
-            NoAnswerError,
-            f"the connection was cut before the whole answer came: {_detail(error)}. "
-            "Whether the request had an effect is unknown: read the server before trying again",
+        return self._no_answer(
+            f"the connection was cut before the whole answer came: {_detail(error)}. Check the web tool's log"
         )
+
+    def _no_answer(self, what: str) -> DenodoSchedulerError:
+        unknown = "" if self.method == "GET" else ". Its effect is unknown: read the server before a retry"
+        return self.error(NoAnswerError, what + unknown)
 
     def _tls_error(self, error: Exception) -> DenodoSchedulerError:
         if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in _causes(_reason(error))):
             return self._cut(error)
         return self.error(
             ConfigurationError,
-            f"TLS failed: {_detail(error)}. Check schema and port of the connection; for a private certificate authority set "
-            "verify in its extra to the path of the CA certificate",
+            f"TLS failed: {_detail(error)}. Check schema and port of the connection; for a private certificate "
+            "authority set verify in its extra to the path of the CA certificate",
         )
 
     def check(self, response: Response) -> None:
@@ -206,7 +209,8 @@ def _reason(error: BaseException) -> BaseException | str:
 
 def _detail(error: BaseException) -> str:
     reason = _reason(error)
-    return str(reason.args[0]) if isinstance(reason, Exception) and reason.args else str(reason)
+    text = str(reason.args[-1]) if isinstance(reason, Exception) and reason.args else str(reason)
+    return text.rstrip(".")
 
 
 def _causes(error: object) -> Iterator[object]:

@@ -1,0 +1,123 @@
+"""Every pair becomes a DAG, or an import error says why not. Nothing but files is read on the way."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import airflow.sdk
+import pytest
+import sqlalchemy
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.bases.hook import BaseHook
+
+Parse = Callable[..., DagBag]
+
+
+def import_error(bag: DagBag) -> str:
+    assert not bag.dags, "a file with a mistake must not give DAGs for some of its pairs"
+    assert len(bag.import_errors) == 1
+    return next(iter(bag.import_errors.values()))
+
+
+def test_shipped_file(parse: Parse) -> None:
+    bag = parse()
+    assert bag.import_errors == {}
+    assert bag.captured_warnings == {}
+    assert bag.dag_ids == ["denodo_scheduler_sync__default"]
+
+
+def test_own_file(parse: Parse) -> None:
+    bag = parse("pairs:\n  emea: {}\n  apac.2: {schedule: null}\n")
+    assert bag.import_errors == {}
+    assert sorted(bag.dag_ids) == ["denodo_scheduler_sync__apac.2", "denodo_scheduler_sync__emea"]
+
+
+def test_empty_variable_means_the_shipped_file(parse: Parse, monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
+    monkeypatch.setenv("DENODO_HA_PAIRS", "")
+    assert DagBag(project / "dags").dag_ids == ["denodo_scheduler_sync__default"]
+
+
+MISTAKES = {
+    "not YAML": ("pairs:\n  default: {\n", 3, "is not valid YAML"),
+    "not text": ("pairs:\n  default:\n    tags: [a, \x01]\n", 1, "not valid YAML"),
+    "empty": ("# nothing\n", 1, "needs `pairs:`"),
+    "a list": ("- default\n", 1, "must be a mapping"),
+    "no pair": ("defaults: {}\npairs: {}\n", 2, "names no pair"),
+    "pairs is a list": ("pairs:\n  - default\n", 1, "must be a mapping"),
+    "misspelt section": ("pair:\n  default: {}\n", 1, 'did you mean "pairs"?'),
+    "misspelt option": ("pairs:\n  default:\n    shedule: null\n", 3, 'did you mean "schedule"?'),
+    "misspelt option among defaults": ("defaults:\n  orphan: delete\npairs:\n  default: {}\n", 2, '"orphans"?'),
+    "pair twice": ("pairs:\n  default: {}\n  default: {}\n", 3, "stands twice"),
+    "option twice": ("pairs:\n  default:\n    lease: 1h\n    lease: 2h\n", 4, "stands twice; first in line 3"),
+    "pairs that differ by case": ("pairs:\n  emea: {}\n  EMEA: {}\n", 3, "only by case"),
+    "name no DAG can have": ("pairs:\n  north america: {}\n", 2, "letters, digits"),
+    "cron of six fields": ('pairs:\n  default:\n    schedule: "0 0 * * * ?"\n', 3, "five fields"),
+    "cron out of range": ('pairs:\n  default:\n    schedule: "61 * * * *"\n', 3, "must be a cron expression"),
+    "unknown preset": ('pairs:\n  default:\n    schedule: "@fortnightly"\n', 3, "must be a cron expression"),
+    "duration": ("pairs:\n  default:\n    quiet_window: soon\n", 3, "must be a duration such as 5m"),
+    "duration of zero": ("pairs:\n  default:\n    quiet_window: 0s\n", 3, "longer than 0"),
+    "time zone": ("pairs:\n  default:\n    timezone: Europe/Madird\n", 3, '"Europe/Madrid"?'),
+    "policy": ("pairs:\n  default:\n    orphans: keep\n", 3, "'report' or 'delete'"),
+    "one server": ("pairs:\n  default:\n    master: a\n    slave: a\n", 4, "must differ from master"),
+    "two roles": ("pairs:\n  one: {master: a, slave: b}\n  two: {master: b, slave: c}\n", 3, "one role"),
+    "lease too short": ("pairs:\n  default:\n    import_timeout: 20m\n", 3, "must be shorter than lease"),
+    "no pattern": ("pairs:\n  default:\n    projects: []\n", 3, "must not be empty"),
+    "limit": ("pairs:\n  default:\n    mass_change:\n      percent: 101\n", 4, "at most 100"),
+}
+
+
+@pytest.mark.parametrize(("text", "line", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_mistake_is_an_import_error(parse: Parse, pairs_file: Path, text: str, line: int, message: str) -> None:
+    error = import_error(parse(text))
+    assert f"{pairs_file}:{line}: " in error
+    assert message in error
+
+
+def test_one_bad_pair_of_two_is_not_silently_missing(parse: Parse, pairs_file: Path) -> None:
+    error = import_error(parse("pairs:\n  good: {}\n  bad: {lease: never}\n  worse: 7\n"))
+    assert f"{pairs_file}:3: pairs.bad.lease: " in error
+    assert f"{pairs_file}:4: pairs.worse: " in error
+
+
+def test_missing_file(parse: Parse, pairs_file: Path, monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
+    monkeypatch.setenv("DENODO_HA_PAIRS", str(pairs_file))
+    error = import_error(DagBag(project / "dags"))
+    assert f"{pairs_file}: the file of pairs cannot be read (No such file or directory)" in error
+    assert "DENODO_HA_PAIRS" in error
+
+
+def test_corrected_file_is_read_anew(parse: Parse) -> None:
+    import_error(parse("pairs:\n  default: {lease: never}\n"))
+    assert parse("pairs:\n  default: {lease: 1h}\n").dag_ids == ["denodo_scheduler_sync__default"]
+
+
+def test_hundred_pairs(parse: Parse) -> None:
+    names = [f"site-{number}" for number in range(100)]
+    bag = parse("pairs:\n" + "".join(f"  {name}: {{master: m-{name}, slave: s-{name}}}\n" for name in names))
+    assert bag.import_errors == {}
+    assert sorted(bag.dag_ids) == sorted(f"denodo_scheduler_sync__{name}" for name in names)
+    assert len({task.pool for dag in bag.dags.values() for task in dag.tasks if task.task_id == "verify"}) == 100
+
+
+def test_only_files_are_read(parse: Parse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network, no metadata database, no Variable, no Connection: each of them would raise, and be an import error."""
+
+    def forbidden(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("a DAG file must not do this while it is parsed")
+
+    for owner, name in (
+        (socket.socket, "connect"),
+        (socket.socket, "connect_ex"),
+        (socket, "getaddrinfo"),
+        (airflow.sdk.Variable, "get"),
+        (airflow.sdk.Connection, "get"),
+        (BaseHook, "get_connection"),
+        (sqlalchemy.engine.Engine, "connect"),
+    ):
+        monkeypatch.setattr(owner, name, forbidden)
+    bag = parse("pairs:\n  default: {projects: ['sales*'], snapshots: 's3://aws_default@bucket/denodo'}\n")
+    assert bag.import_errors == {}
+    assert bag.dag_ids == ["denodo_scheduler_sync__default"]

@@ -1,0 +1,201 @@
+"""The sync DAG as a person sees it in the interface, and as the scheduler gets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
+
+from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, UnreachableError
+
+Parse = Callable[..., DagBag]
+
+ORDER = ["guard", "wait_for_quiet_window", "export_metadata", "import_metadata", "disable_jobs", "verify"]
+CHANGING = {"guard", "import_metadata", "disable_jobs", "verify"}
+
+OPTIONS = """\
+pairs:
+  default:
+    description: The servers of Sales
+    schedule: "30 2 * * *"
+    quiet_window: 90s
+    quiet_margin: 10s
+    quiet_timeout: 2h
+    timezone: Europe/Madrid
+    projects: [Sales, "fin*"]
+    jobs: ["Load *"]
+    orphans: delete
+    tags: [sales]
+"""
+
+
+@pytest.fixture
+def own(parse: Parse) -> DAG:
+    """A pair none of whose options is the default."""
+    return parse(OPTIONS).dags["denodo_scheduler_sync__default"]
+
+
+def test_order_of_tasks(dag: DAG) -> None:
+    assert [task.task_id for task in dag.topological_sort()] == ORDER
+    for task_id, following in zip(ORDER, [*ORDER[1:], None], strict=True):
+        assert dag.get_task(task_id).downstream_task_ids == ({following} if following else set())
+
+
+def test_whatever_changes_something_is_in_the_pool_of_the_pair(dag: DAG) -> None:
+    pools = {task.task_id: task.pool for task in dag.tasks}
+    assert {task_id for task_id, pool in pools.items() if pool == "denodo_ha_default"} == CHANGING
+    assert {pool for task_id, pool in pools.items() if task_id not in CHANGING} == {"default_pool"}
+    assert {task.pool_slots for task in dag.tasks} == {1}
+
+
+def test_trigger_rules(dag: DAG) -> None:
+    rules = {task.task_id: task.trigger_rule for task in dag.tasks}
+    assert rules.pop("disable_jobs") == "all_done"
+    assert rules.pop("verify") == "none_failed"
+    assert set(rules.values()) == {"all_success"}
+
+
+def test_a_guard_that_says_no_skips_also_what_runs_after_failures(dag: DAG) -> None:
+    assert dag.get_task("guard").ignore_downstream_trigger_rules is True
+
+
+def test_runs(dag: DAG) -> None:
+    assert dag.max_active_runs == 1
+    assert dag.catchup is False
+    assert dag.allowed_run_types is None, "backfills must stay possible"
+    assert dag.start_date is not None
+    assert dag.timetable.summary == "0 * * * *"
+
+
+@pytest.mark.parametrize(
+    ("schedule", "shown"),
+    [
+        ("null", "None"),
+        ('"30 2 * * MON-FRI"', "30 2 * * MON-FRI"),
+        ('"*/5 0-6 1,15 * 7"', "*/5 0-6 1,15 * 7"),
+        ('"@hourly"', "0 * * * *"),
+        ('"@daily"', "0 0 * * *"),
+        ('"@weekly"', "0 0 * * 0"),
+        ('"@monthly"', "0 0 1 * *"),
+        ('"@quarterly"', "0 0 1 */3 *"),
+        ('"@yearly"', "0 0 1 1 *"),
+    ],
+)
+def test_every_schedule_that_a_pair_may_have_is_one_for_airflow(parse: Parse, schedule: str, shown: str) -> None:
+    bag = parse(f"pairs:\n  default:\n    schedule: {schedule}\n")
+    assert bag.import_errors == {}
+    dag = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags["denodo_scheduler_sync__default"]))
+    assert dag.timetable.summary == shown
+
+
+def test_retries(dag: DAG) -> None:
+    for task in dag.tasks:
+        assert (task.retries, task.retry_delay, task.retry_policy) == (2, timedelta(seconds=15), RETRY_POLICY)
+    assert RETRY_POLICY.evaluate(ConfigurationError("wrong password"), 1, 2).action.value == "fail"
+    assert RETRY_POLICY.evaluate(UnreachableError("refused"), 1, 2).action.value == "default"
+
+
+def test_documentation(dag: DAG) -> None:
+    assert dag.doc_md is not None
+    for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", "denodo-scheduler://default"):
+        assert name in dag.doc_md
+    for task in dag.tasks:
+        assert task.doc_md is not None, task.task_id
+        assert len(task.doc_md.split()) > 10, task.task_id
+
+
+def test_what_a_pair_says_of_itself(dag: DAG, own: DAG) -> None:
+    assert dag.description == "Keep denodo_scheduler_slave in step with denodo_scheduler_master"
+    assert own.description == "The servers of Sales"
+    assert dag.tags == {"denodo", "denodo-ha"}
+    assert own.tags == {"denodo", "denodo-ha", "sales"}
+
+
+def test_sensor_takes_the_options_of_the_pair(own: DAG) -> None:
+    sensor: Any = own.get_task("wait_for_quiet_window")
+    assert sensor.deferrable is True
+    assert (sensor.window, sensor.margin) == (timedelta(seconds=90), timedelta(seconds=10))
+    assert sensor.timeout == 7200
+    assert sensor.timezone == "Europe/Madrid"
+    assert (list(sensor.include_projects), list(sensor.include_jobs)) == (["Sales", "fin*"], ["Load *"])
+
+
+def test_form(dag: DAG, own: DAG) -> None:
+    assert dag.params.dump() == {
+        "reason": "",
+        "dry_run": False,
+        "accept_mass_change": False,
+        "initialise": False,
+        "quiet_window": 300,
+        "quiet_timeout": 3000,
+        "orphans": "report",
+    }
+    assert {**own.params.dump()}.items() >= {"quiet_window": 90, "quiet_timeout": 7200, "orphans": "delete"}.items()
+    for name in dag.params:
+        assert dag.params.get_param(name).schema["title"], name
+    dag.params.validate()
+    own.params.validate()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"quiet_window": 0},
+        {"quiet_window": "soon"},
+        {"quiet_timeout": -1},
+        {"orphans": "keep"},
+        {"dry_run": "yes"},
+        {"accept_mass_change": 1},
+        {"reason": None},
+    ],
+    ids=str,
+)
+def test_form_refuses(dag: DAG, answer: dict[str, Any]) -> None:
+    form: ParamsDict = dag.params.deep_merge(answer) if hasattr(dag.params, "deep_merge") else dag.params
+    with pytest.raises(ParamValidationError):
+        form.update(answer)
+        form.validate()
+
+
+def test_assets(dag: DAG) -> None:
+    """The asset is an inlet, so that a task has its state store and yet emits an event only when it says so."""
+    for task in dag.tasks:
+        inlets, outlets = [asset.name for asset in task.inlets], [asset.name for asset in task.outlets]
+        if task.task_id == "wait_for_quiet_window":
+            assert (inlets, outlets) == ([], [])
+        else:
+            assert inlets == ["denodo-scheduler://default"], task.task_id
+            assert outlets == ["denodo-scheduler-history-default"], task.task_id
+
+
+def test_pairs_share_nothing(parse: Parse) -> None:
+    dags = parse("pairs:\n  one: {}\n  two: {}\n").dags.values()
+    for of in (lambda task: task.pool, lambda task: task.inlets[0].uri, lambda task: task.outlets[0].name):
+        assert len({of(dag.get_task("import_metadata")) for dag in dags}) == 2
+
+
+def test_serialised(dag: DAG) -> None:
+    """What the scheduler works with: the DAG after its way through the database."""
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert [task.task_id for task in stored.topological_sort()] == ORDER
+    assert stored.max_active_runs == 1
+    assert stored.catchup is False
+    assert stored.params.dump() == dag.params.dump()
+    for task in stored.tasks:
+        assert task.has_retry_policy is True, task.task_id
+        assert task.pool == dag.get_task(task.task_id).pool
+        assert task.trigger_rule == dag.get_task(task.task_id).trigger_rule
+        assert task.retries == 2
+
+
+def test_parsing_again_makes_no_new_version(parse: Parse) -> None:
+    first, again = (DagSerialization.to_dict(parse().dags["denodo_scheduler_sync__default"]) for _ in range(2))
+    assert first == again
