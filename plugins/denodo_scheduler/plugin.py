@@ -33,6 +33,7 @@ class PoolListener:
         if session.scalar(select(Pool).where(Pool.pool == name)) is None:
             description = "Changes of a Denodo Scheduler pair, one at a time"
             session.add(Pool(pool=name, slots=1, description=description, include_deferred=False))
+            session.flush()
 
 
 class DenodoSchedulerPlugin(AirflowPlugin):

@@ -73,7 +73,7 @@ def sync_dag(pair: Pair) -> DAG:
 
     with DAG(
         dag_id=pair.dag_id_sync,
-        description=f"Keep {pair.slave} in step with {pair.master}",
+        description=pair.description or f"Keep {pair.slave} in step with {pair.master}",
         doc_md=DAG_DOC.format(pair=pair.name, master=pair.master, slave=pair.slave, asset=pair.asset_uri),
         schedule=pair.schedule,
         start_date=START,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from airflow.models.base import Base
 from airflow.models.dagrun import DagRun
 from airflow.models.pool import Pool
+from airflow.utils.state import DagRunState
 from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
@@ -17,21 +19,20 @@ from denodo_scheduler.plugin import DenodoSchedulerPlugin, PoolListener
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
-    """A metadata database with the tables that matter here."""
+    """A metadata database, and a session that flushes as little by itself as the scheduler's does."""
     engine = create_engine(f"sqlite:///{tmp_path / 'airflow.db'}")
-    Base.metadata.create_all(engine, tables=[Pool.__table__])
-    with Session(engine) as session:
+    Base.metadata.create_all(engine)
+    with Session(engine, autoflush=False) as session:
         yield session
     engine.dispose()
 
 
-def start_run(session: Session, dag_id: str) -> None:
-    """What the scheduler does: it calls the listeners with a run of its session, and commits."""
-    with session.no_autoflush:
-        run = DagRun(dag_id=dag_id, run_id="manual__1")
+def start_runs(session: Session, *dag_ids: str) -> None:
+    """What the scheduler does: it calls the listeners with the runs of its session, and commits once."""
+    for dag_id in dag_ids:
+        run = DagRun(dag_id=dag_id, run_id=uuid4().hex, run_type="manual", state=DagRunState.RUNNING)
         session.add(run)
-        PoolListener().on_dag_run_running(run, "")
-        session.expunge(run)
+        PoolListener().on_dag_run_running(run, "started")
     session.commit()
 
 
@@ -40,7 +41,7 @@ def pools(session: Session) -> dict[str, int]:
 
 
 def test_first_run_makes_the_pool(session: Session) -> None:
-    start_run(session, "denodo_scheduler_sync__emea")
+    start_runs(session, "denodo_scheduler_sync__emea")
     assert pools(session) == {"denodo_ha_emea": 1}
     pool = session.scalars(select(Pool)).one()
     assert pool.include_deferred is False
@@ -49,25 +50,31 @@ def test_first_run_makes_the_pool(session: Session) -> None:
 
 def test_later_runs_make_no_second_one(session: Session) -> None:
     for _ in range(2):
-        start_run(session, "denodo_scheduler_sync__emea")
+        start_runs(session, "denodo_scheduler_sync__emea")
     assert pools(session) == {"denodo_ha_emea": 1}
+
+
+def test_two_dags_of_a_pair_may_start_at_the_same_moment(session: Session) -> None:
+    start_runs(session, "denodo_scheduler_sync__emea", "denodo_scheduler_health__emea", "denodo_scheduler_sync__apac")
+    assert pools(session) == {"denodo_ha_emea": 1, "denodo_ha_apac": 1}
 
 
 def test_pool_that_a_person_made_stays_as_it_is(session: Session) -> None:
     session.add(Pool(pool="denodo_ha_emea", slots=0, description="closed for maintenance", include_deferred=True))
-    start_run(session, "denodo_scheduler_sync__emea")
+    session.commit()
+    start_runs(session, "denodo_scheduler_sync__emea")
     pool = session.scalars(select(Pool)).one()
     assert (pool.slots, pool.description, pool.include_deferred) == (0, "closed for maintenance", True)
 
 
 @pytest.mark.parametrize("dag_id", ["sales", "denodo_scheduler_sync", "my_denodo_scheduler_sync__emea", "denodo__emea"])
 def test_other_dags_are_none_of_its_business(session: Session, dag_id: str) -> None:
-    start_run(session, dag_id)
+    start_runs(session, dag_id)
     assert pools(session) == {}
 
 
 def test_pair_names_with_every_allowed_character(session: Session) -> None:
-    start_run(session, "denodo_scheduler_sync__EU-west_1.b__c")
+    start_runs(session, "denodo_scheduler_sync__EU-west_1.b__c")
     assert pools(session) == {"denodo_ha_EU-west_1.b__c": 1}
 
 

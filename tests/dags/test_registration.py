@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from airflow.providers_manager import ProvidersManager
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
 FOUND_AT_START = """
 import json, sys
@@ -54,19 +55,14 @@ def test_plugins_folder_is_not_executed_a_second_time(found: dict[str, Any], pro
     assert not stems & set(found["modules"])
 
 
-@pytest.fixture(scope="module")
-def provider() -> dict[str, Any]:
-    info: dict[str, Any] = ProvidersManager().providers["airflow-denodo-scheduler-ha"].data
-    return info
-
-
-def test_provider(provider: dict[str, Any]) -> None:
+def test_provider() -> None:
+    provider = ProvidersManager().providers["airflow-denodo-scheduler-ha"].data
     assert provider["package-name"] == "airflow-denodo-scheduler-ha"
     assert provider["name"] == "Denodo Scheduler"
 
 
 def test_connection_type() -> None:
-    hook = ProvidersManager().hooks["denodo_scheduler"]
+    hook = ProvidersManagerTaskRuntime().hooks["denodo_scheduler"]
     assert hook is not None
     assert hook.hook_name == "Denodo Scheduler"
     assert hook.hook_class_name == "denodo_scheduler.hooks.scheduler.DenodoSchedulerHook"

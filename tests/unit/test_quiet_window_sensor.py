@@ -338,7 +338,7 @@ class TestDeferral:
         assert trigger.end == trigger.started + LONG["timeout"]
         assert deferral.method_name == "execute_complete"
         assert isinstance(deferral.timeout, timedelta)
-        assert deferral.timeout > trigger.end - after, "Airflow's own timeout must leave the message to the trigger"
+        assert deferral.timeout > trigger.end - before, "Airflow's own timeout must leave the message to the trigger"
         assert (trigger.denodo_scheduler_conn_id, trigger.uri) == ("master", "//m:8000")
         assert trigger.include_projects == ["s*"]
         assert "sales / load is due at" in trigger.last_seen
@@ -384,9 +384,14 @@ class TestTrigger:
         assert looked[0] >= moment
 
     def test_the_wait_that_the_statuses_say_is_by_the_servers_clock(self, hook: FakeHook) -> None:
-        """Due in a second, 7 hours ago by our clock: it looks again in about a second, not at once and not in hours."""
-        hook.looks = [[status("load", due=hook.now + timedelta(seconds=1))], [status("load")]]
-        assert event_of(make_trigger())["result"]["checks"] == 3
+        """Due in a second: the next look comes after that, not at once and not in hours."""
+        looked: list[datetime] = []
+        hook.before_answer = lambda: looked.append(utcnow() + SKEW)
+        due = hook.now + timedelta(seconds=1)
+        hook.looks = [[status("load", due=due)], [status("load")]]
+        event_of(make_trigger())
+        assert len(looked) == 2
+        assert looked[1] > due
 
     @pytest.mark.parametrize("error", [UnreachableError, NoAnswerError, ServerBusyError, RequestError])
     def test_errors_that_pass_are_survived(self, hook: FakeHook, error: type[Exception]) -> None:
@@ -421,7 +426,8 @@ class TestTrigger:
     def test_a_slow_server_does_not_block_the_triggerer(self, hook: FakeHook) -> None:
         """The answer comes only when the event loop has gone on meanwhile."""
         released = threading.Event()
-        hook.before_answer = lambda: released.wait(30)
+        in_time: list[bool] = []
+        hook.before_answer = lambda: in_time.append(released.wait(10))
 
         async def both() -> Any:
             waiting = asyncio.ensure_future(anext(aiter(make_trigger().run())))
@@ -431,6 +437,7 @@ class TestTrigger:
             return await asyncio.wait_for(waiting, 30)
 
         assert asyncio.run(both()).payload["status"] == "quiet"
+        assert in_time == [True]
 
     def test_can_be_cancelled_while_it_sleeps(self, hook: FakeHook) -> None:
         async def cancelled() -> None:
