@@ -86,6 +86,11 @@ class LocalAirflow:
         if self._child is not None:
             self._child.stop()
 
+    def kill(self) -> None:
+        """End all components as a power cut would (SIGKILL)."""
+        if self._child is not None:
+            self._child.kill()
+
     def __enter__(self) -> Self:
         return self.start()
 

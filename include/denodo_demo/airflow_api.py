@@ -93,6 +93,10 @@ class ApiClient:
     def dag_run(self, dag_id: str, run_id: str) -> Json:
         return self._json(self.get(_run(dag_id, run_id)))
 
+    def set_run_state(self, dag_id: str, run_id: str, state: str) -> None:
+        """Mark a run as ``success`` or ``failed``; its running tasks are ended."""
+        self.request("PATCH", _run(dag_id, run_id), json={"state": state})
+
     def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
         return self._list(self.get(f"{_run(dag_id, run_id)}/taskInstances", limit=100), "task_instances")
 

@@ -37,6 +37,10 @@ class Reading:
     def enabled(self) -> set[Key]:
         return self.jobs.keys() - self.disabled
 
+    @property
+    def lowest_id(self) -> int | None:
+        return min((job["jobID"] for job in self.jobs.values()), default=None)
+
 
 @dataclass(frozen=True)
 class PairReading:
@@ -90,7 +94,7 @@ def show_servers(console: Console, reading: PairReading) -> None:
     table.add_row("jobs", *(str(len(side.jobs)) for side in sides))
     table.add_row("enabled", *(str(len(side.enabled)) for side in sides), style="bold")
     table.add_row("disabled", *(str(len(side.disabled)) for side in sides))
-    table.add_row("lowest job id", *(str(min(job["jobID"] for job in side.jobs.values())) for side in sides))
+    table.add_row("lowest job id", *(str(side.lowest_id or "-") for side in sides))
     table.add_row("runs so far", *(str(len(side.journal)) for side in sides))
     console.print(table)
 

@@ -13,19 +13,25 @@ from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD, StandinProcess
 
 
 def run(progress: Progress) -> None:
-    """Start everything, sync once, and stay until interrupted.
+    """Start everything, sync once if the slave is empty, and stay until interrupted.
 
     :raises WaitError: Airflow has ended by itself.
     """
     with alone("run"):
         stage = Stage.build("run", progress, schedule='"*/15 * * * *"')
         stage.start()
-        try:
-            stage.sync("First sync", "make run")
-        except WaitError as error:
-            progress.say(f"{error} Airflow stays up for you to look.")
+        if not stage.pair.slave.statuses():
+            _first_sync(stage)
         _show(stage)
         _stay(stage)
+
+
+def _first_sync(stage: Stage) -> None:
+    """A sync that fails is worth a look at Airflow too, so everything stays up."""
+    try:
+        stage.scheduled_sync("First scheduled sync: everything is new to the slave")
+    except WaitError as error:
+        stage.progress.say(f"{error} Everything stays up for you to look.")
 
 
 def _show(stage: Stage) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from denodo_demo.airflow import PROJECT, LocalAirflow
 from denodo_demo.airflow_api import Json
-from denodo_demo.processes import WaitError
+from denodo_demo.processes import WaitError, wait_for
 from denodo_demo.progress import Progress
 from denodo_demo.standin import StandinPair
 
@@ -94,16 +94,29 @@ class Stage:
         )
 
     def sync(self, what: str, reason: str) -> Sync:
-        """Trigger the sync by hand, show its tasks as they go on, and return what it says about itself.
+        """Trigger the sync by hand and follow it; see :meth:`follow`."""
+        return self.follow(what, lambda: self.airflow.api.trigger(DAG_ID, {"reason": reason}))
 
+    def scheduled_sync(self, what: str) -> Sync:
+        """Follow the run that Airflow starts, for the last scheduled moment, as soon as a new DAG is not paused."""
+
+        def first_run() -> str:
+            runs = wait_for(lambda: self.airflow.api.dag_runs(DAG_ID), 60, "The first scheduled run")
+            return str(runs[-1]["dag_run_id"])
+
+        return self.follow(what, first_run)
+
+    def follow(self, what: str, begin: Callable[[], str]) -> Sync:
+        """Show the tasks of a sync as they go on, and return what it says about itself.
+
+        :param begin: gives the id of the run.
         :raises WaitError: it did not succeed; the message holds the error of the task that failed.
         """
         api = self.airflow.api
         with self.progress.step(what):
-            run_id = api.trigger(DAG_ID, {"reason": reason})
+            run_id = begin()
             api.wait_for_run(DAG_ID, run_id, timeout=240, on_progress=self._show_changes)
-        states = api.task_states(DAG_ID, run_id)
-        if states["verify"] != "success":
+        if api.task_states(DAG_ID, run_id)["verify"] != "success":
             raise WaitError(f"The sync {run_id} did not get to its end. {self._why(run_id)}")
         return Sync(run_id, api.xcom(DAG_ID, run_id, "verify"))
 

@@ -59,7 +59,8 @@ class QuartzCron:
     """One Quartz cron expression, 6 fields or 7 with a year from 1970 to 2099.
 
     The clocks' changes are Quartz's [Q]: a time that the change skips is left out, and a time that comes twice fires
-    once, the second time.
+    once, the second time. (Asked during the first pass of a repeated hour, Quartz also forgets the part of the second
+    pass that its clock shows as over; here the answers are those of a trigger that was set before.)
 
     :param expression: as the server stores it
     :raises CronError: where Quartz refuses the expression; and for the few that Quartz accepts without being able to

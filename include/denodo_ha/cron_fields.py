@@ -78,7 +78,7 @@ _NUMBER = re.compile(r"(\d+)(.?)", re.ASCII)
 _RANGE = re.compile(r"(\d++)-(\d++)(?:/(\d+)|(?!/))", re.ASCII)
 _STEPS = re.compile(r"(\d+)/(\d$|\d\d+)", re.ASCII)
 _TOO_LONG = re.compile(r"\d{10}")
-_LAST_DAY = re.compile(r"L(?:-(?=.)(\d*))?(W?)$", re.ASCII)
+_LAST_DAY = re.compile(r"L(?:-(\d*))?(W?)$", re.ASCII)
 
 
 class FieldReader:
@@ -124,6 +124,8 @@ class FieldReader:
         if self.field is not DAY_OF_MONTH:
             self.field.refuse(item, "is possible for days only")
         self.last, self.offset, self.nearest_weekday = True, int(offset or 0), bool(weekday)
+        if item == "L-":
+            self.field.refuse(item, "needs a number after '-'")
         if self.offset > 30:
             self.field.refuse(item, "goes back more than 30 days from the last")
 

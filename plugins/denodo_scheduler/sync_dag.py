@@ -10,7 +10,7 @@ from typing import Any
 
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import DAG, Asset, AssetAlias, Context, ObjectStoragePath, Param, TriggerRule, task
+from airflow.sdk import DAG, Asset, AssetAlias, Context, ObjectStoragePath, Param, ParamsDict, TriggerRule, task
 
 from denodo_ha.pairs import Pair
 from denodo_scheduler.exceptions import RETRY_POLICY
@@ -80,7 +80,6 @@ def sync_dag(pair: Pair) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["denodo", "denodo-ha", *pair.tags],
-        params=_params(pair),
         default_args={
             "retries": 2,
             "retry_delay": timedelta(seconds=15),
@@ -144,7 +143,10 @@ def sync_dag(pair: Pair) -> DAG:
             include_jobs=pair.jobs,
             deferrable=True,
         )
-        guard() >> wait >> export_metadata() >> import_metadata() >> disable_jobs() >> verify()
+        imported, verified = import_metadata(), verify()
+        guard() >> wait >> export_metadata() >> imported >> disable_jobs() >> verified
+        imported >> verified  # disable_jobs succeeds also after a failure, which must not be verified and committed
+    dag.params = ParamsDict(_params(pair))  # only now, because each task would be given a copy of its own
     return dag
 
 

@@ -103,7 +103,7 @@ def test_hundred_pairs(parse: Parse) -> None:
 
 
 def test_only_files_are_read(parse: Parse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No network, no metadata database, no Variable, no Connection: each of them would raise, and be an import error."""
+    """No network, no metadata database, no Variable, no Connection: each of them would be an import error."""
 
     def forbidden(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("a DAG file must not do this while it is parsed")

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from airflow.models import import_all_models
 from airflow.models.base import Base
 from airflow.models.dagrun import DagRun
 from airflow.models.pool import Pool
 from airflow.utils.state import DagRunState
-from sqlalchemy import create_engine, select
+from sqlalchemy import Engine, create_engine, delete, select
 from sqlalchemy.orm import Session
 
 from denodo_scheduler.plugin import DenodoSchedulerPlugin, PoolListener
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    """A metadata database, and a session that flushes as little by itself as the scheduler's does."""
-    engine = create_engine(f"sqlite:///{tmp_path / 'airflow.db'}")
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    engine = create_engine(f"sqlite:///{tmp_path_factory.mktemp('metadata') / 'airflow.db'}")
+    import_all_models()
     Base.metadata.create_all(engine)
-    with Session(engine, autoflush=False) as session:
-        yield session
+    yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def session(database: Engine) -> Iterator[Session]:
+    """A session that flushes as little by itself as the scheduler's does."""
+    with Session(database, autoflush=False) as session:
+        yield session
+        session.rollback()
+        session.execute(delete(Pool))
+        session.commit()
 
 
 def start_runs(session: Session, *dag_ids: str) -> None:

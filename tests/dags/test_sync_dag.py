@@ -18,6 +18,14 @@ from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, Unreac
 Parse = Callable[..., DagBag]
 
 ORDER = ["guard", "wait_for_quiet_window", "export_metadata", "import_metadata", "disable_jobs", "verify"]
+UPSTREAM = {
+    "guard": set(),
+    "wait_for_quiet_window": {"guard"},
+    "export_metadata": {"wait_for_quiet_window"},
+    "import_metadata": {"export_metadata"},
+    "disable_jobs": {"import_metadata"},
+    "verify": {"import_metadata", "disable_jobs"},
+}
 CHANGING = {"guard", "import_metadata", "disable_jobs", "verify"}
 
 OPTIONS = """\
@@ -44,8 +52,13 @@ def own(parse: Parse) -> DAG:
 
 def test_order_of_tasks(dag: DAG) -> None:
     assert [task.task_id for task in dag.topological_sort()] == ORDER
-    for task_id, following in zip(ORDER, [*ORDER[1:], None], strict=True):
-        assert dag.get_task(task_id).downstream_task_ids == ({following} if following else set())
+    assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == UPSTREAM
+
+
+def test_a_failure_is_neither_verified_nor_hidden(dag: DAG) -> None:
+    """Since ``disable_jobs`` also runs after failures, a chain alone would end in success after a failed import."""
+    assert "import_metadata" in dag.get_task("verify").upstream_task_ids
+    assert [task.task_id for task in dag.leaves] == ["verify"], "the leaves decide the state of a run"
 
 
 def test_whatever_changes_something_is_in_the_pool_of_the_pair(dag: DAG) -> None:
@@ -181,8 +194,7 @@ def test_pairs_share_nothing(parse: Parse) -> None:
 def test_serialised(dag: DAG) -> None:
     """What the scheduler works with: the DAG after its way through the database."""
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    for task_id, following in zip(ORDER, [*ORDER[1:], None], strict=True):
-        assert stored.get_task(task_id).downstream_task_ids == ({following} if following else set())
+    assert {task.task_id: task.upstream_task_ids for task in stored.tasks} == UPSTREAM
     assert stored.max_active_runs == 1
     assert stored.catchup is False
     assert stored.params.dump() == dag.params.dump()

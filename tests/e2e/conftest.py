@@ -6,13 +6,16 @@ worker, which starts the two once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.standin import StandinPair
+from support.sync_dag import Bookmark, Chapter, History, SyncDag, enabled, make_orphan, set_due
 
 JOBS = 60
 PROJECTS = 4
@@ -23,15 +26,19 @@ defaults:
   quiet_window: 5s
   quiet_margin: 1s
   quiet_timeout: 2m
+  lease: 20s
+  import_timeout: 15s
   snapshots: file://{snapshots}
 pairs:
-  default:
-    schedule: null
-  minutely:
-    schedule: "* * * * *"
-  hourly:
-    schedule: "@hourly"
+  default: {{schedule: null}}
+  minutely: {{schedule: "* * * * *"}}
+  hourly: {{schedule: "@hourly"}}
+  killed: {{schedule: null}}
+  restarted: {{schedule: null}}
+  locked-out: {{schedule: null, slave: wrong_password}}
 """
+PAIR_NAMES = ("default", "minutely", "hourly", "killed", "restarted", "locked-out")
+WRONG_PASSWORD = "not-the-stand-ins-password"
 
 QUICK_TO_NOTICE_DEATHS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
@@ -48,15 +55,16 @@ def session_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPa
 
 @pytest.fixture
 def pair(session_pair: StandinPair) -> Iterator[StandinPair]:
-    """The pair with all four processes up and no faults, whatever the test before left."""
+    """The pair with all four processes up, no faults and a passive slave, whatever the test before left."""
     session_pair.heal()
+    session_pair.slave.set_status("disable", enabled(session_pair.slave))
     yield session_pair
     session_pair.heal()
 
 
 @pytest.fixture(scope="session")
 def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pairs over the same two servers, one per kind of schedule; their DAGs start paused."""
+    """Pairs over the same two servers, each with a record of its own; their DAGs start paused."""
     folder = tmp_path_factory.mktemp("pairs")
     file = folder / "pairs.yaml"
     file.write_text(PAIRS.format(snapshots=folder / "snapshots"))
@@ -68,8 +76,42 @@ def airflow(
     tmp_path_factory: pytest.TempPathFactory, session_pair: StandinPair, pairs_file: Path
 ) -> Iterator[LocalAirflow]:
     """Scheduler, triggerer, DAG processor and API server, with the project's DAGs read."""
-    env = session_pair.connections_env() | QUICK_TO_NOTICE_DEATHS
+    wrong = session_pair.slave.connection() | {"password": WRONG_PASSWORD}
+    env = session_pair.connections_env() | QUICK_TO_NOTICE_DEATHS | {"AIRFLOW_CONN_WRONG_PASSWORD": json.dumps(wrong)}
     with LocalAirflow(tmp_path_factory.mktemp("airflow"), pairs_file=pairs_file, env=env) as airflow:
-        for name in ("default", "minutely", "hourly"):
+        for name in PAIR_NAMES:
             airflow.wait_for_dag(f"denodo_scheduler_sync__{name}")
         yield airflow
+
+
+@pytest.fixture
+def sync_dag(airflow: LocalAirflow, pair: StandinPair) -> Callable[[str], SyncDag]:
+    """The sync DAG of one of the pairs, with the servers in order."""
+    return partial(SyncDag, airflow)
+
+
+@pytest.fixture(scope="session")
+def history(airflow: LocalAirflow, session_pair: StandinPair) -> History:
+    """Three manual runs of one pair, and what the servers' books say of each.
+
+    A dry run; the first sync; and after the master was changed and a job made on the slave a sync that must wait, since
+    a job of the master is due soon.
+    """
+    session_pair.heal()
+    dag = SyncDag(airflow, "default")
+
+    mark = Bookmark(session_pair)
+    dry = Chapter(dag.run(dry_run=True, reason="only looking"), mark.read(), dag.record())
+
+    mark = Bookmark(session_pair)
+    first = Chapter(dag.run(reason="the first sync"), mark.read(), dag.record())
+
+    orphan = make_orphan(session_pair.slave)
+    mark = Bookmark(session_pair)
+    job, due = set_due(session_pair.master, seconds=25)
+    seen: set[tuple[str, str]] = set()
+    run_id = dag.trigger(reason="cleaning up", orphans="delete", quiet_window=40)
+    state = dag.wait(run_id, lambda tasks: seen.update((task["task_id"], task["state"]) for task in tasks))
+    assert state == "success", dag.why(run_id)
+    second = Chapter(run_id, mark.read(), dag.record())
+    return History(dag, dry, first, second, orphan=orphan, due_job=job, due=due, seen_in_second=frozenset(seen))

@@ -1,18 +1,23 @@
-"""The sync's steps in the order and with the trigger rules of its DAG, without Airflow's machinery around them."""
+"""The sync's steps in the order and with the trigger rules of its DAG, without Airflow's machinery around them.
+
+What a sync did is read from the servers themselves: their public API, audits and journals.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from airflow.sdk import ObjectStoragePath
 
-from denodo_demo.standin import StandinPair
+from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record
 from denodo_scheduler.ha import exporting, guarding, importing, quenching, verifying
@@ -20,6 +25,23 @@ from denodo_scheduler.ha.outcome import NothingToDo
 from denodo_scheduler.ha.run import Plan, SyncRun
 from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore, SnapshotStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_standin.exportfile import Export, write_export
+from denodo_standin.generate import Generated, generate
+
+NOW = "2026-03-02T06:07:00Z"
+"""Where the servers' clocks stand: nothing that is generated is due within eight minutes."""
+NIGHTLY = "0 0 3 * * ?"
+TASKS = ("guard", "export_metadata", "import_metadata", "disable_jobs", "verify")
+
+Between = dict[str, Callable[[], object]]
+
+
+class WorkerKilled(BaseException):
+    """What SIGKILL is to a task: from here on nothing of it runs, not even its except clauses."""
+
+
+def kill_the_worker() -> None:
+    raise WorkerKilled
 
 
 class MemoryState:
@@ -35,36 +57,265 @@ class MemoryState:
         self.values[key] = json.dumps(value)
 
 
-@dataclass
-class Outcome:
-    """How each task of a run ended: its result, the exception that failed or skipped it, or nothing if not run."""
+# -- servers
 
-    verdict: guarding.Verdict | None = None
-    exported: exporting.Exported | None = None
-    imported: importing.Imported | None = None
-    disabled: quenching.Disabled | None = None
-    event: dict[str, Any] | None = None
-    errors: dict[str, Exception] = field(default_factory=dict)
+
+@lru_cache
+def generated(*, jobs: int = 12, projects: int = 3, disabled: int = 3) -> Generated:
+    return generate(jobs=jobs, projects=projects, disabled=disabled)
+
+
+def load(server: StandinServer, export: Export, *, replace: bool = True) -> list[str]:
+    """Fill a server from an export; returns the import's warnings."""
+    content = b"".join(write_export(export, moment=datetime.now(UTC)))
+    flags = dict.fromkeys(("replaceJobs", "replaceDataSources"), str(replace).lower())
+    headers = {"content-type": "application/octet-stream"}
+    answer = server.request("POST", "/serverMetadata/import", params=flags, content=content, headers=headers)
+    warnings: list[str] = answer["warnings"]
+    return warnings
+
+
+def fill(server: StandinServer, **numbers: int) -> None:
+    """Generated jobs, some of them disabled."""
+    made = generated(**numbers)
+    load(server, made.export)
+    wanted = set(map(str, made.disabled))
+    server.set_status("disable", [status for status in server.statuses() if label(status) in wanted])
+
+
+def add_job(server: StandinServer, project: str, name: str, cron: str = NIGHTLY, **fields: Any) -> None:
+    """Create a job, and its project where it is missing."""
+    projects = {each["name"].casefold(): each for each in server.request("GET", "/projects")}
+    found = projects.get(project.casefold()) or server.request("POST", "/projects", json={"name": project})
+    triggers = {"triggers": [{"type": "cron", "cronExpression": cron}]}
+    sections = dict.fromkeys(("extractionSection", "exportationSection", "handlerSection"), {})
+    job = {"type": "VDP", "name": name, **sections, "triggerSection": triggers, **fields}
+    server.request("POST", f"/projects/{found['id']}/jobs", json=job)
+
+
+def label(status: dict[str, Any]) -> str:
+    return f"{status['projectName']} / {status['jobName']}"
+
+
+def states(server: StandinServer) -> dict[str, str]:
+    """State of each job by ``project / name``, as the server says it."""
+    return {label(status): status["state"] for status in server.statuses()}
+
+
+def enabled(server: StandinServer) -> set[str]:
+    return {name for name, state in states(server).items() if state != "DISABLED"}
+
+
+def status_of(server: StandinServer, name: str) -> dict[str, Any]:
+    return next(status for status in server.statuses() if label(status) == name)
+
+
+def act(server: StandinServer, action: str, *names: str) -> None:
+    server.set_status(action, [status for status in server.statuses() if label(status) in names])
+
+
+def edit(server: StandinServer, name: str, /, **changes: Any) -> None:
+    """PUT a whole job with some of its fields changed; it stays as enabled as it is."""
+    status = status_of(server, name)
+    path = f"/projects/{status['projectID']}/jobs/{status['jobID']}"
+    server.request("PUT", path, json={**server.request("GET", path), **changes})
+
+
+def delete(server: StandinServer, name: str) -> None:
+    status = status_of(server, name)
+    server.request("DELETE", f"/projects/{status['projectID']}/jobs/{status['jobID']}")
+
+
+def crons(server: StandinServer) -> dict[str, list[str]]:
+    return {
+        f"{job['projectName']} / {job['name']}": [each["cronExpression"] for each in job["triggerSection"]["triggers"]]
+        for job in server.request("GET", "/jobs")
+    }
+
+
+class Books:
+    """What a server was when this was made, to tell later what happened to it since."""
+
+    def __init__(self, server: StandinServer) -> None:
+        self.server = server
+        self.contents = self._contents()
+        self._audit = max((entry["seq"] for entry in server.scheduler.audit()), default=0)
+        self._journal = max((entry["seq"] for entry in server.scheduler.journal()), default=0)
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        return self.server.scheduler.audit(self._audit)
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        return self.server.scheduler.journal(self._journal)
+
+    @property
+    def imported(self) -> set[str]:
+        """The jobs that an import has touched."""
+        return {f"{entry['project']} / {entry['job']}" for entry in self.audit if entry["by"] == "import"}
+
+    def _contents(self) -> Any:
+        everything = self.server.request("GET", "/projects", params={"expand": "job,dataSource"})
+        return everything, self.server.statuses()
+
+    def assert_untouched(self) -> None:
+        assert self.audit == []
+        assert self._contents() == self.contents
+
+
+@contextmanager
+def untouched(*servers: StandinServer) -> Iterator[None]:
+    """Nothing in the block may change these servers."""
+    books = [Books(server) for server in servers]
+    yield
+    for book in books:
+        book.assert_untouched()
+
+
+# -- runs
+
+
+class DagRun:
+    """One run: its tasks share nothing but JSON. Asking for a task again is a retry, or a clear.
+
+    After every task it is checked that the master was not changed, unless ``master_changes`` says that the test does.
+    """
+
+    def __init__(
+        self, prepare: Callable[[], SyncRun], master: StandinServer, wanted: datetime | None, *, master_changes: bool
+    ) -> None:
+        self.run = prepare()
+        self._prepare = prepare
+        self.wanted = wanted
+        self.errors: dict[str, Exception] = {}
+        self.events: list[dict[str, Any]] = []
+        self.verdict: guarding.Verdict | None = None
+        self._master = master
+        self._master_changes = master_changes
+        self._xcom: dict[str, str] = {}
+
+    def task(self, name: str) -> None:
+        """Run one task if its trigger rule lets it."""
+        if not self._due(name):
+            return
+        self.run = self._prepare()
+        before = len(self._master.scheduler.audit())
+        self.errors.pop(name, None)
+        self._xcom.pop(name, None)
+        try:
+            self._xcom[name] = json.dumps(getattr(self, f"_{name}")())
+        except Exception as error:
+            self.errors[name] = error
+        if not self._master_changes:
+            assert len(self._master.scheduler.audit()) == before, f"{name} changed the master"
+
+    def _due(self, name: str) -> bool:
+        if name == "guard":
+            return True
+        if self.verdict is None or self.verdict.plan is None:
+            return name == "disable_jobs" and "guard" in self.errors
+        if name == "import_metadata":
+            return "export_metadata" in self._xcom
+        return name != "verify" or self.ok
+
+    @property
+    def _plan(self) -> Plan:
+        if self.verdict is None or self.verdict.plan is None:
+            raise NothingToDo("not_begun", "the guard of this run did not let it begin")
+        return Plan.from_json(json.loads(json.dumps(self.verdict.plan.to_json())))
+
+    def _guard(self) -> Any:
+        self.verdict = None
+        self.verdict = guarding.guard(self.run, operation_id=f"run/{uuid4().hex}", wanted=self.wanted)
+        self.events += json.loads(json.dumps(self.verdict.events))
+        return self.verdict.to_json()
+
+    def _export_metadata(self) -> Any:
+        return exporting.export(self.run, self._plan).to_json()
+
+    def _import_metadata(self) -> Any:
+        assert self.exported
+        return importing.import_snapshot(self.run, self._plan, self.exported).to_json()
+
+    def _disable_jobs(self) -> Any:
+        done = quenching.disable_jobs(self.run, self._plan)
+        self.events += json.loads(json.dumps(done.events))
+        return done.to_json()
+
+    def _verify(self) -> Any:
+        assert self.exported
+        event = verifying.verify(self.run, self._plan, self.exported, self.imported, self.disabled)
+        self.events.append(json.loads(json.dumps(event)))
+        return event
+
+    @property
+    def exported(self) -> exporting.Exported | None:
+        value = self._pull("export_metadata")
+        return exporting.Exported.from_json(value) if value else None
+
+    @property
+    def imported(self) -> importing.Imported | None:
+        value = self._pull("import_metadata")
+        return importing.Imported.from_json(value) if value else None
+
+    @property
+    def disabled(self) -> quenching.Disabled | None:
+        value = self._pull("disable_jobs")
+        return quenching.Disabled.from_json(value) if value else None
+
+    @property
+    def event(self) -> dict[str, Any] | None:
+        """The event of a sync that was committed."""
+        value: dict[str, Any] | None = self._pull("verify")
+        return value
+
+    def _pull(self, task: str) -> Any:
+        return json.loads(self._xcom.get(task, "null"))
 
     @property
     def ok(self) -> bool:
+        """No task failed; some may have been skipped."""
         return all(isinstance(error, NothingToDo) for error in self.errors.values())
 
+    @property
+    def committed(self) -> bool:
+        return self.ok and self.event is not None
+
     def message(self, task: str) -> str:
+        """What a person reads of the task that failed or was skipped."""
         return str(self.errors[task])
+
+    def code(self, task: str) -> str:
+        return str(getattr(self.errors[task], "code", type(self.errors[task]).__name__))
 
 
 @dataclass
 class Sync:
-    """Runs the tasks of the sync DAG in its order and with its trigger rules."""
+    """A pair under test. Its options are quick ones: a lease of two seconds is waited for without hurry."""
 
     servers: StandinPair
     state: MemoryState
     folder: Path
     options: dict[str, Any] = field(default_factory=dict)
+    passed: timedelta = timedelta()
+
+    @property
+    def master(self) -> StandinServer:
+        return self.servers.master
+
+    @property
+    def slave(self) -> StandinServer:
+        return self.servers.slave
 
     def pair(self, **options: Any) -> Pair:
-        quick = {"quiet_window": "2s", "quiet_margin": 0, "lease": "6s", "import_timeout": "2s", "schedule": None}
+        quick = {
+            "quiet_window": "2s",
+            "quiet_margin": 0,
+            "lease": "2s",
+            "import_timeout": timedelta(seconds=0.5),
+            "schedule": None,
+        }
         return Pair.model_validate({"name": "test", **quick, **self.options, **options})
 
     def prepared(self, *, pair: dict[str, Any] | None = None, **asked: Any) -> SyncRun:
@@ -75,43 +326,51 @@ class Sync:
             snapshots=SnapshotStore(ObjectStoragePath(f"file://{self.folder}"), chosen.name),
             master=DenodoSchedulerHook(chosen.master),
             slave=DenodoSchedulerHook(chosen.slave),
+            now=self.now,
             **asked,
         )
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.passed
+
+    def advance(self, **time: float) -> None:
+        """Let time pass on both servers and for the sync; everything due on the way runs."""
+        self.passed += timedelta(**time)
+        for server in self.servers.servers:
+            server.scheduler.clock(advance_seconds=timedelta(**time).total_seconds())
 
     @property
     def record(self) -> Record:
         return Record.from_json(self.state.get(RECORD_KEY))
 
-    def run(
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Every file of the snapshot folder."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()
+        }
+
+    def dag_run(
         self,
         *,
         pair: dict[str, Any] | None = None,
         wanted: datetime | None = None,
-        between: dict[str, Callable[[], object]] | None = None,
+        master_changes: bool = False,
         **asked: Any,
-    ) -> Outcome:
-        """One whole run. ``between`` maps a task to what happens right before it; tasks share nothing but JSON."""
-        run = self.prepared(pair=pair, **asked)
-        out = Outcome()
+    ) -> DagRun:
+        """A run that has not begun."""
+        return DagRun(lambda: self.prepared(pair=pair, **asked), self.master, wanted, master_changes=master_changes)
 
-        def step(task: str, action: Callable[[], Any]) -> Any:
+    def run(self, *, between: Between | None = None, **asked: Any) -> DagRun:
+        """One whole run. ``between`` maps a task to what happens right before it."""
+        out = self.dag_run(**asked)
+        for task in TASKS:
             (between or {}).get(task, lambda: None)()
-            try:
-                return action()
-            except Exception as error:
-                out.errors[task] = error
-                return None
+            out.task(task)
+        return out
 
-        out.verdict = step("guard", lambda: guarding.guard(run, operation_id=f"run/{uuid4().hex}", wanted=wanted))
-        if out.verdict is None or out.verdict.plan is None:
-            return out
-        plan = Plan.from_json(json.loads(json.dumps(out.verdict.plan.to_json())))
-        out.exported = step("export_metadata", lambda: exporting.export(run, plan))
-        if out.exported:
-            exported = exporting.Exported.from_json(json.loads(json.dumps(out.exported.to_json())))
-            out.imported = step("import_metadata", lambda: importing.import_snapshot(run, plan, exported))
-        out.disabled = step("disable_jobs", lambda: quenching.disable_jobs(run, plan))
-        if out.exported and out.disabled and out.ok:
-            imported = out.imported
-            out.event = step("verify", lambda: verifying.verify(run, plan, exported, imported, out.disabled))
+    def synced(self, **asked: Any) -> DagRun:
+        """A run that must be committed."""
+        out = self.run(**asked)
+        assert out.committed, out.errors or out.verdict
         return out

@@ -33,7 +33,7 @@ from denodo_scheduler.hooks import transport
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 BASE_PATH = "/webadmin/denodo-scheduler-admin"
-LOGIN = "operator"
+LOGIN = "öperator"
 PASSWORD = "s3cret-pässword-€"
 
 

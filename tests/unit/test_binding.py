@@ -193,6 +193,15 @@ def test_overrides_place_leave_out_add_and_change() -> None:
     assert bound.json == {"deps": "all"}
 
 
+def test_a_required_parameter_with_a_default_may_stay_away() -> None:
+    document = _document(EXPORT, _query("a"))
+    document["paths"][EXPORT]["post"]["parameters"].append(
+        {"name": "format", "in": "query", "required": True, "schema": {"default": "zip"}}
+    )
+
+    assert bind(document, "export", {"a": True}).query == {"a": "true"}
+
+
 def test_a_later_override_wins_and_keeps_the_value() -> None:
     options = merged({"a": True}, {"a": False}, {"a": {"in": "query", "name": "b"}})
 

@@ -167,6 +167,7 @@ def test_changes_of_the_clocks(expression: str, zone: str, after: str, expected:
         ("0 0 MON * * ?", "hour: 'MON' is not a number"),
         ("0 0 2 L,15 * ?", "day of month: 'L,15' mixes L with other days: write L alone"),
         ("0 0 2 L-31 * ?", "day of month: 'L-31' goes back more than 30 days from the last"),
+        ("0 0 2 L- * ?", "day of month: 'L-' needs a number after '-'"),
         ("0 0 L * * ?", "hour: 'L' is possible for days only"),
         ("0 ? 2 * * ?", "minute: '?' is possible for days only"),
         ("0 0 2 6L * ?", "day of month: '6L' has 'L', which is possible for days of the week only"),

@@ -337,6 +337,15 @@ def test_an_import_is_never_sent_twice(
     assert len(webtool.asked("POST", IMPORT)) == 1
 
 
+def test_the_wait_for_an_import_can_be_shortened(
+    webtool: Any, hook: DenodoSchedulerHook, answer: Any, source: ObjectStoragePath
+) -> None:
+    webtool.on("POST", IMPORT, answer(fault="hang"))
+
+    with pytest.raises(NoAnswerError, match=r"No answer in time.*Its effect is unknown"):
+        hook.import_metadata(source, timeout=0.2)
+
+
 def test_a_missing_source_sends_nothing(webtool: Any, hook: DenodoSchedulerHook, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         hook.import_metadata(ObjectStoragePath(f"file://{tmp_path}/none.zip"))

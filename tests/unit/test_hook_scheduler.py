@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from denodo_ha.models import JobKey, JobState
-from denodo_scheduler.exceptions import ConfigurationError, RequestError, UnexpectedAnswerError
+from denodo_scheduler.exceptions import ConfigurationError, NoAnswerError, RequestError, UnexpectedAnswerError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 
 Connect = Callable[..., DenodoSchedulerHook]
@@ -265,6 +265,46 @@ def test_a_login_page_is_no_success(webtool: Any, hook: DenodoSchedulerHook, ans
 
     with pytest.raises(ConfigurationError, match="HTML page"):
         hook.set_jobs_status("disable", [_key("load")])
+
+
+def test_delete_removes_exactly_the_named_jobs(webtool: Any, hook: DenodoSchedulerHook) -> None:
+    webtool.on("GET", "/jobs/status", _many(2, 3))
+    webtool.on("DELETE", "/projects/1/jobs/4", None)
+
+    hook.delete_jobs([_key("job 1", "project 1")], uri="//other:8000")
+    hook.delete_jobs([])
+
+    assert [(request.method, request.query["uri"]) for request in webtool.requests] == [
+        ("GET", "//other:8000"),
+        ("DELETE", "//other:8000"),
+    ]
+
+
+def test_delete_names_unknown_jobs_before_anything_changes(webtool: Any, hook: DenodoSchedulerHook) -> None:
+    webtool.on("GET", "/jobs/status", _many(1, 1))
+
+    with pytest.raises(RequestError, match="does not have sales / gone"):
+        hook.delete_jobs([_key("job 0", "project 0"), _key("gone")])
+
+    assert [request.method for request in webtool.requests] == ["GET"]
+
+
+def test_a_delete_is_sent_once(webtool: Any, hook: DenodoSchedulerHook, answer: Any) -> None:
+    webtool.on("GET", "/jobs/status", _many(1, 1))
+    webtool.on("DELETE", "/projects/0/jobs/0", answer(fault="cut"))
+
+    with pytest.raises(NoAnswerError):
+        hook.delete_jobs([_key("job 0", "project 0")])
+
+    assert len(webtool.asked("DELETE", "/projects/0/jobs/0")) == 1
+
+
+def test_the_address_names_web_tool_and_server_without_credentials(connect: Connect) -> None:
+    fields = {"host": "Tool.example.org", "port": 9090}
+    address = connect({"scheduler_uri": "//Server:8000"}, **fields).address
+
+    assert address == "http://tool.example.org:9090/webadmin/denodo-scheduler-admin //server:8000"
+    assert connect({"scheduler_uri": "//server:8001"}, **fields).address != address
 
 
 def test_validate_cron(webtool: Any, hook: DenodoSchedulerHook) -> None:

@@ -105,11 +105,13 @@ def test_an_error_body_of_any_form_is_borne(
     assert "Please log in" not in str(error)
 
 
-@pytest.mark.parametrize("headers", [TEXT_HTML, {}])
+@pytest.mark.parametrize(
+    ("body", "headers"), [(LOGIN_PAGE, TEXT_HTML), (LOGIN_PAGE, {}), (b"Please log in", TEXT_HTML)]
+)
 def test_html_with_200_is_a_configuration_error(
-    webtool: Any, hook: DenodoSchedulerHook, answer: Any, headers: dict[str, str]
+    webtool: Any, hook: DenodoSchedulerHook, answer: Any, body: bytes, headers: dict[str, str]
 ) -> None:
-    webtool.on("GET", "/me", answer(LOGIN_PAGE, headers=headers))
+    webtool.on("GET", "/me", answer(body, headers=headers))
 
     error = _failure(hook)
 
@@ -233,7 +235,7 @@ def test_login_and_password_travel_as_utf_8(webtool: Any, hook: DenodoSchedulerH
 
     kind, token = webtool.requests[0].headers["authorization"].split()
     assert kind == "Basic"
-    assert base64.b64decode(token).decode() == "operator:s3cret-pässword-€"
+    assert base64.b64decode(token).decode() == "öperator:s3cret-pässword-€"
 
 
 def test_the_connection_is_kept_alive(webtool: Any, hook: DenodoSchedulerHook) -> None:
@@ -252,7 +254,7 @@ def test_credentials_are_in_no_log_exception_or_repr(
 
     error = _failure(hook)
 
-    token = base64.b64encode("operator:s3cret-pässword-€".encode()).decode()
+    token = base64.b64encode("öperator:s3cret-pässword-€".encode()).decode()
     seen = "".join([*capfd.readouterr(), str(error), repr(error), repr(vars(error)), repr(hook), repr(hook.settings)])
     assert "Try 1 of 3" in seen
     for secret in ("s3cret", token, "Basic ", "Authorization"):

@@ -104,10 +104,11 @@ def bind(
     slots = list(_slots(document, operation))
     problems: list[str] = []
     placed: dict[str, tuple[Slot, Any]] = {}
-    wanted = {option: wish for option, wish in options.items() if wish is not None and option != _FILE}
-    for option, wish in wanted.items():
+    for option, wish in options.items():
+        if wish is None or option == _FILE:
+            continue
         try:
-            placed[option] = _place(option, wish, [slot for slot in slots if not slot.takes_file], wanted)
+            placed[option] = _place(option, wish, [slot for slot in slots if not slot.takes_file])
         except LookupError as error:
             if option not in optional:
                 problems.append(str(error))
@@ -203,20 +204,19 @@ def _resolve(document: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[st
     }
 
 
-def _place(option: str, wish: Any, slots: list[Slot], wanted: Mapping[str, Any]) -> tuple[Slot, Any]:
+def _place(option: str, wish: Any, slots: list[Slot]) -> tuple[Slot, Any]:
     if not isinstance(wish, Mapping):
-        return _find(option, slots, wanted), wish
+        return _find(option, slots), wish
     if wish.get("in") not in _PLACES[:3] or not isinstance(wish.get("name"), str) or wish.get("value") is None:
         raise LookupError(f'{option}: its override must look like {{"in": "query", "name": "...", "value": true}}')
     return Slot(wish["in"], wish["name"]), wish["value"]
 
 
-def _find(option: str, slots: list[Slot], wanted: Mapping[str, Any]) -> Slot:
+def _find(option: str, slots: list[Slot]) -> Slot:
     """The one place whose name is the option's; a leading verb counts only if that is needed and unambiguous."""
     found = [slot for slot in slots if _plain(slot.name) == _plain(option)]
     if not found:
-        others = {_plain(other) for other in wanted if other != option}
-        found = [slot for slot in slots if _stem(slot.name) == _stem(option) and _plain(slot.name) not in others]
+        found = [slot for slot in slots if _stem(slot.name) == _stem(option)]
     if not found:
         raise LookupError(f"{option}: nothing of that name is offered")
     if len(found) > 1:

@@ -1,0 +1,168 @@
+"""Syncs in a real Airflow, judged by what both servers and Airflow's API say afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from denodo_demo.airflow import LocalAirflow
+from denodo_demo.airflow_api import AirflowApiError, Json
+from denodo_demo.processes import wait_for
+from denodo_demo.standin import StandinPair
+from support.sync_dag import PATIENCE, Bookmark, History, SyncDag, enabled, keys, moment
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+
+ALL_RAN = dict.fromkeys(
+    ("guard", "wait_for_quiet_window", "export_metadata", "import_metadata", "disable_jobs", "verify"), "success"
+)
+
+
+# A dry run
+
+
+def test_dry_run_shows_its_plan(history: History, pair: StandinPair) -> None:
+    exported = history.dag.xcom(history.dry.run_id, "export_metadata")
+    assert exported["plan"]["added"]["jobs"] == exported["jobs"] == len(keys(pair.master))
+    assert exported["enabled"] == len(enabled(pair.master))
+    assert not exported["unchanged"]
+
+
+def test_dry_run_changes_nothing(history: History) -> None:
+    skipped = dict.fromkeys(("import_metadata", "disable_jobs", "verify"), "skipped")
+    assert history.dag.states(history.dry.run_id) == ALL_RAN | skipped
+    assert history.dry.books.untouched
+    assert history.dry.record is None
+    assert history.dag.events_of(history.dry.run_id) == []
+    assert not Path(history.dag.xcom(history.dry.run_id, "export_metadata")["location"].removeprefix("file://")).exists()
+
+
+# The first sync
+
+
+def test_slave_has_everything_and_nothing_is_enabled(history: History, pair: StandinPair) -> None:
+    assert history.dag.states(history.first.run_id) == ALL_RAN
+    assert len(history.first.books.imports) == 1
+    assert keys(pair.slave) == keys(pair.master)
+    assert enabled(pair.slave) == []
+    assert not history.first.books.master_audit, "the master is only read"
+    assert not history.first.books.slave_journal, "nothing ran on the slave"
+
+
+def test_exposure_is_what_the_slave_itself_saw(history: History) -> None:
+    """The measure begins when the import is sent and ends with a read, so it holds the time that the audit knows."""
+    [exposure] = history.first.books.exposures
+    measured = history.dag.xcom(history.first.run_id, "verify")
+    assert 0 < exposure.seconds <= measured["exposure_seconds"]
+    assert measured["exposure_after_answer_seconds"] <= measured["exposure_seconds"]
+
+
+def test_events(history: History, pair: StandinPair) -> None:
+    initialised, sync = history.dag.events_of(history.first.run_id)
+    assert (initialised["kind"], initialised["after"]) == ("initialised", {"active": "master", "phase": "normal"})
+    assert (sync["kind"], sync["pair"], sync["epoch"]) == ("sync", "default", 1)
+    assert sync["operation"].startswith(f"{history.first.run_id}/")
+    assert (sync["actor"], sync["reason"]) == (LocalAirflow.user, "the first sync")
+    assert sync["before"] == {"snapshot": None, "dirty": True}
+    assert sync["after"] == {"snapshot": history.dag.xcom(history.first.run_id, "export_metadata")["snapshot"], "dirty": False}
+    assert sync["imported"] is True
+    assert sync["jobs"] == len(keys(pair.master))
+    assert sync["content_hash"]
+    assert sync["exposure_seconds"] > 0
+    assert sync["suspected_double_runs"] == []
+
+
+def test_event_is_what_verify_returns(history: History) -> None:
+    for chapter in (history.first, history.second):
+        assert history.dag.events_of(chapter.run_id)[-1] == history.dag.xcom(chapter.run_id, "verify")
+
+
+def test_record(history: History) -> None:
+    record = history.first.record
+    assert record is not None
+    exported = history.dag.xcom(history.first.run_id, "export_metadata")
+    assert (record["phase"], record["active"], record["epoch"]) == ("normal", "master", 1)
+    assert (record["operation"], record["dirty"], record["paused"]) == (None, None, None)
+    assert record["snapshot"]["id"] == exported["snapshot"]
+    assert record["snapshot"]["content_hash"] == exported["content_hash"]
+    assert record["snapshot"]["taken"] < record["snapshot"]["imported"] < record["snapshot"]["committed"]
+
+
+def test_pool_made_itself(history: History, airflow: LocalAirflow) -> None:
+    pool = next(pool for pool in airflow.api.pools() if pool["name"] == f"denodo_ha_{history.dag.pair}")
+    assert (pool["slots"], pool["include_deferred"]) == (1, False)
+
+
+# A sync that waits for a quiet window, with options from the form
+
+
+def test_wait_is_deferred_and_the_import_comes_after_the_job(history: History) -> None:
+    assert ("wait_for_quiet_window", "deferred") in history.seen_in_second
+    [run] = [
+        run
+        for run in history.second.books.master_journal
+        if (run["project"], run["job"]) == (history.due_job["projectName"], history.due_job["jobName"])
+    ]
+    assert moment(run["scheduled"]) == history.due
+    [imported] = history.second.books.imports
+    assert moment(run["end"]) < imported
+    waited = history.dag.xcom(history.second.run_id, "wait_for_quiet_window")
+    assert waited["checks"] >= 2
+
+
+def test_form_says_what_becomes_of_orphans(history: History, pair: StandinPair) -> None:
+    result = history.dag.xcom(history.second.run_id, "verify")
+    assert result["orphans"]["jobs"] == 1
+    assert history.orphan in result["orphans"]["names"]
+    assert result["orphans"]["deleted"] is True
+    deleted = [entry["job"] for entry in history.second.books.slave_audit if entry["change"] == "deleted"]
+    assert deleted == [history.orphan]
+    assert keys(pair.slave) == keys(pair.master)
+
+
+def test_second_sync_names_what_is_new(history: History) -> None:
+    result = history.dag.xcom(history.second.run_id, "verify")
+    assert result["before"] == {"snapshot": history.dag.xcom(history.first.run_id, "export_metadata")["snapshot"], "dirty": True}
+    assert result["plan"] == {"changed": {"jobs": 1, "names": f"{history.due_job['projectName']} / {history.due_job['jobName']}"}}
+
+
+def test_form_says_how_long_it_must_be_quiet(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
+    """No two hours pass without a job; that is foreseen, and the run fails at once instead of waiting."""
+    dag, mark = sync_dag("default"), Bookmark(pair)
+    run_id = dag.trigger(quiet_window=7200, quiet_timeout=600)
+    assert dag.wait(run_id) == "failed"
+    task = dag.task(run_id, "wait_for_quiet_window")
+    assert (task["state"], task["try_number"]) == ("failed", 1)
+    said = dag.log(run_id, "wait_for_quiet_window")
+    assert "No quiet window of 2h and a margin of 1s begins before the timeout at" in said
+    assert "Raise timeout, shorten window or margin" in said
+    assert mark.read().untouched
+
+
+# By schedule
+
+
+@pytest.fixture
+def unpaused(sync_dag: Callable[[str], SyncDag]) -> Iterator[SyncDag]:
+    dag = sync_dag("minutely")
+    dag.airflow.api.set_paused(dag.dag_id, False)
+    yield dag
+    dag.airflow.api.set_paused(dag.dag_id, True)
+
+
+def test_scheduled_run(unpaused: SyncDag, pair: StandinPair) -> None:
+    dag, mark = unpaused, Bookmark(pair)
+
+    def scheduled() -> Json | None:
+        runs = dag.airflow.api.dag_runs(dag.dag_id)
+        return next((run for run in runs if run["run_type"] == "scheduled"), None)
+
+    run = wait_for(scheduled, PATIENCE, "a scheduled run")
+    dag.airflow.api.set_paused(dag.dag_id, True)
+    assert dag.wait(run["dag_run_id"]) == "success", dag.why(run["dag_run_id"])
+    assert dag.xcom(run["dag_run_id"], "verify")["actor"] == "scheduled"
+    assert mark.read().imports
+    assert keys(pair.slave) == keys(pair.master)
+    assert enabled(pair.slave) == []
