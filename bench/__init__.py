@@ -1,1 +1,1 @@
-"""``make bench``: what the product promises about requests, exposure, memory and parsing, measured on a stand-in pair."""
+"""``make bench``: what is promised about requests, exposure, memory and parsing, measured on a stand-in pair."""

@@ -24,19 +24,20 @@ def demo(progress: Progress) -> list[str]:
         second = stage.sync("Second sync: nothing has changed on the master", "make demo: nothing changed")
         after = PairReading.of(stage.pair)
         changes = len(after.slave.audit) - len(reading.slave.audit)
-        _show(stage, first, reading, after, changes)
+        outcome = "imported again" if second.imported else "nothing was new, so nothing was imported"
+        _show(stage, first, after, f"{outcome}: {changes} changes on the slave")
         return _problems(first, second, after, changes)
 
 
-def _show(stage: Stage, first: Sync, reading: PairReading, after: PairReading, changes: int) -> None:
+def _show(stage: Stage, first: Sync, reading: PairReading, second: str) -> None:
     console = stage.progress.console
     console.print()
-    show_servers(console, after)
+    show_servers(console, reading)
     facts = {
         "ids": f"{reading.equal_ids} of {len(reading.master.jobs)} jobs have the same id on both servers",
         "exposure window": describe_exposure(reading, first.result["exposure_seconds"]),
-        "double runs": f"{len(after.double_runs)} found in the two execution journals",
-        "second sync": f"{changes} changes on the slave: nothing was new, so nothing was imported",
+        "double runs": f"{len(reading.double_runs)} found in the two execution journals",
+        "second sync": second,
     }
     show_facts(console, facts)
     places = {

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, BinaryIO, Protocol
+from urllib.parse import unquote
 
 from denodo_ha.archive_contents import ArchiveContents, Element, same_content
 from denodo_ha.elements import ElementError, ElementParser, properties_hash
@@ -85,9 +86,12 @@ def _version(metadata: bytes) -> str:
 
 
 def _project_of(entry: str) -> str | None:
-    """Project of an entry's path, None outside the projects' folder."""
+    """Project of an entry's path, None outside the projects' folder.
+
+    What a folder cannot be named (``/`` and the like) is percent-encoded there [G].
+    """
     parts = entry.split("/")
-    return parts[2] if parts[:2] == ["data", "projects"] and len(parts) > 3 else None
+    return unquote(parts[2]) if parts[:2] == ["data", "projects"] and len(parts) > 3 else None
 
 
 def _element(entry: zipfile.ZipInfo, pieces: Iterator[bytes]) -> Element:
@@ -102,7 +106,7 @@ def _element(entry: zipfile.ZipInfo, pieces: Iterator[bytes]) -> Element:
         for piece in pieces:
             sha256.update(piece)
         digest = sha256.hexdigest()
-    if project is not None and path == f"data/projects/{project}/description.txt":
+    if project is not None and path.endswith("/description.txt") and path.count("/") == 3:
         return Element(kind="project", project=project, name=project, hash=digest, entry=path)
     return Element(kind="resource", project=project, name=path, hash=digest, entry=path)
 

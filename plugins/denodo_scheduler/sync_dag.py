@@ -10,7 +10,7 @@ from typing import Any
 
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import DAG, Asset, AssetAlias, Context, ObjectStoragePath, Param, ParamsDict, TriggerRule, task
+from airflow.sdk import DAG, Asset, AssetAlias, Context, ObjectStoragePath, Param, TriggerRule, task
 
 from denodo_ha.pairs import Pair
 from denodo_scheduler.exceptions import RETRY_POLICY
@@ -107,8 +107,9 @@ def sync_dag(pair: Pair) -> DAG:
 
         @task(task_id="import_metadata", doc_md=IMPORT_DOC, **changing)
         def import_metadata(**context: Any) -> dict[str, Any]:
+            plan = _plan(context)
             exported = exporting.Exported.from_json(context["ti"].xcom_pull(task_ids="export_metadata"))
-            return importing.import_snapshot(_run(pair, asset, context), _plan(context), exported).to_json()
+            return importing.import_snapshot(_run(pair, asset, context), plan, exported).to_json()
 
         @task(task_id="disable_jobs", doc_md=DISABLE_DOC, trigger_rule=TriggerRule.ALL_DONE, **changing)
         def disable_jobs(**context: Any) -> dict[str, Any]:
@@ -120,13 +121,13 @@ def sync_dag(pair: Pair) -> DAG:
         @task(task_id="verify", doc_md=VERIFY_DOC, trigger_rule=TriggerRule.NONE_FAILED, **changing)
         def verify(**context: Any) -> dict[str, Any]:
             pull = context["ti"].xcom_pull
-            imported = pull(task_ids="import_metadata")
+            imported, disabled = pull(task_ids="import_metadata"), pull(task_ids="disable_jobs")
             result = verifying.verify(
                 _run(pair, asset, context),
                 _plan(context),
                 exporting.Exported.from_json(pull(task_ids="export_metadata")),
                 importing.Imported.from_json(imported) if imported else None,
-                quenching.Disabled.from_json(pull(task_ids="disable_jobs")),
+                quenching.Disabled.from_json(disabled) if disabled else None,
             )
             _emit(context, history, asset, [result])
             return result
@@ -146,7 +147,7 @@ def sync_dag(pair: Pair) -> DAG:
         imported, verified = import_metadata(), verify()
         guard() >> wait >> export_metadata() >> imported >> disable_jobs() >> verified
         imported >> verified  # disable_jobs succeeds also after a failure, which must not be verified and committed
-    dag.params = ParamsDict(_params(pair))  # only now, because each task would be given a copy of its own
+    dag.params.update(_params(pair))  # only now, because each task would be given a copy of all of them
     return dag
 
 

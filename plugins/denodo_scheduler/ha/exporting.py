@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -165,9 +166,15 @@ def _ensure_same_moment(
 ) -> None:
     if {job.key: job.definition for job in before} != {job.key: job.definition for job in after}:
         raise ManifestError("job definitions were edited")
-    apart = set(contents.jobs) ^ set(manifest.by_key)
-    if apart:
-        raise ManifestError(f"the file and the server do not list the same jobs: {names(list(apart))}")
+    exported, listed = _names(contents.jobs), _names(manifest.by_key)
+    if exported != listed:
+        apart = sorted((exported - listed) + (listed - exported))
+        raise ManifestError(f"the file and the server do not list the same jobs: {', '.join(apart[:5])}")
+
+
+def _names(keys: Iterable[JobKey]) -> Counter[str]:
+    """Names of the jobs without their projects: how the file spells an odd project name is unpublished [G]."""
+    return Counter(key.name.casefold() for key in keys)
 
 
 def _guard_mass_change(run: SyncRun, old: Manifest | None, new: Manifest) -> None:
