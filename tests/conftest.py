@@ -1,11 +1,28 @@
-"""How the suite is spread over processes: a file at a time, the end-to-end tests together and first.
+"""An Airflow home for each test process, and how the suite is spread over processes.
 
-The servers that a file starts are shared by its tests, and one Airflow serves all end-to-end tests.
+A file at a time, because its tests share the servers that it starts; the end-to-end tests together, because one
+Airflow serves all of them, and first, because they take longest.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any
+
+_home = Path(tempfile.mkdtemp(prefix="denodo-tests-airflow-"))
+atexit.register(shutil.rmtree, _home, ignore_errors=True)
+# An Airflow home of its own for each test process, before anything imports Airflow.
+os.environ |= {
+    "AIRFLOW_HOME": str(_home),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(_home / "dags"),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(_home / "plugins"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home / 'airflow.db'}",
+}
 
 import pytest
 from hypothesis import settings

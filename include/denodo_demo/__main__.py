@@ -13,7 +13,7 @@ from denodo_demo.demo import demo
 from denodo_demo.processes import WaitError, stopping_everything
 from denodo_demo.progress import Progress
 from denodo_demo.run import run
-from denodo_demo.stage import RUN_FOLDER
+from denodo_demo.stage import RUN_FOLDER, alone
 from denodo_demo.standin import StandinError
 
 _PLAIN_WIDTH = 110
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     progress = Progress(console)
     problems: list[str] = []
     try:
-        with stopping_everything():
+        with alone(command), stopping_everything():
             try:
                 if command == "demo":
                     problems = demo(progress)

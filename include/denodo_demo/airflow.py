@@ -123,8 +123,9 @@ class LocalAirflow:
             os.kill(pid, signal.SIGKILL)
 
     def _environment(self, dags_folder: Path, plugins_folder: Path) -> dict[str, str]:
-        """Nothing of an Airflow around us, nothing that is sent home, no proxy on the way to this machine."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+        """Nothing of an Airflow around us, and no proxy on the way to this machine."""
+        others = ("AIRFLOW", "_AIRFLOW", "DENODO_HA_")
+        env = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", env.get("NO_PROXY", env.get("no_proxy", ""))]))
         bin_folder = str(Path(sys.executable).parent)
         return env | {

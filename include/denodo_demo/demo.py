@@ -6,7 +6,7 @@ import shutil
 
 from denodo_demo.progress import Progress
 from denodo_demo.report import PairReading, describe_exposure, show_facts, show_places, show_servers
-from denodo_demo.stage import DAG_ID, DISABLED, RUN_FOLDER, Stage, Sync, alone
+from denodo_demo.stage import DAG_ID, DISABLED, RUN_FOLDER, Stage, Sync
 
 
 def demo(progress: Progress) -> list[str]:
@@ -14,19 +14,18 @@ def demo(progress: Progress) -> list[str]:
 
     :return: what did not come out as it should, in words; empty when all is well.
     """
-    with alone("demo"):
-        shutil.rmtree(RUN_FOLDER / "demo", ignore_errors=True)
-        stage = Stage.build("demo", progress)
-        stage.start()
-        first = stage.sync("First sync: everything is new to the slave", "make demo: the first sync")
-        progress.say("Reading both servers back")
-        reading = PairReading.of(stage.pair)
-        second = stage.sync("Second sync: nothing has changed on the master", "make demo: nothing changed")
-        after = PairReading.of(stage.pair)
-        changes = len(after.slave.audit) - len(reading.slave.audit)
-        outcome = "imported again" if second.imported else "nothing was new, so nothing was imported"
-        _show(stage, first, after, f"{outcome}: {changes} changes on the slave")
-        return _problems(first, second, after, changes)
+    shutil.rmtree(RUN_FOLDER / "demo", ignore_errors=True)
+    stage = Stage.build("demo", progress)
+    stage.start()
+    first = stage.sync("First sync: everything is new to the slave", "make demo: the first sync")
+    progress.say("Reading both servers back")
+    reading = PairReading.of(stage.pair)
+    second = stage.sync("Second sync: nothing has changed on the master", "make demo: nothing changed")
+    after = PairReading.of(stage.pair)
+    changes = len(after.slave.audit) - len(reading.slave.audit)
+    outcome = "imported again" if second.imported else "nothing was new, so nothing was imported"
+    _show(stage, first, after, f"{outcome}: {changes} changes on the slave")
+    return _problems(first, second, after, changes)
 
 
 def _show(stage: Stage, first: Sync, reading: PairReading, second: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from denodo_demo.processes import WaitError
 from denodo_demo.progress import Progress
 from denodo_demo.report import PairReading, show_places, show_servers
-from denodo_demo.stage import DAG_ID, Stage, alone
+from denodo_demo.stage import DAG_ID, Stage
 from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD, StandinProcess
 
 
@@ -17,13 +17,12 @@ def run(progress: Progress) -> None:
 
     :raises WaitError: Airflow has ended by itself.
     """
-    with alone("run"):
-        stage = Stage.build("run", progress, schedule='"*/15 * * * *"')
-        stage.start()
-        if not stage.pair.slave.statuses():
-            _first_sync(stage)
-        _show(stage)
-        _stay(stage)
+    stage = Stage.build("run", progress, schedule='"*/15 * * * *"')
+    stage.start()
+    if not stage.pair.slave.statuses():
+        _first_sync(stage)
+    _show(stage)
+    _stay(stage)
 
 
 def _first_sync(stage: Stage) -> None:

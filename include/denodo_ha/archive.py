@@ -166,7 +166,8 @@ def filter_archive(source: Openable, contents: ArchiveContents, destination: Bin
             with target.open(copy, "w") as written:
                 for piece in read_entry(archive, stream, entry):
                     written.write(piece)
-    return FilterResult(contents.model_copy(update={"elements": kept}), tuple(_outside(kept, contents, scope)))
+    in_scope = ArchiveContents(version=contents.version, elements=kept)
+    return FilterResult(in_scope, tuple(_outside(kept, contents, scope)))
 
 
 def _key(element: Element) -> JobKey:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
@@ -24,7 +25,7 @@ class JobKey(BaseModel):
     project: str
     name: str
 
-    @property
+    @cached_property
     def folded(self) -> tuple[str, str]:
         return self.project.casefold(), self.name.casefold()
 
@@ -109,7 +110,7 @@ class JobStatus(_Answer):
     previous_execution: datetime | None = Field(default=None, validation_alias="previousExecution")
     next_execution: datetime | None = Field(default=None, validation_alias="nextExecution")
 
-    @property
+    @cached_property
     def key(self) -> JobKey:
         return JobKey(project=self.project, name=self.name)
 
@@ -154,7 +155,7 @@ class Job(_Answer):
     triggers: tuple[Trigger, ...] = ()
     definition: dict[str, Any] = Field(default_factory=dict, repr=False)
 
-    @property
+    @cached_property
     def key(self) -> JobKey:
         return JobKey(project=self.project, name=self.name)
 

@@ -2,21 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-if "airflow" not in sys.modules:
-    _home = Path(tempfile.mkdtemp(prefix="denodo-dags-airflow-"))
-    os.environ |= {
-        "AIRFLOW_HOME": str(_home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(_home / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(_home / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home / 'airflow.db'}",
-    }
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag

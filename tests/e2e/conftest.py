@@ -1,6 +1,6 @@
 """One real Airflow and one stand-in pair for all end-to-end tests.
 
-Each test module says ``pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]``, so that all of them run in one
+Each test module says ``pytestmark = pytest.mark.e2e``, so that all of them run in one
 worker, which starts the two once.
 """
 
@@ -31,13 +31,13 @@ defaults:
   snapshots: file://{snapshots}
 pairs:
   default: {{schedule: null}}
-  minutely: {{schedule: "* * * * *"}}
+  monthly: {{schedule: "@monthly"}}
   hourly: {{schedule: "@hourly"}}
   killed: {{schedule: null}}
   restarted: {{schedule: null}}
   locked-out: {{schedule: null, slave: wrong_password}}
 """
-PAIR_NAMES = ("default", "minutely", "hourly", "killed", "restarted", "locked-out")
+PAIR_NAMES = ("default", "monthly", "hourly", "killed", "restarted", "locked-out")
 WRONG_PASSWORD = "not-the-stand-ins-password"
 
 QUICK_TO_NOTICE_DEATHS = {

@@ -7,7 +7,7 @@ import pytest
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.standin import StandinPair
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+pytestmark = pytest.mark.e2e
 
 
 def test_all_components_are_healthy(airflow: LocalAirflow) -> None:

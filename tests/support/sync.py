@@ -217,7 +217,7 @@ class DagRun:
             return name == "disable_jobs" and "guard" in self.errors
         if name == "import_metadata":
             return "export_metadata" in self._xcom
-        return name != "verify" or self.ok
+        return name != "verify" or self._succeeded(but="verify")
 
     @property
     def _plan(self) -> Plan:
@@ -276,7 +276,10 @@ class DagRun:
     @property
     def ok(self) -> bool:
         """No task failed; some may have been skipped."""
-        return all(isinstance(error, NothingToDo) for error in self.errors.values())
+        return self._succeeded()
+
+    def _succeeded(self, but: str = "") -> bool:
+        return all(isinstance(error, NothingToDo) for task, error in self.errors.items() if task != but)
 
     @property
     def committed(self) -> bool:

@@ -85,10 +85,10 @@ def test_a_refused_mass_change_leaves_no_snapshot_behind(sync: Sync) -> None:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("truncate", "the connection was cut before the whole answer came"),
-        ("html", "the answer (200) is an HTML page: a login page or another application"),
+        ("truncate", "connection was cut before the whole answer came"),
+        ("html", "answer (200) is an HTML page: a login page or another application"),
         ("garbage", "is not an export file but JSON"),
-        ("empty", "the exported content is empty"),
+        ("empty", "exported content is empty"),
     ],
 )
 def test_an_export_that_does_not_arrive_as_one_is_refused(sync: Sync, kind: str, message: str) -> None:
@@ -105,7 +105,7 @@ def test_an_export_that_does_not_arrive_as_one_is_refused(sync: Sync, kind: str,
     [
         (lambda content: content[: len(content) // 2], "cut off: it ends after"),
         (lambda content: _flip(content, len(content) // 3), "damaged"),
-        (lambda content: _flip(content, len(content) - 100), ""),
+        (lambda content: _flip(content, content.rindex(b"PK\x01\x02") + 16), "damaged"),
         (lambda _: b"", "is empty"),
         (lambda _: b"<!DOCTYPE html><html><body>Sign in</body></html>", "an HTML page"),
         (lambda _: b"PK\x03\x04 and so on", "cut off"),
@@ -144,7 +144,7 @@ def test_a_wrong_password_is_said_so(sync: Sync, connect: Callable[..., None], r
     sync.synced()
     connect(getattr(sync.servers, role), password="wrong")
     message = refused(sync, task)
-    assert "401: login refused. Check login and password of the connection" in message
+    assert "login refused. Check login and password of the connection" in message
     assert f"'denodo_scheduler_{role}'" in message
 
 
@@ -217,7 +217,7 @@ def test_a_master_login_that_may_not_export_is_told_which_role_it_needs(
 ) -> None:
     connect(sync.master, login="viewer", password="viewer")
     message = refused(sync, "export_metadata")
-    assert "403: the user may not do this. Give it the role scheduler_admin" in message
+    assert "the user may not do this. Give it the role scheduler_admin" in message
 
 
 def test_a_slave_login_that_may_not_import_is_told_which_role_it_needs(
@@ -225,7 +225,7 @@ def test_a_slave_login_that_may_not_import_is_told_which_role_it_needs(
 ) -> None:
     connect(sync.slave, login="viewer", password="viewer")
     message = refused(sync, "import_metadata")
-    assert "403: the user may not do this. Give it the role scheduler_admin" in message
+    assert "the user may not do this. Give it the role scheduler_admin" in message
     connect(sync.slave)
     sync.synced()
 

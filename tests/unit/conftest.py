@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
-
-if "airflow" not in sys.modules:
-    _home = Path(tempfile.mkdtemp(prefix="denodo-unit-airflow-"))
-    os.environ |= {
-        "AIRFLOW_HOME": str(_home),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(_home / "dags"),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(_home / "plugins"),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_home / 'airflow.db'}",
-    }
 
 import pytest
 import tenacity

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 from requests import Response
 
-from denodo_ha.models import Job, JobStatus, Project, Report, ServerInfo
+from denodo_ha.models import Job, JobKey, JobStatus, Project, Report, ServerInfo
 from denodo_scheduler.exceptions import UnexpectedAnswerError
 from denodo_scheduler.hooks.transport import Call
 
@@ -30,6 +31,10 @@ class Statuses:
 
     jobs: tuple[JobStatus, ...]
     server_time: datetime
+
+    @cached_property
+    def by_key(self) -> dict[JobKey, JobStatus]:
+        return {status.key: status for status in self.jobs}
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,7 @@ def _triggers(raw: Mapping[str, Any]) -> Any:
     return _at(raw, "triggerSection", "triggers") or ()
 
 
+@cache
 def _spellings(model: type[BaseModel], field: str) -> list[str]:
     alias = model.model_fields[field].validation_alias
     return [str(name) for name in alias.choices] if isinstance(alias, AliasChoices) else [field]

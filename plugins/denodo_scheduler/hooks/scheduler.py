@@ -229,7 +229,7 @@ class DenodoSchedulerHook(HttpHook):
             self._call("DELETE", path, _nothing, uri=uri, idempotent=False)
 
     def _find(self, keys: Iterable[JobKey], statuses: Statuses | None, uri: str | None) -> list[JobStatus]:
-        known = {status.key: status for status in (statuses or self.statuses(uri=uri)).jobs}
+        known = (statuses or self.statuses(uri=uri)).by_key
         wanted = set(keys)
         if missing := wanted - known.keys():
             raise RequestError(

@@ -1,0 +1,87 @@
+"""Old runs that are executed again: cleared, or backfilled. What is past changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from denodo_demo.airflow_api import Json
+from denodo_demo.processes import wait_for
+from denodo_demo.standin import StandinPair
+from support.sync_dag import PATIENCE, Bookmark, History, SyncDag, change_something, enabled, keys, moment
+
+pytestmark = pytest.mark.e2e
+
+
+def test_clearing_the_import_of_an_old_run(history: History, pair: StandinPair) -> None:
+    dag, run_id, mark = history.dag, history.first.run_id, Bookmark(pair)
+    change_something(pair.master)
+    before = mark.read().master_audit
+    dag.airflow.api.clear_tasks(dag.dag_id, run_id, ["import_metadata"], downstream=True)
+    assert dag.wait(run_id) == "success", dag.why(run_id)
+
+    states = dag.states(run_id)
+    assert [states[task] for task in ("import_metadata", "disable_jobs", "verify")] == ["skipped"] * 3
+    for task in ("import_metadata", "disable_jobs"):
+        assert "[superseded] this task belongs to the past: the snapshot" in dag.log(run_id, task)
+    assert mark.read().slave_audit == []
+    assert mark.read().master_audit == before
+    assert dag.record() == history.second.record
+
+
+def test_clearing_an_old_run(history: History, pair: StandinPair) -> None:
+    dag, run_id, mark = history.dag, history.first.run_id, Bookmark(pair)
+    dag.airflow.api.clear_run(dag.dag_id, run_id)
+    assert dag.wait(run_id) == "success", dag.why(run_id)
+
+    verdict = dag.xcom(run_id, "guard", "verdict")
+    assert (verdict["go"], verdict["code"]) == (False, "covered")
+    assert "taken later, is already on the slave. Nothing was changed." in verdict["message"]
+    assert verdict["message"] in dag.log(run_id, "guard")
+    states = dag.states(run_id)
+    assert states.pop("guard") == "success"
+    assert set(states.values()) == {"skipped"}
+    assert mark.read().untouched
+    assert dag.record() == history.second.record
+
+
+def test_backfill_of_a_bad_day(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
+    """Runs failed by schedule and by a first backfill; then all of them again, and one import is enough."""
+    dag, mark = sync_dag("hourly"), Bookmark(pair)
+    api = dag.airflow.api
+
+    pair.slave.webtool.faults({"kind": "status", "status": 401})
+    api.set_paused(dag.dag_id, False)
+    scheduled = wait_for(lambda: next(iter(api.dag_runs(dag.dag_id)), None), PATIENCE, "a scheduled run")
+    assert scheduled["run_type"] == "scheduled"
+    last = moment(scheduled["logical_date"])
+    _backfill(dag, last - timedelta(hours=2), last - timedelta(hours=1))
+    assert dag.wait(scheduled["dag_run_id"]) == "failed"
+    assert _runs(dag) == {(last - timedelta(hours=hours), "failed") for hours in range(3)}
+    assert mark.read().untouched
+
+    pair.slave.webtool.faults()
+    _backfill(dag, last - timedelta(hours=3), last, reprocess="failed")
+    assert _runs(dag) == {(last - timedelta(hours=hours), "success") for hours in range(4)}
+
+    assert len(mark.read().imports) == 1
+    assert keys(pair.slave) == keys(pair.master)
+    assert enabled(pair.slave) == []
+    done = [run["dag_run_id"] for run in api.dag_runs(dag.dag_id)]
+    assert sorted(event["kind"] for run_id in done for event in dag.events_of(run_id)) == ["initialised", "sync"]
+
+
+def _backfill(dag: SyncDag, *days: object, **options: str) -> None:
+    backfill = dag.airflow.api.create_backfill(dag.dag_id, *days, **options)
+
+    def completed() -> Json | None:
+        answer = dag.airflow.api.backfill(backfill)
+        return answer if answer["completed_at"] else None
+
+    wait_for(completed, PATIENCE, f"the end of backfill {backfill} of {dag.dag_id}")
+
+
+def _runs(dag: SyncDag) -> set[tuple[object, str]]:
+    return {(moment(run["logical_date"]), run["state"]) for run in dag.airflow.api.dag_runs(dag.dag_id)}

@@ -1,0 +1,149 @@
+"""What dies or is wrong on the way: a worker, Airflow itself, a password."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from denodo_demo.airflow import LocalAirflow
+from denodo_demo.processes import wait_for
+from denodo_demo.standin import LOGIN, PASSWORD, StandinPair
+from support.sync_dag import PATIENCE, Bookmark, History, SyncDag, change_something, enabled, keys, moment, set_due
+
+pytestmark = pytest.mark.e2e
+
+NO_ANSWER_TO_DISABLE = {"kind": "hang", "match": {"method": "PUT", "path": "/jobs/status$"}}
+
+
+@pytest.fixture
+def killed(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> Callable[[], tuple[SyncDag, str]]:
+    """Kill the worker of a sync between import and disable: the jobs of the slave are enabled, and nobody is there."""
+
+    def kill() -> tuple[SyncDag, str]:
+        dag = sync_dag("killed")
+        change_something(pair.master)
+        pair.slave.webtool.faults(NO_ANSWER_TO_DISABLE)
+        run_id = dag.trigger(reason="its worker will be killed")
+        wait_for(lambda: enabled(pair.slave), PATIENCE, "an enabled job on the slave")
+        dag.airflow.kill_worker(dag.task(run_id, "import_metadata"))
+        pair.slave.webtool.faults()
+        assert enabled(pair.slave)
+        return dag, run_id
+
+    return kill
+
+
+def test_worker_killed_between_import_and_disable(killed: Callable[[], tuple[SyncDag, str]], pair: StandinPair) -> None:
+    """Airflow notices that the task is gone and tries again: the jobs are disabled first, then imported anew."""
+    mark = Bookmark(pair)
+    dag, run_id = killed()
+    assert dag.wait(run_id) == "success", dag.why(run_id)
+
+    assert dag.task(run_id, "import_metadata")["try_number"] == 2
+    _ensure_in_step(dag, run_id, pair)
+    books = mark.read()
+    long, short = books.exposures
+    print(f"\nExposure: {long.seconds:.1f} s for {long.jobs} jobs until the retry, {short.seconds:.1f} s by the retry")
+    assert len(books.imports) == 2
+    assert long.end is not None
+    assert long.end <= books.imports[1], "what an import has left enabled is disabled before the next one"
+
+
+def test_next_run_repairs_what_a_killed_worker_left(
+    killed: Callable[[], tuple[SyncDag, str]], pair: StandinPair
+) -> None:
+    """The run is given up, as by a person or when its retries are used up: the next one disables first."""
+    mark = Bookmark(pair)
+    dag, run_id = killed()
+    dag.airflow.api.set_run_state(dag.dag_id, run_id, "failed")
+    record = dag.record()
+    assert record is not None
+    assert record["dirty"]
+    assert record["operation"]["id"].startswith(f"{run_id}/")
+
+    next_run = dag.run(reason="repair")
+    repaired, sync = dag.events_of(next_run)
+    assert (repaired["kind"], sync["kind"]) == ("repaired", "sync")
+    assert repaired["operation"] == record["operation"]["id"]
+    assert repaired["before"]["enabled"] > 0
+    assert sync["imported"] is True
+    _ensure_in_step(dag, next_run, pair)
+    books = mark.read()
+    long, short = books.exposures
+    print(
+        f"\nExposure: {long.seconds:.1f} s for {long.jobs} jobs until the next run, {short.seconds:.1f} s by that run"
+    )
+    assert long.end is not None
+    assert long.end <= books.imports[1]
+
+
+def _ensure_in_step(dag: SyncDag, run_id: str, pair: StandinPair) -> None:
+    assert enabled(pair.slave) == []
+    assert keys(pair.slave) == keys(pair.master)
+    record = dag.record()
+    assert record is not None
+    assert (record["operation"], record["dirty"]) == (None, None)
+    assert record["snapshot"]["id"] == dag.xcom(run_id, "export_metadata")["snapshot"]
+
+
+def test_airflow_killed_while_a_run_waits(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
+    dag, mark = sync_dag("restarted"), Bookmark(pair)
+    job, due = set_due(pair.master, seconds=40)
+    run_id = dag.trigger(quiet_window=60, quiet_timeout=300)
+    dag.wait_for_task(run_id, "wait_for_quiet_window", ["deferred"])
+
+    dag.airflow.kill()
+    assert not dag.airflow.running
+    dag.airflow.start()
+
+    assert dag.wait(run_id) == "success", dag.why(run_id)
+    assert dag.task(run_id, "wait_for_quiet_window")["try_number"] == 1
+    books = mark.read()
+    [run] = [run for run in books.master_journal if moment(run["scheduled"]) == due and run["job"] == job["jobName"]]
+    [imported] = books.imports
+    assert moment(run["end"]) < imported
+    _ensure_in_step(dag, run_id, pair)
+
+
+@pytest.fixture(scope="session")
+def locked_out(airflow: LocalAirflow, session_pair: StandinPair) -> tuple[SyncDag, str, Bookmark]:
+    """A run with a wrong password for the slave."""
+    session_pair.heal()
+    dag, mark = SyncDag(airflow, "locked-out"), Bookmark(session_pair)
+    run_id = dag.trigger()
+    assert dag.wait(run_id) == "failed"
+    return dag, run_id, mark
+
+
+def test_wrong_password_fails_at_once(locked_out: tuple[SyncDag, str, Bookmark]) -> None:
+    dag, run_id, mark = locked_out
+    guard = dag.task(run_id, "guard")
+    assert (guard["state"], guard["try_number"], guard["max_tries"]) == ("failed", 1, 2)
+    said = dag.log(run_id, "guard")
+    assert "ConfigurationError: 401: login refused. Check login and password of the connection" in said
+    assert "connection 'wrong_password'" in said
+    assert mark.read().untouched
+    states = dag.states(run_id)
+    assert states["verify"] == "upstream_failed"
+    assert states["disable_jobs"] == "skipped"
+
+
+def test_passwords_are_nowhere(
+    history: History, locked_out: tuple[SyncDag, str, Bookmark], airflow: LocalAirflow, pairs_file: Path
+) -> None:
+    """Neither in a log nor in the database (XComs, events, state, rendered fields) nor in a snapshot."""
+    wrong = json.loads(airflow.env["AIRFLOW_CONN_WRONG_PASSWORD"])["password"]
+    texts = {text.encode() for password in (PASSWORD, wrong) for text in _spellings(password)}
+    files = [file for root in (airflow.home, pairs_file.parent) for file in root.rglob("*") if file.is_file()]
+    assert any(file.name == "airflow.db" for file in files)
+    assert any(b"login refused" in file.read_bytes() for file in files), "the search finds what is there"
+    assert [(file, text) for file in files for text in texts if text in file.read_bytes()] == []
+
+
+def _spellings(password: str) -> Iterator[str]:
+    yield password
+    yield base64.b64encode(f"{LOGIN}:{password}".encode()).decode()
