@@ -81,7 +81,7 @@ def table(results: Sequence[Result]) -> Table:
         shown.add_row(f"[bold]{result.title}[/]")
         for one in result.measurements:
             shown.add_row(
-                f"  {one.what}", f"{_number(one.value)} {one.unit}".rstrip(), one.target, _verdict(one), one.note
+                f"  {one.what}", f"{_number(one.value)} {one.unit}".rstrip(), one.target, _verdict(one), Text(one.note)
             )
         if result.error:
             shown.add_row("  failed", "", "", "[red]failed[/]", Text(result.error))

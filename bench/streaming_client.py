@@ -1,4 +1,4 @@
-"""``python -m bench.streaming_client FILE``: export to FILE, check it, import it; prints one line of JSON.
+"""``python -m bench.streaming_client FILE``: export to FILE, import it, check it; prints one line of JSON.
 
 A process of its own, so that its peak of resident memory is that of the client and of nothing else. Everything is
 imported before the measurement begins.
@@ -24,8 +24,8 @@ def main(file: str) -> None:
     slave = DenodoSchedulerHook("denodo_scheduler_slave")
     steps: dict[str, Callable[[], object]] = {
         "export": lambda: master.export_metadata(path),
-        "check": lambda: inspect(path, expected_size=Path(file).stat().st_size),
         "import": lambda: slave.import_metadata(path),
+        "check": lambda: inspect(path, expected_size=Path(file).stat().st_size),
     }
     before = _memory_mb("VmRSS")
     added: dict[str, float] = {}

@@ -229,10 +229,9 @@ def _run(dag_id: str, run_id: str) -> str:
 
 
 def _line(entry: Any) -> str:
-    """One entry of a structured log as text: time, level, event, and the exceptions that belong to it."""
+    """One entry of a structured log as text: time, level, event, a skip's reason, and the exceptions to it."""
     if isinstance(entry, str):
         return entry
     exceptions = [f"{detail['exc_type']}: {detail['exc_value']}" for detail in entry.get("error_detail") or ()]
-    return " ".join(
-        str(part) for part in (entry.get("timestamp"), entry.get("level"), entry["event"], *exceptions) if part
-    )
+    parts = (entry.get("timestamp"), entry.get("level"), entry["event"], entry.get("reason"), *exceptions)
+    return " ".join(str(part) for part in parts if part)

@@ -167,7 +167,9 @@ class SyncQuietWindowSensor(QuietWindowSensor):
 def _params(pair: Pair) -> dict[str, Param]:
     """The form of a manual run; scheduled runs take the defaults, which are the pair's options."""
     return {
-        "reason": Param("", type="string", title="Reason", description="Why you start this run; kept in the history."),
+        "reason": Param(
+            None, type=["null", "string"], title="Reason", description="Why you start this run; kept in the history."
+        ),
         "dry_run": Param(
             False,
             type="boolean",
@@ -222,8 +224,8 @@ def _run(pair: Pair, asset: Asset, context: Any) -> SyncRun:
         snapshots=SnapshotStore(snapshot_folder(pair), pair.name),
         master=DenodoSchedulerHook(pair.master),
         slave=DenodoSchedulerHook(pair.slave),
-        actor=dag_run.triggering_user_name or str(dag_run.run_type),
-        reason=params["reason"],
+        actor=dag_run.triggering_user_name or dag_run.run_type.value,
+        reason=params["reason"] or "",
         dry_run=params["dry_run"],
         accept_mass_change=params["accept_mass_change"],
         initialise=params["initialise"],

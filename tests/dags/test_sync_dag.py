@@ -141,7 +141,7 @@ def test_sensor_takes_the_options_of_the_pair(own: DAG) -> None:
 
 def test_form(dag: DAG, own: DAG) -> None:
     assert dag.params.dump() == {
-        "reason": "",
+        "reason": None,
         "dry_run": False,
         "accept_mass_change": False,
         "initialise": False,
@@ -165,7 +165,7 @@ def test_form(dag: DAG, own: DAG) -> None:
         {"orphans": "keep"},
         {"dry_run": "yes"},
         {"accept_mass_change": 1},
-        {"reason": None},
+        {"reason": 7},
     ],
     ids=str,
 )

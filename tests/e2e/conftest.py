@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,9 +84,17 @@ def airflow(
 
 
 @pytest.fixture
-def sync_dag(airflow: LocalAirflow, pair: StandinPair) -> Callable[[str], SyncDag]:
-    """The sync DAG of one of the pairs, with the servers in order."""
-    return partial(SyncDag, airflow)
+def sync_dag(airflow: LocalAirflow, pair: StandinPair) -> Iterator[Callable[[str], SyncDag]]:
+    """The sync DAG of one of the pairs, with the servers in order; at the end nothing of it goes on."""
+    used: list[SyncDag] = []
+
+    def choose(name: str) -> SyncDag:
+        used.append(SyncDag(airflow, name))
+        return used[-1]
+
+    yield choose
+    for dag in used:
+        dag.end()
 
 
 @pytest.fixture(scope="session")

@@ -88,8 +88,8 @@ def add_job(server: StandinServer, project: str, name: str, cron: str = NIGHTLY,
     projects = {each["name"].casefold(): each for each in server.request("GET", "/projects")}
     found = projects.get(project.casefold()) or server.request("POST", "/projects", json={"name": project})
     triggers = {"triggers": [{"type": "cron", "cronExpression": cron}]}
-    sections = dict.fromkeys(("extractionSection", "exportationSection", "handlerSection"), {})
-    job = {"type": "VDP", "name": name, **sections, "triggerSection": triggers, **fields}
+    sections = {"extractionSection": {}, "exportationSection": {}, "handlerSection": {}, "triggerSection": triggers}
+    job = {"type": "VDP", "name": name, **sections, **fields}
     server.request("POST", f"/projects/{found['id']}/jobs", json=job)
 
 
@@ -133,14 +133,19 @@ def crons(server: StandinServer) -> dict[str, list[str]]:
     }
 
 
+def last(entries: list[dict[str, Any]]) -> int:
+    """Number of the last entry of an audit or a journal."""
+    return entries[-1]["seq"] if entries else 0
+
+
 class Books:
     """What a server was when this was made, to tell later what happened to it since."""
 
     def __init__(self, server: StandinServer) -> None:
         self.server = server
         self.contents = self._contents()
-        self._audit = max((entry["seq"] for entry in server.scheduler.audit()), default=0)
-        self._journal = max((entry["seq"] for entry in server.scheduler.journal()), default=0)
+        self._audit = last(server.scheduler.audit())
+        self._journal = last(server.scheduler.journal())
 
     @property
     def audit(self) -> list[dict[str, Any]]:
@@ -192,6 +197,7 @@ class DagRun:
         self.events: list[dict[str, Any]] = []
         self.verdict: guarding.Verdict | None = None
         self._master = master
+        self._seq = last(master.scheduler.audit())
         self._master_changes = master_changes
         self._xcom: dict[str, str] = {}
 
@@ -200,7 +206,7 @@ class DagRun:
         if not self._due(name):
             return
         self.run = self._prepare()
-        before = len(self._master.scheduler.audit())
+        before = self._master.scheduler.audit(self._seq)
         self.errors.pop(name, None)
         self._xcom.pop(name, None)
         try:
@@ -208,7 +214,7 @@ class DagRun:
         except Exception as error:
             self.errors[name] = error
         if not self._master_changes:
-            assert len(self._master.scheduler.audit()) == before, f"{name} changed the master"
+            assert self._master.scheduler.audit(self._seq) == before, f"{name} changed the master"
 
     def _due(self, name: str) -> bool:
         if name == "guard":

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from denodo_demo.airflow import LocalAirflow
-from denodo_demo.airflow_api import Json
+from denodo_demo.airflow_api import FINISHED, Json
 from denodo_demo.judge import Exposure, exposures
 from denodo_demo.processes import wait_for
 from denodo_demo.standin import StandinPair, StandinServer
@@ -43,6 +43,14 @@ class SyncDag:
         run_id = self.trigger(**form)
         assert self.wait(run_id) == "success", self.why(run_id)
         return run_id
+
+    def end(self) -> None:
+        """Pause the DAG and give up what still runs of it, so that a failed test does not trouble the next one."""
+        api = self.airflow.api
+        api.set_paused(self.dag_id, True)
+        for run in api.dag_runs(self.dag_id):
+            if run["state"] not in FINISHED:
+                api.set_run_state(self.dag_id, run["dag_run_id"], "failed")
 
     def task(self, run_id: str, task_id: str) -> Json:
         tasks = self.airflow.api.task_instances(self.dag_id, run_id)
@@ -193,6 +201,12 @@ class Chapter:
     run_id: str
     books: Books
     record: Json | None
+
+    @property
+    def snapshot(self) -> str:
+        """Id of the snapshot that is committed after it."""
+        assert self.record is not None
+        return str(self.record["snapshot"]["id"])
 
 
 @dataclass(frozen=True)

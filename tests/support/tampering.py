@@ -42,7 +42,7 @@ def tampering(server: StandinServer, path: str, alter: Callable[[bytes], bytes])
             self.end_headers()
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PUT = do_DELETE = pass_on  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = pass_on
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -39,6 +39,7 @@ def sync(servers: StandinPair, tmp_path: Path, connect: Callable[..., None]) -> 
     servers.heal()
     for server in servers.servers:
         server.scheduler.guesses(**Guesses().model_dump(mode="json"))
+        server.webtool.reset_requests()
         server.webtool.guesses(**WebtoolGuesses().model_dump(mode="json"))
         server.scheduler.control("POST", "/pause", json={"paused": False})
         for project in server.request("GET", "/projects"):

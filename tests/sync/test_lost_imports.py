@@ -1,5 +1,7 @@
-"""Imports whose end nobody saw, slaves that die, workers that are killed: in the end nothing is enabled on the slave, and
-only what was verified is committed."""
+"""Imports whose end nobody saw, slaves that die, workers that are killed.
+
+In the end nothing is enabled on the slave, and only what was verified is committed.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,10 @@ from support.sync import (
     act,
     add_job,
     enabled,
+    generated,
     kill_the_worker,
     label,
     load,
-    generated,
     states,
     status_of,
     untouched,
@@ -91,7 +93,9 @@ def assert_next_run_repairs(sync: Sync) -> DagRun:
 def test_an_import_whose_answer_is_lost_is_undone_and_repeated_by_the_next_run(synced: Sync) -> None:
     before, slave = synced.record.snapshot_id, Books(synced.slave)
     synced.slave.webtool.faults({"kind": "cut_after", "match": IMPORT})
-    out = synced.run()
+    enabled_at: list[set[str]] = []
+    out = synced.run(between={"disable_jobs": lambda: enabled_at.append(enabled(synced.slave))})
+    assert enabled_at == [set()], "disabled at once, not only by the next task"
     assert slave.imported == set(states(synced.master)), "it did happen"
     assert_not_committed(synced, out, before)
     message = out.message("import_metadata")
@@ -273,7 +277,7 @@ def test_the_next_run_waits_out_the_lease_of_an_import_that_may_still_go_on(sync
 
 
 def _imports_one_after_the_other(slave: Books) -> bool:
-    """The last job of the file was created or replaced twice, and between that nothing of the second import was seen."""
+    """No job of the file was imported for the second time before all were for the first time."""
     jobs = [entry["job"] for entry in slave.audit if entry["by"] == "import" and entry["change"] != "enabled"]
     half = len(jobs) // 2
     return jobs[:half] == jobs[half:]
@@ -357,7 +361,12 @@ def test_a_slave_killed_in_the_middle_of_an_import_is_disabled_as_soon_as_it_is_
     synced.slave.scheduler.guesses(import_seconds=2)
     killed = getattr(synced.slave, process)
     out = synced.dag_run()
-    with meanwhile(lambda: [out.task(task) for task in TASKS]):
+
+    def run_all() -> None:
+        for task in TASKS:
+            out.task(task)
+
+    with meanwhile(run_all):
         wait_for(lambda: len(slave.imported) > 3, 20, "The import", poll=0.02)
         killed.kill()
         killed.start()
@@ -370,6 +379,19 @@ def test_a_slave_killed_in_the_middle_of_an_import_is_disabled_as_soon_as_it_is_
     assert out.disabled.disabled > 0
     assert_not_committed(synced, out, before)
     assert_next_run_repairs(synced)
+
+
+def test_a_dirty_slave_is_repaired_also_while_the_master_is_down(synced: Sync) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _kill_after_import(patch)
+        run_killed(synced)
+    synced.passed += timedelta(seconds=10)
+    synced.master.webtool.kill()
+    out = synced.run()
+    assert [event["kind"] for event in out.events] == ["repaired"]
+    assert "web tool cannot be reached" in out.message("export_metadata")
+    assert not enabled(synced.slave)
+    assert synced.record.dirty
 
 
 # -- disabling that fails

@@ -149,9 +149,7 @@ def test_a_wrong_password_is_said_so(sync: Sync, connect: Callable[..., None], r
 
 
 @pytest.mark.parametrize(("role", "task"), [("master", "export_metadata"), ("slave", "guard")])
-def test_a_uri_where_nothing_listens_is_said_so(
-    sync: Sync, connect: Callable[..., None], role: str, task: str
-) -> None:
+def test_a_uri_where_nothing_listens_is_said_so(sync: Sync, connect: Callable[..., None], role: str, task: str) -> None:
     sync.synced()
     connect(getattr(sync.servers, role), extra={"scheduler_uri": "//127.0.0.1:9"})
     message = refused(sync, task)
@@ -163,7 +161,7 @@ def test_two_connections_with_one_address_are_refused_at_once(sync: Sync, connec
     connect(sync.master, "slave")
     message = refused(sync, "guard", initialise=True)
     assert message.startswith(
-        "[same_server] the connections denodo_scheduler_master and denodo_scheduler_slave name the same Scheduler server"
+        "[same_server] the connections denodo_scheduler_master and denodo_scheduler_slave name the same Scheduler "
     )
     assert sync.master.uri in message
     assert "correct host, port or scheduler_uri of denodo_scheduler_slave" in message
@@ -197,9 +195,7 @@ def test_a_slave_that_became_the_master_by_another_name_is_refused_before_any_ch
     assert "same ids, states and executions of all jobs" in message
 
 
-def test_a_lost_import_is_not_repaired_on_the_master_by_another_name(
-    sync: Sync, connect: Callable[..., None]
-) -> None:
+def test_a_lost_import_is_not_repaired_on_the_master_by_another_name(sync: Sync, connect: Callable[..., None]) -> None:
     """The operation is still in flight, so the guard would keep that server's jobs disabled."""
     sync.synced()
     add_job(sync.master, "default", "one more")

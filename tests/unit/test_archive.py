@@ -457,7 +457,9 @@ def test_filter_keeps_what_is_in_scope_byte_by_byte() -> None:
             "data/server-metadata.properties",
         ]
         assert all(limited.read(name) == whole.read(name) for name in limited.namelist())
-    assert inspect(Memory(destination.getvalue())) == result.contents
+    found = inspect(Memory(destination.getvalue()))
+    assert found == result.contents
+    assert found.content_hash == result.contents.content_hash != CONTENTS.content_hash
     sales = [JobKey(project="Vertrieb Süd", name=name) for name in ("load", "prepare")]
     assert result.outside_dependencies == ((sales[0], sales[1]),)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from denodo_ha.pairs import Pair
-from denodo_ha.record import Record, superseded
+from denodo_ha.record import Record, refusal, superseded
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo
 from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -71,12 +71,17 @@ class SyncRun:
     def current(self, plan: Plan) -> Record:
         """Read the record afresh, right before a change.
 
-        :raises NothingToDo: it belongs to another epoch, operation or snapshot by now.
+        :raises NothingToDo: it belongs to another epoch, operation or snapshot by now, or the pair was paused or halted
+            before this run began to change anything; what it has begun it brings to an end.
         """
         record = self.record()
         why = superseded(record, operation_id=plan.operation_id, epoch=plan.epoch, base_snapshot=plan.base_snapshot)
         if why:
             raise NothingToDo("superseded", f"this task belongs to the past: {why}")
+        refused = refusal(record)
+        if refused and record.operation is None:
+            code, what, next_step = refused
+            raise NothingToDo(code, f"{what}. Next: {next_step}")
         return record
 
     def own(self, plan: Plan) -> Record:

@@ -1,0 +1,173 @@
+"""The HA record: without one, with one that cannot be used, and in the phases in which a sync would do harm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from denodo_ha.record import SCHEMA
+from denodo_scheduler.ha.stores import RECORD_KEY
+from support.sync import Sync, act, add_job, enabled, fill, states, untouched
+
+
+def refused(sync: Sync, **asked: Any) -> str:
+    """The message of a guard that must fail without changing either server or the record."""
+    record = dict(sync.state.values)
+    with untouched(sync.master, sync.slave):
+        out = sync.run(**asked)
+    assert not out.ok
+    assert out.event is None
+    assert sync.state.values == record
+    return out.message("guard")
+
+
+# -- none
+
+
+def test_an_empty_slave_makes_the_first_run_initialise_the_pair(sync: Sync) -> None:
+    out = sync.synced()
+    assert out.events[0]["kind"] == "initialised"
+    assert out.events[0]["after"] == {"active": "master", "phase": "normal"}
+    assert (sync.record.phase, sync.record.active, sync.record.epoch) == ("normal", "master", 1)
+
+
+def test_a_slave_whose_jobs_are_all_disabled_makes_the_first_run_initialise_the_pair(sync: Sync) -> None:
+    fill(sync.slave)
+    act(sync.slave, "disable", *states(sync.slave))
+    assert sync.synced().events[0]["kind"] == "initialised"
+
+
+def test_a_slave_with_enabled_jobs_may_be_the_active_server_so_a_person_has_to_say(sync: Sync) -> None:
+    add_job(sync.slave, "default", "somebody's job")
+    message = refused(sync)
+    assert message.startswith(
+        "[not_initialised] the pair test has no HA record, and 1 jobs are enabled on the slave "
+        "(default / somebody's job), so it may be the active server"
+    )
+    assert "run the sync by hand with 'initialise' ticked: it disables the slave's jobs" in message
+
+
+def test_initialising_by_hand_disables_the_slaves_jobs_and_syncs(sync: Sync) -> None:
+    add_job(sync.slave, "default", "somebody's job")
+    out = sync.synced(initialise=True, actor="ana", reason="new pair")
+    assert not enabled(sync.slave)
+    assert [event["kind"] for event in out.events] == ["initialised", "repaired", "sync"]
+    assert out.events[1]["before"]["enabled"] == 1
+    assert out.events[-1]["orphans"]["names"] == "default / somebody's job"
+    assert sync.record.dirty is None
+
+
+def test_initialising_leaves_jobs_outside_the_pairs_scope_alone(sync: Sync) -> None:
+    add_job(sync.slave, "its own", "job")
+    sync.synced(pair={"projects": ["default", "sales"]})
+    assert states(sync.slave)["its own / job"] == "NOT_RUNNING"
+
+
+def test_a_record_that_vanishes_during_a_run_stops_it(sync: Sync) -> None:
+    with untouched(sync.slave):
+        out = sync.run(between={"import_metadata": sync.state.values.clear})
+    assert out.message("import_metadata").startswith("[record_lost] the HA record of the pair test has vanished")
+    assert not sync.state.values
+
+
+def test_a_lost_record_is_not_made_up_where_the_slave_may_be_active(sync: Sync) -> None:
+    sync.synced()
+    sync.state.values.clear()
+    act(sync.slave, "enable", *list(states(sync.slave))[:3])
+    assert refused(sync).startswith("[not_initialised]")
+
+
+# -- unusable
+
+
+@pytest.mark.parametrize("initialise", [False, True])
+def test_a_record_of_a_newer_version_is_never_touched(sync: Sync, initialise: bool) -> None:
+    sync.state.set(RECORD_KEY, {"schema_number": SCHEMA + 1, "phase": "something new"})
+    message = refused(sync, initialise=initialise)
+    assert message.startswith(
+        "[record_unusable] the pair's HA record has schema 2, and this version knows schemas up to 1"
+    )
+    assert "Next: install the version of this project that wrote it" in message
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    ["garbage", [], {"phase": "nonsense"}, {"schema_number": "x"}, {"schema": 1}, {"epoch": None}],
+    ids=str,
+)
+def test_a_damaged_record_stops_the_sync_until_a_person_initialises_the_pair_anew(sync: Sync, garbage: Any) -> None:
+    sync.state.set(RECORD_KEY, garbage)
+    message = refused(sync)
+    assert message.startswith("[record_unusable] the pair's HA record cannot be read (")
+    assert "run the sync by hand with 'initialise' ticked" in message
+    assert sync.synced(initialise=True).events[0]["kind"] == "initialised"
+
+
+# -- phases
+
+AT = "2026-03-01T00:00:00Z"
+FAILOVER = {"kind": "failover", "id": "f1", "step": "answered", "started": AT, "lease_until": AT}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "what", "next_step"),
+    [
+        ({"phase": "halted"}, "halted", "the pair is halted", "find out why in the pair's asset events"),
+        (
+            {"phase": "failed_over", "active": "slave"},
+            "failed_over",
+            "the active server is the slave",
+            "fail back first",
+        ),
+        ({"phase": "failing_over"}, "failing_over", "is in phase failing_over", "fail back first"),
+        ({"phase": "failing_back"}, "failing_back", "is in phase failing_back", "fail back first"),
+        ({"active": "slave"}, "normal", "the active server is the slave", "fail back first"),
+        ({"paused": {"since": AT, "reason": "upgrade"}}, "paused", "automation is paused: upgrade", "resume the pair"),
+        ({"operation": FAILOVER}, "operation_open", "the failover f1 is in progress", "wait for its end"),
+    ],
+    ids=["halted", "failed over", "failing over", "failing back", "slave active", "paused", "failover open"],
+)
+def test_in_this_state_a_sync_does_nothing_and_says_what_comes_first(
+    sync: Sync, changes: dict[str, Any], code: str, what: str, next_step: str
+) -> None:
+    """Not even a dirty slave with enabled jobs is repaired: it may be the active server."""
+    sync.synced()
+    act(sync.slave, "enable", *list(states(sync.slave))[:3])
+    dirty = {"since": AT, "reason": "a test"}
+    sync.state.set(RECORD_KEY, {**sync.record.to_json(), "dirty": dirty, **changes})
+    record = dict(sync.state.values)
+    with untouched(sync.master, sync.slave):
+        out = sync.run()
+        out.task("disable_jobs")
+    assert out.ok
+    assert out.verdict
+    assert (out.verdict.plan, out.verdict.code) == (None, code)
+    assert out.verdict.message.startswith(f"[{code}] ")
+    assert what in out.verdict.message
+    assert f"Next: {next_step}" in out.verdict.message
+    assert sync.state.values == record
+
+
+def test_a_pair_paused_during_a_run_is_not_changed_any_more(sync: Sync) -> None:
+    sync.synced()
+    add_job(sync.master, "default", "new job")
+    pause = {"since": AT, "reason": "upgrade"}
+    with untouched(sync.slave):
+        out = sync.run(
+            between={"import_metadata": lambda: sync.state.set(RECORD_KEY, {**sync.record.to_json(), "paused": pause})}
+        )
+    assert out.message("import_metadata").startswith("[paused] automation is paused: upgrade. Next: resume the pair.")
+    assert out.ok
+    assert out.event is None
+
+
+def test_a_pair_paused_after_its_import_is_brought_to_an_end(sync: Sync) -> None:
+    """Half-way the slave would have to stay dirty, or even enabled."""
+    pause = {"since": AT, "reason": "upgrade"}
+    sync.synced(
+        between={"disable_jobs": lambda: sync.state.set(RECORD_KEY, {**sync.record.to_json(), "paused": pause})}
+    )
+    assert not enabled(sync.slave)
+    assert sync.record.paused
+    assert sync.record.dirty is None

@@ -1,0 +1,132 @@
+"""The bench's own part: verdicts, the table, the JSON file, and rows that fail. What it measures is not judged here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from io import StringIO
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from bench.__main__ import finish, run
+from bench.report import Measurement, Result
+from rich.console import Console
+
+from denodo_demo.progress import Progress
+
+REQUESTS = Measurement("requests", 21, at_most=22, note="as [the web tool] counts")
+RATIO = Measurement("times faster", 99.5, at_least=100)
+SECONDS = Measurement("one request per job", 1234.5, "s")
+
+
+@pytest.fixture
+def output() -> StringIO:
+    return StringIO()
+
+
+@pytest.fixture
+def progress(output: StringIO) -> Progress:
+    return Progress(Console(file=output, width=120))
+
+
+@pytest.fixture
+def row(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Make a module of a row that measures what it is given, and then maybe fails; return the module's name."""
+
+    def make(*measurements: Measurement, error: Exception | None = None) -> str:
+        def measure(_stage: object) -> Iterator[Measurement]:
+            yield from measurements
+            if error is not None:
+                raise error
+
+        module = ModuleType("bench.made_up")
+        vars(module).update(TITLE="Made up", measure=measure)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return module.__name__
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("measurement", "met"),
+    [
+        (Measurement("", 22, at_most=22), True),
+        (Measurement("", 22.001, at_most=22), False),
+        (Measurement("", 100, at_least=100), True),
+        (Measurement("", 99.999, at_least=100), False),
+        (Measurement("", 5, at_least=1, at_most=4), False),
+        (Measurement("", 5), None),
+    ],
+)
+def test_a_target_is_met_up_to_its_limit(measurement: Measurement, met: bool | None) -> None:
+    assert measurement.met is met
+
+
+def test_the_table_shows_value_target_verdict_and_reason(tmp_path: Path, progress: Progress, output: StringIO) -> None:
+    results = [
+        Result("disabling", "Disabling many", (REQUESTS, RATIO, SECONDS), 1.0),
+        Result("no-op", "Nothing to do", (), 1.0, error="[not_initialised] no record"),
+    ]
+    finish(results, tmp_path / "bench.json", progress)
+    lines = output.getvalue().splitlines()
+
+    def line(text: str) -> list[str]:
+        return [cell.strip() for cell in next(line for line in lines if text in line).strip("│").split("│")]
+
+    assert line("requests") == ["requests", "21", "≤ 22", "met", "as [the web tool] counts"]
+    assert line("times faster") == ["times faster", "99.50", "≥ 100", "missed", ""]
+    assert line("one request per job") == ["one request per job", "1,234 s", "", "", ""]
+    assert line("no record") == ["failed", "", "", "failed", "[not_initialised] no record"]
+    assert "Not as it should be: disabling, no-op" in lines[-1]
+
+
+def test_the_file_holds_values_targets_verdicts_machine_and_versions(tmp_path: Path, progress: Progress) -> None:
+    file = tmp_path / "results" / "bench.json"
+    finish([Result("disabling", "Disabling many", (REQUESTS, RATIO, SECONDS), 2.5)], file, progress)
+    content = json.loads(file.read_text(encoding="utf-8"))
+    (found,) = content["rows"]
+    assert not content["met"]
+    assert (found["name"], found["met"], found["error"], found["seconds"]) == ("disabling", False, "", 2.5)
+    assert [
+        (one["what"], one["value"], one["at_most"], one["at_least"], one["met"]) for one in found["measurements"]
+    ] == [
+        ("requests", 21, 22, None, True),
+        ("times faster", 99.5, None, 100, False),
+        ("one request per job", 1234.5, None, None, None),
+    ]
+    assert content["machine"]["processors"] >= 1
+    assert content["versions"].keys() >= {"python", "apache-airflow", "airflow-denodo-scheduler-ha"}
+    assert content["date"].endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    ("measurement", "error", "code"), [(REQUESTS, "", 0), (SECONDS, "", 0), (RATIO, "", 1), (REQUESTS, "broke", 1)]
+)
+def test_the_exit_code_says_whether_every_target_is_met(
+    tmp_path: Path, progress: Progress, measurement: Measurement, error: str, code: int
+) -> None:
+    results = [Result("good", "", (REQUESTS,), 1.0), Result("other", "", (measurement,), 1.0, error=error)]
+    assert finish(results, tmp_path / "bench.json", progress) == code
+
+
+def test_a_row_that_fails_keeps_what_it_measured_and_says_why(
+    tmp_path: Path, progress: Progress, output: StringIO, row: Callable[..., str]
+) -> None:
+    result = run("made-up", row(REQUESTS, error=RuntimeError("the pair did not start")), tmp_path, progress)
+    assert (result.title, result.measurements, result.error) == ("Made up", (REQUESTS,), "the pair did not start")
+    assert not result.met
+    assert "made-up failed: the pair did not start" in output.getvalue()
+
+
+def test_a_row_without_a_message_fails_with_the_name_of_its_error(
+    tmp_path: Path, progress: Progress, row: Callable[..., str]
+) -> None:
+    assert run("made-up", row(error=KeyError()), tmp_path, progress).error == "KeyError()"
+
+
+def test_a_row_that_meets_its_targets(tmp_path: Path, progress: Progress, row: Callable[..., str]) -> None:
+    result = run("made-up", row(REQUESTS, SECONDS), tmp_path, progress)
+    assert result.met
+    assert result.measurements == (REQUESTS, SECONDS)

@@ -1,0 +1,179 @@
+"""The HA record: how it may change, and when a task belongs to the past."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from denodo_ha.record import (
+    SCHEMA,
+    Dirty,
+    NewerRecordError,
+    Operation,
+    Pause,
+    Phase,
+    Record,
+    RecordError,
+    Role,
+    SnapshotRef,
+    Step,
+    answered,
+    begin_import,
+    close_operation,
+    commit,
+    covers,
+    mark_dirty,
+    refusal,
+    superseded,
+)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LEASE = timedelta(minutes=15)
+MINUTE = timedelta(minutes=1)
+
+
+def snapshot(name: str = "s1", taken: datetime = NOW) -> SnapshotRef:
+    return SnapshotRef(
+        id=name, taken=taken, committed=taken, imported=taken, content_hash="c", manifest_hash="m", jobs=2, enabled=1
+    )
+
+
+def importing(record: Record | None = None, operation_id: str = "op") -> Record:
+    return begin_import(record or Record(snapshot=snapshot()), operation_id=operation_id, now=NOW, lease=LEASE)
+
+
+FULL = answered(importing()).model_copy(update={"paused": Pause(since=NOW, reason="upgrade"), "epoch": 7})
+
+
+def test_a_record_survives_its_storage() -> None:
+    assert Record.from_json(FULL.to_json()) == FULL
+
+
+def test_a_record_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValidationError):
+        FULL.epoch = 8  # type: ignore[misc]
+
+
+def test_a_record_of_a_newer_version_is_told_from_a_damaged_one() -> None:
+    with pytest.raises(NewerRecordError) as caught:
+        Record.from_json({"schema_number": SCHEMA + 1, "unknown": True})
+    assert f"has schema {SCHEMA + 1}, and this version knows schemas up to {SCHEMA}" in caught.value.what
+    assert caught.value.next_step.startswith("install the version of this project that wrote it")
+    assert str(caught.value) == f"{caught.value.what}. Next: {caught.value.next_step}."
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ("text", "record: "),
+        ([], "record: "),
+        (None, "record: "),
+        ({"phase": "nonsense"}, "phase: "),
+        ({"schema_number": "x"}, "schema_number: "),
+        ({"unknown": 1}, "unknown: "),
+        ({"dirty": {"since": "yesterday", "reason": ""}}, "dirty.since: "),
+    ],
+    ids=str,
+)
+def test_a_damaged_record_says_where_it_is_damaged(value: Any, where: str) -> None:
+    with pytest.raises(RecordError, match="cannot be read") as caught:
+        Record.from_json(value)
+    assert not isinstance(caught.value, NewerRecordError)
+    assert where in caught.value.what
+    assert "'initialise'" in caught.value.next_step
+
+
+def test_the_intent_makes_the_slave_dirty_and_opens_an_operation_with_a_lease() -> None:
+    record = importing()
+    assert record.operation == Operation(
+        kind="sync", id="op", step=Step.IMPORTING, started=NOW, lease_until=NOW + LEASE
+    )
+    assert record.dirty == Dirty(since=NOW, reason="an import was begun and is not verified yet")
+    assert record.snapshot == snapshot(), "the old snapshot stays the committed one"
+
+
+@pytest.mark.parametrize(
+    ("record", "after", "in_flight"),
+    [
+        (importing(), MINUTE, True),
+        (importing(), LEASE - timedelta.resolution, True),
+        (importing(), LEASE, False),
+        (answered(importing()), MINUTE, False),
+    ],
+    ids=["unanswered", "end of the lease", "after the lease", "answered"],
+)
+def test_an_import_is_in_flight_until_its_answer_or_the_end_of_its_lease(
+    record: Record, after: timedelta, in_flight: bool
+) -> None:
+    assert record.operation
+    assert record.operation.in_flight(NOW + after) is in_flight
+
+
+def test_closing_an_operation_leaves_the_dirt() -> None:
+    record = close_operation(importing())
+    assert record.operation is None
+    assert record.dirty == importing().dirty
+
+
+def test_the_first_mark_of_dirt_stays() -> None:
+    first = mark_dirty(Record(), now=NOW, reason="first")
+    assert mark_dirty(first, now=NOW + MINUTE, reason="second") == first
+    assert begin_import(first, operation_id="op", now=NOW + MINUTE, lease=LEASE).dirty == first.dirty
+
+
+def test_a_commit_clears_dirt_and_operation() -> None:
+    record = commit(answered(importing()), snapshot("s2"))
+    assert record == Record(snapshot=snapshot("s2"))
+    assert record.snapshot_id == "s2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, None),
+        ({"dirty": Dirty(since=NOW, reason="x")}, None),
+        ({"operation": importing().operation}, None),
+        ({"phase": Phase.HALTED}, "halted"),
+        ({"phase": Phase.HALTED, "paused": Pause(since=NOW, reason="x")}, "halted"),
+        ({"phase": Phase.FAILING_OVER}, "failing_over"),
+        ({"phase": Phase.FAILED_OVER, "active": Role.SLAVE}, "failed_over"),
+        ({"phase": Phase.FAILING_BACK}, "failing_back"),
+        ({"active": Role.SLAVE}, "normal"),
+        ({"paused": Pause(since=NOW, reason="x")}, "paused"),
+        (
+            {"operation": Operation(kind="failover", id="f", step=Step.ANSWERED, started=NOW, lease_until=NOW)},
+            "operation_open",
+        ),
+    ],
+)
+def test_only_a_normal_pair_that_nobody_paused_is_synced(changes: dict[str, Any], code: str | None) -> None:
+    refused = refusal(Record().model_copy(update=changes))
+    assert (refused and refused[0]) == code
+    assert refused is None or all(refused)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "covered"), [(NOW - MINUTE, True), (NOW, True), (NOW + MINUTE, False)], ids=["older", "same", "newer"]
+)
+def test_a_snapshot_covers_the_moments_before_it_was_taken(wanted: datetime, covered: bool) -> None:
+    assert covers(Record(snapshot=snapshot()), wanted) is covered
+    assert not covers(Record(), wanted)
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        (Record(snapshot=snapshot()), None),
+        (importing(operation_id="mine"), None),
+        (importing(operation_id="other"), "the operation other has begun since"),
+        (Record(snapshot=snapshot("s2")), "the snapshot s2 has been committed since"),
+        (Record(), "the snapshot None has been committed since"),
+        (Record(snapshot=snapshot(), epoch=2), "the pair is in epoch 2, this run belongs to epoch 1"),
+    ],
+    ids=["still current", "own operation", "other operation", "newer snapshot", "other record", "newer epoch"],
+)
+def test_a_task_belongs_to_the_past_when_anything_newer_happened(record: Record, why: str | None) -> None:
+    assert superseded(record, operation_id="mine", epoch=1, base_snapshot="s1") == why
