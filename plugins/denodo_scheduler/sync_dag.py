@@ -68,7 +68,7 @@ def sync_dag(pair: Pair) -> DAG:
     """Build the sync DAG of one pair. Makes no request and reads no Variable or Connection."""
     asset = Asset(name=pair.asset_uri, uri=pair.asset_uri, group="denodo-scheduler")
     history = AssetAlias(name=f"denodo-scheduler-history-{pair.name}", group="denodo-scheduler")
-    state: dict[str, Any] = {"inlets": [asset], "outlets": [history]}
+    state: dict[str, Any] = {"inlets": [asset], "outlets": [history], "multiple_outputs": False}
     changing: dict[str, Any] = {**state, "pool": pair.pool}
 
     with DAG(

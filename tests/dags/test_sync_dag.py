@@ -150,8 +150,10 @@ def test_form(dag: DAG, own: DAG) -> None:
         "orphans": "report",
     }
     assert own.params.dump().items() >= {"quiet_window": 90, "quiet_timeout": 7200, "orphans": "delete"}.items()
-    for name in dag.params:
-        assert dag.params.get_param(name).schema["title"], name
+    for name, value in dag.params.dump().items():
+        schema = dag.params.get_param(name).schema
+        assert schema["title"], name
+        assert value not in (None, "") or "null" in schema["type"], f"the form would insist on a value of {name}"
     dag.params.validate()
     own.params.validate()
 
@@ -183,6 +185,12 @@ def test_assets(dag: DAG) -> None:
         else:
             assert inlets == ["denodo-scheduler://default"], task.task_id
             assert outlets == ["denodo-scheduler-history-default"], task.task_id
+
+
+def test_a_result_is_one_xcom(dag: DAG) -> None:
+    """By its annotation Airflow would take each key of a dict for an XCom of its own, with a request for each."""
+    for task_id in ORDER:
+        assert not getattr(dag.get_task(task_id), "multiple_outputs", False), task_id
 
 
 def test_pairs_share_nothing(parse: Parse) -> None:

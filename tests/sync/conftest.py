@@ -20,7 +20,7 @@ from support.sync import NOW, MemoryState, Sync, fill
 from support.tampering import Tampering, tampering
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
     with StandinPair(tmp_path_factory.mktemp("pair")) as pair:
         yield pair

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from denodo_ha.record import SCHEMA
-from denodo_scheduler.ha.stores import RECORD_KEY
-from support.sync import Sync, act, add_job, enabled, fill, states, untouched
+from denodo_ha.record import SCHEMA, mark_dirty
+from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore
+from support.sync import Sync, act, add_job, crons, enabled, fill, states, status_of, untouched
 
 
 def refused(sync: Sync, **asked: Any) -> str:
@@ -76,6 +76,19 @@ def test_a_lost_record_is_not_made_up_where_the_slave_may_be_active(sync: Sync) 
     sync.state.values.clear()
     act(sync.slave, "enable", *list(states(sync.slave))[:3])
     assert refused(sync).startswith("[not_initialised]")
+
+
+def test_a_dirty_slave_is_imported_into_although_the_master_did_not_change(sync: Sync) -> None:
+    """What it holds is not known: only an import makes it equal to the snapshot again."""
+    sync.synced()
+    name = sorted(states(sync.slave))[0]
+    sync.slave.set_cron(status_of(sync.slave, name), "0 0 9 * * ?")
+    RecordStore(sync.state).save(mark_dirty(sync.record, now=sync.now(), reason="a test"))
+    out = sync.synced()
+    assert out.imported
+    assert out.exported
+    assert out.exported.comparison == "the slave is dirty: a test"
+    assert crons(sync.slave) == crons(sync.master)
 
 
 # -- unusable

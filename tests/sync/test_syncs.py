@@ -22,6 +22,8 @@ from denodo_standin.exportfile import Export
 from denodo_standin.params import ENCRYPTED, Element
 from support.sync import (
     NIGHTLY,
+    SOON_OVER,
+    TASKS,
     Books,
     Sync,
     act,
@@ -352,15 +354,20 @@ def test_a_snapshot_of_a_part_of_the_server_holds_nothing_else_and_leaves_no_par
 
 def test_the_committed_snapshot_outlives_newer_ones_that_were_never_committed(sync: Sync) -> None:
     sync.options["keep_snapshots"] = 2
-    sync.synced()
-    committed = sync.record.snapshot_id
+    run = sync.dag_run()
+    run.task("guard")
+    run.task("export_metadata")
     for _ in range(3):
-        out = sync.dag_run()
-        out.task("guard")
-        out.task("export_metadata")
-    assert f"test/{committed}/manifest.json" in sync.files
-    sync.synced()
-    assert f"test/{sync.record.snapshot_id}/manifest.json" in sync.files
+        other = sync.dag_run()
+        other.task("guard")
+        other.task("export_metadata")
+    for task in TASKS[2:]:
+        run.task(task)
+    assert run.committed
+    assert f"test/{sync.record.snapshot_id}/export.zip" in sync.files
+    assert len({Path(name).parts[1] for name in sync.files}) == 3
+    with untouched(sync.slave):
+        assert sync.synced().code("import_metadata") == "unchanged"
 
 
 # -- dry run
@@ -399,6 +406,7 @@ def test_a_dry_run_of_a_mass_change_shows_it_instead_of_stopping(sync: Sync, cap
 def test_the_password_is_found_nowhere(
     sync: Sync, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], connect: Any
 ) -> None:
+    sync.options |= SOON_OVER
     caplog.set_level(logging.DEBUG)
     runs = [sync.synced(reason="everyday")]
     connect(sync.slave, login="somebody else")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -65,6 +66,7 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
 
     intent = begin_import(run.current(plan), operation_id=plan.operation_id, now=run.now(), lease=run.pair.lease)
     run.records.save(intent)
+    gc.freeze()  # a full collection would pause this process while jobs are enabled on the slave
     began = run.now()
     result = _import(run, plan, exported)
     done = run.now()
@@ -87,12 +89,18 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
 
 
 def _resume(run: SyncRun, plan: Plan, record: Record) -> None:
-    """Go on after an earlier try of this task: wait until nothing of it can be in flight."""
+    """Go on after an earlier try of this task: disable what it left enabled until nothing of it can be in flight."""
     operation = record.operation
     if operation is None:
         return
+
+    def may_change() -> object:
+        return run.own(plan)
+
     if operation.in_flight(run.now()):
-        hold(run, until=operation.lease_until, may_change=lambda: run.own(plan), imported_by_us=True)
+        hold(run, until=operation.lease_until, may_change=may_change, imported_by_us=True)
+    else:
+        quench(run, may_change=may_change, imported_by_us=True)
     run.records.save(close_operation(run.own(plan)))
 
 
