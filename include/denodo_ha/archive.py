@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, BinaryIO, Protocol
+from typing import IO, Protocol
 from urllib.parse import unquote
 
 from denodo_ha.archive_contents import ArchiveContents, Element, same_content
@@ -144,7 +144,7 @@ class FilterResult:
     outside_dependencies: tuple[tuple[JobKey, JobKey], ...]
 
 
-def filter_archive(source: Openable, contents: ArchiveContents, destination: BinaryIO, scope: Scope) -> FilterResult:
+def filter_archive(source: Openable, contents: ArchiveContents, destination: IO[bytes], scope: Scope) -> FilterResult:
     """Copy what is in ``scope`` to ``destination``, a piece at a time.
 
     ``contents`` is what ``inspect(source)`` found. Jobs out of scope are left out, and everything of projects out of

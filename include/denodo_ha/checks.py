@@ -38,13 +38,24 @@ def mass_change(old: Manifest | None, new: Manifest, limits: MassChangeLimits) -
     difference = old.diff(new)
     lost = {*difference.removed, *difference.disabled}
     for word, lost_here, before in (("", lost, len(old.jobs)), ("enabled ", lost & old.enabled, len(old.enabled))):
-        if len(lost_here) >= limits.jobs and 100 * len(lost_here) > limits.percent * before:
+        if limits.exceeded(len(lost_here), before):
             return MassChange(
                 f"{len(difference.removed)} jobs vanished and {len(difference.disabled)} became disabled, which is "
                 f"{len(lost_here)} of {before} {word}jobs; the limit is {limits.percent} % (and {limits.jobs} jobs). "
                 f"Look whether that was meant, then approve."
             )
     return None
+
+
+def shrunk(jobs: int, enabled: int, new: Manifest, limits: MassChangeLimits) -> MassChange | None:
+    """Like :func:`mass_change`, where of the committed manifest only its counts are left."""
+    lost, disabled = jobs - len(new.jobs), enabled - len(new.enabled)
+    if limits.exceeded(lost, jobs) or limits.exceeded(disabled, enabled):
+        return MassChange(
+            f"{len(new.jobs)} jobs are left of {jobs}, and {len(new.enabled)} enabled ones of {enabled}. The files of "
+            f"the committed snapshot are gone, so it cannot be said which. Look whether that was meant, then approve."
+        )
+    return mass_change(None, new, limits)
 
 
 @dataclass(frozen=True)

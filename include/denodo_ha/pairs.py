@@ -22,7 +22,7 @@ from denodo_ha.yaml_lines import YamlDocument, read_yaml
 _PRESETS = {"@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly"}
 M = TypeVar("M", bound=BaseModel)
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 class PairsError(ValueError):
@@ -86,6 +86,10 @@ class MassChangeLimits(_Strict):
 
     percent: int = Field(default=20, ge=0, le=100, strict=True)
     jobs: int = Field(default=5, ge=1, strict=True)
+
+    def exceeded(self, changed: int, before: int) -> bool:
+        """Whether ``changed`` of ``before`` jobs are beyond both limits."""
+        return changed >= self.jobs and 100 * changed > self.percent * before
 
 
 class PairOptions(_Strict):
@@ -224,7 +228,10 @@ class _Reader:
     def _pair(self, name: str, value: Any, defaults: Mapping[str, Any]) -> Pair | None:
         where = ("pairs", name)
         if not _NAME.fullmatch(name):
-            self._add(where, "the name of a pair has 1 to 100 letters, digits, _ - . and nothing else")
+            self._add(
+                where,
+                "the name of a pair has 1 to 100 letters, digits, _ - . and nothing else, a letter or digit first",
+            )
         own = self._mapping(value, where)
         options = {**defaults, **own}
         if all(isinstance(side.get("mass_change"), dict) for side in (defaults, own)):

@@ -16,6 +16,10 @@ SCHEMA = 1
 """Number of the record's shape; a record of a greater number was written by a newer version of this project."""
 
 
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the clocks of two workers may be apart."""
+
+
 class RecordError(ValueError):
     """The stored record cannot be used: ``what`` is wrong with it, and ``next_step`` for a person."""
 
@@ -56,10 +60,14 @@ class _Value(BaseModel):
 
 
 class Operation(_Value):
-    """A change of a server that was begun. ``lease_until`` is when nothing of it can still be in flight."""
+    """A change of a server that was begun.
+
+    ``target`` is the address of the server, ``lease_until`` when nothing of it can still be in flight.
+    """
 
     kind: str
     id: str
+    target: str
     step: Step
     started: datetime
     lease_until: datetime
@@ -98,12 +106,13 @@ class SnapshotRef(_Value):
 
 
 class Record(_Value):
-    """Phase, role and progress of one pair."""
+    """Phase, role and progress of one pair; ``slave`` is the address that was the slave's so far."""
 
     schema_number: int = SCHEMA
     phase: Phase = Phase.NORMAL
     active: Role = Role.MASTER
     epoch: int = 1
+    slave: str | None = None
     paused: Pause | None = None
     operation: Operation | None = None
     dirty: Dirty | None = None
@@ -140,9 +149,11 @@ class Record(_Value):
         return self.snapshot.id if self.snapshot else None
 
 
-def begin_import(record: Record, *, operation_id: str, now: datetime, lease: timedelta) -> Record:
+def begin_import(record: Record, *, operation_id: str, target: str, now: datetime, lease: timedelta) -> Record:
     """Write the intent: from here on the passive server is dirty and the operation is open."""
-    operation = Operation(kind="sync", id=operation_id, step=Step.IMPORTING, started=now, lease_until=now + lease)
+    operation = Operation(
+        kind="sync", id=operation_id, target=target, step=Step.IMPORTING, started=now, lease_until=now + lease
+    )
     dirty = mark_dirty(record, now=now, reason="an import was begun and is not verified yet")
     return dirty.model_copy(update={"operation": operation})
 
@@ -174,7 +185,7 @@ def refusal(record: Record) -> tuple[str, str, str] | None:
         return "halted", "the pair is halted", "find out why in the pair's asset events, then release it"
     if record.phase is not Phase.NORMAL or record.active is not Role.MASTER:
         return (
-            record.phase.value,
+            record.phase.value if record.phase is not Phase.NORMAL else "slave_active",
             f"the pair is in phase {record.phase.value} and the active server is the {record.active.value}: a sync "
             "would overwrite it",
             "fail back first; then syncs go on by themselves",
@@ -190,9 +201,12 @@ def refusal(record: Record) -> tuple[str, str, str] | None:
     return None
 
 
-def covers(record: Record, wanted: datetime) -> bool:
-    """Whether the committed snapshot is at least as new as the moment a run stands for."""
-    return record.snapshot is not None and record.snapshot.taken >= wanted
+def covers(record: Record, wanted: datetime, now: datetime) -> bool:
+    """Whether the committed snapshot is at least as new as the moment a run stands for.
+
+    One from the future was stamped by a clock that is wrong, and covers nothing.
+    """
+    return record.snapshot is not None and wanted <= record.snapshot.taken <= now + CLOCK_SKEW
 
 
 def superseded(record: Record, *, operation_id: str, epoch: int, base_snapshot: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
@@ -23,6 +24,7 @@ class PoolListener:
         """Create the pair's pool, one slot, unless there is one. Without it Airflow would never start the tasks."""
         from airflow.models.pool import Pool
         from sqlalchemy import select
+        from sqlalchemy.exc import IntegrityError
         from sqlalchemy.orm import object_session
 
         ours = OUR_DAGS.fullmatch(dag_run.dag_id)
@@ -32,7 +34,8 @@ class PoolListener:
         name = f"denodo_ha_{ours['pair']}"
         if session.scalar(select(Pool).where(Pool.pool == name)) is None:
             description = "Changes of a Denodo Scheduler pair, one at a time"
-            session.add(Pool(pool=name, slots=1, description=description, include_deferred=False))
+            with suppress(IntegrityError), session.begin_nested():  # another scheduler may be faster
+                session.add(Pool(pool=name, slots=1, description=description, include_deferred=False))
             session.flush()
 
 

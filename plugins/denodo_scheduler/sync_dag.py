@@ -111,7 +111,15 @@ def sync_dag(pair: Pair) -> DAG:
             exported = exporting.Exported.from_json(context["ti"].xcom_pull(task_ids="export_metadata"))
             return importing.import_snapshot(_run(pair, asset, context), plan, exported).to_json()
 
-        @task(task_id="disable_jobs", doc_md=DISABLE_DOC, trigger_rule=TriggerRule.ALL_DONE, **changing)
+        @task(
+            task_id="disable_jobs",
+            doc_md=DISABLE_DOC,
+            trigger_rule=TriggerRule.ALL_DONE,
+            retries=20,
+            retry_delay=timedelta(seconds=30),
+            retry_policy=None,  # the safety net goes on whatever the error: a web tool that restarts answers 404
+            **changing,
+        )
         def disable_jobs(**context: Any) -> dict[str, Any]:
             run = _run(pair, asset, context)
             quenched = quenching.disable_jobs(run, _plan(context))

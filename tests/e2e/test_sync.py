@@ -156,7 +156,7 @@ def test_form_says_how_long_it_must_be_quiet(sync_dag: Callable[[str], SyncDag],
 def test_scheduled_run(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
     """A schedule that has not been followed so far is taken up with its last run, and never catches up further."""
     dag, mark = sync_dag("monthly"), Bookmark(pair)
-    dag.airflow.api.set_paused(dag.dag_id, False)
+    dag.unpause()
     run = wait_for(lambda: next(iter(dag.airflow.api.dag_runs(dag.dag_id)), None), PATIENCE, "a scheduled run")
     assert run["run_type"] == "scheduled"
     assert dag.wait(run["dag_run_id"]) == "success", dag.why(run["dag_run_id"])

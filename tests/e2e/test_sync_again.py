@@ -20,8 +20,7 @@ def test_clearing_the_import_of_an_old_run(history: History, pair: StandinPair) 
     dag, run_id, mark = history.dag, history.first.run_id, Bookmark(pair)
     change_something(pair.master)
     before = mark.read().master_audit
-    dag.airflow.api.clear_tasks(dag.dag_id, run_id, ["import_metadata"], downstream=True)
-    assert dag.wait(run_id) == "success", dag.why(run_id)
+    assert dag.clear(run_id, "import_metadata") == "success", dag.why(run_id)
 
     states = dag.states(run_id)
     assert [states[task] for task in ("import_metadata", "disable_jobs", "verify")] == ["skipped"] * 3
@@ -34,8 +33,7 @@ def test_clearing_the_import_of_an_old_run(history: History, pair: StandinPair) 
 
 def test_clearing_an_old_run(history: History, pair: StandinPair) -> None:
     dag, run_id, mark = history.dag, history.first.run_id, Bookmark(pair)
-    dag.airflow.api.clear_run(dag.dag_id, run_id)
-    assert dag.wait(run_id) == "success", dag.why(run_id)
+    assert dag.clear(run_id) == "success", dag.why(run_id)
 
     verdict = dag.xcom(run_id, "guard", "verdict")
     assert (verdict["go"], verdict["code"]) == (False, "covered")
@@ -49,22 +47,22 @@ def test_clearing_an_old_run(history: History, pair: StandinPair) -> None:
 
 
 def test_backfill_of_a_bad_day(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
-    """Runs failed by schedule and by a first backfill; then all of them again, and one import is enough."""
+    """Some runs have failed, one never was; then all of that day again, and one import is enough."""
     dag, mark = sync_dag("hourly"), Bookmark(pair)
     api = dag.airflow.api
 
     pair.slave.webtool.faults({"kind": "status", "status": 401})
-    api.set_paused(dag.dag_id, False)
+    dag.unpause()
     scheduled = wait_for(lambda: next(iter(api.dag_runs(dag.dag_id)), None), PATIENCE, "a scheduled run")
     assert scheduled["run_type"] == "scheduled"
     last = moment(scheduled["logical_date"])
     earlier, earliest = last - timedelta(hours=1), last - timedelta(hours=2)
-    _backfill(dag, earlier, earlier)
+    dag.trigger(logical_date=earlier)
     _wait_for_runs(dag, {last: "failed", earlier: "failed"})
     assert mark.read().untouched
 
     pair.slave.webtool.faults()
-    _backfill(dag, earliest, last, reprocess="failed")
+    _backfill_failed(dag, earliest, last)
     _wait_for_runs(dag, {last: "success", earlier: "success", earliest: "success"})
 
     assert len(mark.read().imports) == 1
@@ -74,13 +72,12 @@ def test_backfill_of_a_bad_day(sync_dag: Callable[[str], SyncDag], pair: Standin
     assert sorted(event["kind"] for run_id in done for event in dag.events_of(run_id)) == ["initialised", "sync"]
 
 
-def _backfill(dag: SyncDag, *days: datetime, **options: str) -> None:
+def _backfill_failed(dag: SyncDag, start: datetime, end: datetime) -> None:
     """Create a backfill. On SQLite Airflow may find its database locked, and says so."""
-    api = dag.airflow.api
 
     def created() -> int | None:
         try:
-            return api.create_backfill(dag.dag_id, *days, **options)
+            return dag.airflow.api.create_backfill(dag.dag_id, start, end, reprocess="failed")
         except AirflowApiError as error:
             if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 return None

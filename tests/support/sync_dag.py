@@ -29,9 +29,21 @@ class SyncDag:
     def dag_id(self) -> str:
         return f"denodo_scheduler_sync__{self.pair}"
 
-    def trigger(self, **form: Any) -> str:
+    def unpause(self) -> None:
         self.airflow.api.set_paused(self.dag_id, False)
-        return self.airflow.api.trigger(self.dag_id, form)
+
+    def trigger(self, *, logical_date: datetime | None = None, **form: Any) -> str:
+        self.unpause()
+        return self.airflow.api.trigger(self.dag_id, form, logical_date=logical_date)
+
+    def clear(self, run_id: str, task_id: str | None = None) -> str:
+        """Have a run, or one task of it and what comes after, executed again; returns the run's state at its end."""
+        self.unpause()
+        if task_id is None:
+            self.airflow.api.clear_run(self.dag_id, run_id)
+        else:
+            self.airflow.api.clear_tasks(self.dag_id, run_id, [task_id], downstream=True)
+        return self.wait(run_id)
 
     def wait(self, run_id: str, on_progress: Callable[[list[Json]], None] | None = None) -> str:
         """State of the run at its end."""

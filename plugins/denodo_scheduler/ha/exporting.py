@@ -10,16 +10,16 @@ from datetime import datetime
 from typing import Any
 
 from denodo_ha.archive import ArchiveContents, ArchiveError, filter_archive, inspect, same_content
-from denodo_ha.checks import mass_change
+from denodo_ha.checks import mass_change, shrunk
 from denodo_ha.manifest import Difference, Manifest, ManifestError, build_manifest
 from denodo_ha.models import Job, JobKey
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
-from denodo_ha.snapshot import new_id
+from denodo_ha.snapshot import expired, new_id
 from denodo_scheduler.ha.outcome import Blocked, NotYet
 from denodo_scheduler.ha.passive import names
 from denodo_scheduler.ha.run import Plan, SyncRun
-from denodo_scheduler.ha.stores import private
+from denodo_scheduler.hooks.files import new_file
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def export(run: SyncRun, plan: Plan) -> Exported:
     snapshot_id = new_id(began)
     try:
         taken = _take(run, snapshot_id, committed)
-        _guard_mass_change(run, committed[1] if committed else None, taken.manifest)
+        _guard_mass_change(run, record, committed[1] if committed else None, taken.manifest)
         exported = _describe(run, record, snapshot_id, began, taken, committed)
     except BaseException:
         run.snapshots.delete(snapshot_id)
@@ -86,6 +86,7 @@ def export(run: SyncRun, plan: Plan) -> Exported:
         run.snapshots.delete(snapshot_id)
     else:
         run.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
+        _retire(run, {snapshot_id, plan.base_snapshot or ""})
     log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.comparison)
     return exported
 
@@ -126,10 +127,12 @@ def _take(run: SyncRun, snapshot_id: str, committed: tuple[ArchiveContents, Mani
 
 
 def _ensure_in_scope(run: SyncRun, jobs: Sequence[Job]) -> None:
-    if run.pair.scope.everything:
-        return
+    keys = [job.key for job in jobs]
     try:
-        run.pair.scope.check((job.key for job in jobs), (project.name for project in run.master.projects()))
+        try:
+            run.pair.scope.check(keys)
+        except ScopeError:  # perhaps a pattern is for a project that has no job yet
+            run.pair.scope.check(keys, [project.name for project in run.master.projects()])
     except ScopeError as error:
         raise Blocked("scope_empty", str(error), "correct the pair and clear this task; nothing was changed") from None
 
@@ -142,11 +145,8 @@ def _export_file(run: SyncRun, snapshot_id: str) -> tuple[ArchiveContents, int]:
         contents = inspect(path, expected_size=result.size)
         if run.pair.scope.everything:
             return contents, result.size
-        part = path.with_name("export.zip.part")
-        with part.open("wb") as destination:  # type: ignore[no-untyped-call]
+        with new_file(path) as destination:
             filtered = filter_archive(path, contents, destination, run.pair.scope)
-        private(part)
-        part.rename(path)
     except (ArchiveError, ScopeError) as error:
         raise Blocked(
             "export_refused",
@@ -177,8 +177,20 @@ def _names(keys: Iterable[JobKey]) -> Counter[str]:
     return Counter(key.name.casefold() for key in keys)
 
 
-def _guard_mass_change(run: SyncRun, old: Manifest | None, new: Manifest) -> None:
-    found = mass_change(old, new, run.pair.mass_change)
+def _retire(run: SyncRun, protected: set[str]) -> None:
+    """Delete old snapshots beyond the pair's number to keep; what cannot be deleted now is deleted next time."""
+    for snapshot_id in expired(run.snapshots.ids(), run.pair.keep_snapshots, protected):
+        try:
+            run.snapshots.delete(snapshot_id)
+        except OSError as error:
+            log.warning("The old snapshot %s cannot be deleted: %s", snapshot_id, error)
+
+
+def _guard_mass_change(run: SyncRun, record: Record, old: Manifest | None, new: Manifest) -> None:
+    if old is None and record.snapshot:
+        found = shrunk(record.snapshot.jobs, record.snapshot.enabled, new, run.pair.mass_change)
+    else:
+        found = mass_change(old, new, run.pair.mass_change)
     if found is None:
         return
     if run.accept_mass_change:

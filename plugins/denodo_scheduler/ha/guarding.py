@@ -16,7 +16,7 @@ from denodo_ha.record import (
     mark_dirty,
     refusal,
 )
-from denodo_scheduler.ha.outcome import Blocked, sentence
+from denodo_scheduler.ha.outcome import Blocked, NotYet, sentence
 from denodo_scheduler.ha.passive import Quench, enabled_jobs, hold, names, quench, suspects
 from denodo_scheduler.ha.run import Plan, SyncRun
 
@@ -49,18 +49,19 @@ def guard(run: SyncRun, *, operation_id: str, wanted: datetime | None) -> Verdic
     :raises Blocked: the pair has no usable record, or both connections lead to one server.
     """
     _ensure_two_addresses(run)
+    info = run.slave.me()
+    log.info("The slave answers: version %s.", info.version)
     events: list[dict[str, Any]] = []
     record = _load(run, events)
     refused = refusal(record)
     if refused:
         code, what, next_step = refused
         return Verdict(None, code, sentence(code, what, next_step), events)
-    info = run.slave.me()
-    log.info("The slave answers: version %s.", info.version)
+    record = _same_slave(run, record, events)
     if run.dry_run:
         return _go(record, operation_id, events, "dry run: shows what a sync would do")
     record = _repair(run, record, events)
-    if wanted and record.dirty is None and covers(record, wanted):
+    if wanted and record.dirty is None and covers(record, wanted, run.now()):
         assert record.snapshot is not None
         what = (
             f"this run stands for {wanted.isoformat(timespec='seconds')}, and the snapshot {record.snapshot.id}, "
@@ -96,12 +97,12 @@ def _load(run: SyncRun, events: list[dict[str, Any]]) -> Record:
 
 def _initialise(run: SyncRun, events: list[dict[str, Any]]) -> Record:
     """Make the first record, by itself only where there is no doubt which server is the active one."""
-    record = Record()
+    record = Record(slave=run.slave.address)
     if run.initialise:
         record = mark_dirty(record, now=run.now(), reason="initialised by hand, not synced yet")
     else:
         enabled = [job.key for job in enabled_jobs(run, run.slave.statuses())]
-        if enabled:
+        if enabled and not run.dry_run:
             raise Blocked(
                 "not_initialised",
                 f"the pair {run.pair.name} has no HA record, and {len(enabled)} jobs are enabled on the slave "
@@ -116,6 +117,28 @@ def _initialise(run: SyncRun, events: list[dict[str, Any]]) -> Record:
     return record
 
 
+def _same_slave(run: SyncRun, record: Record, events: list[dict[str, Any]]) -> Record:
+    """Refuse a slave at another address than so far, unless a person says that it is the slave."""
+    if record.slave in (None, run.slave.address):
+        return record
+    if not run.initialise:
+        raise Blocked(
+            "slave_changed",
+            f"the connection {run.pair.slave} leads to {run.slave.address}, and the slave of the pair {run.pair.name} "
+            f"was {record.slave} so far",
+            "correct the connection; if it is right, run the sync by hand with 'initialise' ticked: the jobs of that "
+            "server will be disabled",
+        )
+    adopted = record.model_copy(update={"slave": run.slave.address, "operation": None, "dirty": None})
+    adopted = mark_dirty(adopted, now=run.now(), reason="another slave by hand, not synced yet")
+    if not run.dry_run:
+        run.records.save(adopted)
+        events.append(
+            run.event("slave_changed", adopted, before={"slave": record.slave}, after={"slave": adopted.slave})
+        )
+    return adopted
+
+
 def _repair(run: SyncRun, record: Record, events: list[dict[str, Any]]) -> Record:
     """Disable what an earlier run left enabled, and close its operation."""
     operation = record.operation
@@ -124,19 +147,22 @@ def _repair(run: SyncRun, record: Record, events: list[dict[str, Any]]) -> Recor
 
     def unchanged() -> None:
         if run.record() != record:
-            raise Blocked("superseded", "the pair's record has changed while it was being repaired", "clear this task")
+            raise NotYet(
+                "superseded", "the pair's record has changed while it was being repaired", "this task looks again"
+            )
 
+    ours = operation is not None and operation.target == run.slave.address
     if operation and operation.in_flight(run.now()):
-        found = hold(run, until=operation.lease_until, may_change=unchanged)
+        found = hold(run, until=operation.lease_until, may_change=unchanged, imported_by_us=ours)
     else:
-        found = quench(run, may_change=unchanged)
+        found = quench(run, may_change=unchanged, imported_by_us=ours)
     unchanged()
     return _close(run, record, found, events)
 
 
 def _close(run: SyncRun, record: Record, found: Quench, events: list[dict[str, Any]]) -> Record:
     why = record.dirty.reason if record.dirty else "an operation was left open"
-    ran = suspects(run, record, found.statuses)
+    ran = suspects(run, record.dirty.since if record.dirty else None, found.statuses)
     log.warning(
         "The slave was dirty (%s): %d jobs were enabled and are disabled now. "
         "It cannot be promoted until a sync has ended.",

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from denodo_ha.quiet_window import assess
-from denodo_ha.record import Record, answered, begin_import, close_operation
+from denodo_ha.record import Record, answered, begin_import, close_operation, mark_dirty
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
 from denodo_scheduler.ha.exporting import Exported
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
-from denodo_scheduler.ha.passive import ensure_distinct, hold, quench
+from denodo_scheduler.ha.passive import Quench, ensure_distinct, hold, quench
 from denodo_scheduler.ha.run import Plan, SyncRun
-from denodo_scheduler.hooks.scheduler import ImportResult
+from denodo_scheduler.hooks.scheduler import ImportResult, Statuses
 
 log = logging.getLogger(__name__)
+
+OLDEST_EXPORT = timedelta(hours=1)
+"""Beyond the lease, which an earlier try may have waited for."""
 
 
 @dataclass(frozen=True)
 class Imported:
     """An import that was answered.
 
+    :param snapshot: what was imported.
     :param began: when the import was sent, ISO 8601.
     :param answered: when its answer came, ISO 8601.
     :param clean_at: when the slave was first read back without enabled jobs, ISO 8601.
@@ -30,6 +36,7 @@ class Imported:
     :param others: jobs of the slave outside the pair's scope before the import, as [project, name].
     """
 
+    snapshot: str
     began: str
     answered: str
     clean_at: str
@@ -57,21 +64,26 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
     record = run.current(plan)
     if exported.unchanged:
         raise NothingToDo("unchanged", exported.comparison)
+    _ensure_fresh(run, exported)
     _resume(run, plan, record)
     _ensure_version(run, exported)
-    before = run.slave.statuses()
-    ensure_distinct(run, before)
-    _ensure_still_quiet(run)
+    _ensure_sendable(run, exported)
+    before, master = run.slave.statuses(), run.master.statuses()
+    ensure_distinct(run, master, before)
+    _ensure_still_quiet(run, master)
     others = [[job.project, job.name] for job in before.jobs if not run.pair.scope.matches(job.key)]
 
-    intent = begin_import(run.current(plan), operation_id=plan.operation_id, now=run.now(), lease=run.pair.lease)
+    untouched = run.current(plan)
+    intent = begin_import(
+        untouched, operation_id=plan.operation_id, target=run.slave.address, now=run.now(), lease=run.pair.lease
+    )
     run.records.save(intent)
     gc.freeze()  # a full collection would pause this process while jobs are enabled on the slave
     began = run.now()
-    result = _import(run, plan, exported)
+    result = _import(run, plan, exported, untouched)
     done = run.now()
-    quenched = quench(run, may_change=lambda: run.own(plan), imported_by_us=True)
-    run.records.save(answered(run.own(plan)))
+    quenched = _quench(run, plan)
+    _close_answered(run, plan)
     log.info(
         "Imported in %.1f s; %d jobs were enabled by it and are disabled again.",
         (done - began).total_seconds(),
@@ -80,6 +92,7 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
     for warning in result.warnings:
         log.warning("The slave says about the import: %s", warning)
     return Imported(
+        snapshot=exported.snapshot,
         began=began.isoformat(),
         answered=done.isoformat(),
         clean_at=quenched.clean_at.isoformat(),
@@ -104,10 +117,18 @@ def _resume(run: SyncRun, plan: Plan, record: Record) -> None:
     run.records.save(close_operation(run.own(plan)))
 
 
+def _ensure_fresh(run: SyncRun, exported: Exported) -> None:
+    """An export of long ago, of a task that was cleared alone, would bring back what is gone."""
+    age = run.now() - datetime.fromisoformat(exported.taken)
+    if age > run.pair.lease + OLDEST_EXPORT:
+        raise NothingToDo("superseded", f"this task belongs to the past: the export was taken {age} ago; clear the run")
+
+
 def _ensure_version(run: SyncRun, exported: Exported) -> None:
-    """An export is for a server of the same or a newer version [S]."""
+    """An export is for a server of the same or a newer version [S]. Versions that cannot be read are not compared."""
     slave = run.slave.me().version
-    if version_of(slave) < version_of(exported.version):
+    ours, theirs = version_of(exported.version), version_of(slave)
+    if ours and theirs and theirs < ours:
         raise Blocked(
             "version",
             f"the master's export is of version {exported.version}, the slave is the older {slave}",
@@ -115,19 +136,30 @@ def _ensure_version(run: SyncRun, exported: Exported) -> None:
         )
 
 
-def version_of(text: str) -> tuple[int, int]:
-    """Major and minor number at the start of a version text such as ``9.0.5`` or ``8.0 20240927`` [S]."""
-    numbers = text.replace(" ", ".").split(".")
+def version_of(text: str) -> tuple[int, int] | None:
+    """Major and minor number in a version text such as ``9.0.5`` or ``8.0 20240927`` [S]."""
+    found = re.search(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _ensure_sendable(run: SyncRun, exported: Exported) -> None:
+    """What can fail without anything being sent fails before the intent is written."""
+    run.slave.check_import()
     try:
-        return int(numbers[0]), int(numbers[1])
-    except (ValueError, IndexError):
-        return 0, 0
+        run.snapshots.export_path(exported.snapshot).stat()
+    except OSError as error:
+        raise Blocked(
+            "snapshot_missing",
+            f"the export of the snapshot {exported.snapshot} cannot be read on this worker: {error}",
+            "nothing was changed. With workers on several machines, set 'snapshots' of the pair to storage that all "
+            "reach; then clear the run",
+        ) from None
 
 
-def _ensure_still_quiet(run: SyncRun) -> None:
-    statuses = run.master.statuses()
+def _ensure_still_quiet(run: SyncRun, statuses: Statuses) -> None:
+    """Look once more, without the margin: it is the reserve for what has passed since the wait, such as the export."""
     jobs = [job for job in statuses.jobs if run.pair.scope.matches(job.key)]
-    found = assess(jobs, now=statuses.server_time, window=run.pair.quiet_window, margin=run.pair.quiet_margin)
+    found = assess(jobs, now=statuses.server_time, window=run.pair.quiet_window, margin=timedelta(0))
     if not found.quiet:
         raise NotYet(
             "window_closed",
@@ -136,25 +168,56 @@ def _ensure_still_quiet(run: SyncRun) -> None:
         )
 
 
-def _import(run: SyncRun, plan: Plan, exported: Exported) -> ImportResult:
+def _import(run: SyncRun, plan: Plan, exported: Exported, untouched: Record) -> ImportResult:
     """Send the import. Whatever its end, what it may have enabled is disabled, or left to ``disable_jobs``."""
+    _ensure_time_left(run, plan, untouched)
     try:
         return run.slave.import_metadata(
             run.snapshots.export_path(exported.snapshot), timeout=run.pair.import_timeout.total_seconds()
         )
     except UnreachableError:
-        run.records.save(close_operation(run.own(plan)))
+        run.own(plan)
+        run.records.save(untouched)
         raise
     except DenodoSchedulerError as error:
         if _refused(error):
-            run.records.save(answered(run.own(plan)))
-            quench(run, may_change=lambda: run.own(plan), imported_by_us=True)
+            _quench(run, plan)
+            _close_answered(run, plan)
             raise
         _quench_now(run, plan)
         raise Blocked(
             "import_unanswered",
             f"the import was sent and its end is unknown ({error}); the server may still be executing it",
             "disable_jobs keeps the slave's jobs disabled until it can no longer be; then the next run imports again",
+        ) from None
+
+
+def _ensure_time_left(run: SyncRun, plan: Plan, untouched: Record) -> None:
+    """A process that slept since it wrote its intent must not send an import that outlives the lease."""
+    operation = run.own(plan).operation
+    if operation and run.now() + run.pair.import_timeout > operation.lease_until:
+        run.records.save(untouched)
+        raise NotYet(
+            "lease_short",
+            f"the lease of this operation ends at {operation.lease_until:%H:%M:%S} UTC, too soon for an import",
+            "nothing was sent; this task tries again",
+        )
+
+
+def _quench(run: SyncRun, plan: Plan) -> Quench:
+    until = run.now() + run.pair.lease
+    return quench(run, may_change=lambda: run.still_passive(plan, until), imported_by_us=True)
+
+
+def _close_answered(run: SyncRun, plan: Plan) -> None:
+    """Note that nothing is in flight any more; if another run has taken over meanwhile, the slave is dirty again."""
+    try:
+        run.records.save(answered(run.own(plan)))
+    except NothingToDo as error:
+        reason = "an import ended after another run had taken over"
+        run.records.save(mark_dirty(run.record(), now=run.now(), reason=reason))
+        raise Blocked(
+            "import_late", f"{reason} ({error})", "the next run repairs the slave and imports again"
         ) from None
 
 
@@ -171,6 +234,6 @@ def _refused(error: DenodoSchedulerError) -> bool:
 def _quench_now(run: SyncRun, plan: Plan) -> None:
     """Disable at once what is enabled already; ``disable_jobs`` goes on with it."""
     try:
-        quench(run, may_change=lambda: run.own(plan), imported_by_us=True)
+        _quench(run, plan)
     except (DenodoSchedulerError, NotYet) as error:
         log.warning("The slave's jobs could not be disabled yet: %s", error)

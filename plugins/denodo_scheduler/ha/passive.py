@@ -11,16 +11,8 @@ from itertools import groupby
 
 from denodo_ha.checks import ran_since, same_server
 from denodo_ha.models import JobKey, JobStatus
-from denodo_ha.record import Record
-from denodo_scheduler.exceptions import (
-    ConfigurationError,
-    DenodoSchedulerError,
-    NoAnswerError,
-    RequestError,
-    ServerBusyError,
-    UnreachableError,
-)
-from denodo_scheduler.ha.outcome import Blocked, NotYet
+from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
+from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.ha.run import SyncRun
 from denodo_scheduler.hooks.scheduler import Statuses
 
@@ -46,11 +38,11 @@ def enabled_jobs(run: SyncRun, statuses: Statuses) -> list[JobStatus]:
     return [job for job in statuses.jobs if job.state.is_enabled and run.pair.scope.matches(job.key)]
 
 
-def suspects(run: SyncRun, record: Record, statuses: Statuses) -> tuple[JobKey, ...]:
-    """Jobs in scope that ran on the passive server since it is dirty: each may have run on both servers."""
-    if record.dirty is None:
+def suspects(run: SyncRun, since: datetime | None, statuses: Statuses) -> tuple[JobKey, ...]:
+    """Jobs in scope that ran on the passive server ``since`` then: each may have run on both servers."""
+    if since is None:
         return ()
-    since = statuses.server_time - (run.now() - record.dirty.since)
+    since = statuses.server_time - (run.now() - since)
     return ran_since([job for job in statuses.jobs if run.pair.scope.matches(job.key)], since)
 
 
@@ -60,16 +52,11 @@ def names(keys: Sequence[JobKey], limit: int = 5) -> str:
     return shown if len(keys) <= limit else f"{shown} and {len(keys) - limit} more"
 
 
-def ensure_distinct(run: SyncRun, slave: Statuses) -> None:
+def ensure_distinct(run: SyncRun, master: Statuses, slave: Statuses) -> None:
     """Refuse to touch the slave when its connection leads to the master.
 
     :raises Blocked: both connections show one and the same server.
     """
-    try:
-        master = run.master.statuses()
-    except (UnreachableError, NoAnswerError, ServerBusyError):
-        log.warning("The master cannot be read, so it is not the server that the slave's connection leads to.")
-        return
     if same_server(master.jobs, slave.jobs):
         raise Blocked(
             "same_server",
@@ -78,6 +65,26 @@ def ensure_distinct(run: SyncRun, slave: Statuses) -> None:
             f"correct host, port or scheduler_uri of {run.pair.slave}; if the slave is a fresh clone of the master, "
             "disable its jobs there once by hand",
         )
+
+
+def ensure_passive(run: SyncRun, slave: Statuses) -> None:
+    """Refuse to disable jobs that somebody else has enabled, unless the master is seen to be the active server.
+
+    :raises Blocked: the master cannot be read, is the same server, or has no enabled job itself.
+    """
+    enabled = [job.key for job in enabled_jobs(run, slave)]
+    what = f"{len(enabled)} jobs of the slave are enabled ({names(enabled)}), not by a sync, and "
+    next_step = (
+        "if the slave has taken over, pause this DAG until it hands back; if not, disable these jobs by hand, or run "
+        "the sync with 'initialise' ticked once the master answers"
+    )
+    try:
+        master = run.master.statuses()
+    except DenodoSchedulerError as error:
+        raise Blocked("slave_may_be_active", f"{what}the master cannot be read: {error}", next_step) from None
+    ensure_distinct(run, master, slave)
+    if not run.initialise and not enabled_jobs(run, master):
+        raise Blocked("slave_may_be_active", f"{what}none of the master's", next_step)
 
 
 def quench(run: SyncRun, *, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
@@ -94,7 +101,7 @@ def quench(run: SyncRun, *, may_change: Callable[[], object], imported_by_us: bo
         if not enabled:
             return Quench(tuple(sorted(disabled)), run.now(), statuses)
         if not imported_by_us and not disabled:
-            ensure_distinct(run, statuses)
+            ensure_passive(run, statuses)
         may_change()
         refused = _disable(run, enabled, statuses)
         disabled.update(enabled)
@@ -108,13 +115,15 @@ def quench(run: SyncRun, *, may_change: Callable[[], object], imported_by_us: bo
 
 
 def _disable(run: SyncRun, keys: Sequence[JobKey], statuses: Statuses) -> DenodoSchedulerError | None:
-    """Send one request per project; one that the server refuses, which is returned, does not stop the others."""
+    """Send one request per project; one that fails, which is returned, does not stop the others."""
     refused = None
     for _, of_project in groupby(sorted(keys), key=lambda key: key.folded[0]):
         try:
             run.slave.set_jobs_status("disable", list(of_project), statuses=statuses)
-        except (RequestError, ConfigurationError) as error:
-            log.warning("The slave refuses to disable jobs: %s", error)
+        except UnreachableError:
+            raise
+        except DenodoSchedulerError as error:
+            log.warning("The slave does not disable the jobs of a project: %s", error)
             refused = error
     return refused
 
@@ -122,8 +131,10 @@ def _disable(run: SyncRun, keys: Sequence[JobKey], statuses: Statuses) -> Denodo
 def hold(run: SyncRun, *, until: datetime, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
     """Quench again and again until ``until``, after which nothing of a lost import can still be in flight.
 
-    A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``.
+    A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,
+    which is at most one lease away, whatever clock wrote it.
     """
+    until = min(until, run.now() + run.pair.lease)
     log.warning(
         "An import was begun and its end is unknown: the server may still be executing it. "
         "The slave's jobs are kept disabled until %s.",
@@ -134,7 +145,9 @@ def hold(run: SyncRun, *, until: datetime, may_change: Callable[[], object], imp
         over = run.now() >= until
         try:
             found = quench(run, may_change=may_change, imported_by_us=imported_by_us)
-        except (DenodoSchedulerError, NotYet) as error:
+        except (Blocked, NothingToDo):
+            raise
+        except Exception as error:
             if over:
                 raise
             log.warning("Keeping the slave's jobs disabled goes on after an error: %s", error)

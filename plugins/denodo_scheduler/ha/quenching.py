@@ -6,8 +6,9 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any
 
+from denodo_ha.record import Record
 from denodo_scheduler.ha.outcome import NothingToDo
-from denodo_scheduler.ha.passive import hold, names, quench
+from denodo_scheduler.ha.passive import Quench, hold, names, quench, suspects
 from denodo_scheduler.ha.run import Plan, SyncRun
 
 log = logging.getLogger(__name__)
@@ -39,23 +40,29 @@ def disable_jobs(run: SyncRun, plan: Plan) -> Disabled:
     record = run.current(plan)
     operation = record.operation
 
-    def may_change() -> object:
-        return run.current(plan)
+    ours = operation is not None and operation.target == run.slave.address
 
     if operation and operation.in_flight(run.now()):
-        found = hold(run, until=operation.lease_until, may_change=may_change, imported_by_us=True)
+        until = operation.lease_until
+        found = hold(run, until=until, may_change=lambda: run.still_own(plan, until), imported_by_us=ours)
     else:
-        found = quench(run, may_change=may_change, imported_by_us=operation is not None)
-    events = []
-    if found.disabled and operation is None:
-        log.warning("Drift: somebody had enabled %d jobs on the slave: %s", len(found.disabled), names(found.disabled))
-        events = [
-            run.event(
-                "quenched",
-                record,
-                before={"enabled": len(found.disabled)},
-                after={"enabled": 0},
-                jobs=names(found.disabled),
-            )
-        ]
+        found = quench(run, may_change=lambda: run.current(plan), imported_by_us=ours)
+    drifted = bool(found.disabled) and operation is None
+    events = [_drift(run, record, found)] if drifted else []
     return Disabled(len(found.disabled), found.clean_at.isoformat(), events)
+
+
+def _drift(run: SyncRun, record: Record, found: Quench) -> dict[str, Any]:
+    """The event of jobs that somebody had enabled on the passive server since the last commit."""
+    log.warning("Drift: somebody had enabled %d jobs on the slave: %s", len(found.disabled), names(found.disabled))
+    ran = suspects(run, record.snapshot.committed if record.snapshot else None, found.statuses)
+    if ran:
+        log.error("Suspected double run: %s ran on the slave since the last sync.", names(ran))
+    return run.event(
+        "quenched",
+        record,
+        before={"enabled": len(found.disabled)},
+        after={"enabled": 0},
+        jobs=names(found.disabled),
+        suspected_double_runs=[str(key) for key in ran],
+    )

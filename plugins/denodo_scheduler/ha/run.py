@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from denodo_ha.pairs import Pair
-from denodo_ha.record import Record, refusal, superseded
+from denodo_ha.record import Record, Role, refusal, superseded
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo
 from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -75,6 +75,12 @@ class SyncRun:
             before this run began to change anything; what it has begun it brings to an end.
         """
         record = self.record()
+        if record.slave not in (None, self.slave.address):
+            raise Blocked(
+                "slave_changed",
+                f"the connection {self.pair.slave} leads to {self.slave.address} now, and to {record.slave} before",
+                "correct the connection; nothing was changed by this task",
+            )
         why = superseded(record, operation_id=plan.operation_id, epoch=plan.epoch, base_snapshot=plan.base_snapshot)
         if why:
             raise NothingToDo("superseded", f"this task belongs to the past: {why}")
@@ -93,6 +99,37 @@ class SyncRun:
         if record.operation is None:
             raise NothingToDo("superseded", "this task belongs to the past: another run has closed its operation")
         return record
+
+    def still_own(self, plan: Plan, until: datetime) -> None:
+        """Like :meth:`own`, but a record that cannot be read does not forbid anything before ``until``.
+
+        Until the end of its lease nobody else takes an operation over, and the slave must be disabled even while
+        Airflow's own database is away.
+        """
+        self._unless_unreadable(lambda: self.own(plan), until)
+
+    def still_passive(self, plan: Plan, until: datetime) -> None:
+        """Like :meth:`still_own` after something was sent: whoever owns the pair now, the jobs that it woke must rest.
+
+        :raises NothingToDo: the slave has become the active server.
+        """
+
+        def check() -> None:
+            record = self.record()
+            if (record.epoch, record.active) != (plan.epoch, Role.MASTER):
+                raise NothingToDo("superseded", "the slave has become the active server")
+
+        self._unless_unreadable(check, until)
+
+    def _unless_unreadable(self, check: Callable[[], object], until: datetime) -> None:
+        try:
+            check()
+        except (Blocked, NothingToDo):
+            raise
+        except Exception as error:
+            if self.now() >= until:
+                raise
+            log.warning("The HA record cannot be read (%s); this operation's lease still holds.", error)
 
     def event(self, kind: str, record: Record, **details: Any) -> dict[str, Any]:
         """An entry of the pair's history, to be attached to an asset event."""

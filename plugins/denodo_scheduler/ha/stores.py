@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.record import Record
+from denodo_scheduler.hooks.files import new_file
 
 RECORD_KEY = "record"
 
@@ -56,18 +56,16 @@ class SnapshotStore:
     def write(self, snapshot_id: str, *, contents: str, manifest: str) -> None:
         """Complete a snapshot: what its export file holds, and the manifest of the server it came from."""
         for name, text in (("contents.json", contents), ("manifest.json", manifest)):
-            part = self._folder / snapshot_id / f"{name}.part"
-            part.write_text(text)
-            private(part)
-            part.rename(self._folder / snapshot_id / name)
+            with new_file(self._folder / snapshot_id / name) as file:
+                file.write(text.encode())
 
-    def read(self, snapshot_id: str) -> tuple[str, str]:
+    def read(self, snapshot_id: str) -> tuple[bytes, bytes]:
         """Contents and manifest as :meth:`write` got them.
 
         :raises FileNotFoundError: there is no complete snapshot of that id.
         """
         folder = self._folder / snapshot_id
-        return (folder / "contents.json").read_text(), (folder / "manifest.json").read_text()
+        return (folder / "contents.json").read_bytes(), (folder / "manifest.json").read_bytes()
 
     def location(self, snapshot_id: str) -> str:
         return str(self._folder / snapshot_id)
@@ -82,9 +80,3 @@ class SnapshotStore:
         path = self._folder / snapshot_id
         if path.exists():
             path.rmdir(recursive=True)
-
-
-def private(path: ObjectStoragePath) -> None:
-    """Make a local file readable by its owner only: exports hold encrypted secrets."""
-    if path.protocol in ("", "file"):
-        Path(path.path).chmod(0o600)

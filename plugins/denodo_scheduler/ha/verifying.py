@@ -11,7 +11,6 @@ from denodo_ha.checks import verify as check
 from denodo_ha.manifest import Manifest
 from denodo_ha.models import JobKey
 from denodo_ha.record import Record, SnapshotRef, close_operation, commit, mark_dirty
-from denodo_ha.snapshot import expired
 from denodo_scheduler.ha.exporting import Exported
 from denodo_scheduler.ha.importing import Imported
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo
@@ -36,18 +35,21 @@ def verify(
         raise NothingToDo("dry_run", "this is a dry run")
     if run.record().snapshot_id == exported.snapshot:
         raise NothingToDo("committed", f"the snapshot {exported.snapshot} is committed already")
+    if imported and imported.snapshot != exported.snapshot:
+        raise NothingToDo(
+            "superseded", f"the slave was given {imported.snapshot}, not {exported.snapshot}; clear the run"
+        )
     record = _committable(run, plan, imported)
     manifest = Manifest.from_json(run.snapshots.read(exported.snapshot)[1])
     statuses = run.slave.statuses()
     orphans = _compare(run, plan, manifest, statuses, imported)
-    deleted = _delete_orphans(run, plan, orphans)
-    ran = suspects(run, record, statuses)
+    deleted = _delete_orphans(run, plan, orphans, statuses)
+    ran = suspects(run, record.dirty.since if record.dirty else None, statuses)
     if ran:
         log.error("Suspected double run: %s ran on the slave since the import began.", names(ran))
 
     latest = _committable(run, plan, imported)
     done = run.records.save(commit(latest, _reference(run, record, exported, imported)))
-    _retire(run, done)
     return run.event(
         "sync",
         done,
@@ -112,7 +114,8 @@ def _compare(
             "not_verified",
             "the slave does not equal the snapshot: " + "; ".join(said),
             "the slave stays passive and the old snapshot stays the newest verified one; the next run imports again. "
-            "If it stays so, compare these jobs on both servers",
+            "If it stays so, compare these jobs on both servers; where only the definitions differ and that is "
+            "harmless, set verify_definitions to false for the pair",
         )
     return found.orphans
 
@@ -121,12 +124,25 @@ def _mark_dirty(run: SyncRun, plan: Plan, reason: str) -> None:
     run.records.save(mark_dirty(close_operation(run.current(plan)), now=run.now(), reason=reason))
 
 
-def _delete_orphans(run: SyncRun, plan: Plan, orphans: Sequence[JobKey]) -> bool:
-    """Delete jobs that the master does not have, where the pair or the person who started the run says so."""
+def _delete_orphans(run: SyncRun, plan: Plan, orphans: Sequence[JobKey], statuses: Statuses) -> bool:
+    """Delete jobs that the master does not have, where the pair or the person who started the run says so.
+
+    Many at once look like a wrong master, so they take the same consent as any mass change.
+    """
     if not orphans:
         return False
     if run.pair.orphans != "delete":
         log.warning("Orphans, on the slave only and disabled: %s", names(orphans))
+        return False
+    in_scope = sum(run.pair.scope.matches(job.key) for job in statuses.jobs)
+    if run.pair.mass_change.exceeded(len(orphans), in_scope) and not run.accept_mass_change:
+        log.warning(
+            "%d of the slave's %d jobs are orphans, too many to delete unasked: %s. To delete them, run the sync by "
+            "hand with 'accept a mass change' ticked.",
+            len(orphans),
+            in_scope,
+            names(orphans),
+        )
         return False
     run.current(plan)
     run.slave.delete_jobs(orphans)
@@ -152,13 +168,6 @@ def _imported_at(record: Record, imported: Imported | None) -> datetime:
         return datetime.fromisoformat(imported.began)
     assert record.snapshot is not None
     return record.snapshot.imported
-
-
-def _retire(run: SyncRun, record: Record) -> None:
-    """Delete old snapshots beyond the pair's number to keep."""
-    protected = {record.snapshot_id or ""}
-    for snapshot_id in expired(run.snapshots.ids(), run.pair.keep_snapshots, protected):
-        run.snapshots.delete(snapshot_id)
 
 
 def _exposure(imported: Imported | None, disabled: Disabled | None) -> dict[str, float]:

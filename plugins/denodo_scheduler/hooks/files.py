@@ -36,7 +36,7 @@ def save(call: Call, response: Response, destination: ObjectStoragePath) -> Expo
         raise _not_an_export(call, response, head)
     digest = hashlib.sha256(head)
     size = len(head)
-    with _new_file(destination) as file:
+    with new_file(destination) as file:
         file.write(head)
         for chunk in chunks:
             file.write(chunk)
@@ -59,7 +59,7 @@ def _not_an_export(call: Call, response: Response, head: bytes) -> DenodoSchedul
 
 
 @contextmanager
-def _new_file(destination: ObjectStoragePath) -> Iterator[IO[bytes]]:
+def new_file(destination: ObjectStoragePath) -> Iterator[IO[bytes]]:
     """Give a file beside ``destination`` that takes its name at the end; on a local disk only its owner can read it."""
     folder = destination.parent
     partial = folder / f".{destination.name}.{uuid4().hex}.part"

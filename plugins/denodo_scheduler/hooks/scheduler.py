@@ -6,20 +6,20 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar, get_args
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import urllib3
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import Connection, ObjectStoragePath
 from airflow.sdk.log import mask_secret
-from requests import Response, Session
+from requests import PreparedRequest, Response, Session
 from requests.auth import HTTPBasicAuth
 
 from denodo_ha.models import Job, JobKey, JobStatus, Project, Report, ServerInfo
 from denodo_scheduler.exceptions import ConfigurationError, RequestError
 from denodo_scheduler.hooks import answers
 from denodo_scheduler.hooks.answers import ExportResult, ImportResult, Statuses
-from denodo_scheduler.hooks.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, bind, merged
+from denodo_scheduler.hooks.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, BoundRequest, bind, merged
 from denodo_scheduler.hooks.files import body, save, upload
 from denodo_scheduler.hooks.settings import Settings, parse_extra, server_uri
 from denodo_scheduler.hooks.transport import Call, retrying
@@ -74,7 +74,9 @@ class DenodoSchedulerHook(HttpHook):
                 ", ".join(Settings.model_fields),
             )
         if settings.metadata_password is not None:
-            mask_secret(settings.metadata_password.get_secret_value())
+            password = settings.metadata_password.get_secret_value()
+            for form in {password, quote(password, safe=""), quote_plus(password)}:
+                mask_secret(form)
         return settings
 
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
@@ -90,6 +92,8 @@ class DenodoSchedulerHook(HttpHook):
         if self._connection.login:
             # Bytes, because ``requests`` would encode text as Latin-1.
             session.auth = HTTPBasicAuth(self._connection.login.encode(), (self._connection.password or "").encode())
+        else:
+            session.auth = _no_login
         session.verify = settings.verify
         session.cert = settings.cert
         session.headers.update(headers or {})
@@ -134,26 +138,32 @@ class DenodoSchedulerHook(HttpHook):
         params: Mapping[str, Any] | None = None,
         idempotent: bool = True,
         transfer: float | None = None,
+        upload: bool = False,
         **request: Any,
     ) -> T:
         """
         Send one request and ``read`` its answer; only an idempotent one is tried again.
 
         :param transfer: the answer is streamed, and either side may be silent for so many seconds.
+        :param upload: a file is sent. Then a connection of its own is used, because while a body is sent the socket has
+            the timeout of connecting, or of the last request on it.
         """
         settings = self.settings
         server = server_uri(uri or self._scheduler_uri or settings.scheduler_uri)
         call = Call(self.denodo_scheduler_conn_id, server, method, settings.base_path + path)
         query = params if path == _API_DOCS else {**(params or {}), "uri": server}
 
+        silence = settings.timeout if transfer is None else (transfer if upload else settings.timeout[0], transfer)
+        session = self.get_conn() if upload else self._session
+
         def attempt() -> T:
             with (
                 call.translating(),
-                self._session.request(
+                session.request(
                     method,
                     self.base_url + call.path,
                     params=query,
-                    timeout=settings.timeout if transfer is None else (settings.timeout[0], transfer),
+                    timeout=silence,
                     stream=transfer is not None,
                     allow_redirects=False,
                     # Said again, because for a session's own value an environment variable would go first.
@@ -289,8 +299,7 @@ class DenodoSchedulerHook(HttpHook):
         :param options: overrides for this call, in the form that :mod:`denodo_scheduler.hooks.binding` describes.
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
-        wanted = self._options(IMPORT_OPTIONS, self.settings.import_options, options)
-        bound = bind(self._api_document, "import", wanted, optional={"metadataPassword"})
+        bound = self._bind_import(options)
         with upload(source) as file:
             return self._call(
                 "POST",
@@ -300,8 +309,21 @@ class DenodoSchedulerHook(HttpHook):
                 params=bound.query,
                 idempotent=False,
                 transfer=timeout or self.settings.transfer_timeout,
+                upload=True,
                 **body(bound, file),
             )
+
+    def check_import(self) -> None:
+        """
+        Bind the import's options without importing anything.
+
+        :raises ConfigurationError: an option could not be bound; the message lists all of them.
+        """
+        self._bind_import(None)
+
+    def _bind_import(self, options: Mapping[str, Any] | None) -> BoundRequest:
+        wanted = self._options(IMPORT_OPTIONS, self.settings.import_options, options)
+        return bind(self._api_document, "import", wanted, optional={"metadataPassword"})
 
     def validate_cron(self, expressions: Iterable[str], *, uri: str | None = None) -> list[str]:
         """Ask the server about Quartz cron expressions: one text each, empty for a valid one, else what is wrong."""
@@ -329,6 +351,11 @@ class DenodoSchedulerHook(HttpHook):
         if ADMIN_ROLE not in {role.casefold() for role in server.roles}:
             text += f" Warning: the user lacks {ADMIN_ROLE}: export and import will fail, and lists may be incomplete."
         return True, text
+
+
+def _no_login(request: PreparedRequest) -> PreparedRequest:
+    """Leave a request as it is: without any ``auth``, ``requests`` would take one from a netrc file."""
+    return request
 
 
 def _nothing(call: Call, response: Response) -> None:
