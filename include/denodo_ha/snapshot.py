@@ -16,6 +16,11 @@ def new_id(now: datetime) -> str:
     return f"{utc:%Y%m%dT%H%M%S}{utc.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
 
 
+def taken_at(snapshot_id: str) -> datetime:
+    """When the snapshot of that id was taken."""
+    return datetime.strptime(snapshot_id[:18] + "+0000", "%Y%m%dT%H%M%S%f%z")
+
+
 def expired(ids: Iterable[str], keep: int, protected: Collection[str]) -> list[str]:
     """Ids to delete, oldest first: all but the newest ``keep`` and the ``protected`` ones.
 

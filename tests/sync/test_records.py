@@ -120,7 +120,7 @@ def test_a_damaged_record_stops_the_sync_until_a_person_initialises_the_pair_ane
 # -- phases
 
 AT = "2026-03-01T00:00:00Z"
-FAILOVER = {"kind": "failover", "id": "f1", "step": "answered", "started": AT, "lease_until": AT}
+FAILOVER = {"kind": "failover", "id": "f1", "target": "slave", "step": "answered", "started": AT, "lease_until": AT}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ FAILOVER = {"kind": "failover", "id": "f1", "step": "answered", "started": AT, "
         ),
         ({"phase": "failing_over"}, "failing_over", "is in phase failing_over", "fail back first"),
         ({"phase": "failing_back"}, "failing_back", "is in phase failing_back", "fail back first"),
-        ({"active": "slave"}, "normal", "the active server is the slave", "fail back first"),
+        ({"active": "slave"}, "slave_active", "the active server is the slave", "fail back first"),
         ({"paused": {"since": AT, "reason": "upgrade"}}, "paused", "automation is paused: upgrade", "resume the pair"),
         ({"operation": FAILOVER}, "operation_open", "the failover f1 is in progress", "wait for its end"),
     ],

@@ -170,8 +170,9 @@ def test_an_import_whose_worker_slept_past_its_lease_stops_itself(
 
     monkeypatch.setattr(DenodoSchedulerHook, "import_metadata", slowly)
     sleeper = synced.run()
-    assert sleeper.code("import_metadata") == "superseded"
+    assert sleeper.code("import_metadata") == "import_late"
     assert sleeper.event is None
+    assert synced.record.dirty
     for task in TASKS[1:]:
         other.task(task)
     assert other.committed

@@ -42,7 +42,8 @@ def snapshot(name: str = "s1", taken: datetime = NOW) -> SnapshotRef:
 
 
 def importing(record: Record | None = None, operation_id: str = "op") -> Record:
-    return begin_import(record or Record(snapshot=snapshot()), operation_id=operation_id, now=NOW, lease=LEASE)
+    start = record or Record(snapshot=snapshot())
+    return begin_import(start, operation_id=operation_id, target="slave", now=NOW, lease=LEASE)
 
 
 FULL = answered(importing()).model_copy(update={"paused": Pause(since=NOW, reason="upgrade"), "epoch": 7})
@@ -89,7 +90,7 @@ def test_a_damaged_record_says_where_it_is_damaged(value: Any, where: str) -> No
 def test_the_intent_makes_the_slave_dirty_and_opens_an_operation_with_a_lease() -> None:
     record = importing()
     assert record.operation == Operation(
-        kind="sync", id="op", step=Step.IMPORTING, started=NOW, lease_until=NOW + LEASE
+        kind="sync", id="op", target="slave", step=Step.IMPORTING, started=NOW, lease_until=NOW + LEASE
     )
     assert record.dirty == Dirty(since=NOW, reason="an import was begun and is not verified yet")
     assert record.snapshot == snapshot(), "the old snapshot stays the committed one"
@@ -121,7 +122,7 @@ def test_closing_an_operation_leaves_the_dirt() -> None:
 def test_the_first_mark_of_dirt_stays() -> None:
     first = mark_dirty(Record(), now=NOW, reason="first")
     assert mark_dirty(first, now=NOW + MINUTE, reason="second") == first
-    assert begin_import(first, operation_id="op", now=NOW + MINUTE, lease=LEASE).dirty == first.dirty
+    assert begin_import(first, operation_id="op", target="slave", now=NOW + MINUTE, lease=LEASE).dirty == first.dirty
 
 
 def test_a_commit_clears_dirt_and_operation() -> None:
@@ -141,10 +142,14 @@ def test_a_commit_clears_dirt_and_operation() -> None:
         ({"phase": Phase.FAILING_OVER}, "failing_over"),
         ({"phase": Phase.FAILED_OVER, "active": Role.SLAVE}, "failed_over"),
         ({"phase": Phase.FAILING_BACK}, "failing_back"),
-        ({"active": Role.SLAVE}, "normal"),
+        ({"active": Role.SLAVE}, "slave_active"),
         ({"paused": Pause(since=NOW, reason="x")}, "paused"),
         (
-            {"operation": Operation(kind="failover", id="f", step=Step.ANSWERED, started=NOW, lease_until=NOW)},
+            {
+                "operation": Operation(
+                    kind="failover", id="f", target="slave", step=Step.ANSWERED, started=NOW, lease_until=NOW
+                )
+            },
             "operation_open",
         ),
     ],
@@ -159,8 +164,8 @@ def test_only_a_normal_pair_that_nobody_paused_is_synced(changes: dict[str, Any]
     ("wanted", "covered"), [(NOW - MINUTE, True), (NOW, True), (NOW + MINUTE, False)], ids=["older", "same", "newer"]
 )
 def test_a_snapshot_covers_the_moments_before_it_was_taken(wanted: datetime, covered: bool) -> None:
-    assert covers(Record(snapshot=snapshot()), wanted) is covered
-    assert not covers(Record(), wanted)
+    assert covers(Record(snapshot=snapshot()), wanted, now=NOW + LEASE) is covered
+    assert not covers(Record(), wanted, now=NOW + LEASE)
 
 
 @pytest.mark.parametrize(

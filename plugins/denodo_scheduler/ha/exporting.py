@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from denodo_ha.archive import ArchiveContents, ArchiveError, filter_archive, inspect, same_content
@@ -15,7 +15,7 @@ from denodo_ha.manifest import Difference, Manifest, ManifestError, build_manife
 from denodo_ha.models import Job, JobKey
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
-from denodo_ha.snapshot import expired, new_id
+from denodo_ha.snapshot import new_id
 from denodo_scheduler.ha.outcome import Blocked, NotYet
 from denodo_scheduler.ha.passive import names
 from denodo_scheduler.ha.run import Plan, SyncRun
@@ -23,6 +23,8 @@ from denodo_scheduler.hooks.files import new_file
 
 log = logging.getLogger(__name__)
 
+OLDEST_EXPORT = timedelta(hours=1)
+"""How old an export may be when it is imported, beyond the lease that an earlier try may have waited for."""
 ATTEMPTS = 3
 """How often the export is repeated when the metadata changed while it was written."""
 
@@ -86,7 +88,8 @@ def export(run: SyncRun, plan: Plan) -> Exported:
         run.snapshots.delete(snapshot_id)
     else:
         run.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
-        _retire(run, {snapshot_id, plan.base_snapshot or ""})
+        forgotten = began - run.pair.lease - OLDEST_EXPORT
+        run.snapshots.retire(run.pair.keep_snapshots, {snapshot_id, plan.base_snapshot or ""}, before=forgotten)
     log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.comparison)
     return exported
 
@@ -175,15 +178,6 @@ def _ensure_same_moment(
 def _names(keys: Iterable[JobKey]) -> Counter[str]:
     """Names of the jobs without their projects: how the file spells an odd project name is unpublished [G]."""
     return Counter(key.name.casefold() for key in keys)
-
-
-def _retire(run: SyncRun, protected: set[str]) -> None:
-    """Delete old snapshots beyond the pair's number to keep; what cannot be deleted now is deleted next time."""
-    for snapshot_id in expired(run.snapshots.ids(), run.pair.keep_snapshots, protected):
-        try:
-            run.snapshots.delete(snapshot_id)
-        except OSError as error:
-            log.warning("The old snapshot %s cannot be deleted: %s", snapshot_id, error)
 
 
 def _guard_mass_change(run: SyncRun, record: Record, old: Manifest | None, new: Manifest) -> None:

@@ -17,7 +17,7 @@ from denodo_ha.record import (
     refusal,
 )
 from denodo_scheduler.ha.outcome import Blocked, NotYet, sentence
-from denodo_scheduler.ha.passive import Quench, enabled_jobs, hold, names, quench, suspects
+from denodo_scheduler.ha.passive import Quench, enabled_jobs, ensure_distinct, hold, names, quench, suspects
 from denodo_scheduler.ha.run import Plan, SyncRun
 
 log = logging.getLogger(__name__)
@@ -129,6 +129,7 @@ def _same_slave(run: SyncRun, record: Record, events: list[dict[str, Any]]) -> R
             "correct the connection; if it is right, run the sync by hand with 'initialise' ticked: the jobs of that "
             "server will be disabled",
         )
+    ensure_distinct(run, run.master.statuses(), run.slave.statuses())
     adopted = record.model_copy(update={"slave": run.slave.address, "operation": None, "dirty": None})
     adopted = mark_dirty(adopted, now=run.now(), reason="another slave by hand, not synced yet")
     if not run.dry_run:

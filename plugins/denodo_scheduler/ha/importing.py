@@ -12,16 +12,13 @@ from typing import Any
 from denodo_ha.quiet_window import assess
 from denodo_ha.record import Record, answered, begin_import, close_operation, mark_dirty
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
-from denodo_scheduler.ha.exporting import Exported
+from denodo_scheduler.ha.exporting import OLDEST_EXPORT, Exported
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.ha.passive import Quench, ensure_distinct, hold, quench
 from denodo_scheduler.ha.run import Plan, SyncRun
 from denodo_scheduler.hooks.scheduler import ImportResult, Statuses
 
 log = logging.getLogger(__name__)
-
-OLDEST_EXPORT = timedelta(hours=1)
-"""Beyond the lease, which an earlier try may have waited for."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any, Protocol
 
 from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.record import Record
+from denodo_ha.snapshot import expired, taken_at
 from denodo_scheduler.hooks.files import new_file
+
+log = logging.getLogger(__name__)
 
 RECORD_KEY = "record"
 
@@ -75,6 +81,18 @@ class SnapshotStore:
         if not self._folder.exists():
             return []
         return sorted(path.name for path in self._folder.iterdir())
+
+    def retire(self, keep: int, protected: Collection[str], before: datetime | None = None) -> None:
+        """Delete all but the newest ``keep`` and the ``protected``; only those taken ``before``, where that is given.
+
+        What cannot be deleted now is deleted next time.
+        """
+        for snapshot_id in expired(self.ids(), keep, protected):
+            if before is None or taken_at(snapshot_id) < before:
+                try:
+                    self.delete(snapshot_id)
+                except OSError as error:
+                    log.warning("The old snapshot %s cannot be deleted: %s", snapshot_id, error)
 
     def delete(self, snapshot_id: str) -> None:
         path = self._folder / snapshot_id

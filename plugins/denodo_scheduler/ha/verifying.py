@@ -50,6 +50,7 @@ def verify(
 
     latest = _committable(run, plan, imported)
     done = run.records.save(commit(latest, _reference(run, record, exported, imported)))
+    run.snapshots.retire(run.pair.keep_snapshots, {exported.snapshot})
     return run.event(
         "sync",
         done,
