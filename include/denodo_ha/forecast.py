@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from denodo_ha.cron import CronError, QuartzCron
 from denodo_ha.models import Job, JobKey, JobStatus, Trigger
-from denodo_ha.quiet_window import clock, listed
+from denodo_ha.quiet_window import clock
+from denodo_ha.text import listed
 
 _SECOND = timedelta(seconds=1)
 

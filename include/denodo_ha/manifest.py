@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from denodo_ha.models import Job, JobKey, JobStatus
 from denodo_ha.scope import Scope
+from denodo_ha.text import listed
 
 _SECTIONS = (
     "type",
@@ -191,7 +192,7 @@ def build_manifest(jobs: Sequence[Job], statuses: Sequence[JobStatus], scope: Sc
     unsteady = sorted(definitions.keys() ^ states.keys())
     if unsteady:
         raise ManifestError(
-            f"Jobs were added or removed while they were read: {join_keys(unsteady)}. Read again when nobody edits "
+            f"Jobs were added or removed while they were read: {listed(unsteady, 10)}. Read again when nobody edits "
             f"jobs; if it stays, the login may see only part of the jobs (it needs the role scheduler_admin)."
         )
     return Manifest(jobs=tuple(_entry(definitions[key], states[key], names_by_id) for key in sorted(definitions)))
@@ -214,9 +215,3 @@ def _entry(job: Job, status: JobStatus, names_by_id: Mapping[int, JobKey]) -> Ma
         next_execution=status.next_execution,
         dependencies=tuple(sorted(waits_for)),
     )
-
-
-def join_keys(keys: Sequence[JobKey], limit: int = 10) -> str:
-    """The keys for a person: the first ``limit`` by name and how many more."""
-    more = f" and {len(keys) - limit} more" if len(keys) > limit else ""
-    return ", ".join(map(str, keys[:limit])) + more

@@ -6,14 +6,13 @@ window and its margin are over. All moments here are the **server's** time, in U
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from denodo_ha.durations import format_duration
 from denodo_ha.models import JobKey, JobState, JobStatus
-
-_NAMED = 5
+from denodo_ha.text import listed
 
 
 @dataclass(frozen=True)
@@ -106,10 +105,3 @@ def length(window: timedelta, margin: timedelta) -> str:
 def clock(moment: datetime) -> str:
     """A moment as people read it, in UTC: server and reader may be in different time zones."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def listed(items: Iterable[object], limit: int = _NAMED) -> str:
-    """The first ``limit`` items and how many more there are."""
-    texts = [str(item) for item in items]
-    more = [f"and {len(texts) - limit} more"] if len(texts) > limit else []
-    return ", ".join(texts[:limit] + more)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from denodo_ha.models import JobKey
+from denodo_ha.text import listed
 
 
 class ScopeError(ValueError):
@@ -18,10 +19,9 @@ def _matches_any(name: str, patterns: Sequence[str]) -> bool:
     return any(folded == pattern.casefold() or fnmatchcase(folded, pattern.casefold()) for pattern in patterns)
 
 
-def _listed(names: Iterable[str], limit: int = 20) -> str:
+def _sorted(names: Iterable[str]) -> str:
     ordered = sorted(set(names), key=str.casefold)
-    more = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
-    return (", ".join(ordered[:limit]) or "none") + more
+    return listed(ordered, 20) or "none"
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Scope:
         if idle:
             quoted = ", ".join(f'"{pattern}"' for pattern in idle)
             raise ScopeError(
-                f"Project pattern {quoted} matches no project. Projects on the server: {_listed(names)}. "
+                f"Project pattern {quoted} matches no project. Projects on the server: {_sorted(names)}. "
                 f"Correct `projects` of the pair."
             )
         if not any(self.matches(key) for key in keys):
             quoted = ", ".join(f'"{pattern}"' for pattern in self.jobs)
             within = [str(key) for key in keys if self.matches_project(key.project)]
             raise ScopeError(
-                f"Job pattern {quoted} matches no job of the chosen projects. Jobs there: {_listed(within)}. "
+                f"Job pattern {quoted} matches no job of the chosen projects. Jobs there: {_sorted(within)}. "
                 f"Correct `jobs` of the pair."
             )

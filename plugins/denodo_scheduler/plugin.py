@@ -21,9 +21,13 @@ class PoolListener:
 
     @hookimpl
     def on_dag_run_running(self, dag_run: DagRun, msg: str) -> None:
-        """Create the pair's pool, one slot, unless there is one. Without it Airflow would never start the tasks."""
+        """Create the pair's pool, one slot, unless there is one. Without it Airflow would never start the tasks.
+
+        The scheduler forbids commits of its session, which a savepoint of the session counts as; hence that of the
+        connection.
+        """
         from airflow.models.pool import Pool
-        from sqlalchemy import select
+        from sqlalchemy import insert, select
         from sqlalchemy.exc import IntegrityError
         from sqlalchemy.orm import object_session
 
@@ -34,9 +38,9 @@ class PoolListener:
         name = f"denodo_ha_{ours['pair']}"
         if session.scalar(select(Pool).where(Pool.pool == name)) is None:
             description = "Changes of a Denodo Scheduler pair, one at a time"
-            with suppress(IntegrityError), session.begin_nested():  # another scheduler may be faster
-                session.add(Pool(pool=name, slots=1, description=description, include_deferred=False))
-            session.flush()
+            pool = insert(Pool).values(pool=name, slots=1, description=description, include_deferred=False)
+            with suppress(IntegrityError), session.connection().begin_nested():  # another scheduler may be faster
+                session.connection().execute(pool)
 
 
 class DenodoSchedulerPlugin(AirflowPlugin):

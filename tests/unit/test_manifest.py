@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.manifest import Manifest, ManifestError, ManifestJob, build_manifest, definition_hash, join_keys
+from denodo_ha.manifest import Manifest, ManifestError, ManifestJob, build_manifest, definition_hash
 from denodo_ha.models import Job, JobKey, JobState, JobStatus, Trigger
 from denodo_ha.scope import Scope
 
@@ -246,9 +246,3 @@ def test_time_and_case_make_no_difference() -> None:
 def test_a_damaged_or_newer_manifest_is_refused_with_the_next_step(stored: str) -> None:
     with pytest.raises(ManifestError, match=r"stored manifest cannot be read .* Take a new snapshot by running a sync"):
         Manifest.from_json(stored)
-
-
-def test_long_lists_of_jobs_are_cut_for_people() -> None:
-    many = [JobKey(project="p", name=str(number)) for number in range(12)]
-    assert join_keys(many[:2]) == "p / 0, p / 1"
-    assert join_keys(many, limit=3) == "p / 0, p / 1, p / 2 and 9 more"

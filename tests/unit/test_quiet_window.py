@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denodo_ha.models import JobState, JobStatus
-from denodo_ha.quiet_window import Assessment, assess, length, listed
+from denodo_ha.quiet_window import Assessment, assess, length
+from denodo_ha.text import listed
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 WINDOW, MARGIN = timedelta(minutes=5), timedelta(seconds=30)
@@ -116,7 +117,7 @@ def test_busy_jobs_are_named_first_and_not_more_than_five() -> None:
     assert str(found) == (
         "not quiet: sales / busy is WAITING, sales / due 1 is due at 2026-11-22 12:00:30 UTC, "
         "sales / due 2 is due at 2026-11-22 12:01:00 UTC, sales / due 3 is due at 2026-11-22 12:01:30 UTC, "
-        "sales / due 4 is due at 2026-11-22 12:02:00 UTC, and 2 more. "
+        "sales / due 4 is due at 2026-11-22 12:02:00 UTC and 2 more. "
         "A window can begin at 2026-11-22 12:03:10 UTC at the earliest"
     )
 
@@ -124,7 +125,7 @@ def test_busy_jobs_are_named_first_and_not_more_than_five() -> None:
 def test_listed() -> None:
     assert listed([]) == ""
     assert listed("ab") == "a, b"
-    assert listed("abc", 2) == "a, b, and 1 more"
+    assert listed("abc", 2) == "a, b and 1 more"
 
 
 def test_length() -> None:

@@ -16,8 +16,8 @@ from denodo_ha.models import Job, JobKey
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
 from denodo_ha.snapshot import new_id
+from denodo_ha.text import listed
 from denodo_scheduler.ha.outcome import Blocked, NotYet
-from denodo_scheduler.ha.passive import names
 from denodo_scheduler.ha.run import Plan, SyncRun
 from denodo_scheduler.hooks.files import new_file
 
@@ -159,7 +159,7 @@ def _export_file(run: SyncRun, snapshot_id: str) -> tuple[ArchiveContents, int]:
     if filtered.outside_dependencies:
         log.warning(
             "Some jobs in scope wait for jobs out of scope, which the slave will not have: %s",
-            names([job for job, _ in filtered.outside_dependencies]),
+            listed(sorted(job for job, _ in filtered.outside_dependencies)),
         )
     return filtered.contents, path.stat().st_size
 
@@ -240,4 +240,4 @@ def _summary(difference: Difference) -> dict[str, Any]:
         "enabled": difference.enabled,
         "disabled": difference.disabled,
     }
-    return {kind: {"jobs": len(keys), "names": names(keys)} for kind, keys in kinds.items() if keys}
+    return {kind: {"jobs": len(keys), "names": listed(sorted(keys))} for kind, keys in kinds.items() if keys}

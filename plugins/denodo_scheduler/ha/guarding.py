@@ -16,8 +16,9 @@ from denodo_ha.record import (
     mark_dirty,
     refusal,
 )
+from denodo_ha.text import listed
 from denodo_scheduler.ha.outcome import Blocked, NotYet, sentence
-from denodo_scheduler.ha.passive import Quench, enabled_jobs, ensure_distinct, hold, names, quench, suspects
+from denodo_scheduler.ha.passive import Quench, enabled_jobs, ensure_distinct, hold, quench, suspects
 from denodo_scheduler.ha.run import Plan, SyncRun
 
 log = logging.getLogger(__name__)
@@ -106,7 +107,7 @@ def _initialise(run: SyncRun, events: list[dict[str, Any]]) -> Record:
             raise Blocked(
                 "not_initialised",
                 f"the pair {run.pair.name} has no HA record, and {len(enabled)} jobs are enabled on the slave "
-                f"({names(enabled)}), so it may be the active server",
+                f"({listed(sorted(enabled))}), so it may be the active server",
                 "if the master is the active server, run the sync by hand with 'initialise' ticked: it disables the "
                 "slave's jobs",
             )
@@ -171,7 +172,7 @@ def _close(run: SyncRun, record: Record, found: Quench, events: list[dict[str, A
         len(found.disabled),
     )
     if ran:
-        log.error("Suspected double run: %s ran on the slave since it is dirty.", names(ran))
+        log.error("Suspected double run: %s ran on the slave since it is dirty.", listed(sorted(ran)))
     closed = run.records.save(close_operation(record))
     events.append(
         run.event(

@@ -11,6 +11,7 @@ from itertools import groupby
 
 from denodo_ha.checks import ran_since, same_server
 from denodo_ha.models import JobKey, JobStatus
+from denodo_ha.text import listed
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.ha.run import SyncRun
@@ -46,12 +47,6 @@ def suspects(run: SyncRun, since: datetime | None, statuses: Statuses) -> tuple[
     return ran_since([job for job in statuses.jobs if run.pair.scope.matches(job.key)], since)
 
 
-def names(keys: Sequence[JobKey], limit: int = 5) -> str:
-    """A few names for a message, and how many more there are."""
-    shown = ", ".join(str(key) for key in sorted(keys)[:limit])
-    return shown if len(keys) <= limit else f"{shown} and {len(keys) - limit} more"
-
-
 def ensure_distinct(run: SyncRun, master: Statuses, slave: Statuses) -> None:
     """Refuse to touch the slave when its connection leads to the master.
 
@@ -73,7 +68,7 @@ def ensure_passive(run: SyncRun, slave: Statuses) -> None:
     :raises Blocked: the master cannot be read, is the same server, or has no enabled job itself.
     """
     enabled = [job.key for job in enabled_jobs(run, slave)]
-    what = f"{len(enabled)} jobs of the slave are enabled ({names(enabled)}), not by a sync, and "
+    what = f"{len(enabled)} jobs of the slave are enabled ({listed(sorted(enabled))}), not by a sync, and "
     next_step = (
         "if the slave has taken over, pause this DAG until it hands back; if not, disable these jobs by hand, or run "
         "the sync with 'initialise' ticked once the master answers"
@@ -108,7 +103,8 @@ def quench(run: SyncRun, *, may_change: Callable[[], object], imported_by_us: bo
     why = f" ({refused})" if refused else ""
     raise NotYet(
         "still_enabled",
-        f"{len(enabled)} jobs of the slave are still enabled after {ROUNDS} rounds of disabling: {names(enabled)}{why}",
+        f"{len(enabled)} jobs of the slave are still enabled after {ROUNDS} rounds of disabling: "
+        f"{listed(sorted(enabled))}{why}",
         "look whether somebody or something enables them, or disable them there by hand; this task and the next run "
         "disable them again",
     )

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from denodo_ha.record import Record
+from denodo_ha.text import listed
 from denodo_scheduler.ha.outcome import NothingToDo
-from denodo_scheduler.ha.passive import Quench, hold, names, quench, suspects
+from denodo_scheduler.ha.passive import Quench, hold, quench, suspects
 from denodo_scheduler.ha.run import Plan, SyncRun
 
 log = logging.getLogger(__name__)
@@ -54,15 +55,17 @@ def disable_jobs(run: SyncRun, plan: Plan) -> Disabled:
 
 def _drift(run: SyncRun, record: Record, found: Quench) -> dict[str, Any]:
     """The event of jobs that somebody had enabled on the passive server since the last commit."""
-    log.warning("Drift: somebody had enabled %d jobs on the slave: %s", len(found.disabled), names(found.disabled))
+    log.warning(
+        "Drift: somebody had enabled %d jobs on the slave: %s", len(found.disabled), listed(sorted(found.disabled))
+    )
     ran = suspects(run, record.snapshot.committed if record.snapshot else None, found.statuses)
     if ran:
-        log.error("Suspected double run: %s ran on the slave since the last sync.", names(ran))
+        log.error("Suspected double run: %s ran on the slave since the last sync.", listed(sorted(ran)))
     return run.event(
         "quenched",
         record,
         before={"enabled": len(found.disabled)},
         after={"enabled": 0},
-        jobs=names(found.disabled),
+        jobs=listed(sorted(found.disabled)),
         suspected_double_runs=[str(key) for key in ran],
     )

@@ -11,10 +11,11 @@ from denodo_ha.checks import verify as check
 from denodo_ha.manifest import Manifest
 from denodo_ha.models import JobKey
 from denodo_ha.record import Record, SnapshotRef, close_operation, commit, mark_dirty
+from denodo_ha.text import listed
 from denodo_scheduler.ha.exporting import Exported
 from denodo_scheduler.ha.importing import Imported
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo
-from denodo_scheduler.ha.passive import names, suspects
+from denodo_scheduler.ha.passive import suspects
 from denodo_scheduler.ha.quenching import Disabled
 from denodo_scheduler.ha.run import Plan, SyncRun
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -46,11 +47,14 @@ def verify(
     deleted = _delete_orphans(run, plan, orphans, statuses)
     ran = suspects(run, record.dirty.since if record.dirty else None, statuses)
     if ran:
-        log.error("Suspected double run: %s ran on the slave since the import began.", names(ran))
+        log.error("Suspected double run: %s ran on the slave since the import began.", listed(sorted(ran)))
 
     latest = _committable(run, plan, imported)
     done = run.records.save(commit(latest, _reference(run, record, exported, imported)))
     run.snapshots.retire(run.pair.keep_snapshots, {exported.snapshot})
+    exposure = _exposure(imported, disabled)
+    if exposure["exposure_seconds"] > run.pair.quiet_window.total_seconds():
+        log.warning("Jobs were enabled on the slave for longer than the quiet window: raise quiet_window of the pair.")
     return run.event(
         "sync",
         done,
@@ -66,9 +70,9 @@ def verify(
         plan=exported.plan,
         location=exported.location,
         warnings=imported.warnings if imported else [],
-        orphans={"jobs": len(orphans), "names": names(orphans), "deleted": deleted},
+        orphans={"jobs": len(orphans), "names": listed(sorted(orphans)), "deleted": deleted},
         suspected_double_runs=[str(key) for key in ran],
-        **_exposure(imported, disabled),
+        **exposure,
     )
 
 
@@ -108,7 +112,7 @@ def _compare(
         "have another definition": found.different,
         "outside the pair's scope were removed by the import": found.lost,
     }
-    said = [f"{len(keys)} jobs {what}: {names(keys)}" for what, keys in problems.items() if keys]
+    said = [f"{len(keys)} jobs {what}: {listed(sorted(keys))}" for what, keys in problems.items() if keys]
     if said:
         _mark_dirty(run, plan, "the slave does not equal the snapshot: " + "; ".join(said))
         raise Blocked(
@@ -133,7 +137,7 @@ def _delete_orphans(run: SyncRun, plan: Plan, orphans: Sequence[JobKey], statuse
     if not orphans:
         return False
     if run.pair.orphans != "delete":
-        log.warning("Orphans, on the slave only and disabled: %s", names(orphans))
+        log.warning("Orphans, on the slave only and disabled: %s", listed(sorted(orphans)))
         return False
     in_scope = sum(run.pair.scope.matches(job.key) for job in statuses.jobs)
     if run.pair.mass_change.exceeded(len(orphans), in_scope) and not run.accept_mass_change:
@@ -142,12 +146,12 @@ def _delete_orphans(run: SyncRun, plan: Plan, orphans: Sequence[JobKey], statuse
             "hand with 'accept a mass change' ticked.",
             len(orphans),
             in_scope,
-            names(orphans),
+            listed(sorted(orphans)),
         )
         return False
     run.current(plan)
     run.slave.delete_jobs(orphans)
-    log.warning("Orphans deleted from the slave: %s", names(orphans))
+    log.warning("Orphans deleted from the slave: %s", listed(sorted(orphans)))
     return True
 
 

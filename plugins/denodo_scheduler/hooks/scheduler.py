@@ -16,6 +16,7 @@ from requests import PreparedRequest, Response, Session
 from requests.auth import HTTPBasicAuth
 
 from denodo_ha.models import Job, JobKey, JobStatus, Project, Report, ServerInfo
+from denodo_ha.text import listed
 from denodo_scheduler.exceptions import ConfigurationError, RequestError
 from denodo_scheduler.hooks import answers
 from denodo_scheduler.hooks.answers import ExportResult, ImportResult, Statuses
@@ -243,7 +244,7 @@ class DenodoSchedulerHook(HttpHook):
         wanted = set(keys)
         if missing := wanted - known.keys():
             raise RequestError(
-                f"The server does not have {listed(missing)}, or the user may not see them (connection "
+                f"The server does not have {listed(sorted(missing), 10)}, or the user may not see them (connection "
                 f"{self.denodo_scheduler_conn_id!r}). Nothing was changed. Check the names and the user's roles."
             )
         return [known[key] for key in sorted(wanted)]
@@ -360,9 +361,3 @@ def _no_login(request: PreparedRequest) -> PreparedRequest:
 
 def _nothing(call: Call, response: Response) -> None:
     call.refuse_html(response, response.content[:64])
-
-
-def listed(keys: Iterable[JobKey]) -> str:
-    """Name up to ten jobs, for a message."""
-    ordered = sorted(keys)
-    return ", ".join(map(str, ordered[:10])) + (f" and {len(ordered) - 10} more" if len(ordered) > 10 else "")

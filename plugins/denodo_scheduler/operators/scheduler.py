@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.sdk import BaseOperator, ObjectStoragePath
 
 from denodo_ha.models import JobKey, JobState
+from denodo_ha.text import listed
 from denodo_scheduler.exceptions import RETRY_POLICY, RequestError
-from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses, listed
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -149,8 +150,8 @@ class _SwitchJobsOperator(DenodoSchedulerOperator):
         wanted = {_key(entry) for entry in self.jobs}
         if self.action == "enable" and (hopeless := wanted & drafts):
             raise RequestError(
-                f"A draft cannot be enabled: {listed(hopeless)}. Nothing was changed. Finish it in the web tool, "
-                "or leave it out of jobs."
+                f"A draft cannot be enabled: {listed(sorted(hopeless), 10)}. Nothing was changed. Finish it in the web "
+                "tool, or leave it out of jobs."
             )
         return wanted
 
@@ -164,7 +165,8 @@ class _SwitchJobsOperator(DenodoSchedulerOperator):
             if time.monotonic() >= deadline:
                 raise RequestError(
                     f"The server accepted to {self.action} them, but after {self.read_back_timeout:g} s its statuses "
-                    f"do not show it for {listed(wrong)}. Look at these jobs in the web tool, then clear the task."
+                    f"do not show it for {listed(sorted(wrong), 10)}. Look at these jobs in the web tool, then clear "
+                    "the task."
                 )
             time.sleep(_READ_BACK_PAUSE)
 

@@ -14,8 +14,9 @@ from airflow.sdk.timezone import utcnow
 
 from denodo_ha.forecast import Forecast, forecast
 from denodo_ha.models import JobStatus
-from denodo_ha.quiet_window import Assessment, clock, length, listed
+from denodo_ha.quiet_window import Assessment, clock, length
 from denodo_ha.scope import Scope
+from denodo_ha.text import listed
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.triggers.quiet_window import TRANSIENT, QuietWindowTrigger, look, summary
