@@ -158,7 +158,8 @@ pairs:
     assert mistakes(file, text) == [
         '1: default: is not an option; did you mean "defaults"? Allowed: defaults, pairs',
         "4: defaults.orphans: must be 'report' or 'delete', not 'remove'",
-        "6: pairs.a b: the name of a pair has 1 to 100 letters, digits, _ - . and nothing else, a letter or digit first",
+        "6: pairs.a b: the name of a pair has 1 to 100 letters, digits, _ - . and nothing else, a letter or digit "
+        "first",
         f'7: pairs.a b.quite_window: is not an option; did you mean "quiet_window"? Allowed: {allowed}',
         f'8: pairs.a b.schedule: must be a cron expression such as "0 * * * *", one of {presets}, or null for manual '
         "only; '@fortnightly' is none of these: it needs five fields",
