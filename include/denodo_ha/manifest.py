@@ -74,7 +74,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
-    jobs: tuple[ManifestJob, ...] = ()
+    jobs: tuple[ManifestJob, ...]
 
     @cached_property
     def by_key(self) -> dict[JobKey, ManifestJob]:

@@ -25,8 +25,8 @@ defaults:
   quiet_window: 5s
   quiet_margin: 1s
   quiet_timeout: 2m
-  lease: 20s
-  import_timeout: 15s
+  lease: 12s
+  import_timeout: 10s
   snapshots: file://{snapshots}
 pairs:
   default: {{schedule: null}}
@@ -115,7 +115,7 @@ def history(airflow: LocalAirflow, session_pair: StandinPair) -> History:
 
     orphan = make_orphan(session_pair.slave)
     mark = Bookmark(session_pair)
-    job, due = set_due(session_pair.master, seconds=25)
+    job, due = set_due(session_pair.master, seconds=20)
     seen: set[tuple[str, str]] = set()
     run_id = dag.trigger(reason="cleaning up", orphans="delete", quiet_window=40)
     state = dag.wait(run_id, lambda tasks: seen.update((task["task_id"], task["state"]) for task in tasks))

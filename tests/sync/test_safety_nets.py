@@ -343,7 +343,7 @@ def test_a_mass_change_is_seen_also_where_the_committed_manifest_is_gone(sync: S
     sync.synced(accept_mass_change=True)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", b"[]", b'{"jobs": 1}'])
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"", b"[]", b'{"jobs": 1}', b"{}"])
 @pytest.mark.parametrize("name", ["contents.json", "manifest.json"])
 def test_a_damaged_file_of_the_committed_snapshot_stops_no_sync(sync: Sync, name: str, content: bytes) -> None:
     sync.synced()

@@ -215,7 +215,7 @@ def _describe(
         last_import_age=age,
         secrets_refresh=run.pair.secrets_refresh,
     )
-    difference = (committed[1] if committed else Manifest()).diff(taken.manifest)
+    difference = (committed[1] if committed else Manifest(jobs=())).diff(taken.manifest)
     return Exported(
         snapshot=snapshot_id,
         location=run.snapshots.location(snapshot_id),
