@@ -68,10 +68,6 @@ class ApiClient:
     def set_paused(self, dag_id: str, paused: bool) -> None:
         self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
-    def reparse(self, dag_id: str) -> None:
-        """Have the file of a DAG parsed again as soon as possible."""
-        self.request("PUT", f"/parseDagFile/{self.get(f'/dags/{dag_id}')['file_token']}")
-
     def trigger(
         self,
         dag_id: str,
@@ -191,9 +187,6 @@ class ApiClient:
 
     def pools(self) -> list[Json]:
         return self._list(self.get("/pools", limit=100), "pools")
-
-    def create_pool(self, name: str, slots: int) -> None:
-        self.request("POST", "/pools", json={"name": name, "slots": slots})
 
     def assets(self) -> list[Json]:
         return self._list(self.get("/assets", limit=100), "assets")

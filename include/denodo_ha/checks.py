@@ -111,27 +111,20 @@ def verify(
     )
 
 
-def ran_since(statuses: Sequence[JobStatus], since: datetime, before: Sequence[JobStatus] = ()) -> tuple[JobKey, ...]:
+def ran_since(statuses: Sequence[JobStatus], since: datetime) -> tuple[JobKey, ...]:
     """Jobs of the passive server that run now or have run since ``since``: suspected double runs.
 
     ``since`` is the import's begin by that server's clock (aware); its second is taken whole, because times may come
-    without fractions [G]. A job that was read ``before`` the import is judged by whether its last execution moved on.
+    without fractions [G].
     """
-    earlier = {status.key: status.previous_execution for status in before}
     begin = since.replace(microsecond=0)
-
-    def ran(status: JobStatus) -> bool:
-        last = status.previous_execution
-        if status.state is JobState.RUNNING:
-            return True
-        if last is None:
-            return False
-        if status.key not in earlier:
-            return last >= begin
-        known = earlier[status.key]
-        return known is None or last > known
-
-    return tuple(sorted(status.key for status in statuses if ran(status)))
+    return tuple(
+        sorted(
+            status.key
+            for status in statuses
+            if status.state is JobState.RUNNING or (status.previous_execution and status.previous_execution >= begin)
+        )
+    )
 
 
 def same_server(a: Sequence[JobStatus], b: Sequence[JobStatus]) -> bool:
