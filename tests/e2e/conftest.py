@@ -14,7 +14,7 @@ import pytest
 
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.standin import StandinPair
-from support.sync_dag import Bookmark, Chapter, History, SyncDag, enabled, make_orphan, set_due
+from support.sync_dag import Bookmark, Chapter, History, SyncDag, make_orphan, put_in_order, set_due
 
 JOBS = 60
 PROJECTS = 4
@@ -55,8 +55,7 @@ def session_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPa
 @pytest.fixture
 def pair(session_pair: StandinPair) -> Iterator[StandinPair]:
     """The pair with all four processes up, no faults and a passive slave, whatever the test before left."""
-    session_pair.heal()
-    session_pair.slave.set_status("disable", enabled(session_pair.slave))
+    put_in_order(session_pair)
     yield session_pair
     session_pair.heal()
 
@@ -104,7 +103,7 @@ def history(airflow: LocalAirflow, session_pair: StandinPair) -> History:
     A dry run; the first sync; and after the master was changed and a job made on the slave a sync that must wait, since
     a job of the master is due soon.
     """
-    session_pair.heal()
+    put_in_order(session_pair)
     dag = SyncDag(airflow, "default")
 
     mark = Bookmark(session_pair)

@@ -22,6 +22,7 @@ from support.sync_dag import (
     enabled,
     keys,
     moment,
+    put_in_order,
     set_due,
 )
 
@@ -109,7 +110,7 @@ def _ensure_in_step(dag: SyncDag, run_id: str, pair: StandinPair) -> None:
 
 def test_airflow_killed_while_a_run_waits(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
     dag, mark = sync_dag("restarted"), Bookmark(pair)
-    job, due = set_due(pair.master, seconds=40)
+    job, due = set_due(pair.master, seconds=28)
     run_id = dag.trigger(quiet_window=60, quiet_timeout=300)
     dag.wait_for_task(run_id, "wait_for_quiet_window", ["deferred"])
 
@@ -128,7 +129,7 @@ def test_airflow_killed_while_a_run_waits(sync_dag: Callable[[str], SyncDag], pa
 @pytest.fixture(scope="session")
 def locked_out(airflow: LocalAirflow, session_pair: StandinPair) -> tuple[SyncDag, str, Bookmark]:
     """A run with a wrong password for the slave."""
-    session_pair.heal()
+    put_in_order(session_pair)
     dag, mark = SyncDag(airflow, "locked-out"), Bookmark(session_pair)
     run_id = dag.trigger()
     assert dag.wait(run_id) == "failed"

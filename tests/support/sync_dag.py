@@ -181,6 +181,12 @@ def keys(server: StandinServer) -> set[tuple[str, str]]:
     return {(status["projectName"].casefold(), status["jobName"].casefold()) for status in server.statuses()}
 
 
+def put_in_order(servers: StandinPair) -> None:
+    """All four processes up, no faults, and a passive slave."""
+    servers.heal()
+    servers.slave.set_status("disable", enabled(servers.slave))
+
+
 def set_due(server: StandinServer, *, seconds: float) -> tuple[Json, datetime]:
     """Let one job of a server be due once, so many seconds from now; returns its status and the moment."""
     due = (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0)
