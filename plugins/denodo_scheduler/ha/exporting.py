@@ -169,10 +169,10 @@ def _ensure_same_moment(
 ) -> None:
     if {job.key: job.definition for job in before} != {job.key: job.definition for job in after}:
         raise ManifestError("job definitions were edited")
-    exported, listed = _names(contents.jobs), _names(manifest.by_key)
-    if exported != listed:
-        apart = sorted((exported - listed) + (listed - exported))
-        raise ManifestError(f"the file and the server do not list the same jobs: {', '.join(apart[:5])}")
+    in_file, on_server = _names(contents.jobs), _names(manifest.by_key)
+    if in_file != on_server:
+        apart = sorted((in_file - on_server) + (on_server - in_file))
+        raise ManifestError(f"the file and the server do not list the same jobs: {listed(apart)}")
 
 
 def _names(keys: Iterable[JobKey]) -> Counter[str]:
