@@ -22,6 +22,8 @@ from denodo_ha.models import Job, JobKey, JobStatus, Trigger
 from denodo_ha.quiet_window import clock
 from denodo_ha.text import listed
 
+Reported = tuple[tuple[str, ...], datetime]
+"""The crons of a job, and the next execution that the server reports of it."""
 _SECOND = timedelta(seconds=1)
 
 
@@ -103,26 +105,33 @@ def forecast(
     }
     coming = [(job, due[job.key]) for job in jobs if job.key in due]
     try:
-        zones = _zones_that_fit(coming, now, end, [zone] if zone else _distinct_zones(now, end))
+        zones = zones_that_fit(_reported(coming, now), now, end, [zone] if zone else distinct_zones(now, end))
         found = [_forecast(coming, now, end, candidate, window + margin) for candidate in zones]
     except CronError:
         return None
     return found[0] if len({each.windows for each in found}) == 1 else None
 
 
-def _zones_that_fit(
-    coming: Sequence[tuple[Job, datetime]], now: datetime, end: datetime, zones: Sequence[tzinfo]
-) -> Sequence[tzinfo]:
-    """The zones in which the crons give the next executions that the server reports."""
-    reported = {
+def _reported(coming: Sequence[tuple[Job, datetime]], now: datetime) -> set[Reported]:
+    """What tells the time zone: nothing but the crons decides when these jobs execute next."""
+    return {
         (tuple(trigger.cron for trigger in job.triggers if trigger.cron), execution)
         for job, execution in coming
         if execution > now and not any(trigger.start_time or trigger.end_time for trigger in job.triggers)
     }
+
+
+def zones_that_fit(
+    reported: Iterable[Reported], now: datetime, end: datetime, zones: Sequence[tzinfo]
+) -> Sequence[tzinfo]:
+    """The zones in which the crons give, from ``now`` on, the next executions that the server reports.
+
+    :raises CronError: a cron cannot be evaluated.
+    """
     for crons, execution in sorted(reported, key=lambda each: each[1]):
         if not crons:
             continue
-        schedules = [_cron(cron) for cron in crons]
+        schedules = [cached_cron(cron) for cron in crons]
         zones = [
             zone
             for zone in zones
@@ -132,11 +141,15 @@ def _zones_that_fit(
 
 
 @lru_cache(maxsize=2048)
-def _cron(expression: str) -> QuartzCron:
+def cached_cron(expression: str) -> QuartzCron:
+    """Read an expression, once; most jobs share theirs with others.
+
+    :raises CronError: it cannot be evaluated.
+    """
     return QuartzCron(expression)
 
 
-def _distinct_zones(now: datetime, end: datetime) -> list[tzinfo]:
+def distinct_zones(now: datetime, end: datetime) -> list[tzinfo]:
     """One zone for each way in which clocks somewhere in the world go between ``now`` and ``end``."""
     hours = [now + timedelta(hours=hour) for hour in range(int((end - now) / timedelta(hours=1)) + 2)]
     zones: dict[tuple[timedelta | None, ...], tzinfo] = {}
@@ -177,7 +190,8 @@ def _gaps(
 
 def _schedule(trigger: Trigger, cron: str, begin: datetime, end: datetime, zone: tzinfo) -> _Schedule:
     starts, ends = _moment(trigger.start_time, zone), _moment(trigger.end_time, zone)
-    return _Schedule(_cron(cron), max(begin, starts - _SECOND) if starts else begin, min(end, ends) if ends else end)
+    first = max(begin, starts - _SECOND) if starts else begin
+    return _Schedule(cached_cron(cron), first, min(end, ends) if ends else end)
 
 
 def _moment(text: str | None, zone: tzinfo) -> datetime | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, available_timezones
@@ -15,13 +16,22 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ValidationInfo
 
+from denodo_ha.decisions import Alert
 from denodo_ha.durations import format_duration, parse_duration
 from denodo_ha.scope import Scope
 from denodo_ha.yaml_lines import YamlDocument, read_yaml
 
-_PRESETS = {"@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly"}
+_PRESETS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@quarterly": "0 0 1 */3 *",
+    "@yearly": "0 0 1 1 *",
+}
 M = TypeVar("M", bound=BaseModel)
 
+_CLASS_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -66,6 +76,24 @@ def _zone(value: str) -> str:
     return value
 
 
+def _second_path(value: str) -> str:
+    if value in ("auto", "none") or re.fullmatch(r"//[^/:@\s]+:\d{1,5}", value):
+        return value
+    raise ValueError(
+        f"must be auto, none, or the master's Scheduler server as the slave's web tool reaches it, such as "
+        f"//master-host:8000, not {value!r}"
+    )
+
+
+def _interval(schedule: str | None) -> timedelta | None:
+    """The longest time between two of the next syncs; None where they are started by hand only."""
+    if schedule is None:
+        return None
+    cron = croniter(_PRESETS.get(schedule, schedule), datetime(2026, 1, 1, tzinfo=UTC))
+    times = [cron.get_next(datetime) for _ in range(50)]
+    return max(later - earlier for earlier, later in pairwise(times))
+
+
 def _did_you_mean(word: str, known: Any) -> str:
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
@@ -92,6 +120,14 @@ class MassChangeLimits(_Strict):
         return changed >= self.jobs and 100 * changed > self.percent * before
 
 
+class Notify(_Strict):
+    """A notifier of Airflow: its class path, its arguments, and the alerts that it is called for (all by default)."""
+
+    notifier: Annotated[Text, Field(pattern=_CLASS_PATH)]
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    alerts: tuple[Alert, ...] = tuple(Alert)
+
+
 class PairOptions(_Strict):
     """What can be said of a pair, and under ``defaults`` of all pairs. ``include/pairs.yaml`` explains each option."""
 
@@ -109,6 +145,24 @@ class PairOptions(_Strict):
     import_timeout: Duration = timedelta(minutes=10)
     mass_change: MassChangeLimits = MassChangeLimits()
     orphans: Literal["report", "delete"] = "report"
+    probe_interval: Duration = timedelta(seconds=10)
+    fall: int = Field(default=3, ge=1, strict=True)
+    watch_for: Duration = timedelta(minutes=40)
+    second_path: Annotated[Text, AfterValidator(_second_path)] = "auto"
+    one_path: bool = Field(default=False, strict=True)
+    failover: Literal["automatic", "approval", "manual"] = "automatic"
+    approval_timeout: Duration = timedelta(hours=1)
+    fencing: Literal["best_effort", "required"] = "best_effort"
+    fence: Annotated[Text, Field(pattern=_CLASS_PATH)] | None = None
+    fence_timeout: Duration = timedelta(minutes=1)
+    on_master_return: Literal["hold", "fail_back"] = "hold"
+    stable_for: Duration = timedelta(minutes=10)
+    cool_down: Duration = timedelta(hours=1)
+    oldest_snapshot: Duration | None = None
+    enable_batch: int = Field(default=20, ge=1, strict=True)
+    catch_up: Literal["none", "start_missed"] = "none"
+    catch_up_jobs: Globs = ("*",)
+    notify: tuple[Notify, ...] = ()
     snapshots: Text | None = None
     keep_snapshots: int = Field(default=10, ge=2, strict=True)
     secrets_refresh: DurationOrZero = timedelta(hours=24)
@@ -133,11 +187,68 @@ class PairOptions(_Strict):
             )
         return timeout
 
+    @field_validator("watch_for")
+    @classmethod
+    def _sees_an_outage(cls, watch_for: timedelta, info: ValidationInfo) -> timedelta:
+        interval, fall = info.data.get("probe_interval"), info.data.get("fall")
+        if interval is not None and fall is not None and watch_for < fall * interval:
+            raise ValueError(
+                f"{format_duration(watch_for)} is too short: {fall} probes (fall) every {format_duration(interval)} "
+                f"(probe_interval) take {format_duration(fall * interval)}"
+            )
+        return watch_for
+
+    @field_validator("cool_down")
+    @classmethod
+    def _outlasts_an_outage(cls, cool_down: timedelta, info: ValidationInfo) -> timedelta:
+        watch_for = info.data.get("watch_for")
+        if watch_for is not None and cool_down < watch_for:
+            raise ValueError(
+                f"{format_duration(cool_down)} must not be shorter than watch_for, which is "
+                f"{format_duration(watch_for)}: two failovers could follow each other within one watch"
+            )
+        return cool_down
+
+    @field_validator("oldest_snapshot")
+    @classmethod
+    def _outlasts_a_sync(cls, oldest: timedelta | None, info: ValidationInfo) -> timedelta | None:
+        interval = _interval(info.data.get("schedule"))
+        if oldest is not None and interval is not None and oldest < interval:
+            raise ValueError(
+                f"{format_duration(oldest)} must not be shorter than the interval of the syncs, which is "
+                f"{format_duration(interval)}: every snapshot would be too old before the next one"
+            )
+        return oldest
+
 
 class Pair(PairOptions):
     """One pair of servers; ``name`` is its key in the file."""
 
     name: str
+
+    @property
+    def promotable_for(self) -> timedelta:
+        """How old a snapshot may be when it is promoted: twice the interval of the syncs and at least an hour."""
+        if self.oldest_snapshot is not None:
+            return self.oldest_snapshot
+        return max(2 * (_interval(self.schedule) or timedelta(hours=12)), timedelta(hours=1))
+
+    @property
+    def dag_id_failover(self) -> str:
+        return f"denodo_scheduler_failover__{self.name}"
+
+    @property
+    def dag_id_switchover(self) -> str:
+        return f"denodo_scheduler_switchover__{self.name}"
+
+    @property
+    def dag_id_operations(self) -> str:
+        return f"denodo_scheduler_operations__{self.name}"
+
+    @property
+    def look_uri(self) -> str:
+        """The asset by whose events somebody asks the failover DAG to look at the pair now."""
+        return f"denodo-scheduler-look://{self.name}"
 
     @property
     def scope(self) -> Scope:
@@ -291,6 +402,8 @@ _EXPECTED = {
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
     "model_type": "must be a mapping such as {{percent: 20, jobs: 5}}",
+    "string_pattern_mismatch": "must be the path of a class or function, such as package.module.Name",
+    "enum": "must be one of {expected}",
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -300,9 +413,14 @@ _EXPECTED = {
 def _explained(detail: ErrorDetails) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        model = MassChangeLimits if len(detail["loc"]) > 1 else PairOptions
+        nested: dict[Any, type[BaseModel]] = {"mass_change": MassChangeLimits, "notify": Notify}
+        model = nested[detail["loc"][0]] if len(detail["loc"]) > 1 else PairOptions
         return _unknown(detail["loc"][-1], model.model_fields)
     if kind == "value_error":
         return str(context["error"])
+    if kind == "model_type" and detail["loc"][0] == "notify":
+        return "must be a mapping such as {notifier: package.module.Notifier, arguments: {}}, not " + _shown(
+            detail["input"]
+        )
     expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else detail["msg"]
     return f"{expected}, not {_shown(detail['input'])}"

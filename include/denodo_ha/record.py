@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the record's shape; a record of a greater number was written by a newer version of this project."""
 
 
@@ -47,12 +47,18 @@ class Role(StrEnum):
 
 
 class Step(StrEnum):
-    """How far the one changing call of a sync has come."""
+    """How far an operation has come."""
 
     IMPORTING = "importing"
-    """Sent, no answer seen: the server may still be at work on it."""
+    """Sync: sent, no answer seen; the server may still be at work on it."""
     ANSWERED = "answered"
-    """The server has answered, so nothing of this operation is in flight any more."""
+    """Sync: the server has answered, so nothing of this operation is in flight any more."""
+    CLAIMED = "claimed"
+    """Failover, switchover: the intent is written, no server was changed."""
+    DISABLING = "disabling"
+    """Switchover: jobs of the server that was active may be disabled already."""
+    ENABLING = "enabling"
+    """Failover, switchover: jobs of the server that becomes active may be enabled already; from here only forward."""
 
 
 class _Value(BaseModel):
@@ -62,15 +68,21 @@ class _Value(BaseModel):
 class Operation(_Value):
     """A change of a server that was begun.
 
-    ``target`` is the address of the server, ``lease_until`` when nothing of it can still be in flight.
+    ``target`` is the address of the server, ``lease_until`` when nothing of it can still be in flight. ``plan`` names
+    the stored list of jobs that a switchover carries over, or the snapshot that a failover promotes.
     """
 
-    kind: str
+    kind: Literal["sync", "failover", "switchover"]
     id: str
     target: str
     step: Step
     started: datetime
     lease_until: datetime
+    plan: str | None = None
+
+    def open(self, now: datetime) -> bool:
+        """Whether the task that began it may still act; nobody else takes it over before."""
+        return now < self.lease_until
 
     def in_flight(self, now: datetime) -> bool:
         """Whether the server may still be executing this operation although nobody waits for it."""
@@ -85,8 +97,46 @@ class Dirty(_Value):
 
 
 class Pause(_Value):
+    """Automation changes nothing until ``until``, or until somebody resumes it."""
+
     since: datetime
     reason: str
+    by: str = ""
+    until: datetime | None = None
+
+
+class Halt(_Value):
+    """The pair waits for a person; ``phase`` is where it was, and where a release brings it back to."""
+
+    since: datetime
+    code: str
+    reason: str
+    by: str
+    phase: Phase
+
+
+class Approval(_Value):
+    """A failover that a person is asked for (``granted_by`` is None), or has allowed, until ``until``."""
+
+    requested_by: str
+    until: datetime
+    granted_by: str | None = None
+
+
+class Promotion(_Value):
+    """The last change of the active server.
+
+    :param id: the operation.
+    :param kind: ``failover`` or ``switchover``.
+    :param plan: the snapshot, or the stored list, whose jobs were to be enabled.
+    :param complete: whether all of them were read back enabled; until then they are enabled again and again.
+    """
+
+    id: str
+    kind: Literal["failover", "switchover"]
+    at: datetime
+    plan: str
+    complete: bool
 
 
 class SnapshotRef(_Value):
@@ -106,17 +156,27 @@ class SnapshotRef(_Value):
 
 
 class Record(_Value):
-    """Phase, role and progress of one pair; ``slave`` is the address that was the slave's so far."""
+    """Phase, role and progress of one pair; ``master`` and ``slave`` are the addresses that were theirs so far.
+
+    ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
+    """
 
     schema_number: int = SCHEMA
     phase: Phase = Phase.NORMAL
     active: Role = Role.MASTER
     epoch: int = 1
+    master: str | None = None
     slave: str | None = None
     paused: Pause | None = None
+    halted: Halt | None = None
     operation: Operation | None = None
     dirty: Dirty | None = None
     snapshot: SnapshotRef | None = None
+    cool_down_until: datetime | None = None
+    acknowledged: bool = True
+    approval: Approval | None = None
+    last_promotion: Promotion | None = None
+    outbox: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -136,7 +196,7 @@ class Record(_Value):
                 "install the version of this project that wrote it, or a newer one",
             )
         try:
-            return cls.model_validate(value)
+            return cls.model_validate(_migrated(value))
         except ValidationError as error:
             problems = (f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors())
             raise RecordError(
@@ -147,6 +207,16 @@ class Record(_Value):
     @property
     def snapshot_id(self) -> str | None:
         return self.snapshot.id if self.snapshot else None
+
+    def is_paused(self, now: datetime) -> bool:
+        return self.paused is not None and (self.paused.until is None or now < self.paused.until)
+
+
+def _migrated(value: Any) -> Any:
+    """Bring the record of an older version to this one's shape; schema 1 (syncs only) just lacks what is new."""
+    if isinstance(value, dict) and value.get("schema_number") == 1:
+        return {**value, "schema_number": SCHEMA}
+    return value
 
 
 def begin_import(record: Record, *, operation_id: str, target: str, now: datetime, lease: timedelta) -> Record:
@@ -179,19 +249,20 @@ def commit(record: Record, snapshot: SnapshotRef) -> Record:
     return record.model_copy(update={"operation": None, "dirty": None, "snapshot": snapshot})
 
 
-def refusal(record: Record) -> tuple[str, str, str] | None:
+def refusal(record: Record, now: datetime) -> tuple[str, str, str] | None:
     """Why a sync may not begin in this state: reason code, reason, next step for a person; None if it may."""
     if record.phase is Phase.HALTED:
-        return "halted", "the pair is halted", "find out why in the pair's asset events, then release it"
+        why = record.halted.reason if record.halted else "see the pair's asset events"
+        return "halted", f"the pair is halted: {why}", "see to it, then release the pair with its operations DAG"
     if record.phase is not Phase.NORMAL or record.active is not Role.MASTER:
         return (
             record.phase.value if record.phase is not Phase.NORMAL else "slave_active",
             f"the pair is in phase {record.phase.value} and the active server is the {record.active.value}: a sync "
             "would overwrite it",
-            "fail back first; then syncs go on by themselves",
+            "fail back first, with the switchover DAG; then syncs go on by themselves",
         )
-    if record.paused:
-        return "paused", f"automation is paused: {record.paused.reason}", "resume the pair"
+    if record.paused and record.is_paused(now):
+        return "paused", f"automation is paused: {record.paused.reason}", "resume the pair with its operations DAG"
     if record.operation and record.operation.kind != "sync":
         return (
             "operation_open",

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from denodo_ha.pairs import MassChangeLimits, Pair, PairOptions, PairsError, load_pairs
+from denodo_ha.decisions import Alert
+from denodo_ha.pairs import MassChangeLimits, Notify, Pair, PairOptions, PairsError, load_pairs
 from denodo_ha.scope import Scope
 
 SHIPPED = Path(__file__).parents[2] / "include" / "pairs.yaml"
@@ -66,6 +67,28 @@ def test_every_option(file: Path) -> None:
             import_timeout: 1h
             mass_change: {percent: 50, jobs: 1}
             orphans: delete
+            probe_interval: 5s
+            fall: 4
+            watch_for: 20s
+            second_path: //master-host:8000
+            one_path: true
+            failover: approval
+            approval_timeout: 10m
+            fencing: required
+            fence: my_site.fences.power_off
+            fence_timeout: 30s
+            on_master_return: fail_back
+            stable_for: 5m
+            cool_down: 20s
+            oldest_snapshot: 3d
+            enable_batch: 1
+            catch_up: start_missed
+            catch_up_jobs: ["load_*"]
+            notify:
+              - notifier: my_site.Pager
+                arguments: {to: [ops], level: 5}
+                alerts: [failover, split_brain]
+              - notifier: my_site.Log
             snapshots: s3://aws@bucket/x
             keep_snapshots: 2
             secrets_refresh: 0s
@@ -89,6 +112,31 @@ def test_every_option(file: Path) -> None:
         import_timeout=timedelta(hours=1),
         mass_change=MassChangeLimits(percent=50, jobs=1),
         orphans="delete",
+        probe_interval=timedelta(seconds=5),
+        fall=4,
+        watch_for=timedelta(seconds=20),
+        second_path="//master-host:8000",
+        one_path=True,
+        failover="approval",
+        approval_timeout=timedelta(minutes=10),
+        fencing="required",
+        fence="my_site.fences.power_off",
+        fence_timeout=timedelta(seconds=30),
+        on_master_return="fail_back",
+        stable_for=timedelta(minutes=5),
+        cool_down=timedelta(seconds=20),
+        oldest_snapshot=timedelta(days=3),
+        enable_batch=1,
+        catch_up="start_missed",
+        catch_up_jobs=("load_*",),
+        notify=(
+            Notify(
+                notifier="my_site.Pager",
+                arguments={"to": ["ops"], "level": 5},
+                alerts=(Alert.FAILOVER, Alert.SPLIT_BRAIN),
+            ),
+            Notify(notifier="my_site.Log", alerts=tuple(Alert)),
+        ),
         snapshots="s3://aws@bucket/x",
         keep_snapshots=2,
         secrets_refresh=timedelta(0),
@@ -97,6 +145,10 @@ def test_every_option(file: Path) -> None:
     )
     assert pair.scope == Scope(projects=("sales_*", "hr"), jobs=("load*",))
     assert pair.dag_id_sync == "denodo_scheduler_sync__emea-1.x"
+    assert pair.dag_id_failover == "denodo_scheduler_failover__emea-1.x"
+    assert pair.dag_id_switchover == "denodo_scheduler_switchover__emea-1.x"
+    assert pair.dag_id_operations == "denodo_scheduler_operations__emea-1.x"
+    assert pair.look_uri == "denodo-scheduler-look://emea-1.x"
     assert pair.pool == "denodo_ha_emea-1.x"
     assert pair.asset_uri == "denodo-scheduler://emea-1.x"
 
@@ -204,6 +256,31 @@ pairs:
         ("keep_snapshots: true", "must be a whole number, not True"),
         ("description: 2024-99-99", "cannot be read as timestamp: '2024-99-99'"),
         ("tags: !!python/name:os.system x", "cannot be read as"),
+        ("probe_interval: 0", "must be longer than 0"),
+        ("fall: 0", "must be at least 1, not 0"),
+        ("fall: 2.5", "must be a whole number, not 2.5"),
+        (
+            "second_path: master-host:8000",
+            "must be auto, none, or the master's Scheduler server as the slave's web tool",
+        ),
+        ("second_path: //host", "such as //master-host:8000, not '//host'"),
+        ("second_path: http://host:9090", "such as //master-host:8000, not"),
+        ("one_path: 1", "must be true or false, not 1"),
+        ("failover: never", "must be 'automatic', 'approval' or 'manual', not 'never'"),
+        ("approval_timeout: soon", "must be a duration such as"),
+        ("fencing: maybe", "must be 'best_effort' or 'required', not 'maybe'"),
+        ("fence: power_off", "not 'power_off'"),
+        ("fence: my site.power_off", "not 'my site.power_off'"),
+        ("fence_timeout: -5s", "must be"),
+        ("on_master_return: fail back", "must be 'hold' or 'fail_back', not 'fail back'"),
+        ("stable_for: 0", "must be longer than 0"),
+        ("enable_batch: 0", "must be at least 1, not 0"),
+        ("catch_up: all", "must be 'none' or 'start_missed', not 'all'"),
+        ("catch_up_jobs: []", "must not be empty"),
+        ("notify: me@example.com", "must be a list"),
+        ("watch_for: 29s", "29s is too short: 3 probes (fall) every 10s (probe_interval) take 30s"),
+        ("cool_down: 39m", "39m must not be shorter than watch_for, which is 40m: two failovers could follow"),
+        ("oldest_snapshot: 59m", "59m must not be shorter than the interval of the syncs, which is 1h: every snapshot"),
         ("name: b", "is not an option"),
         ("<<: {lease: 1h}", "is not an option"),
     ],
@@ -218,6 +295,76 @@ def test_each_kind_of_mistake_names_line_key_and_what_is_allowed(file: Path, opt
     (found,) = mistakes(file, text)
     assert found.startswith(f"{line}: pairs.a.{key}: ")
     assert message in found
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "message"),
+    [
+        ("notifier: SmtpNotifier", "5: pairs.a.notify.0.notifier: ", "not 'SmtpNotifier'"),
+        ("notifier: a.B\n        alerts: [failover, quench]", "6: pairs.a.notify.0.alerts.1: ", "'quenched'"),
+        ("notifier: a.B\n        alerts: failover", "6: pairs.a.notify.0.alerts: ", "must be a list"),
+        ("notifier: a.B\n        argument: {to: x}", "6: pairs.a.notify.0.argument: ", 'did you mean "arguments"?'),
+        ("notifier: a.B\n        arguments: x", "6: pairs.a.notify.0.arguments: ", "not 'x'"),
+        ("alerts: [failover]", "5: pairs.a.notify.0.notifier: ", ""),
+    ],
+    ids=["no class path", "unknown alert", "no list of alerts", "unknown key", "no arguments", "no notifier"],
+)
+def test_a_mistake_in_a_notifier_names_its_line(file: Path, line: str, where: str, message: str) -> None:
+    (found,) = mistakes(file, f"pairs:\n  a:\n    tags: []\n    notify:\n      - {line}\n")
+    assert found.startswith(where)
+    assert message in found
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ("probe_interval: 1m\n    fall: 41", "2: pairs.a.watch_for: 40m is too short: 41 probes (fall) every 1m"),
+        ("watch_for: 2h", "2: pairs.a.cool_down: 1h must not be shorter than watch_for, which is 2h"),
+        (
+            'oldest_snapshot: 12h\n    schedule: "0 3 * * *"',
+            "3: pairs.a.oldest_snapshot: 12h must not be shorter than the interval of the syncs, which is 1d",
+        ),
+        (
+            'oldest_snapshot: 3h\n    schedule: "0 8-20/2 * * *"',
+            "3: pairs.a.oldest_snapshot: 3h must not be shorter than the interval of the syncs, which is 12h",
+        ),
+    ],
+)
+def test_a_default_that_the_other_options_make_senseless_is_a_mistake(file: Path, options: str, line: str) -> None:
+    (found,) = mistakes(file, f"pairs:\n  a:\n    {options}\n")
+    assert found.startswith(line)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "{probe_interval: 10s, fall: 3, watch_for: 30s}",
+        "{watch_for: 2h, cool_down: 2h}",
+        "{oldest_snapshot: 1h}",
+        "{oldest_snapshot: 1m, schedule: null}",
+        "{second_path: none}",
+        "{fence: my_site.fences.power_off}",
+        "{notify: []}",
+    ],
+)
+def test_what_just_makes_sense_is_accepted(file: Path, options: str) -> None:
+    assert load(file, f"pairs: {{a: {options}}}")
+
+
+@pytest.mark.parametrize(
+    ("options", "hours"),
+    [
+        ({}, 2),
+        ({"schedule": "*/10 * * * *"}, 1),
+        ({"schedule": "@daily"}, 48),
+        ({"schedule": "0 8-20/2 * * *"}, 24),
+        ({"schedule": None}, 24),
+        ({"oldest_snapshot": "90m"}, 1.5),
+    ],
+    ids=str,
+)
+def test_how_long_a_snapshot_can_be_promoted(options: dict[str, object], hours: float) -> None:
+    assert Pair.model_validate({"name": "a", **options}).promotable_for == timedelta(hours=hours)
 
 
 @pytest.mark.parametrize(

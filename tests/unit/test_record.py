@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,9 @@ from pydantic import ValidationError
 
 from denodo_ha.record import (
     SCHEMA,
+    Approval,
     Dirty,
+    Halt,
     NewerRecordError,
     Operation,
     Pause,
@@ -53,6 +56,37 @@ def test_a_record_survives_its_storage() -> None:
     assert Record.from_json(FULL.to_json()) == FULL
 
 
+SCHEMA_1 = """
+{"schema_number": 1, "phase": "normal", "active": "master", "epoch": 3, "slave": "//slave-host:8000",
+ "paused": {"since": "2026-03-01T12:00:00Z", "reason": "upgrade"},
+ "operation": {"kind": "sync", "id": "manual__2026", "target": "//slave-host:8000", "step": "importing",
+               "started": "2026-03-01T12:00:00Z", "lease_until": "2026-03-01T12:15:00Z"},
+ "dirty": {"since": "2026-03-01T12:00:00Z", "reason": "an import was begun and is not verified yet"},
+ "snapshot": {"id": "20260301T110000Z-x", "taken": "2026-03-01T11:00:00Z", "committed": "2026-03-01T11:01:00Z",
+              "imported": "2026-03-01T11:00:30Z", "content_hash": "c", "manifest_hash": "m", "jobs": 12, "enabled": 9}}
+"""
+
+
+def test_a_record_of_the_version_before_is_read_with_all_it_says() -> None:
+    record = Record.from_json(json.loads(SCHEMA_1))
+    assert record.schema_number == SCHEMA == 2
+    assert (record.phase, record.active, record.epoch) == (Phase.NORMAL, Role.MASTER, 3)
+    assert (record.slave, record.master) == ("//slave-host:8000", None)
+    assert record.paused == Pause(since=NOW, reason="upgrade", by="", until=None)
+    assert record.operation == Operation(
+        kind="sync",
+        id="manual__2026",
+        target="//slave-host:8000",
+        step=Step.IMPORTING,
+        started=NOW,
+        lease_until=NOW + LEASE,
+    )
+    assert record.dirty == importing().dirty
+    assert record.snapshot_id == "20260301T110000Z-x"
+    assert (record.acknowledged, record.cool_down_until, record.outbox) == (True, None, ())
+    assert Record.from_json(record.to_json()) == record
+
+
 def test_a_record_cannot_be_changed_in_place() -> None:
     with pytest.raises(ValidationError):
         FULL.epoch = 8  # type: ignore[misc]
@@ -60,8 +94,8 @@ def test_a_record_cannot_be_changed_in_place() -> None:
 
 def test_a_record_of_a_newer_version_is_told_from_a_damaged_one() -> None:
     with pytest.raises(NewerRecordError) as caught:
-        Record.from_json({"schema_number": SCHEMA + 1, "unknown": True})
-    assert f"has schema {SCHEMA + 1}, and this version knows schemas up to {SCHEMA}" in caught.value.what
+        Record.from_json({"schema_number": 3, "unknown": True})
+    assert "has schema 3, and this version knows schemas up to 2" in caught.value.what
     assert caught.value.next_step.startswith("install the version of this project that wrote it")
     assert str(caught.value) == f"{caught.value.what}. Next: {caught.value.next_step}."
 
@@ -75,6 +109,8 @@ def test_a_record_of_a_newer_version_is_told_from_a_damaged_one() -> None:
         ({"phase": "nonsense"}, "phase: "),
         ({"schema_number": "x"}, "schema_number: "),
         ({"unknown": 1}, "unknown: "),
+        ({"schema_number": 1, "unknown": 1}, "unknown: "),
+        ({"operation": {"kind": "party"}}, "operation.kind: "),
         ({"dirty": {"since": "yesterday", "reason": ""}}, "dirty.since: "),
     ],
     ids=str,
@@ -144,6 +180,10 @@ def test_a_commit_clears_dirt_and_operation() -> None:
         ({"phase": Phase.FAILING_BACK}, "failing_back"),
         ({"active": Role.SLAVE}, "slave_active"),
         ({"paused": Pause(since=NOW, reason="x")}, "paused"),
+        ({"paused": Pause(since=NOW, reason="x", until=NOW + MINUTE)}, "paused"),
+        ({"paused": Pause(since=NOW, reason="x", until=NOW)}, None),
+        ({"approval": Approval(requested_by="x", until=NOW)}, None),
+        ({"acknowledged": False, "cool_down_until": NOW + MINUTE}, None),
         (
             {
                 "operation": Operation(
@@ -155,9 +195,30 @@ def test_a_commit_clears_dirt_and_operation() -> None:
     ],
 )
 def test_only_a_normal_pair_that_nobody_paused_is_synced(changes: dict[str, Any], code: str | None) -> None:
-    refused = refusal(Record().model_copy(update=changes))
+    refused = refusal(Record().model_copy(update=changes), NOW)
     assert (refused and refused[0]) == code
     assert refused is None or all(refused)
+
+
+def test_a_halted_pair_says_why() -> None:
+    halt = Halt(since=NOW, code="record_contradicted", reason="the record was lost", by="x", phase=Phase.NORMAL)
+    refused = refusal(Record(phase=Phase.HALTED, halted=halt), NOW)
+    assert refused
+    assert refused[1] == "the pair is halted: the record was lost"
+
+
+@pytest.mark.parametrize(
+    ("until", "now", "expected"),
+    [
+        (None, NOW + timedelta(days=999), True),
+        (NOW + MINUTE, NOW + MINUTE - timedelta.resolution, True),
+        (NOW + MINUTE, NOW + MINUTE, False),
+    ],
+    ids=["without an end", "before its end", "at its end"],
+)
+def test_a_pause_ends_by_itself_if_somebody_said_when(until: datetime | None, now: datetime, expected: bool) -> None:
+    assert Record(paused=Pause(since=NOW, reason="x", until=until)).is_paused(now) is expected
+    assert not Record().is_paused(now)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,352 @@
+"""What to do about a verdict: the decision table of the failover DAG, as data.
+
+For each phase and verdict a cell names the rules that must hold, in the order in which they are looked at, and the
+decision where all do. The first rule that does not hold decides. ``docs/decision-table.md`` is generated from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from denodo_ha.observation import Verdict
+from denodo_ha.record import Phase
+
+
+class Action(StrEnum):
+    """Branches of the failover DAG."""
+
+    HEALTHY = "healthy"
+    """Nothing is to be done."""
+    BLOCKED = "blocked"
+    """Something is wrong that the tool must not or cannot mend by itself now."""
+    ENABLE_JOBS = "enable_jobs"
+    """Fail over, resume what was begun, or complete it."""
+    QUENCH_MASTER = "quench_master"
+    REPAIR_SLAVE = "repair_slave"
+    APPROVE = "approve"
+    """Ask a person."""
+    FAIL_BACK = "fail_back"
+
+
+class Alert(StrEnum):
+    """What people are notified of, and can choose by in the pair's ``notify``."""
+
+    FAILOVER = "failover"
+    BLOCKED = "blocked"
+    QUENCHED = "quenched"
+    SPLIT_BRAIN = "split_brain"
+    DRIFT = "drift"
+    HALTED = "halted"
+    STALE_SNAPSHOT = "stale_snapshot"
+    SWITCHOVER = "switchover"
+    RECOVERED = "recovered"
+    MONITOR_STOPPED = "monitor_stopped"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The facts that rules look at, read afresh. The defaults are those of a pair without any trouble.
+
+    :param paused: automation is paused by a person.
+    :param operation_open: another task's operation may still act.
+    :param history_agrees: neither the greatest epoch ever seen nor the servers contradict the record.
+    :param resuming: jobs were disabled or enabled already by the operation that is to be resumed.
+    :param snapshot: there is a committed snapshot.
+    :param dirty: the slave was touched since it was committed.
+    :param snapshot_fresh: the snapshot is not older than the pair allows, or a person accepted it.
+    :param cooled_down: the last failover is long enough ago.
+    :param acknowledged: a person has seen the last failover.
+    :param slave_reachable: the slave's server answers.
+    :param slave_enabled: it has enabled jobs in the pair's scope.
+    :param master_enabled: the master has; None when it cannot be read.
+    :param one_path: the pair allows a failover on the word of one path.
+    :param automatic: the pair's policy, or a person by hand or by approval, allows a failover now.
+    :param manual: the pair's policy is ``manual``.
+    :param approval_asked: a request for approval waits for its answer.
+    :param fenceable: fencing is not required, or a hook is configured, or a person says that the master is fenced.
+    :param complete: all jobs of the last promotion were read back enabled.
+    :param fail_back: the pair's policy is to fail back by itself, and the master is up for long enough.
+    """
+
+    paused: bool = False
+    operation_open: bool = False
+    history_agrees: bool = True
+    resuming: bool = False
+    snapshot: bool = True
+    dirty: bool = False
+    snapshot_fresh: bool = True
+    cooled_down: bool = True
+    acknowledged: bool = True
+    slave_reachable: bool = True
+    slave_enabled: bool = False
+    master_enabled: bool | None = True
+    one_path: bool = False
+    automatic: bool = True
+    manual: bool = False
+    approval_asked: bool = False
+    fenceable: bool = True
+    complete: bool = True
+    fail_back: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, why, and what a person can do.
+
+    :param settled: nothing new will come of looking again before something changes.
+    :param alert: whom it concerns; None when nobody needs to know.
+    """
+
+    code: str
+    action: Action
+    what: str
+    next_step: str
+    settled: bool = True
+    alert: Alert | None = None
+
+
+def _healthy(code: str, what: str, next_step: str = "nothing", *, settled: bool = True) -> Decision:
+    return Decision(code, Action.HEALTHY, what, next_step, settled)
+
+
+def _blocked(code: str, what: str, next_step: str, *, settled: bool = True, alert: Alert = Alert.BLOCKED) -> Decision:
+    return Decision(code, Action.BLOCKED, what, next_step, settled, alert)
+
+
+_OPERATIONS = "the operations DAG"
+
+_ALL = (
+    _healthy("healthy", "the master is up and the slave is ready to take over"),
+    _healthy("operation_open", "another operation of the pair is under way", "wait for its end", settled=False),
+    _healthy("paused", "automation is paused; it goes on observing", f"resume the pair with {_OPERATIONS}"),
+    _healthy("failed_over", "the slave is the active server, its jobs were read back enabled", "repair the master"),
+    _healthy(
+        "master_back",
+        "the master is back and none of its jobs is enabled; the slave goes on as the active server",
+        "when it suits, fail back with the switchover DAG",
+    ),
+    _blocked(
+        "paused_down",
+        "the master is down, and automation is paused",
+        f"resume the pair with {_OPERATIONS}, or fail over by hand with the switchover's runbook",
+    ),
+    _blocked(
+        "paused_midway",
+        "automation was paused in the middle of an operation",
+        f"resume the pair with {_OPERATIONS}: the operation goes on by itself",
+    ),
+    _blocked(
+        "control_path_broken",
+        "the master's web tool cannot be used, but its Scheduler lives: the slave's web tool reaches it",
+        "repair the master's web tool, or correct its connection; syncs wait for it, jobs go on",
+    ),
+    _blocked(
+        "misconfigured",
+        "the master's web tool refuses the question (login, address, TLS or another application), which says nothing "
+        "about the server",
+        "correct the master's connection",
+    ),
+    _blocked("isolated", "nothing can be reached from here, the slave included", "look at this machine's network"),
+    _blocked(
+        "one_path",
+        "the master does not answer, and the slave's web tool cannot confirm it",
+        "look at the slave's web tool and at 'second_path' of the pair, or allow 'one_path'",
+        settled=False,
+    ),
+    _blocked(
+        "halted",
+        "the pair is halted",
+        f"see to the reason, then release the pair with {_OPERATIONS}",
+        alert=Alert.HALTED,
+    ),
+    _blocked(
+        "record_contradicted",
+        "the HA record does not fit what is known of the pair: it was lost, restored from a backup, or somebody failed "
+        "over by hand. Nothing is changed by guess",
+        f"look which server has enabled jobs, then initialise the pair with {_OPERATIONS}",
+        alert=Alert.HALTED,
+    ),
+    _blocked("no_snapshot", "there is no committed snapshot", "run the sync DAG"),
+    _blocked(
+        "dirty_snapshot",
+        "the slave was touched since its snapshot was verified, so nobody knows what it would run",
+        "when the master is back the next sync repairs it",
+    ),
+    _blocked(
+        "stale_snapshot",
+        "the last verified snapshot is older than 'oldest_snapshot' allows",
+        "look why syncs fail; to promote it all the same, trigger the failover DAG with 'accept an old snapshot' and a "
+        "reason",
+        alert=Alert.STALE_SNAPSHOT,
+    ),
+    _blocked(
+        "cool_down",
+        "the last failover is too recent",
+        f"wait for the end of the cool-down, or acknowledge it with {_OPERATIONS}",
+        settled=False,
+    ),
+    _blocked("not_acknowledged", "nobody has acknowledged the last failover", f"acknowledge it with {_OPERATIONS}"),
+    _blocked(
+        "slave_unreachable",
+        "the slave does not answer, so it could not take over",
+        "repair the slave; this is looked at again and again",
+        settled=False,
+    ),
+    _blocked(
+        "active_unreachable",
+        "the slave is the active server and does not answer",
+        "repair the slave; if the master is healthy, switch over to it",
+        settled=False,
+        alert=Alert.FAILOVER,
+    ),
+    _blocked(
+        "slave_may_be_active",
+        "jobs are enabled on the slave, and the master is not seen to be the active server",
+        f"look which server is to be active: disable the slave's jobs, or initialise the pair with {_OPERATIONS}",
+        alert=Alert.SPLIT_BRAIN,
+    ),
+    _blocked(
+        "manual",
+        "the master is down, and this pair fails over by hand only",
+        "trigger the failover DAG with 'fail over' ticked and a reason",
+    ),
+    _blocked(
+        "approval_asked",
+        "the master is down, and a person is asked to approve the failover",
+        "answer under 'required actions' of the failover DAG",
+    ),
+    _blocked(
+        "not_fenced",
+        "the master is down, and this pair requires that it is fenced first",
+        "make sure that the master cannot start again, then trigger the failover DAG with 'the master is fenced' "
+        "ticked and a reason; or configure 'fence'",
+    ),
+    _blocked(
+        "interrupted",
+        "an operation was interrupted and cannot be resumed before the master can be judged",
+        "see to the cause; it is resumed as soon as that is possible",
+        settled=False,
+    ),
+    Decision("approve", Action.APPROVE, "the master is down and a failover is possible", "approve it", False),
+    Decision(
+        "fail_over", Action.ENABLE_JOBS, "the master is down: fail over", "wait", settled=False, alert=Alert.FAILOVER
+    ),
+    Decision("resume", Action.ENABLE_JOBS, "an operation was interrupted: resume it", "wait", settled=False),
+    Decision("complete", Action.ENABLE_JOBS, "not all jobs could be enabled yet: try again", "wait", settled=False),
+    Decision("repair", Action.REPAIR_SLAVE, "jobs are enabled on the passive slave", "wait", False, Alert.DRIFT),
+    Decision("quench", Action.QUENCH_MASTER, "the master is back with enabled jobs", "wait", False, Alert.QUENCHED),
+    Decision("fail_back", Action.FAIL_BACK, "the master is back and stable: fail back", "wait", settled=False),
+)
+
+DECISIONS: dict[str, Decision] = {decision.code: decision for decision in _ALL}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition, in words and as a function of the situation, and the code of the decision where it does not hold."""
+
+    words: str
+    otherwise: str
+    holds: Callable[[Situation], bool] = field(compare=False)
+
+
+RULES: dict[str, Rule] = {
+    "history_agrees": Rule("the record fits what is known", "record_contradicted", lambda s: s.history_agrees),
+    "not_paused": Rule("not paused", "paused", lambda s: not s.paused),
+    "not_paused_down": Rule("not paused", "paused_down", lambda s: not s.paused),
+    "not_paused_midway": Rule("not paused", "paused_midway", lambda s: not s.paused),
+    "no_operation": Rule("no other operation is open", "operation_open", lambda s: not s.operation_open),
+    "snapshot": Rule("a snapshot is committed", "no_snapshot", lambda s: s.snapshot),
+    "clean": Rule("the slave is not dirty", "dirty_snapshot", lambda s: not s.dirty),
+    "fresh": Rule("the snapshot is fresh enough", "stale_snapshot", lambda s: s.snapshot_fresh),
+    "cooled_down": Rule("the cool-down is over", "cool_down", lambda s: s.cooled_down),
+    "acknowledged": Rule("the last failover is acknowledged", "not_acknowledged", lambda s: s.acknowledged),
+    "slave_reachable": Rule("the slave answers", "slave_unreachable", lambda s: s.slave_reachable),
+    "active_reachable": Rule("the slave answers", "active_unreachable", lambda s: s.slave_reachable),
+    "slave_passive": Rule("no job is enabled on the slave", "slave_may_be_active", lambda s: not s.slave_enabled),
+    "not_both_enabled": Rule(
+        "not both servers have enabled jobs", "repair", lambda s: not (s.slave_enabled and s.master_enabled)
+    ),
+    "master_quenched": Rule(
+        "not both servers have enabled jobs", "quench", lambda s: not (s.slave_enabled and s.master_enabled)
+    ),
+    "one_path": Rule("one path is enough", "one_path", lambda s: s.one_path),
+    "not_manual": Rule("the policy is not manual", "manual", lambda s: s.automatic or not s.manual),
+    "not_asked": Rule("no approval is waited for", "approval_asked", lambda s: s.automatic or not s.approval_asked),
+    "approved": Rule("automatic, or approved", "approve", lambda s: s.automatic),
+    "fenceable": Rule("fencing is possible or not required", "not_fenced", lambda s: s.fenceable),
+    "resuming": Rule("a server was changed already", "interrupted", lambda s: s.resuming),
+    "complete": Rule("all planned jobs are enabled", "complete", lambda s: s.complete),
+    "stay": Rule("no failback by policy now", "fail_back", lambda s: not s.fail_back),
+    "master_idle": Rule("no job is enabled on the master", "record_contradicted", lambda s: not s.master_enabled),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Rules in their order, and the code of the decision where all of them hold."""
+
+    rules: tuple[str, ...]
+    decision: str
+
+
+_PROMOTABLE = ("snapshot", "clean", "fresh")
+_READY = ("history_agrees", "no_operation", "not_paused", "slave_reachable", "not_both_enabled", "slave_passive")
+_MAY_FAIL_OVER = (
+    "history_agrees",
+    "no_operation",
+    "not_paused_down",
+    *_PROMOTABLE,
+    "cooled_down",
+    "acknowledged",
+    "slave_reachable",
+    "slave_passive",
+    "fenceable",
+    "not_manual",
+    "not_asked",
+    "approved",
+)
+_MAY_RESUME = ("history_agrees", "no_operation", "not_paused_midway")
+_ENFORCE = ("history_agrees", "no_operation", "not_paused", "active_reachable", "complete")
+_MASTER_BACK = (
+    "history_agrees",
+    "no_operation",
+    "not_paused",
+    "active_reachable",
+    "master_quenched",
+    "master_idle",
+    "complete",
+    "stay",
+)
+_UNSURE = (Verdict.UNKNOWN, Verdict.MISCONFIGURED, Verdict.ISOLATED)
+
+TABLE: dict[tuple[Phase, Verdict], Cell] = {
+    (Phase.NORMAL, Verdict.UP): Cell((*_READY, *_PROMOTABLE), "healthy"),
+    (Phase.NORMAL, Verdict.CONTROL_PATH_BROKEN): Cell(_READY, "control_path_broken"),
+    (Phase.NORMAL, Verdict.DOWN): Cell(_MAY_FAIL_OVER, "fail_over"),
+    (Phase.NORMAL, Verdict.UNKNOWN): Cell(("one_path", *_MAY_FAIL_OVER), "fail_over"),
+    (Phase.NORMAL, Verdict.MISCONFIGURED): Cell((), "misconfigured"),
+    (Phase.NORMAL, Verdict.ISOLATED): Cell((), "isolated"),
+    **{(Phase.FAILING_OVER, verdict): Cell(_MAY_RESUME, "resume") for verdict in Verdict if verdict not in _UNSURE},
+    **{(Phase.FAILING_OVER, verdict): Cell((*_MAY_RESUME, "resuming"), "resume") for verdict in _UNSURE},
+    (Phase.FAILED_OVER, Verdict.UP): Cell(_MASTER_BACK, "master_back"),
+    (Phase.FAILED_OVER, Verdict.CONTROL_PATH_BROKEN): Cell(_MASTER_BACK[:-1], "control_path_broken"),
+    **{
+        (Phase.FAILED_OVER, verdict): Cell(_ENFORCE, "failed_over")
+        for verdict in Verdict
+        if verdict not in (Verdict.UP, Verdict.CONTROL_PATH_BROKEN)
+    },
+    **{(Phase.FAILING_BACK, verdict): Cell(_MAY_RESUME, "resume") for verdict in Verdict},
+    **{(Phase.HALTED, verdict): Cell((), "halted") for verdict in Verdict},
+}
+
+
+def decide(phase: Phase, verdict: Verdict, situation: Situation) -> Decision:
+    """Look up the cell of ``phase`` and ``verdict`` and go through its rules."""
+    cell = TABLE[phase, verdict]
+    for name in cell.rules:
+        if not RULES[name].holds(situation):
+            return DECISIONS[RULES[name].otherwise]
+    return DECISIONS[cell.decision]

@@ -1,0 +1,181 @@
+"""Is the master alive? What was heard on each path becomes a verdict, and a row of verdicts becomes evidence.
+
+Path 1 goes through the master's web tool; path 2 through the slave's web tool, asked about the master. The slave's web
+tool is asked about its own server too, because only a web tool that works can say that another server does not.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Answer(StrEnum):
+    """What one request over one path proves."""
+
+    UP = "up"
+    """A valid answer: the Scheduler server lives."""
+    FAILED = "failed"
+    """5xx: a web tool answers, without proof of a living server behind it."""
+    NO_ANSWER = "no_answer"
+    """Refused, reset, or nothing before the deadline."""
+    MISCONFIGURED = "misconfigured"
+    """400, 401, 403, 404, TLS, a redirect, HTML, JSON of another kind: says nothing about the server."""
+    NOT_ASKED = "not_asked"
+    """The pair has no such path."""
+
+
+class Verdict(StrEnum):
+    """What all paths together say about the master."""
+
+    UP = "up"
+    CONTROL_PATH_BROKEN = "control_path_broken"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+    MISCONFIGURED = "misconfigured"
+    ISOLATED = "isolated"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the master was heard on any path."""
+        return self in (Verdict.UP, Verdict.CONTROL_PATH_BROKEN)
+
+
+_SILENT = (Answer.FAILED, Answer.NO_ANSWER)
+
+
+def verdict(master: Answer, second: Answer, slave: Answer) -> Verdict:
+    """Judge one round of requests.
+
+    :param master: path 1, through the master's web tool.
+    :param second: path 2, through the slave's web tool.
+    :param slave: the slave's web tool about its own server.
+    """
+    if master is Answer.UP:
+        return Verdict.UP
+    if second is Answer.UP:
+        return Verdict.CONTROL_PATH_BROKEN
+    if master is Answer.MISCONFIGURED:
+        return Verdict.MISCONFIGURED
+    if master in _SILENT and second in _SILENT and slave is Answer.UP:
+        return Verdict.DOWN
+    if master is Answer.NO_ANSWER and slave is Answer.NO_ANSWER:
+        return Verdict.ISOLATED
+    return Verdict.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One round of requests. ``at`` is when it was sent, ``seconds`` how long each path took, ``details`` what failed.
+
+    The keys of ``seconds`` and ``details`` are ``master``, ``second`` and ``slave``.
+    """
+
+    at: datetime
+    master: Answer
+    second: Answer
+    slave: Answer
+    seconds: dict[str, float] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        return verdict(self.master, self.second, self.slave)
+
+    def to_json(self) -> dict[str, Any]:
+        answers = {path: str(getattr(self, path)) for path in ("master", "second", "slave")}
+        return {**asdict(self), **answers, "at": self.at.isoformat(), "verdict": str(self.verdict)}
+
+    def __str__(self) -> str:
+        said = "; ".join(f"{path}: {what}" for path, what in self.details.items())
+        return f"{self.verdict}{f' ({said})' if said else ''}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one watch saw, from nothing to its verdict; times are those of Airflow's machine.
+
+    :param verdict: the last confirmed verdict.
+    :param decided: when the last round was sent; evidence that is much older is stale.
+    :param streak: how many rounds in a row had that verdict.
+    :param since: when the first of them was sent.
+    :param last_alive: when the master was last heard, if it was.
+    :param rounds: how many rounds there were in all.
+    :param latest: the last rounds, newest last.
+    """
+
+    verdict: Verdict
+    decided: datetime
+    streak: int
+    since: datetime
+    last_alive: datetime | None
+    rounds: int
+    latest: tuple[Observation, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "verdict": str(self.verdict),
+            "decided": self.decided.isoformat(),
+            "streak": self.streak,
+            "since": self.since.isoformat(),
+            "last_alive": self.last_alive.isoformat() if self.last_alive else None,
+            "rounds": self.rounds,
+            "latest": [each.to_json() for each in self.latest],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Evidence:
+        """Read what :meth:`to_json` wrote, without the single rounds."""
+        return cls(
+            verdict=Verdict(value["verdict"]),
+            decided=datetime.fromisoformat(value["decided"]),
+            streak=value["streak"],
+            since=datetime.fromisoformat(value["since"]),
+            last_alive=datetime.fromisoformat(value["last_alive"]) if value["last_alive"] else None,
+            rounds=value["rounds"],
+        )
+
+
+class Watch:
+    """Gathers evidence round by round and says when a verdict is confirmed.
+
+    "Up" is confirmed at once, any other verdict by ``fall`` rounds in a row.
+
+    :param fall: at least 1.
+    :param keep: how many rounds the evidence lists.
+    """
+
+    def __init__(self, fall: int, keep: int = 10) -> None:
+        self._fall = fall
+        self._latest: deque[Observation] = deque(maxlen=keep)
+        self._streak = 0
+        self._rounds = 0
+        self._since: datetime | None = None
+        self._last_alive: datetime | None = None
+
+    def add(self, observation: Observation) -> Evidence | None:
+        """Take in one round; the evidence if its verdict is confirmed now, None as long as it is not."""
+        same = bool(self._latest) and self._latest[-1].verdict is observation.verdict
+        self._streak = self._streak + 1 if same else 1
+        if not same or self._since is None:
+            self._since = observation.at
+        self._rounds += 1
+        self._latest.append(observation)
+        if observation.verdict.alive:
+            self._last_alive = observation.at
+        confirmed = observation.verdict is Verdict.UP or self._streak >= self._fall
+        return self._evidence(observation, self._since) if confirmed else None
+
+    def _evidence(self, last: Observation, since: datetime) -> Evidence:
+        return Evidence(
+            verdict=last.verdict,
+            decided=last.at,
+            streak=self._streak,
+            since=since,
+            last_alive=self._last_alive,
+            rounds=self._rounds,
+            latest=tuple(self._latest),
+        )

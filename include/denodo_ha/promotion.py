@@ -1,0 +1,128 @@
+"""Which jobs are enabled on the server that becomes active, in which order, and which had better wait a minute.
+
+Order: a job that waits for others is enabled before those that it waits for, so that it hears of their end. Among the
+jobs that may come next, those of one project stay together, since one call enables any number of jobs of a project.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from graphlib import TopologicalSorter
+from heapq import heappop, heappush
+
+from denodo_ha.cron import CronError, QuartzCron
+from denodo_ha.models import JobKey
+
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class EnablePlan:
+    """What to enable, in this order, and the wanted jobs that the server does not have."""
+
+    order: tuple[JobKey, ...]
+    missing: tuple[JobKey, ...]
+
+
+def plan_enabling(
+    wanted: Collection[JobKey], dependencies: Mapping[JobKey, Collection[JobKey]], present: Collection[JobKey]
+) -> EnablePlan:
+    """Put the ``wanted`` jobs that are ``present`` in order.
+
+    Where jobs wait for each other in a circle, the order is still the same each time, and only jobs of the circle come
+    after one that they wait for.
+
+    :param dependencies: the jobs that a job waits for.
+    """
+    there = frozenset(present)
+    chosen = sorted(key for key in set(wanted) if key in there)
+    dependents: dict[JobKey, list[JobKey]] = {key: [] for key in chosen}
+    for key in chosen:
+        for awaited in set(dependencies.get(key, ())):
+            if awaited in dependents:
+                dependents[awaited].append(key)
+    order = _by_project(_without_circles(dependents))
+    return EnablePlan(tuple(order), tuple(sorted(set(wanted) - there)))
+
+
+def _without_circles(first: Mapping[JobKey, Sequence[JobKey]]) -> dict[JobKey, list[JobKey]]:
+    """The same graph without the edges that close a circle in a depth-first walk."""
+    rank: dict[JobKey, int] = {}
+    seen: set[JobKey] = set()
+    for start in first:
+        path = [] if start in seen else [(start, iter(first[start]))]
+        seen.add(start)
+        while path:
+            key, ahead = path[-1]
+            unseen = next((each for each in ahead if each not in seen), None)
+            if unseen is None:
+                rank[key] = len(rank)
+                path.pop()
+            else:
+                seen.add(unseen)
+                path.append((unseen, iter(first[unseen])))
+    return {key: [each for each in before if rank[each] < rank[key]] for key, before in first.items()}
+
+
+def _by_project(graph: Mapping[JobKey, Sequence[JobKey]]) -> Iterator[JobKey]:
+    """Each key after those that the graph puts before it; stays in a project as long as it can."""
+    sorter = TopologicalSorter(graph)
+    sorter.prepare()
+    ready: defaultdict[str, list[JobKey]] = defaultdict(list)
+    project = ""
+    while sorter.is_active():
+        for key in sorter.get_ready():
+            heappush(ready[key.folded[0]], key)
+        if project not in ready:
+            project = min(ready)
+        key = heappop(ready[project])
+        if not ready[project]:
+            del ready[project]
+        sorter.done(key)
+        yield key
+
+
+def batches(order: Sequence[JobKey], first: int, largest: int = 160) -> Iterator[tuple[JobKey, ...]]:
+    """Cut ``order`` into batches of ``first``, twice, four times ``first`` … jobs, at most ``largest`` or ``first``.
+
+    Small ones come first: between batches one can still look whether the other server lives, and turn back.
+    """
+    begin, size = 0, first
+    while begin < len(order):
+        yield tuple(order[begin : begin + size])
+        begin, size = begin + size, min(2 * size, max(first, largest))
+
+
+def risky(
+    crons: Mapping[JobKey, Sequence[str]], *, since: datetime, until: datetime, zone: tzinfo
+) -> dict[JobKey, datetime]:
+    """Jobs with an execution by cron after ``since`` and not after ``until``, and the last one of each.
+
+    The other server may have run that occurrence already, and Quartz runs it again when a trigger is resumed whose
+    time passed less than its misfire threshold ago, 60 seconds by default [Q]. Crons that cannot be read are ignored.
+    """
+    latest: dict[str, datetime | None] = {}
+    for expression in {each for row in crons.values() for each in row}:
+        with suppress(CronError):
+            latest[expression] = _last_between(QuartzCron(expression), since, until, zone)
+    found = {key: [at for each in row if (at := latest.get(each))] for key, row in crons.items()}
+    return {key: max(times) for key, times in found.items() if times}
+
+
+def _last_between(cron: QuartzCron, since: datetime, until: datetime, zone: tzinfo) -> datetime | None:
+    """The last execution after ``since`` and not after ``until``; looks back from ``until`` in growing steps."""
+    if not _fires(cron, since, until, zone):
+        return None
+    back = _SECOND
+    while not _fires(cron, until - back, until, zone):
+        back *= 2
+    return max(cron.between(until - back, until, zone))
+
+
+def _fires(cron: QuartzCron, since: datetime, until: datetime, zone: tzinfo) -> bool:
+    execution = cron.next_after(since, zone)
+    return execution is not None and execution <= until

@@ -1,0 +1,217 @@
+"""How the HA record of a pair changes when the active server does: each function is one arrow of the state diagram.
+
+Like those of :mod:`denodo_ha.record` they return a new record. What a transition forbids is an ``AssertionError``: the
+decisions of :mod:`denodo_ha.decisions` never lead there.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from denodo_ha.record import (
+    Approval,
+    Dirty,
+    Halt,
+    Operation,
+    Pause,
+    Phase,
+    Promotion,
+    Record,
+    Role,
+    Step,
+    close_operation,
+)
+
+TRANSITIONS: tuple[tuple[Phase, Phase, str], ...] = (
+    (Phase.NORMAL, Phase.FAILING_OVER, "failover, or switchover to the slave, begins: new epoch"),
+    (Phase.FAILING_OVER, Phase.NORMAL, "given up before the first job was enabled on the slave"),
+    (Phase.FAILING_OVER, Phase.FAILED_OVER, "the slave's jobs were read back enabled"),
+    (Phase.FAILED_OVER, Phase.FAILING_BACK, "failback begins: new epoch"),
+    (Phase.FAILING_BACK, Phase.FAILED_OVER, "given up before the first job was enabled on the master"),
+    (Phase.FAILING_BACK, Phase.NORMAL, "the master's jobs were read back enabled"),
+    (Phase.NORMAL, Phase.HALTED, "halted"),
+    (Phase.FAILING_OVER, Phase.HALTED, "halted"),
+    (Phase.FAILED_OVER, Phase.HALTED, "halted"),
+    (Phase.FAILING_BACK, Phase.HALTED, "halted"),
+    (Phase.HALTED, Phase.NORMAL, "released, or initialised with the master active"),
+    (Phase.HALTED, Phase.FAILING_OVER, "released"),
+    (Phase.HALTED, Phase.FAILED_OVER, "released, or initialised with the slave active"),
+    (Phase.HALTED, Phase.FAILING_BACK, "released"),
+)
+"""Every change of phase there is: from, to, and when."""
+
+_ARROWS = {(start, end) for start, end, _ in TRANSITIONS}
+OUTBOX = 100
+"""How many events wait in the record at most; the oldest go first."""
+
+
+def _moved(record: Record, start: Phase, end: Phase, **changes: Any) -> Record:
+    assert record.phase is start, f"the pair is in phase {record.phase}, not {start}"
+    assert (start, end) in _ARROWS, f"no transition leads from {start} to {end}"
+    return record.model_copy(update={"phase": end, **changes})
+
+
+def noted(record: Record, event: dict[str, Any]) -> Record:
+    """Put an event into the record's outbox."""
+    return record.model_copy(update={"outbox": (*record.outbox, event)[-OUTBOX:]})
+
+
+def claim(
+    record: Record,
+    *,
+    kind: Literal["failover", "switchover"],
+    to: Role,
+    operation_id: str,
+    target: str,
+    plan: str,
+    now: datetime,
+    lease: timedelta,
+) -> Record:
+    """Write the intent to make ``to`` the active server: a new epoch, and nothing else has happened yet."""
+    operation = Operation(
+        kind=kind, id=operation_id, target=target, step=Step.CLAIMED, started=now, lease_until=now + lease, plan=plan
+    )
+    over = to is Role.SLAVE
+    start, end = (Phase.NORMAL, Phase.FAILING_OVER) if over else (Phase.FAILED_OVER, Phase.FAILING_BACK)
+    return _moved(record, start, end, epoch=record.epoch + 1, operation=operation, approval=None)
+
+
+def resumed(record: Record, *, operation_id: str, now: datetime, lease: timedelta) -> Record:
+    """Take over an operation whose lease is over; what it has begun goes on under a new id and a new epoch."""
+    assert record.operation is not None
+    operation = record.operation.model_copy(update={"id": operation_id, "lease_until": now + lease})
+    return record.model_copy(update={"epoch": record.epoch + 1, "operation": operation})
+
+
+def advanced(record: Record, step: Step) -> Record:
+    """Note how far the open operation goes from here on."""
+    assert record.operation is not None
+    return record.model_copy(update={"operation": record.operation.model_copy(update={"step": step})})
+
+
+def renewed(record: Record, until: datetime) -> Record:
+    """Prolong the lease of the open operation."""
+    assert record.operation is not None
+    return record.model_copy(update={"operation": record.operation.model_copy(update={"lease_until": until})})
+
+
+def given_up(record: Record) -> Record:
+    """Back to the phase before the claim; nothing was changed on either server."""
+    assert record.operation is not None
+    assert record.operation.step is Step.CLAIMED
+    return _back(record)
+
+
+def rolled_back(record: Record) -> Record:
+    """Back to the phase before a switchover that has disabled jobs, which were read back enabled again."""
+    assert record.operation is not None
+    assert record.operation.step is Step.DISABLING
+    return _back(record)
+
+
+def _back(record: Record) -> Record:
+    over = record.active is Role.MASTER
+    start, end = (Phase.FAILING_OVER, Phase.NORMAL) if over else (Phase.FAILING_BACK, Phase.FAILED_OVER)
+    return _moved(close_operation(record), start, end)
+
+
+def promoted(record: Record, *, now: datetime, complete: bool, cool_down: timedelta | None) -> Record:
+    """The slave is the active server.
+
+    :param complete: whether all planned jobs were read back enabled.
+    :param cool_down: after a failover: how long none may follow, and a person has to acknowledge it. None after a
+        switchover, which a person began.
+    """
+    assert record.operation is not None
+    assert record.operation.plan is not None
+    assert record.operation.kind != "sync"
+    promotion = Promotion(
+        id=record.operation.id, kind=record.operation.kind, at=now, plan=record.operation.plan, complete=complete
+    )
+    return _moved(
+        close_operation(record),
+        Phase.FAILING_OVER,
+        Phase.FAILED_OVER,
+        active=Role.SLAVE,
+        last_promotion=promotion,
+        cool_down_until=now + cool_down if cool_down else record.cool_down_until,
+        acknowledged=cool_down is None,
+    )
+
+
+def completed(record: Record) -> Record:
+    """What the last promotion had left over was enabled."""
+    assert record.last_promotion is not None
+    return record.model_copy(update={"last_promotion": record.last_promotion.model_copy(update={"complete": True})})
+
+
+def failed_back(record: Record, *, now: datetime) -> Record:
+    """The master is the active server again. The slave cannot be promoted before a sync has ended."""
+    dirty = Dirty(since=now, reason="handed back to the master, not synced yet")
+    return _moved(
+        close_operation(record),
+        Phase.FAILING_BACK,
+        Phase.NORMAL,
+        active=Role.MASTER,
+        dirty=dirty,
+        acknowledged=True,
+    )
+
+
+def halted(record: Record, *, now: datetime, code: str, reason: str, by: str) -> Record:
+    """Stop all automation until a person releases the pair."""
+    if record.phase is Phase.HALTED:
+        return record
+    halt = Halt(since=now, code=code, reason=reason, by=by, phase=record.phase)
+    return _moved(record, record.phase, Phase.HALTED, halted=halt)
+
+
+def released(record: Record) -> Record:
+    """Back to the phase before the halt."""
+    assert record.halted is not None
+    return _moved(record, Phase.HALTED, record.halted.phase, halted=None)
+
+
+def paused(record: Record, *, now: datetime, reason: str, by: str, until: datetime | None) -> Record:
+    return record.model_copy(update={"paused": Pause(since=now, reason=reason, by=by, until=until)})
+
+
+def unpaused(record: Record) -> Record:
+    return record.model_copy(update={"paused": None})
+
+
+def acknowledged(record: Record) -> Record:
+    """A person has seen the last failover."""
+    return record.model_copy(update={"acknowledged": True, "cool_down_until": None})
+
+
+def approval_asked(record: Record, *, by: str, until: datetime) -> Record:
+    return record.model_copy(update={"approval": Approval(requested_by=by, until=until)})
+
+
+def approval_given(record: Record, *, by: str, until: datetime) -> Record:
+    asked = record.approval.requested_by if record.approval else by
+    return record.model_copy(update={"approval": Approval(requested_by=asked, until=until, granted_by=by)})
+
+
+def initialised(
+    old: Record | None, *, active: Role, epoch: int, master: str, slave: str, now: datetime, by: str
+) -> Record:
+    """A fresh record by a person's word, in a new epoch; nothing is promotable before the next sync.
+
+    :param epoch: the greatest epoch known so far.
+    """
+    plan = Promotion(id=f"initialised by {by}", kind="switchover", at=now, plan="", complete=True)
+    return Record(
+        phase=Phase.NORMAL if active is Role.MASTER else Phase.FAILED_OVER,
+        active=active,
+        epoch=max(epoch, old.epoch if old else 0) + 1,
+        master=master,
+        slave=slave,
+        dirty=Dirty(since=now, reason="initialised by hand, not synced yet"),
+        snapshot=old.snapshot if old else None,
+        paused=old.paused if old else None,
+        last_promotion=None if active is Role.MASTER else plan,
+        outbox=old.outbox if old else (),
+    )
