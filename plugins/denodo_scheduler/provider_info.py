@@ -12,6 +12,10 @@ def _text(label: str, description: str, **schema: str) -> dict[str, Any]:
     return {"label": label, "description": description, "schema": {"type": ["string", "null"], **schema}}
 
 
+def _modules(package: str, *names: str) -> list[str]:
+    return [f"denodo_scheduler.{package}.{name}" for name in names]
+
+
 def get_provider_info() -> dict[str, Any]:
     """Return Airflow's provider information; ``package-name`` must equal the name of the distribution."""
     return {
@@ -26,9 +30,11 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.hooks.scheduler"]}],
-        "operators": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.operators.scheduler"]}],
+        "operators": [{"integration-name": _NAME, "python-modules": _modules("operators", "scheduler", "ping_master")}],
         "sensors": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.sensors.quiet_window"]}],
-        "triggers": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.triggers.quiet_window"]}],
+        "triggers": [
+            {"integration-name": _NAME, "python-modules": _modules("triggers", "quiet_window", "ping_master")}
+        ],
         "connection-types": [
             {
                 "connection-type": "denodo_scheduler",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, Literal, TypeVar, get_args
 from urllib.parse import quote, quote_plus, urlsplit
@@ -122,8 +122,18 @@ class DenodoSchedulerHook(HttpHook):
     def address(self) -> str:
         """Web tool and Scheduler server behind it, as text without credentials: equal for two names of one server."""
         self._set_base_url(self._connection)
-        server = server_uri(self._scheduler_uri or self.settings.scheduler_uri)
-        return f"{self.base_url}{self.settings.base_path} {server}".casefold()
+        return f"{self.base_url}{self.settings.base_path} {self.server}".casefold()
+
+    @property
+    def host(self) -> str:
+        """The web tool's machine."""
+        self._set_base_url(self._connection)
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def server(self) -> str:
+        """The Scheduler server, ``//host:port`` as the web tool reaches it."""
+        return server_uri(self._scheduler_uri or self.settings.scheduler_uri)
 
     @cached_property
     def _session(self) -> Session:
@@ -150,7 +160,7 @@ class DenodoSchedulerHook(HttpHook):
             the timeout of connecting, or of the last request on it.
         """
         settings = self.settings
-        server = server_uri(uri or self._scheduler_uri or settings.scheduler_uri)
+        server = server_uri(uri) if uri else self.server
         call = Call(self.denodo_scheduler_conn_id, server, method, settings.base_path + path)
         query = params if path == _API_DOCS else {**(params or {}), "uri": server}
 
@@ -206,7 +216,7 @@ class DenodoSchedulerHook(HttpHook):
         Start, stop, enable or disable jobs, with one request per project.
 
         :param action: what to do; ``disable`` stops a running job first [D].
-        :param keys: the jobs; none is fine and sends nothing.
+        :param keys: the jobs, a sequence in its order within each project; none is fine and sends nothing.
         :param statuses: statuses of the same server, if the caller has them: they give the jobs' ids.
         :return: the number of requests that changed something.
         :raises RequestError: before any request, naming the jobs that the server does not have.
@@ -241,13 +251,13 @@ class DenodoSchedulerHook(HttpHook):
 
     def _find(self, keys: Iterable[JobKey], statuses: Statuses | None, uri: str | None) -> list[JobStatus]:
         known = (statuses or self.statuses(uri=uri)).by_key
-        wanted = set(keys)
-        if missing := wanted - known.keys():
+        wanted = dict.fromkeys(keys if isinstance(keys, Sequence) else sorted(keys))
+        if missing := wanted.keys() - known.keys():
             raise RequestError(
                 f"The server does not have {listed(sorted(missing), 10)}, or the user may not see them (connection "
                 f"{self.denodo_scheduler_conn_id!r}). Nothing was changed. Check the names and the user's roles."
             )
-        return [known[key] for key in sorted(wanted)]
+        return [known[key] for key in wanted]
 
     @cached_property
     def _api_document(self) -> dict[str, Any]:

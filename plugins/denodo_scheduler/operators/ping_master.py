@@ -1,0 +1,113 @@
+"""Ask whether the master of a pair is alive, over two paths, in the triggerer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.timezone import utcnow
+
+from denodo_ha.observation import Verdict
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.triggers.ping_master import PingMasterTrigger
+
+_SLACK = timedelta(minutes=15)
+"""How long after its end a watch may still wait for a verdict to be confirmed, before Airflow gives it up."""
+
+
+class PingMasterOperator(BaseOperator):
+    """
+    Watch the master of a pair and end with a confirmed verdict: "up" at once, any other after ``fall`` rounds in a row.
+
+    Path 1 goes through the master's web tool, path 2 through the slave's web tool. The task sleeps in the triggerer and
+    succeeds whatever the verdict is. Its result: ``ended_by``, ``evidence``, ``alive_since`` and ``latencies``, see
+    :class:`denodo_scheduler.triggers.ping_master.PingMasterTrigger`. It fails only when a connection cannot be used.
+
+    :param denodo_scheduler_conn_id: connection of the master. (templated)
+    :param slave_conn_id: connection of the slave; None leaves path 1 alone, and then "down" is never confirmed.
+        (templated)
+    :param second_path: the master as the slave's web tool reaches it, ``//host:port``, or ``auto`` or ``none``.
+        (templated)
+    :param interval: from one probe to the next.
+    :param fall: how many rounds in a row confirm another verdict than "up".
+    :param watch_for: how long to go on while the verdict stays ``known``.
+    :param known: the verdict that the last watch ended with; None: the first confirmed one ends this watch. (templated)
+    :param end_on_down: a confirmed "down" ends the watch even when it is known.
+    :param passive_conn_id: connection of the server that should be passive: enabled jobs there end the watch.
+        (templated)
+    :param passive_interval: from one read of that server to the next.
+    :param include_projects: glob patterns of the projects that count there. (templated)
+    :param include_jobs: glob patterns of the jobs that count there. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "denodo_scheduler_conn_id",
+        "slave_conn_id",
+        "second_path",
+        "known",
+        "passive_conn_id",
+        "include_projects",
+        "include_jobs",
+    )
+    ui_color = "#f9dcc4"
+
+    def __init__(
+        self,
+        *,
+        denodo_scheduler_conn_id: str = DenodoSchedulerHook.default_conn_name,
+        slave_conn_id: str | None = None,
+        second_path: str = "auto",
+        interval: timedelta = timedelta(seconds=10),
+        fall: int = 3,
+        watch_for: timedelta = timedelta(0),
+        known: str | None = None,
+        end_on_down: bool = False,
+        passive_conn_id: str | None = None,
+        passive_interval: timedelta = timedelta(minutes=5),
+        include_projects: Sequence[str] = ("*",),
+        include_jobs: Sequence[str] = ("*",),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if interval <= timedelta(0) or passive_interval <= timedelta(0) or fall < 1:
+            raise ValueError("interval and passive_interval must be longer than 0, and fall at least 1.")
+        self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
+        self.slave_conn_id = slave_conn_id
+        self.second_path = second_path
+        self.interval = interval
+        self.fall = fall
+        self.watch_for = watch_for
+        self.known = known
+        self.end_on_down = end_on_down
+        self.passive_conn_id = passive_conn_id
+        self.passive_interval = passive_interval
+        self.include_projects = include_projects
+        self.include_jobs = include_jobs
+
+    def execute(self, context: Context) -> None:
+        """Leave everything, the first probe included, to the triggerer."""
+        self.defer(
+            trigger=PingMasterTrigger(
+                denodo_scheduler_conn_id=self.denodo_scheduler_conn_id,
+                slave_conn_id=self.slave_conn_id,
+                second_path=self.second_path,
+                interval=self.interval,
+                fall=self.fall,
+                until=utcnow() + self.watch_for,
+                known=Verdict(self.known).value if self.known else None,
+                end_on_down=self.end_on_down,
+                passive_conn_id=self.passive_conn_id,
+                passive_interval=self.passive_interval,
+                include_projects=self.include_projects,
+                include_jobs=self.include_jobs,
+            ),
+            method_name="execute_complete",
+            timeout=self.watch_for + 2 * self.fall * self.interval + _SLACK,
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
+        """Fail with what is wrong with a connection; a watch ends the task without coming here."""
+        raise AirflowFailException(event["error"])

@@ -1,0 +1,214 @@
+"""Watch the master of a pair in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from math import ceil
+from statistics import median
+from typing import Any, Literal
+
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.timezone import utcnow
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from denodo_ha.models import JobKey
+from denodo_ha.observation import Answer, Evidence, Observation, Verdict, Watch
+from denodo_ha.scope import Scope
+from denodo_ha.text import listed
+from denodo_scheduler.exceptions import ConfigurationError
+from denodo_scheduler.hooks.probe import Observer
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+
+EndedBy = Literal["confirmed", "down", "passive", "watched"]
+
+_KEPT_LATENCIES = 1000
+
+
+class PingMasterTrigger(BaseTrigger):
+    """
+    Ask about the master every ``interval`` and end with the first confirmed verdict that matters.
+
+    It ends the task itself, without another worker, whose start would cost seconds of an outage. The result is a
+    dict: ``ended_by``, ``evidence`` (:class:`denodo_ha.observation.Evidence`), ``alive_since`` (from when on the master
+    is heard without a gap; None when it is not heard) and ``latencies`` (per path ``count``, ``min``, ``median`` and
+    ``max`` in milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with
+    the event ``error`` that says why. A restarted triggerer gathers its evidence anew.
+
+    :param denodo_scheduler_conn_id: connection of the master.
+    :param slave_conn_id: connection of the slave; None leaves path 1 alone.
+    :param second_path: the master as the slave's web tool reaches it, see
+        :func:`denodo_scheduler.hooks.probe.second_uri`.
+    :param interval: from one probe to the next.
+    :param fall: how many rounds in a row confirm another verdict than "up".
+    :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched").
+    :param known: the verdict of the last watch: any other ends this one ("confirmed"); None: each does.
+    :param end_on_down: a confirmed "down" ends the watch ("down"), known or not.
+    :param passive_conn_id: connection of the server that should be passive: enabled jobs there end the watch
+        ("passive").
+    :param passive_interval: from one read of that server to the next.
+    :param include_projects: glob patterns of the projects that count there.
+    :param include_jobs: glob patterns of the jobs that count there.
+    """
+
+    def __init__(
+        self,
+        *,
+        denodo_scheduler_conn_id: str,
+        slave_conn_id: str | None,
+        second_path: str,
+        interval: timedelta,
+        fall: int,
+        until: datetime,
+        known: str | None = None,
+        end_on_down: bool = False,
+        passive_conn_id: str | None = None,
+        passive_interval: timedelta = timedelta(minutes=5),
+        include_projects: Sequence[str] = ("*",),
+        include_jobs: Sequence[str] = ("*",),
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
+        self.slave_conn_id = slave_conn_id
+        self.second_path = second_path
+        self.interval = interval
+        self.fall = fall
+        self.until = until
+        self.known = known
+        self.end_on_down = end_on_down
+        self.passive_conn_id = passive_conn_id
+        self.passive_interval = passive_interval
+        self.include_projects = list(include_projects)
+        self.include_jobs = list(include_jobs)
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments."""
+        names = (
+            "denodo_scheduler_conn_id",
+            "slave_conn_id",
+            "second_path",
+            "interval",
+            "fall",
+            "until",
+            "known",
+            "end_on_down",
+            "passive_conn_id",
+            "passive_interval",
+            "include_projects",
+            "include_jobs",
+        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch. Connections are looked up in a thread, and every request has a deadline."""
+        try:
+            observer = await asyncio.to_thread(self._observer)
+        except (ConfigurationError, AirflowNotFoundException) as error:
+            yield TriggerEvent({"error": str(error)})  # type: ignore[no-untyped-call]
+        else:
+            yield TaskSuccessEvent(xcoms={"return_value": await self._watch(observer)})
+
+    async def _watch(self, observer: Observer) -> dict[str, Any]:
+        watch, heard, before = Watch(self.fall), _Heard(), None
+        awake = asyncio.create_task(self._passive_awakes()) if self.passive_conn_id else None
+        try:
+            async for _ in _ticks(self.interval.total_seconds()):
+                observation = await observer.observe()
+                evidence = watch.add(observation)
+                heard.add(observation)
+                if observation.verdict is not before:
+                    self._tell(observation)
+                    before = observation.verdict
+                if evidence and (ended_by := self._ended_by(evidence, awake is not None and awake.done())):
+                    self.log.info("The watch ended by %r: %s since %s", ended_by, evidence.verdict, evidence.since)
+                    return {"ended_by": ended_by, "evidence": evidence.to_json(), **heard.to_json()}
+                if Answer.MISCONFIGURED in (observation.master, observation.second, observation.slave):
+                    observer = await self._renewed(observer)
+        finally:
+            if awake:
+                awake.cancel()
+            await observer.aclose()
+        raise AssertionError("ticks never end")
+
+    def _ended_by(self, evidence: Evidence, awake: bool) -> EndedBy | None:
+        if evidence.verdict != self.known:
+            return "confirmed"
+        if self.end_on_down and evidence.verdict is Verdict.DOWN:
+            return "down"
+        if awake:
+            return "passive"
+        return "watched" if utcnow() >= self.until else None
+
+    def _tell(self, observation: Observation) -> None:
+        level = logging.INFO if observation.verdict is Verdict.UP else logging.WARNING
+        self.log.log(level, "The master of connection %r: %s", self.denodo_scheduler_conn_id, observation)
+
+    def _observer(self) -> Observer:
+        slave = DenodoSchedulerHook(self.slave_conn_id) if self.slave_conn_id else None
+        master = DenodoSchedulerHook(self.denodo_scheduler_conn_id)
+        return Observer.of(master, slave, second_path=self.second_path)
+
+    async def _renewed(self, observer: Observer) -> Observer:
+        """Read the connections again, because somebody may have corrected them."""
+        try:
+            renewed = await asyncio.to_thread(self._observer)
+        except Exception as error:
+            self.log.warning("The connections cannot be read again: %s", error)
+            return observer
+        await observer.aclose()
+        return renewed
+
+    async def _passive_awakes(self) -> None:
+        """Return when the server that should be passive has enabled jobs."""
+        enabled: list[JobKey] = []
+        while not enabled:
+            await asyncio.sleep(self.passive_interval.total_seconds())
+            try:
+                enabled = await asyncio.to_thread(self._enabled)
+            except Exception as error:
+                self.log.warning("The server that should be passive cannot be read: %s", error)
+        self.log.warning("Jobs are enabled on the server that should be passive: %s", listed(enabled))
+
+    def _enabled(self) -> list[JobKey]:
+        assert self.passive_conn_id is not None
+        scope = Scope(projects=tuple(self.include_projects), jobs=tuple(self.include_jobs))
+        jobs = DenodoSchedulerHook(self.passive_conn_id).statuses().jobs
+        return sorted(job.key for job in jobs if job.state.is_enabled and scope.matches(job.key))
+
+
+class _Heard:
+    """What the rounds add up to, beside the evidence."""
+
+    def __init__(self) -> None:
+        self._alive_since: datetime | None = None
+        self._milliseconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_LATENCIES))
+
+    def add(self, observation: Observation) -> None:
+        self._alive_since = (self._alive_since or observation.at) if observation.verdict.alive else None
+        for path, seconds in observation.seconds.items():
+            self._milliseconds[path].append(1000 * seconds)
+
+    def to_json(self) -> dict[str, Any]:
+        latencies = {
+            path: {
+                "count": len(values),
+                "min": round(min(values), 1),
+                "median": round(median(values), 1),
+                "max": round(max(values), 1),
+            }
+            for path, values in self._milliseconds.items()
+        }
+        return {"alive_since": self._alive_since.isoformat() if self._alive_since else None, "latencies": latencies}
+
+
+async def _ticks(interval: float) -> AsyncIterator[None]:
+    """Return at once and then at every multiple of ``interval`` seconds, but those that the caller was too slow for."""
+    loop = asyncio.get_running_loop()
+    began, number = loop.time(), 0
+    while True:
+        yield
+        number = max(number + 1, ceil((loop.time() - began) / interval))
+        await asyncio.sleep(began + number * interval - loop.time())
