@@ -4,66 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import quote
 
-import httpx
-
+from denodo_cli import airflow_api
+from denodo_cli.airflow_api import AirflowApiError, Json
 from denodo_demo.processes import WaitError, wait_for
 
-Json: TypeAlias = dict[str, Any]
+__all__ = ["FINISHED", "AirflowApiError", "ApiClient", "Json"]
 
 FINISHED = frozenset({"success", "failed"})
 
 
-class AirflowApiError(RuntimeError):
-    """Airflow refused a request; ``status`` is the HTTP status, the message holds Airflow's own words."""
-
-    def __init__(self, request: str, status: int, detail: str) -> None:
-        super().__init__(f"Airflow answered {status} to {request}: {detail}")
-        self.status = status
-
-
-class ApiClient:
-    """Logged in as one user; logs in again when the token has expired.
-
-    :param url: address of the API server, such as ``http://127.0.0.1:8080``.
-    """
+class ApiClient(airflow_api.ApiClient):
+    """Starts, clears and follows runs, too. Uses no proxy on its way to this machine."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
-        self._login = {"username": user, "password": password}
-        # No connection is kept: an open one would hold up the end of the API server.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        self._http = httpx.Client(base_url=url, timeout=30, limits=limits, trust_env=False)
-
-    def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
-        """The JSON answer to a request; ``path`` is relative to ``root``."""
-        answer = self._http.request(method, f"{root}{path}", **kwargs)
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
-            token = self._http.post("/auth/token", json=self._login).raise_for_status().json()["access_token"]
-            self._http.headers["Authorization"] = f"Bearer {token}"
-            answer = self._http.request(method, f"{root}{path}", **kwargs)
-        if answer.is_error:
-            raise AirflowApiError(f"{method} {path}", answer.status_code, answer.text)
-        return answer.json() if answer.content else None
-
-    def get(self, path: str, **params: Any) -> Any:
-        return self.request("GET", path, params=params)
-
-    def health(self) -> Json:
-        """Per component its ``status``; needs no login."""
-        return self._json(self.get("/monitor/health"))
+        super().__init__(url, user, password, trust_env=False)
 
     # DAGs and runs
-
-    def dag(self, dag_id: str) -> Json | None:
-        """The DAG, or None as long as it has not been parsed."""
-        try:
-            return self._json(self.get(f"/dags/{dag_id}"))
-        except AirflowApiError as error:
-            if error.status == httpx.codes.NOT_FOUND:
-                return None
-            raise
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
         self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
@@ -188,33 +147,10 @@ class ApiClient:
     def pools(self) -> list[Json]:
         return self._list(self.get("/pools", limit=100), "pools")
 
-    def assets(self) -> list[Json]:
-        return self._list(self.get("/assets", limit=100), "assets")
-
-    def asset_events(self, **filters: Any) -> list[Json]:
-        """The last 100 asset events, newest first; filters such as ``source_dag_id`` or ``asset_id``."""
-        return self._list(self.get("/assets/events", order_by="-timestamp", limit=100, **filters), "asset_events")
-
-    def asset_state(self, asset_id: int) -> Json:
-        """What the state store of an asset holds."""
-        entries = self._list(self.get(f"/assets/{asset_id}/state-store", limit=100), "asset_state_store")
-        return {entry["key"]: entry["value"] for entry in entries}
-
     def test_connection(self, connection_id: str, conn_type: str, **fields: Any) -> Json:
         """What the form's test button says: ``status`` and ``message``. Stored fields fill those that are not given."""
         body = {"connection_id": connection_id, "conn_type": conn_type, **fields}
         return self._json(self.request("POST", "/connections/test", json=body))
-
-    @staticmethod
-    def _json(answer: Any) -> Json:
-        assert isinstance(answer, dict), answer
-        return answer
-
-    @staticmethod
-    def _list(answer: Any, key: str) -> list[Json]:
-        rows = answer[key]
-        assert isinstance(rows, list), answer
-        return rows
 
 
 def _run(dag_id: str, run_id: str) -> str:

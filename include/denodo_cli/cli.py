@@ -1,0 +1,190 @@
+"""``denodo-ha``: state and history of a pair of Denodo Schedulers, read through Airflow's REST API."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from denodo_cli.airflow_api import AirflowApiError, ApiClient
+from denodo_cli.reading import UnknownPairError, history, read
+from denodo_cli.status import Level, judge
+from denodo_ha.durations import format_duration, parse_duration
+
+MAX_AGE = timedelta(minutes=60)
+
+EPILOG = """\
+Airflow is found and logged in to by AIRFLOW_API_URL, AIRFLOW_USER and AIRFLOW_PASSWORD, or by AIRFLOW_TOKEN instead of
+the last two. exit codes, as monitoring plugins have them: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (it cannot be told).
+"""
+
+
+class CliError(ValueError):
+    """One line for a person: what is missing or wrong on the command line or in the environment."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with 3 where argparse would end with 2, which means CRITICAL to a monitoring system."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(Level.UNKNOWN, f"{self.prog}: {message}\n")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.run(args))
+    except Exception as error:  # a traceback would end with 1, which means WARNING
+        print(f"UNKNOWN - pair {args.pair}: {_explained(error, args.url)}")
+        return Level.UNKNOWN
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="denodo-ha", description=__doc__, epilog=EPILOG, allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    status = commands.add_parser(
+        "status", help="how the pair is; the exit code tells a monitoring system", epilog=EPILOG
+    )
+    status.set_defaults(run=_status)
+    status.add_argument(
+        "--max-age",
+        type=_duration,
+        default=MAX_AGE,
+        metavar="DURATION",
+        help="the monitor counts as stopped when the last look at the pair is older: the pair's watch_for and 10 "
+        f"minutes more (default: {format_duration(MAX_AGE)})",
+    )
+
+    events = commands.add_parser("history", help="what happened to the pair, oldest first", epilog=EPILOG)
+    events.set_defaults(run=_history)
+    events.add_argument("--limit", type=_count, default=20, metavar="N", help="the last N (default: %(default)s)")
+    events.add_argument("--json", action="store_true", help="whole events, as JSON")
+
+    for command in (status, events):
+        command.add_argument("pair", metavar="PAIR")
+        url = os.environ.get("AIRFLOW_API_URL") or "http://localhost:8080"
+        command.add_argument("--url", default=url, help="address of Airflow (default: %(default)s)")
+        command.add_argument("--user", default=os.environ.get("AIRFLOW_USER", ""))
+        command.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from its first line")
+        command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)s")
+    return parser
+
+
+def _status(args: argparse.Namespace) -> int:
+    status = judge(args.pair, read(_api(args), args.pair), datetime.now(UTC), args.max_age)
+    print(status.summary)
+    if sys.stdout.isatty():
+        table = Table(show_header=False)
+        for name, value in status.details.items():
+            table.add_row(name, Text(value))
+        Console().print(table)
+    else:
+        for name, value in status.details.items():
+            print(f"{name}: {value}")
+    return status.level
+
+
+COLUMNS = ("at", "kind", "epoch", "actor", "reason", "operation", "before -> after")
+
+
+def _history(args: argparse.Namespace) -> int:
+    events = history(_api(args), args.pair, args.limit)
+    if args.json:
+        print(json.dumps(events, indent=2, ensure_ascii=False))
+    elif sys.stdout.isatty():
+        table = Table(*COLUMNS)
+        for event in events:
+            table.add_row(*map(Text, _row(event)))
+        Console().print(table)
+    else:
+        for event in events:
+            print("  ".join(cell or "-" for cell in _row(event)))
+    return Level.OK
+
+
+def _row(event: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        at = f"{datetime.fromisoformat(str(event['at'])).astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    except ValueError:
+        at = str(event["at"])
+    cells = (event.get(name) for name in COLUMNS[1:-1])
+    return at, *("" if cell is None else " ".join(str(cell).split()) for cell in cells), _change(event)
+
+
+def _change(event: Mapping[str, Any]) -> str:
+    """In one line what is different afterwards."""
+    before, after = event.get("before"), event.get("after")
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return "" if before is None and after is None else f"{_shown(before)} -> {_shown(after)}"
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return ", ".join(f"{name}: {_shown(before.get(name))} -> {_shown(after.get(name))}" for name in names)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _api(args: argparse.Namespace) -> ApiClient:
+    token, password = os.environ.get("AIRFLOW_TOKEN", ""), os.environ.get("AIRFLOW_PASSWORD", "")
+    if args.password_file:
+        try:
+            password = args.password_file.read_text().split("\n")[0].rstrip("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CliError(f"the password cannot be read from {args.password_file}: {error}") from None
+        token = ""
+    if not token and not (args.user and password):
+        raise CliError(
+            "no login: set AIRFLOW_USER and AIRFLOW_PASSWORD (or --user and --password-file), or AIRFLOW_TOKEN"
+        )
+    if token:
+        return ApiClient(args.url, token=token, timeout=args.timeout)
+    return ApiClient(args.url, args.user, password, timeout=args.timeout)
+
+
+def _explained(error: Exception, url: str) -> str:
+    """One line, without anything secret."""
+    url = re.sub(r"//[^/]*@", "//", url)
+    if isinstance(error, AirflowApiError) and error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        text = f"Airflow at {url} refuses the login, or the user may not read assets and DAGs ({error.status})"
+    elif isinstance(error, AirflowApiError | CliError | UnknownPairError):
+        text = str(error)
+    elif isinstance(error, httpx.TimeoutException):
+        text = f"Airflow at {url} does not answer in time"
+    elif isinstance(error, httpx.HTTPError | httpx.InvalidURL):
+        text = f"Airflow at {url} cannot be reached: {error}"
+    else:
+        text = f"Airflow at {url} answered something unexpected: {error!r}"
+    return " ".join(text.split())[:500]
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(int(text) if text.isdecimal() else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,459 @@
+"""``denodo-ha`` against a scripted Airflow: what it says of a pair, and the exit codes for monitoring systems."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from denodo_cli.cli import main
+from denodo_cli.status import LEVELS, STANDBY_ONLY, Level, level
+from denodo_demo.processes import free_port
+from denodo_ha.decisions import DECISIONS, RULES, TABLE
+from denodo_ha.observation import Verdict
+from denodo_ha.record import (
+    SCHEMA,
+    Approval,
+    Dirty,
+    Halt,
+    Operation,
+    Pause,
+    Phase,
+    Promotion,
+    Record,
+    Role,
+    SnapshotRef,
+    Step,
+)
+
+NOW = datetime.now(UTC)
+MINUTE = timedelta(minutes=1)
+PASSWORD = "s3cret-pässword"
+SNAPSHOT = SnapshotRef(
+    id="20260301T120000Z-ab",
+    taken=NOW - 12.2 * MINUTE,
+    committed=NOW,
+    imported=NOW,
+    content_hash="c",
+    manifest_hash="m",
+    jobs=60,
+    enabled=50,
+)
+HALT = Halt(since=NOW, code="x", reason="a mess", by="me", phase=Phase.NORMAL)
+RECORD = Record(epoch=3, snapshot=SNAPSHOT, master="http://a", slave="http://b")
+
+
+class ScriptedAirflow:
+    """Answers as Airflow 3.3 does where a pair ``default`` exists, here with everything in order."""
+
+    def __init__(self, webtool: Any, answer: Any) -> None:
+        self.webtool, self.answer = webtool, answer
+        self.url = f"http://127.0.0.1:{webtool.port}"
+        self.health()
+        assets = [self.asset(7, "default"), self.asset(8, "stock")]
+        self.on("assets", {"assets": assets, "total_entries": 2})
+        self.on("dags/denodo_scheduler_failover__default", {"is_paused": False, "is_stale": False})
+        self.state(RECORD)
+
+    @staticmethod
+    def asset(number: int, pair: str) -> dict[str, Any]:
+        return {"id": number, "name": f"denodo-scheduler://{pair}", "uri": f"denodo-scheduler://{pair}/"}
+
+    def on(self, path: str, body: Any, status: int = 200) -> None:
+        self.webtool.on("GET", f"//api/v2/{path}", self.answer(body, status))
+
+    def health(self, **components: str | None) -> None:
+        names = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+        self.on("monitor/health", {name: {"status": components.get(name, "healthy")} for name in names})
+
+    def state(self, record: Record | Any, *, at: datetime | None = None, **watch: Any) -> None:
+        """What the state store of the pair's asset holds."""
+        moment = (at or NOW).isoformat()
+        seen = {"owner": "r1", "verdict": "up", "code": "healthy", "settled": True, "since": moment, "at": moment}
+        stored = record.to_json() if isinstance(record, Record) else record
+        entries = [{"key": "watch", "value": seen | watch}]
+        if stored is not None:
+            entries.append({"key": "record", "value": stored})
+        self.on("assets/7/state-store", {"asset_state_store": entries, "total_entries": len(entries)})
+
+    def events(self, *extras: dict[str, Any] | None) -> None:
+        """The newest last, as they came about."""
+        rows = [
+            {"id": number, "timestamp": (NOW + number * MINUTE).isoformat(), "extra": extra}
+            for number, extra in enumerate(extras)
+        ]
+        self.on("assets/events", {"asset_events": rows[::-1], "total_entries": len(rows)})
+
+
+@pytest.fixture
+def airflow(webtool: Any, answer: Any, monkeypatch: pytest.MonkeyPatch) -> ScriptedAirflow:
+    airflow = ScriptedAirflow(webtool, answer)
+    monkeypatch.setenv("AIRFLOW_API_URL", airflow.url)
+    monkeypatch.setenv("AIRFLOW_USER", "duty")
+    monkeypatch.setenv("AIRFLOW_PASSWORD", PASSWORD)
+    monkeypatch.delenv("AIRFLOW_TOKEN", raising=False)
+    return airflow
+
+
+@pytest.fixture
+def run(airflow: ScriptedAirflow, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Call the command line; the exit code and what was printed."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        code = main(list(arguments))
+        printed = capsys.readouterr()
+        assert PASSWORD not in printed.out + printed.err
+        assert printed.err == ""
+        return code, printed.out
+
+    return run
+
+
+class TestStatus:
+    def test_all_is_well(self, run: Any) -> None:
+        code, out = run("status", "default")
+        assert code == 0
+        assert out.splitlines()[0] == "OK - pair default: master active, epoch 3, snapshot 12 min old"
+        assert "phase: normal" in out
+        assert "active: master (http://a)" in out
+        assert "60 jobs, 50 to be enabled" in out
+        assert "last look:" in out
+        assert "next step" not in out
+
+    @pytest.mark.parametrize(
+        ("changes", "code", "says"),
+        [
+            ({"phase": Phase.FAILING_OVER}, 1, "failing over"),
+            ({"phase": Phase.FAILED_OVER, "active": Role.SLAVE}, 1, "failed over; slave active"),
+            ({"phase": Phase.FAILING_BACK, "active": Role.SLAVE}, 1, "failing back"),
+            ({"phase": Phase.HALTED, "halted": HALT}, 2, "a mess"),
+            ({"phase": Phase.HALTED}, 2, "halted"),
+            ({"paused": Pause(since=NOW, reason="update", by="me")}, 1, "paused: by me: update"),
+            ({"paused": Pause(since=NOW, reason="update", until=NOW - MINUTE)}, 0, "phase: normal"),
+            ({"acknowledged": False}, 1, "acknowledged: no"),
+            ({"dirty": Dirty(since=NOW, reason="half an import")}, 1, "half an import"),
+            ({"snapshot": None}, 0, "no snapshot"),
+            ({"cool_down_until": NOW + 60 * MINUTE}, 0, "cool-down: until"),
+            ({"approval": Approval(requested_by="r", until=NOW + MINUTE)}, 0, "approval: waits for an answer"),
+            (
+                {"last_promotion": Promotion(id="o", kind="failover", at=NOW, plan="s", complete=False)},
+                0,
+                "not all jobs enabled yet",
+            ),
+            (
+                {
+                    "dirty": Dirty(since=NOW, reason="an import goes on"),
+                    "operation": Operation(
+                        kind="sync", id="op1", target="b", step=Step.IMPORTING, started=NOW, lease_until=NOW + MINUTE
+                    ),
+                },
+                0,
+                "operation: sync op1, importing",
+            ),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_the_record(
+        self, airflow: ScriptedAirflow, run: Any, changes: dict[str, Any], code: int, says: str
+    ) -> None:
+        airflow.state(RECORD.model_copy(update=changes))
+        got, out = run("status", "default")
+        assert got == code, out
+        assert says in out
+        assert out.startswith(f"{Level(code).name} - pair default: ")
+
+    @pytest.mark.parametrize(
+        ("watch", "code"),
+        [
+            ({"code": "healthy"}, 0),
+            ({"code": "master_back"}, 1),
+            ({"code": "stale_snapshot", "verdict": "up"}, 1),
+            ({"code": "stale_snapshot", "verdict": "down"}, 2),
+            ({"code": "slave_unreachable", "verdict": "up"}, 1),
+            ({"code": "slave_unreachable", "verdict": "unknown"}, 2),
+            ({"code": "control_path_broken", "verdict": "control_path_broken"}, 1),
+            ({"code": "slave_may_be_active"}, 2),
+            ({"code": "paused_down", "verdict": "down"}, 2),
+            ({"code": "isolated", "verdict": "isolated"}, 2),
+        ],
+    )
+    def test_the_last_look(self, airflow: ScriptedAirflow, run: Any, watch: dict[str, str], code: int) -> None:
+        airflow.state(RECORD, **watch)
+        got, out = run("status", "default")
+        assert got == code
+        decision = DECISIONS[watch["code"]]
+        assert decision.what in out
+        if code:
+            assert decision.what in out.splitlines()[0]
+            assert f"next step: {decision.next_step}" in out
+
+    def test_the_worst_counts_and_comes_first(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD.model_copy(update={"acknowledged": False}), code="isolated", verdict="isolated")
+        code, out = run("status", "default")
+        assert code == 2
+        first = out.splitlines()[0]
+        assert first.index("nothing can be reached") < first.index("not acknowledged") < first.index("master active")
+
+    def test_a_decision_of_a_newer_version_cannot_be_judged(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, code="brand_new")
+        code, out = run("status", "default")
+        assert code == 3
+        assert "brand_new" in out
+
+    @pytest.mark.parametrize(
+        ("record", "code", "says"),
+        [
+            (None, 2, "there is no HA record"),
+            ({"phase": "nonsense"}, 2, "cannot be read (phase:"),
+            ("text", 2, "cannot be read"),
+            ({"schema_number": SCHEMA + 1}, 3, "install the version"),
+        ],
+    )
+    def test_an_unusable_record(self, airflow: ScriptedAirflow, run: Any, record: Any, code: int, says: str) -> None:
+        airflow.state(record)
+        got, out = run("status", "default")
+        assert got == code
+        assert says in out.splitlines()[0]
+
+    def test_terminals_get_a_table(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        code, out = run("status", "default")
+        assert code == 0
+        assert "│ epoch" in out
+
+
+class TestMonitor:
+    """Whether somebody watches the pair at all."""
+
+    @pytest.mark.parametrize("component", ["scheduler", "triggerer", "metadatabase"])
+    @pytest.mark.parametrize("status", ["unhealthy", None])
+    def test_a_part_of_airflow_is_dead(
+        self, airflow: ScriptedAirflow, run: Any, component: str, status: str | None
+    ) -> None:
+        airflow.health(**{component: status})
+        code, out = run("status", "default")
+        assert code == 2
+        assert f"monitor stopped: Airflow's {component} is" in out.splitlines()[0]
+
+    @pytest.mark.parametrize(
+        ("dag", "status", "says"),
+        [
+            ({"is_paused": True, "is_stale": False}, 200, "the failover DAG is paused"),
+            ({"is_paused": False, "is_stale": True}, 200, "does not find the failover DAG"),
+            ({"detail": "not found"}, 404, "does not find the failover DAG"),
+        ],
+    )
+    def test_the_dag_does_not_run(self, airflow: ScriptedAirflow, run: Any, dag: Any, status: int, says: str) -> None:
+        airflow.on("dags/denodo_scheduler_failover__default", dag, status)
+        code, out = run("status", "default")
+        assert code == 2
+        assert "monitor stopped: " in out
+        assert says in out.splitlines()[0]
+
+    @pytest.mark.parametrize(
+        ("minutes", "arguments", "code"),
+        [(59, [], 0), (61, [], 2), (61, ["--max-age", "70m"], 0), (2, ["--max-age", "60"], 2), (600, [], 2)],
+    )
+    def test_the_last_look_is_too_old(
+        self, airflow: ScriptedAirflow, run: Any, minutes: int, arguments: list[str], code: int
+    ) -> None:
+        airflow.state(RECORD, at=NOW - minutes * MINUTE)
+        got, out = run("status", "default", *arguments)
+        assert got == code
+        assert ("monitor stopped: the last look at the pair was" in out) is (code == 2)
+
+    def test_nobody_has_looked(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.on("assets/7/state-store", {"asset_state_store": [{"key": "record", "value": RECORD.to_json()}]})
+        code, out = run("status", "default")
+        assert code == 2
+        assert "nobody has looked at the pair yet" in out
+
+
+class TestLevels:
+    def test_every_level_is_of_a_decision(self) -> None:
+        assert LEVELS.keys() | set(STANDBY_ONLY) <= DECISIONS.keys()
+
+    @pytest.mark.parametrize("verdict", list(Verdict))
+    def test_only_what_needs_nobody_is_ok(self, verdict: Verdict) -> None:
+        assert {code for code in DECISIONS if level(code, verdict) is Level.OK} == {"healthy", "operation_open"}
+
+    @pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if not verdict.alive])
+    def test_a_silent_master_that_cannot_be_replaced_is_critical(self, verdict: Verdict) -> None:
+        cell = TABLE[Phase.NORMAL, verdict]
+        codes = {RULES[rule].otherwise for rule in cell.rules} | {cell.decision}
+        assert {code for code in codes if level(code, verdict) is not Level.CRITICAL} <= {"operation_open"}
+
+
+EVENTS = (
+    {
+        "id": "a",
+        "kind": "failover",
+        "at": NOW.isoformat(),
+        "epoch": 4,
+        "actor": "schedule",
+        "reason": "two\nlines",
+        "operation": "op1",
+        "before": {"active": "master", "phase": "normal"},
+        "after": {"active": "slave", "phase": "normal", "jobs": 3},
+    },
+    {"id": "b", "kind": "acknowledged", "at": (NOW + MINUTE).isoformat(), "epoch": 4, "actor": "me", "reason": ""},
+)
+
+
+class TestHistory:
+    def test_lines_oldest_first(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.events(*EVENTS)
+        code, out = run("history", "default")
+        first, second = out.splitlines()
+        assert code == 0
+        assert first == (
+            f"{NOW:%Y-%m-%d %H:%M:%S}Z  failover  4  schedule  two lines  op1  active: master -> slave, jobs: none -> 3"
+        )
+        assert second.endswith("acknowledged  4  me  -  -  -")
+
+    def test_only_this_pairs_events_are_asked_for(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.events(*EVENTS)
+        run("history", "default")
+        (request,) = airflow.webtool.asked("GET", "//api/v2/assets/events")
+        assert request.query["asset_id"] == "7"
+
+    def test_the_last_ones(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.events(*EVENTS)
+        code, out = run("history", "default", "--limit", "1")
+        assert code == 0
+        assert len(out.splitlines()) == 1
+        assert "acknowledged" in out
+
+    def test_what_was_delivered_twice_is_listed_once(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.events(EVENTS[0], EVENTS[0], EVENTS[1], EVENTS[1])
+        lines = run("history", "default", "--limit", "2")[1].splitlines()
+        assert [line.split("  ")[1] for line in lines] == ["failover", "acknowledged"]
+
+    def test_json(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.events(*EVENTS)
+        code, out = run("history", "default", "--json")
+        assert code == 0
+        assert json.loads(out) == list(EVENTS)
+
+    def test_an_event_that_is_not_ours(self, airflow: ScriptedAirflow, run: Any) -> None:
+        """A person can make one on the asset's page."""
+        airflow.events(None, {"from_rest_api": True}, {"at": "yesterday", "before": "x", "after": None})
+        code, out = run("history", "default")
+        assert code == 0
+        assert len(out.splitlines()) == 3
+        assert "x -> none" in out
+
+    def test_nothing_yet(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.events()
+        assert run("history", "default") == (0, "")
+
+
+@pytest.mark.parametrize("command", ["status", "history"])
+class TestErrors:
+    """One readable line, and 3: it cannot be told."""
+
+    def test_an_unknown_pair_with_those_that_are_known(self, run: Any, command: str) -> None:
+        line = "UNKNOWN - pair nope: there is no pair 'nope'; known are: default, stock\n"
+        assert run(command, "nope") == (3, line)
+
+    def test_no_pairs_at_all(self, airflow: ScriptedAirflow, run: Any, command: str) -> None:
+        airflow.on("assets", {"assets": [], "total_entries": 0})
+        assert "have its DAGs been read?" in run(command, "default")[1]
+
+    def test_no_airflow_there(self, run: Any, command: str) -> None:
+        code, out = run(command, "default", "--url", f"http://user:{PASSWORD}@127.0.0.1:{free_port(0)}")
+        assert code == 3
+        assert "cannot be reached" in out
+
+    @pytest.mark.parametrize("url", ["nonsense", "http://", "ftp://x", "http://[", "http://localhost:99999"])
+    def test_no_address(self, run: Any, command: str, url: str) -> None:
+        code, out = run(command, "default", "--url", url)
+        assert (code, len(out.splitlines())) == (3, 1)
+
+    def test_no_login(self, run: Any, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("AIRFLOW_PASSWORD")
+        code, out = run(command, "default")
+        assert code == 3
+        assert "set AIRFLOW_USER and AIRFLOW_PASSWORD" in out
+
+    def test_a_refused_login(self, airflow: ScriptedAirflow, run: Any, command: str) -> None:
+        airflow.on("assets", {"detail": "Not authenticated"}, 401)
+        airflow.webtool.on("POST", "//auth/token", airflow.answer({"detail": "Invalid credentials"}, 401))
+        code, out = run(command, "default")
+        assert code == 3
+        assert "refuses the login" in out
+
+    def test_another_application(self, airflow: ScriptedAirflow, run: Any, command: str) -> None:
+        airflow.webtool.on("GET", "//api/v2/assets", b"<html>")
+        code, out = run(command, "default")
+        assert code == 3
+        assert "is this the address of Airflow?" in out
+
+    @pytest.mark.parametrize("body", [[], {}, {"assets": 3}, {"assets": [3]}, {"assets": [{}]}, None])
+    def test_an_answer_of_another_shape(self, airflow: ScriptedAirflow, run: Any, command: str, body: Any) -> None:
+        airflow.on("assets", body)
+        code, out = run(command, "default")
+        assert (code, len(out.splitlines())) == (3, 1)
+
+    def test_an_answer_that_does_not_come(self, airflow: ScriptedAirflow, run: Any, command: str) -> None:
+        airflow.webtool.on("GET", "//api/v2/assets", airflow.answer(fault="hang"))
+        code, out = run(command, "default", "--timeout", "0.2")
+        assert code == 3
+        assert "does not answer in time" in out
+
+    def test_a_misspelt_command_line(self, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+        for arguments in ([command], [command, "default", "--nonsense"], [], ["history", "default", "--limit", "0"]):
+            with pytest.raises(SystemExit) as caught:
+                main(arguments)
+            assert caught.value.code == 3
+
+
+class TestLogin:
+    @pytest.fixture(autouse=True)
+    def _locked(self, airflow: ScriptedAirflow) -> None:
+        """The first request is refused, the next one answered."""
+        assets = {"assets": [airflow.asset(7, "default")], "total_entries": 1}
+        refusal = airflow.answer({"detail": "Not authenticated"}, 401)
+        airflow.webtool.on("GET", "//api/v2/assets", refusal, airflow.answer(assets))
+        airflow.webtool.on("POST", "//auth/token", {"access_token": "made-just-now"})
+
+    def test_by_password(self, airflow: ScriptedAirflow, run: Any) -> None:
+        assert run("status", "default")[0] == 0
+        (login,) = airflow.webtool.asked("POST", "//auth/token")
+        assert login.json == {"username": "duty", "password": PASSWORD}
+        assert airflow.webtool.requests[-1].headers["authorization"] == "Bearer made-just-now"
+
+    def test_by_password_file(
+        self, airflow: ScriptedAirflow, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW_TOKEN", "an-old-one")
+        file = tmp_path / "password"
+        file.write_text("from-the-file\nsecond line\n")
+        assert run("status", "default", "--user", "eve", "--password-file", str(file))[0] == 0
+        (login,) = airflow.webtool.asked("POST", "//auth/token")
+        assert login.json == {"username": "eve", "password": "from-the-file"}
+
+    def test_a_missing_password_file(self, run: Any, tmp_path: Path) -> None:
+        code, out = run("status", "default", "--password-file", str(tmp_path / "nowhere"))
+        assert code == 3
+        assert "cannot be read" in out
+
+    def test_by_token(self, airflow: ScriptedAirflow, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW_TOKEN", "a-token")
+        code, out = run("status", "default")
+        assert code == 3
+        assert "refuses the login" in out
+        assert run("status", "default")[0] == 0
+        assert {request.headers["authorization"] for request in airflow.webtool.requests} == {"Bearer a-token"}
+        assert airflow.webtool.asked("POST", "//auth/token") == []
+
+
+def test_more_assets_than_one_page(airflow: ScriptedAirflow, run: Any) -> None:
+    first = [airflow.asset(number, f"p{number}") for number in range(100, 200)]
+    pages = [airflow.answer({"assets": rows}) for rows in (first, [airflow.asset(7, "default")])]
+    airflow.webtool.on("GET", "//api/v2/assets", *pages)
+    assert run("status", "default")[0] == 0
+    assert [request.query["offset"] for request in airflow.webtool.asked("GET", "//api/v2/assets")] == ["0", "100"]
