@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import pendulum
-from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import DAG, Asset, AssetAlias, Context, ObjectStoragePath, Param, TriggerRule, task
+from airflow.sdk import DAG, Context, Param, TriggerRule, task
 
 from denodo_ha.pairs import Pair
+from denodo_scheduler.dags_common import START, Assets, assets_of, pair_run, publish, watch_store
 from denodo_scheduler.exceptions import RETRY_POLICY
-from denodo_scheduler.ha import exporting, guarding, importing, quenching, verifying
+from denodo_scheduler.ha import exporting, guarding, importing, quenching, reporting, verifying
 from denodo_scheduler.ha.outcome import NothingToDo
 from denodo_scheduler.ha.run import Plan, SyncRun
-from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
-from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 
 log = logging.getLogger(__name__)
-
-START = pendulum.datetime(2026, 1, 1, tz="UTC")
-"""Before any backfill that makes sense; DAGs never catch up by themselves."""
 
 DAG_DOC = """
 ### Keep the slave of the pair `{pair}` in step with its master
@@ -66,9 +59,8 @@ Then it commits the snapshot and writes the asset event.
 
 def sync_dag(pair: Pair) -> DAG:
     """Build the sync DAG of one pair. Makes no request and reads no Variable or Connection."""
-    asset = Asset(name=pair.asset_uri, uri=pair.asset_uri, group="denodo-scheduler")
-    history = AssetAlias(name=f"denodo-scheduler-history-{pair.name}", group="denodo-scheduler")
-    state: dict[str, Any] = {"inlets": [asset], "outlets": [history], "multiple_outputs": False}
+    assets = assets_of(pair)
+    state: dict[str, Any] = {**assets.of_a_task, "multiple_outputs": False}
     changing: dict[str, Any] = {**state, "pool": pair.pool}
 
     with DAG(
@@ -89,12 +81,13 @@ def sync_dag(pair: Pair) -> DAG:
 
         @task.short_circuit(task_id="guard", doc_md=GUARD_DOC, **changing)
         def guard(**context: Any) -> dict[str, Any] | None:
+            run = _run(pair, assets, context)
             verdict = guarding.guard(
-                _run(pair, asset, context),
+                run,
                 operation_id=f"{context['dag_run'].run_id}/{uuid.uuid4().hex[:8]}",
                 wanted=_wanted(context),
             )
-            _emit(context, history, asset, verdict.events)
+            publish(run, assets, context, [*verdict.events, *_monitor_stopped(run, assets, context)])
             context["ti"].xcom_push(key="verdict", value=verdict.to_json())
             if verdict.plan is None:
                 log.warning("%s The rest of this run is skipped.", verdict.message)
@@ -103,13 +96,13 @@ def sync_dag(pair: Pair) -> DAG:
 
         @task(task_id="export_metadata", doc_md=EXPORT_DOC, **state)
         def export_metadata(**context: Any) -> dict[str, Any]:
-            return exporting.export(_run(pair, asset, context), _plan(context)).to_json()
+            return exporting.export(_run(pair, assets, context), _plan(context)).to_json()
 
         @task(task_id="import_metadata", doc_md=IMPORT_DOC, **changing)
         def import_metadata(**context: Any) -> dict[str, Any]:
             plan = _plan(context)
             exported = exporting.Exported.from_json(context["ti"].xcom_pull(task_ids="export_metadata"))
-            return importing.import_snapshot(_run(pair, asset, context), plan, exported).to_json()
+            return importing.import_snapshot(_run(pair, assets, context), plan, exported).to_json()
 
         @task(
             task_id="disable_jobs",
@@ -121,23 +114,24 @@ def sync_dag(pair: Pair) -> DAG:
             **changing,
         )
         def disable_jobs(**context: Any) -> dict[str, Any]:
-            run = _run(pair, asset, context)
+            run = _run(pair, assets, context)
             quenched = quenching.disable_jobs(run, _plan(context))
-            _emit(context, history, asset, quenched.events)
+            publish(run, assets, context, quenched.events)
             return quenched.to_json()
 
         @task(task_id="verify", doc_md=VERIFY_DOC, trigger_rule=TriggerRule.NONE_FAILED, **changing)
         def verify(**context: Any) -> dict[str, Any]:
             pull = context["ti"].xcom_pull
             imported, disabled = pull(task_ids="import_metadata"), pull(task_ids="disable_jobs")
+            run = _run(pair, assets, context)
             result = verifying.verify(
-                _run(pair, asset, context),
+                run,
                 _plan(context),
                 exporting.Exported.from_json(pull(task_ids="export_metadata")),
                 importing.Imported.from_json(imported) if imported else None,
                 quenching.Disabled.from_json(disabled) if disabled else None,
             )
-            _emit(context, history, asset, [result])
+            publish(run, assets, context, [result])
             return result
 
         wait = SyncQuietWindowSensor(
@@ -220,29 +214,29 @@ def _params(pair: Pair) -> dict[str, Param]:
     }
 
 
-def _run(pair: Pair, asset: Asset, context: Any) -> SyncRun:
+def _run(pair: Pair, assets: Assets, context: Any) -> SyncRun:
     params = context["params"]
-    dag_run = context["dag_run"]
     chosen = pair.model_copy(
         update={"quiet_window": timedelta(seconds=params["quiet_window"]), "orphans": params["orphans"]}
     )
-    return SyncRun(
-        pair=chosen,
-        records=RecordStore(context["asset_state_store"][asset]),
-        snapshots=SnapshotStore(snapshot_folder(pair), pair.name),
-        master=DenodoSchedulerHook(pair.master),
-        slave=DenodoSchedulerHook(pair.slave),
-        actor=dag_run.triggering_user_name or dag_run.run_type.value,
-        reason=params["reason"] or "",
-        dry_run=params["dry_run"],
+    return pair_run(
+        SyncRun,
+        chosen,
+        assets,
+        context,
         accept_mass_change=params["accept_mass_change"],
         initialise=params["initialise"],
     )
 
 
-def snapshot_folder(pair: Pair) -> ObjectStoragePath:
-    """Where the pair's snapshots are: its ``snapshots`` option, or a folder of the Airflow home."""
-    return ObjectStoragePath(pair.snapshots or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
+def _monitor_stopped(run: SyncRun, assets: Assets, context: Any) -> list[dict[str, Any]]:
+    """Who watches the watcher: a sync notices that the failover DAG does not look any more."""
+    store = watch_store(assets, context)
+    found = reporting.overdue(run, store.load())
+    if found is None:
+        return []
+    store.save(found[0])
+    return [found[1]]
 
 
 def _wanted(context: Any) -> datetime | None:
@@ -259,8 +253,3 @@ def _plan(context: Any) -> Plan:
     if plan is None:
         raise NothingToDo("not_begun", "the guard of this run did not let it begin")
     return Plan.from_json(plan)
-
-
-def _emit(context: Any, history: AssetAlias, asset: Asset, events: Sequence[dict[str, Any]]) -> None:
-    for event in events:
-        context["outlet_events"][history].add(asset, extra=event)

@@ -15,29 +15,39 @@ from airflow.sdk.bases.hook import BaseHook
 
 Parse = Callable[..., DagBag]
 
+KINDS = ("failover", "operations", "switchover", "sync")
+"""A pair has one DAG of each, in a file of its own."""
+
+
+def dag_ids(*pairs: str) -> list[str]:
+    return sorted(f"denodo_scheduler_{kind}__{pair}" for kind in KINDS for pair in pairs)
+
 
 def import_error(bag: DagBag) -> str:
+    """What is wrong, which every DAG file says."""
     assert not bag.dags, "a file with a mistake must not give DAGs for some of its pairs"
-    assert len(bag.import_errors) == 1
-    return next(iter(bag.import_errors.values()))
+    assert len(bag.import_errors) == len(KINDS)
+    said = {error[error.index("denodo_ha.pairs.PairsError") :] for error in bag.import_errors.values()}
+    assert len(said) == 1
+    return said.pop()
 
 
 def test_shipped_file(parse: Parse) -> None:
     bag = parse()
     assert bag.import_errors == {}
     assert bag.captured_warnings == {}
-    assert bag.dag_ids == ["denodo_scheduler_sync__default"]
+    assert sorted(bag.dag_ids) == dag_ids("default")
 
 
 def test_own_file(parse: Parse) -> None:
     bag = parse("pairs:\n  emea: {}\n  apac.2: {schedule: null}\n")
     assert bag.import_errors == {}
-    assert sorted(bag.dag_ids) == ["denodo_scheduler_sync__apac.2", "denodo_scheduler_sync__emea"]
+    assert sorted(bag.dag_ids) == dag_ids("apac.2", "emea")
 
 
 def test_empty_variable_means_the_shipped_file(parse: Parse, monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
     monkeypatch.setenv("DENODO_HA_PAIRS", "")
-    assert DagBag(project / "dags").dag_ids == ["denodo_scheduler_sync__default"]
+    assert sorted(DagBag(project / "dags").dag_ids) == dag_ids("default")
 
 
 MISTAKES = {
@@ -65,6 +75,9 @@ MISTAKES = {
     "two roles": ("pairs:\n  one: {master: a, slave: b}\n  two: {master: b, slave: c}\n", 3, "one role"),
     "lease too short": ("pairs:\n  default:\n    import_timeout: 20m\n", 3, "must be shorter than lease"),
     "no pattern": ("pairs:\n  default:\n    projects: []\n", 3, "must not be empty"),
+    "watch too short": ("pairs:\n  default:\n    watch_for: 20s\n", 3, "is too short: 3 probes"),
+    "cool-down below the watch": ("pairs:\n  default:\n    cool_down: 10m\n", 3, "must not be shorter than watch_for"),
+    "notifier": ("pairs:\n  default:\n    notify: [{notifier: mail}]\n", 3, "path of a class"),
     "limit": ("pairs:\n  default:\n    mass_change:\n      percent: 101\n", 4, "at most 100"),
 }
 
@@ -91,14 +104,14 @@ def test_missing_file(parse: Parse, pairs_file: Path, monkeypatch: pytest.Monkey
 
 def test_corrected_file_is_read_anew(parse: Parse) -> None:
     import_error(parse("pairs:\n  default: {lease: never}\n"))
-    assert parse("pairs:\n  default: {lease: 1h}\n").dag_ids == ["denodo_scheduler_sync__default"]
+    assert sorted(parse("pairs:\n  default: {lease: 1h}\n").dag_ids) == dag_ids("default")
 
 
 def test_hundred_pairs(parse: Parse) -> None:
     names = [f"site-{number}" for number in range(100)]
     bag = parse("pairs:\n" + "".join(f"  {name}: {{master: m-{name}, slave: s-{name}}}\n" for name in names))
     assert bag.import_errors == {}
-    assert sorted(bag.dag_ids) == sorted(f"denodo_scheduler_sync__{name}" for name in names)
+    assert sorted(bag.dag_ids) == dag_ids(*names)
     assert len({task.pool for dag in bag.dags.values() for task in dag.tasks if task.task_id == "verify"}) == 100
 
 
@@ -120,4 +133,4 @@ def test_only_files_are_read(parse: Parse, monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setattr(owner, name, forbidden)
     bag = parse("pairs:\n  default: {projects: ['sales*'], snapshots: 's3://aws_default@bucket/denodo'}\n")
     assert bag.import_errors == {}
-    assert bag.dag_ids == ["denodo_scheduler_sync__default"]
+    assert sorted(bag.dag_ids) == dag_ids("default")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from denodo_ha.record import SCHEMA, mark_dirty
+from denodo_ha.record import SCHEMA, Record, mark_dirty
 from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore
 from support.sync import Sync, act, add_job, crons, enabled, fill, states, status_of, untouched
 
@@ -71,11 +71,53 @@ def test_a_record_that_vanishes_during_a_run_stops_it(sync: Sync) -> None:
     assert not sync.state.values
 
 
-def test_a_lost_record_is_not_made_up_where_the_slave_may_be_active(sync: Sync) -> None:
+def test_a_lost_record_is_not_made_up_and_a_person_who_says_so_begins_a_new_epoch(sync: Sync) -> None:
+    """Its witness lies beside the snapshots."""
     sync.synced()
     sync.state.values.clear()
+    message = refused(sync)
+    assert message.startswith(
+        "[record_contradicted] the HA record of the pair test is gone: the pair has been in epoch 1 with the master as "
+        "the active server. Next: look which server has enabled jobs"
+    )
     act(sync.slave, "enable", *list(states(sync.slave))[:3])
-    assert refused(sync).startswith("[not_initialised]")
+    assert refused(sync) == message
+    sync.synced(initialise=True)
+    assert sync.record.epoch == 2
+    assert not enabled(sync.slave)
+
+
+@pytest.mark.parametrize(
+    "since",
+    [{"epoch": 3, "phase": "failed_over", "active": "slave"}, {"epoch": 4}],
+    ids=["a failover", "a failover and a failback"],
+)
+def test_a_record_restored_from_yesterday_is_found_out(sync: Sync, since: dict[str, Any]) -> None:
+    """It says that the slave is passive, and its jobs would be disabled."""
+    sync.synced()
+    yesterday = sync.record
+    now = Record.from_json({**yesterday.to_json(), **since})
+    sync.prepared().snapshots.testify(now)
+    RecordStore(sync.state).save(mark_dirty(yesterday, now=sync.now(), reason="a test"))
+    act(sync.slave, "enable", *list(states(sync.slave))[:3])
+    message = refused(sync)
+    assert message.startswith("[record_contradicted] the HA record of the pair test is older than it was")
+    assert f"in epoch {now.epoch} with the {now.active}" in message
+    sync.synced(initialise=True)
+    assert sync.record.epoch == now.epoch + 1
+    RecordStore(sync.state).save(yesterday)
+    assert refused(sync).startswith("[record_contradicted]")
+
+
+def test_the_record_of_an_older_version_is_read_and_gets_the_masters_address(sync: Sync) -> None:
+    sync.synced()
+    address = sync.record.master
+    old = {"phase", "active", "epoch", "slave", "paused", "operation", "dirty", "snapshot"}
+    record = {name: value for name, value in sync.record.to_json().items() if name in old}
+    sync.state.set(RECORD_KEY, {"schema_number": 1, **record})
+    assert sync.synced().code("import_metadata") == "unchanged"
+    assert address
+    assert (sync.record.schema_number, sync.record.master) == (SCHEMA, address)
 
 
 def test_a_dirty_slave_is_imported_into_although_the_master_did_not_change(sync: Sync) -> None:
@@ -99,7 +141,7 @@ def test_a_record_of_a_newer_version_is_never_touched(sync: Sync, initialise: bo
     sync.state.set(RECORD_KEY, {"schema_number": SCHEMA + 1, "phase": "something new"})
     message = refused(sync, initialise=initialise)
     assert message.startswith(
-        "[record_unusable] the pair's HA record has schema 2, and this version knows schemas up to 1"
+        f"[record_unusable] the pair's HA record has schema {SCHEMA + 1}, and this version knows schemas up to {SCHEMA}"
     )
     assert "Next: install the version of this project that wrote it" in message
 
@@ -126,7 +168,7 @@ FAILOVER = {"kind": "failover", "id": "f1", "target": "slave", "step": "answered
 @pytest.mark.parametrize(
     ("changes", "code", "what", "next_step"),
     [
-        ({"phase": "halted"}, "halted", "the pair is halted", "find out why in the pair's asset events"),
+        ({"phase": "halted"}, "halted", "the pair is halted", "see to it, then release the pair"),
         (
             {"phase": "failed_over", "active": "slave"},
             "failed_over",
@@ -170,7 +212,9 @@ def test_a_pair_paused_during_a_run_is_not_changed_any_more(sync: Sync) -> None:
         out = sync.run(
             between={"import_metadata": lambda: sync.state.set(RECORD_KEY, {**sync.record.to_json(), "paused": pause})}
         )
-    assert out.message("import_metadata").startswith("[paused] automation is paused: upgrade. Next: resume the pair.")
+    assert out.message("import_metadata").startswith(
+        "[paused] automation is paused: upgrade. Next: resume the pair with "
+    )
     assert out.ok
     assert out.event is None
 

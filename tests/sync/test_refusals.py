@@ -117,10 +117,12 @@ def test_an_export_that_does_not_arrive_as_one_is_refused(sync: Sync, kind: str,
 def test_a_damaged_export_is_refused_before_the_import(
     sync: Sync, tamper: Callable[..., Any], alter: Callable[[bytes], bytes], message: str
 ) -> None:
+    damage: list[Callable[[bytes], bytes]] = []
+    tamper(sync.master, "serverMetadata/export", lambda content: damage[0](content) if damage else content)
     sync.synced()
     files = sync.files
     add_job(sync.master, "default", "something new")
-    tamper(sync.master, "serverMetadata/export", alter)
+    damage.append(alter)
     assert message in refused(sync, "export_metadata")
     assert sync.record.dirty is None
     assert sync.files == files
@@ -151,7 +153,6 @@ def test_a_wrong_password_is_said_so(sync: Sync, connect: Callable[..., None], r
 
 @pytest.mark.parametrize(("role", "task"), [("master", "export_metadata"), ("slave", "guard")])
 def test_a_uri_where_nothing_listens_is_said_so(sync: Sync, connect: Callable[..., None], role: str, task: str) -> None:
-    sync.synced()
     connect(getattr(sync.servers, role), extra={"scheduler_uri": "//127.0.0.1:9"})
     message = refused(sync, task)
     assert "Check that the Scheduler server runs and that its uri is right" in message

@@ -41,6 +41,13 @@ from support.sync import (
 )
 
 YEARLY = "0 0 3 1 1 ? *"
+FILES = {"export.zip", "contents.json", "manifest.json", "witness.json"}
+"""The files of snapshots, and the witness beside them."""
+
+
+def folders(sync: Sync) -> list[str]:
+    """The folders in which snapshots lie."""
+    return sorted({path.parent.name for path in map(Path, sync.files) if path.name != "witness.json"})
 
 
 def manifest(sync: Sync) -> Manifest:
@@ -336,16 +343,16 @@ def test_jobs_that_somebody_enabled_on_the_slave_are_disabled_and_the_history_na
 def test_old_snapshots_go_and_the_files_are_for_their_owner_only(sync: Sync) -> None:
     sync.options["keep_snapshots"] = 2
     kept = [sync.synced().exported.snapshot for _ in range(4)]  # type: ignore[union-attr]
-    folders = sorted({Path(name).parts[1] for name in sync.files})
-    assert folders == kept[-2:]
-    assert {Path(name).name for name in sync.files} == {"export.zip", "contents.json", "manifest.json"}
+    assert folders(sync) == kept[-2:]
+    assert sync.prepared().snapshots.ids() == kept[-2:]
+    assert {Path(name).name for name in sync.files} == FILES
     for name in sync.files:
         assert stat.S_IMODE((sync.folder / name).stat().st_mode) == 0o600, name
 
 
 def test_a_snapshot_of_a_part_of_the_server_holds_nothing_else_and_leaves_no_parts(sync: Sync) -> None:
     sync.synced(pair={"projects": ["Sales"]})
-    assert {Path(name).name for name in sync.files} == {"export.zip", "contents.json", "manifest.json"}
+    assert {Path(name).name for name in sync.files} == FILES
     for name, content in sync.files.items():
         assert stat.S_IMODE((sync.folder / name).stat().st_mode) == 0o600, name
         assert b"Finance" not in content
@@ -365,7 +372,7 @@ def test_the_committed_snapshot_outlives_newer_ones_that_were_never_committed(sy
         run.task(task)
     assert run.committed
     assert f"test/{sync.record.snapshot_id}/export.zip" in sync.files
-    assert len({Path(name).parts[1] for name in sync.files}) == 3
+    assert len(folders(sync)) == 3
     with untouched(sync.slave):
         assert sync.synced().code("import_metadata") == "unchanged"
 

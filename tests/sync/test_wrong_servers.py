@@ -135,6 +135,26 @@ def test_a_slave_edited_to_a_third_server_is_refused(sync: Sync, connect: Connec
     assert sync.state.values == record
 
 
+def test_a_master_edited_to_a_third_server_is_refused_until_a_person_says_that_it_is_the_master(
+    sync: Sync, connect: Connect, third: StandinServer
+) -> None:
+    sync.synced()
+    record, before = dict(sync.state.values), sync.record.master
+    connect(third, "master")
+    with untouched(third, sync.master, sync.slave):
+        out = sync.run()
+    assert out.message("guard").startswith("[master_changed] the connection denodo_scheduler_master leads to ")
+    assert third.uri in out.message("guard")
+    assert sync.master.uri in out.message("guard")
+    assert sync.state.values == record
+    with untouched(third, sync.master):
+        out = sync.synced(initialise=True, accept_mass_change=True, actor="ana", reason="new machine")
+    changed = next(event for event in out.events if event["kind"] == "master_changed")
+    assert (changed["before"], changed["after"]) == ({"master": before}, {"master": sync.record.master})
+    assert crons(sync.slave).items() >= crons(third).items()
+    assert not enabled(sync.slave)
+
+
 def test_the_same_web_tool_with_another_uri_is_another_slave(
     sync: Sync, connect: Connect, third: StandinServer
 ) -> None:

@@ -54,11 +54,11 @@ def guard(run: SyncRun, *, operation_id: str, wanted: datetime | None) -> Verdic
     log.info("The slave answers: version %s.", info.version)
     events: list[dict[str, Any]] = []
     record = _load(run, events)
-    refused = refusal(record)
+    refused = refusal(record, run.now())
     if refused:
         code, what, next_step = refused
         return Verdict(None, code, sentence(code, what, next_step), events)
-    record = _same_slave(run, record, events)
+    record = _same_servers(run, record, events)
     if run.dry_run:
         return _go(record, operation_id, events, "dry run: shows what a sync would do")
     record = _repair(run, record, events)
@@ -93,12 +93,22 @@ def _load(run: SyncRun, events: list[dict[str, Any]]) -> Record:
         if not run.initialise or isinstance(error, NewerRecordError):
             raise Blocked("record_unusable", error.what, error.next_step) from None
         record = None
-    return record or _initialise(run, events)
+    witness = run.snapshots.witness()
+    if witness and (record is None or witness.contradicts(record)) and not run.initialise:
+        raise Blocked(
+            "record_contradicted",
+            f"the HA record of the pair {run.pair.name} is {'gone' if record is None else 'older than it was'}: the "
+            f"pair has been in epoch {witness.epoch} with the {witness.active} as the active server",
+            "look which server has enabled jobs, then initialise the pair with its operations DAG",
+        )
+    if record and witness and witness.contradicts(record):
+        record = None
+    return record or _initialise(run, events, epoch=witness.epoch + 1 if witness else 1)
 
 
-def _initialise(run: SyncRun, events: list[dict[str, Any]]) -> Record:
+def _initialise(run: SyncRun, events: list[dict[str, Any]], *, epoch: int) -> Record:
     """Make the first record, by itself only where there is no doubt which server is the active one."""
-    record = Record(slave=run.slave.address)
+    record = Record(master=run.master.address, slave=run.slave.address, epoch=epoch)
     if run.initialise:
         record = mark_dirty(record, now=run.now(), reason="initialised by hand, not synced yet")
     else:
@@ -113,31 +123,38 @@ def _initialise(run: SyncRun, events: list[dict[str, Any]]) -> Record:
             )
     if not run.dry_run:
         run.records.save(record)
+        run.snapshots.testify(record)
         events.append(run.event("initialised", record, after={"active": record.active, "phase": record.phase}))
         log.info("The pair %s had no HA record: the master is the active server from now on.", run.pair.name)
     return record
 
 
-def _same_slave(run: SyncRun, record: Record, events: list[dict[str, Any]]) -> Record:
-    """Refuse a slave at another address than so far, unless a person says that it is the slave."""
-    if record.slave in (None, run.slave.address):
+def _same_servers(run: SyncRun, record: Record, events: list[dict[str, Any]]) -> Record:
+    """Refuse a server at another address than so far, unless a person says that it is right."""
+    now = {"master": run.master.address, "slave": run.slave.address}
+    if record.master is None:  # a record of before the master's address was kept
+        record = record.model_copy(update={"master": now["master"]})
+        if not run.dry_run:
+            run.records.save(record)
+    known = {"master": record.master, "slave": record.slave or now["slave"]}
+    moved = [role for role in now if known[role] != now[role]]
+    if not moved:
         return record
+    role = moved[-1]
     if not run.initialise:
         raise Blocked(
-            "slave_changed",
-            f"the connection {run.pair.slave} leads to {run.slave.address}, and the slave of the pair {run.pair.name} "
-            f"was {record.slave} so far",
-            "correct the connection; if it is right, run the sync by hand with 'initialise' ticked: the jobs of that "
-            "server will be disabled",
+            f"{role}_changed",
+            f"the connection {getattr(run.pair, role)} leads to {now[role]}, and the {role} of the pair "
+            f"{run.pair.name} was {known[role]} so far",
+            "correct the connection; if it is right, run the sync by hand with 'initialise' ticked: the jobs of the "
+            "slave will be disabled",
         )
     ensure_distinct(run, run.master.statuses(), run.slave.statuses())
-    adopted = record.model_copy(update={"slave": run.slave.address, "operation": None, "dirty": None})
-    adopted = mark_dirty(adopted, now=run.now(), reason="another slave by hand, not synced yet")
+    adopted = record.model_copy(update={**now, "operation": None, "dirty": None})
+    adopted = mark_dirty(adopted, now=run.now(), reason="another server by hand, not synced yet")
     if not run.dry_run:
         run.records.save(adopted)
-        events.append(
-            run.event("slave_changed", adopted, before={"slave": record.slave}, after={"slave": adopted.slave})
-        )
+        events.append(run.event(f"{role}_changed", adopted, before={role: known[role]}, after={role: now[role]}))
     return adopted
 
 

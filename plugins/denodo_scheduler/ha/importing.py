@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 from denodo_ha.quiet_window import assess
 from denodo_ha.record import Record, answered, begin_import, close_operation, mark_dirty
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 class Imported:
     """An import that was answered.
 
+    :param operation: id of this try of the import.
     :param snapshot: what was imported.
     :param began: when the import was sent, ISO 8601.
     :param answered: when its answer came, ISO 8601.
@@ -33,6 +35,7 @@ class Imported:
     :param others: jobs of the slave outside the pair's scope before the import, as [project, name].
     """
 
+    operation: str
     snapshot: str
     began: str
     answered: str
@@ -72,7 +75,11 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
 
     untouched = run.current(plan)
     intent = begin_import(
-        untouched, operation_id=plan.operation_id, target=run.slave.address, now=run.now(), lease=run.pair.lease
+        untouched,
+        operation_id=f"{plan.operation_id}.{uuid4().hex[:4]}",
+        target=run.slave.address,
+        now=run.now(),
+        lease=run.pair.lease,
     )
     run.records.save(intent)
     gc.freeze()  # a full collection would pause this process while jobs are enabled on the slave
@@ -88,7 +95,9 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
     )
     for warning in result.warnings:
         log.warning("The slave says about the import: %s", warning)
+    assert intent.operation is not None
     return Imported(
+        operation=intent.operation.id,
         snapshot=exported.snapshot,
         began=began.isoformat(),
         answered=done.isoformat(),

@@ -15,7 +15,7 @@ class Blocked(AirflowFailException):
 
     def __init__(self, code: str, what: str, next_step: str) -> None:
         super().__init__(sentence(code, what, next_step))
-        self.code = code
+        self.code, self.what, self.next_step = code, what, next_step
 
 
 class NotYet(AirflowException):
@@ -23,7 +23,7 @@ class NotYet(AirflowException):
 
     def __init__(self, code: str, what: str, next_step: str) -> None:
         super().__init__(sentence(code, what, next_step))
-        self.code = code
+        self.code, self.what, self.next_step = code, what, next_step
 
 
 class NothingToDo(AirflowSkipException):

@@ -11,10 +11,12 @@ from itertools import groupby
 
 from denodo_ha.checks import ran_since, same_server
 from denodo_ha.models import JobKey, JobStatus
+from denodo_ha.record import Role
 from denodo_ha.text import listed
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
-from denodo_scheduler.ha.run import SyncRun
+from denodo_scheduler.ha.run import PairRun
+from denodo_scheduler.ha.servers import Server, own_path
 from denodo_scheduler.hooks.scheduler import Statuses
 
 log = logging.getLogger(__name__)
@@ -34,12 +36,12 @@ class Quench:
     statuses: Statuses
 
 
-def enabled_jobs(run: SyncRun, statuses: Statuses) -> list[JobStatus]:
+def enabled_jobs(run: PairRun, statuses: Statuses) -> list[JobStatus]:
     """The enabled jobs among those that the pair synchronises."""
     return [job for job in statuses.jobs if job.state.is_enabled and run.pair.scope.matches(job.key)]
 
 
-def suspects(run: SyncRun, since: datetime | None, statuses: Statuses) -> tuple[JobKey, ...]:
+def suspects(run: PairRun, since: datetime | None, statuses: Statuses) -> tuple[JobKey, ...]:
     """Jobs in scope that ran on the passive server ``since`` then: each may have run on both servers."""
     if since is None:
         return ()
@@ -47,7 +49,7 @@ def suspects(run: SyncRun, since: datetime | None, statuses: Statuses) -> tuple[
     return ran_since([job for job in statuses.jobs if run.pair.scope.matches(job.key)], since)
 
 
-def ensure_distinct(run: SyncRun, master: Statuses, slave: Statuses) -> None:
+def ensure_distinct(run: PairRun, master: Statuses, slave: Statuses) -> None:
     """Refuse to touch the slave when its connection leads to the master.
 
     :raises Blocked: both connections show one and the same server.
@@ -62,7 +64,7 @@ def ensure_distinct(run: SyncRun, master: Statuses, slave: Statuses) -> None:
         )
 
 
-def ensure_passive(run: SyncRun, slave: Statuses) -> None:
+def ensure_passive(run: PairRun, slave: Statuses) -> None:
     """Refuse to disable jobs that somebody else has enabled, unless the master is seen to be the active server.
 
     :raises Blocked: the master cannot be read, is the same server, or has no enabled job itself.
@@ -82,49 +84,62 @@ def ensure_passive(run: SyncRun, slave: Statuses) -> None:
         raise Blocked("slave_may_be_active", f"{what}none of the master's", next_step)
 
 
-def quench(run: SyncRun, *, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
-    """Disable every enabled job of the passive server, one request per project, until a read-back shows none.
+def quench(run: PairRun, *, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
+    """Disable every enabled job of the passive slave, see :func:`disable_all`.
 
     :param may_change: called before each change; raises when this task may not change anything any more.
     :param imported_by_us: this operation has itself imported into that server, so it is known to be the slave.
+    """
+
+    def before(statuses: Statuses, first: bool) -> None:
+        if first and not imported_by_us:
+            ensure_passive(run, statuses)
+        may_change()
+
+    return disable_all(run, own_path(run, Role.SLAVE), before=before)
+
+
+def disable_all(run: PairRun, server: Server, *, before: Callable[[Statuses, bool], object]) -> Quench:
+    """Disable every enabled job in scope, one request per project, until a read-back shows none.
+
+    :param before: called with what was read, and whether it is for the first time, before each round of changes; raises
+        when nothing may be changed.
     :raises NotYet: jobs are still enabled after :data:`ROUNDS` rounds; names them.
     """
     disabled: set[JobKey] = set()
     for _ in range(ROUNDS):
-        statuses = run.slave.statuses()
+        statuses = server.statuses()
         enabled = [job.key for job in enabled_jobs(run, statuses)]
         if not enabled:
             return Quench(tuple(sorted(disabled)), run.now(), statuses)
-        if not imported_by_us and not disabled:
-            ensure_passive(run, statuses)
-        may_change()
-        refused = _disable(run, enabled, statuses)
+        before(statuses, not disabled)
+        refused = _disable(server, enabled, statuses)
         disabled.update(enabled)
     why = f" ({refused})" if refused else ""
     raise NotYet(
         "still_enabled",
-        f"{len(enabled)} jobs of the slave are still enabled after {ROUNDS} rounds of disabling: "
+        f"{len(enabled)} jobs of the {server.role} are still enabled after {ROUNDS} rounds of disabling: "
         f"{listed(sorted(enabled))}{why}",
         "look whether somebody or something enables them, or disable them there by hand; this task and the next run "
         "disable them again",
     )
 
 
-def _disable(run: SyncRun, keys: Sequence[JobKey], statuses: Statuses) -> DenodoSchedulerError | None:
+def _disable(server: Server, keys: Sequence[JobKey], statuses: Statuses) -> DenodoSchedulerError | None:
     """Send one request per project; one that fails, which is returned, does not stop the others."""
     refused = None
     for _, of_project in groupby(sorted(keys), key=lambda key: key.folded[0]):
         try:
-            run.slave.set_jobs_status("disable", list(of_project), statuses=statuses)
+            server.set_jobs_status("disable", list(of_project), statuses)
         except UnreachableError:
             raise
         except DenodoSchedulerError as error:
-            log.warning("The slave does not disable the jobs of a project: %s", error)
+            log.warning("The %s does not disable the jobs of a project: %s", server.role, error)
             refused = error
     return refused
 
 
-def hold(run: SyncRun, *, until: datetime, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
+def hold(run: PairRun, *, until: datetime, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
     """Quench again and again until ``until``, after which nothing of a lost import can still be in flight.
 
     A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,

@@ -1,15 +1,18 @@
-"""One attempt of a sync: the pair, its two servers, its stores and what the person who started it asked for."""
+"""One attempt of a step: the pair, its two servers, its stores and what the person who started it asked for."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, Role, refusal, superseded
+from denodo_ha.transitions import noted
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo
 from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -38,11 +41,12 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class SyncRun:
+class PairRun:
     """Everything a step needs; built anew in each task.
 
-    :param accept_mass_change: a person has looked at the mass change and wants it.
-    :param initialise: a person declares the master to be the active server of a pair without a record.
+    :param actor: who or what started it. :param reason: why, in that person's words.
+    :param run_id: the DAG run.
+    :param initialise: a person declares the master to be the active server.
     """
 
     pair: Pair
@@ -52,21 +56,56 @@ class SyncRun:
     slave: DenodoSchedulerHook
     actor: str = "schedule"
     reason: str = ""
+    run_id: str = ""
     dry_run: bool = False
-    accept_mass_change: bool = False
     initialise: bool = False
     now: Callable[[], datetime] = field(default=utc_now, repr=False)
 
     def record(self) -> Record:
-        """Read the record, which the guard has made sure exists."""
+        """Read the record, which an earlier step has made sure exists."""
         record = self.records.load()
         if record is None:
             raise Blocked(
                 "record_lost",
                 f"the HA record of the pair {self.pair.name} has vanished since this run began",
-                "run the sync by hand with 'initialise' ticked, when you know that the master is the active server",
+                "initialise the pair with its operations DAG, when you know which server is the active one",
             )
         return record
+
+    def save(self, record: Record, event: dict[str, Any] | None = None) -> Record:
+        """Save the record and, in the same breath, the event that tells of the change."""
+        return self.records.save(noted(record, event) if event else record)
+
+    def move(self, record: Record, event: dict[str, Any]) -> Record:
+        """Like :meth:`save`, for a record of a new epoch or of another active server, which the witness keeps too."""
+        saved = self.save(record, event)
+        self.snapshots.testify(saved)
+        return saved
+
+    def event(self, kind: str, record: Record, **details: Any) -> dict[str, Any]:
+        """An entry of the pair's history, to be attached to an asset event: plain JSON."""
+        event = {
+            "id": uuid4().hex,
+            "kind": kind,
+            "pair": self.pair.name,
+            "epoch": record.epoch,
+            "actor": self.actor,
+            "reason": self.reason,
+            "at": self.now().isoformat(),
+            **details,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(event))
+        return plain
+
+
+@dataclass(frozen=True)
+class SyncRun(PairRun):
+    """What a sync needs besides.
+
+    :param accept_mass_change: a person has looked at the mass change and wants it.
+    """
+
+    accept_mass_change: bool = False
 
     def current(self, plan: Plan) -> Record:
         """Read the record afresh, right before a change.
@@ -84,7 +123,7 @@ class SyncRun:
         why = superseded(record, operation_id=plan.operation_id, epoch=plan.epoch, base_snapshot=plan.base_snapshot)
         if why:
             raise NothingToDo("superseded", f"this task belongs to the past: {why}")
-        refused = refusal(record)
+        refused = refusal(record, self.now())
         if refused and record.operation is None:
             code, what, next_step = refused
             raise NothingToDo(code, f"{what}. Next: {next_step}")
@@ -117,7 +156,7 @@ class SyncRun:
         def check() -> None:
             record = self.record()
             if (record.epoch, record.active) != (plan.epoch, Role.MASTER):
-                raise NothingToDo("superseded", "the slave has become the active server")
+                raise NothingToDo("slave_active", "the slave has become, or is becoming, the active server")
 
         self._unless_unreadable(check, until)
 
@@ -130,15 +169,3 @@ class SyncRun:
             if self.now() >= until:
                 raise
             log.warning("The HA record cannot be read (%s); this operation's lease still holds.", error)
-
-    def event(self, kind: str, record: Record, **details: Any) -> dict[str, Any]:
-        """An entry of the pair's history, to be attached to an asset event."""
-        return {
-            "kind": kind,
-            "pair": self.pair.name,
-            "epoch": record.epoch,
-            "actor": self.actor,
-            "reason": self.reason,
-            "at": self.now().isoformat(),
-            **details,
-        }

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Protocol
 
 from airflow.sdk import ObjectStoragePath
 
-from denodo_ha.record import Record
+from denodo_ha.models import JobKey
+from denodo_ha.record import Phase, Record, Role
 from denodo_ha.snapshot import expired, taken_at
 from denodo_scheduler.hooks.files import new_file
 
 log = logging.getLogger(__name__)
 
 RECORD_KEY = "record"
+WATCH_KEY = "watch"
 
 
 class StateAccessor(Protocol):
@@ -43,6 +47,56 @@ class RecordStore:
     def save(self, record: Record) -> Record:
         self._accessor.set(RECORD_KEY, record.to_json())
         return record
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Who watches the pair now, and what the last look at it led to.
+
+    :param owner: run of the failover DAG that watches; only the owner asks for another look when its own is over.
+    :param code: of the last decision. :param since: when the pair came into that state, ISO 8601.
+    :param at: when it was last looked at, ISO 8601.
+    """
+
+    owner: str = ""
+    verdict: str = ""
+    code: str = ""
+    settled: bool = False
+    since: str = ""
+    at: str = ""
+
+
+class WatchStore:
+    """What the failover DAG's runs know of each other, beside the HA record: losing it costs nothing but a look."""
+
+    def __init__(self, accessor: StateAccessor) -> None:
+        self._accessor = accessor
+
+    def load(self) -> Watching:
+        value = self._accessor.get(WATCH_KEY)
+        known = {field.name for field in fields(Watching)}
+        return Watching(**{key: item for key, item in value.items() if key in known}) if value else Watching()
+
+    def save(self, watching: Watching) -> None:
+        self._accessor.set(WATCH_KEY, asdict(watching))
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The greatest epoch of a pair and who was active in it, kept beside the snapshots.
+
+    A record that was lost, or restored from a backup, is found out by it.
+    """
+
+    epoch: int
+    active: Role
+
+    def contradicts(self, record: Record) -> bool:
+        """Whether the record is from before what is testified here. It is saved first, so it may be ahead."""
+        under_way = record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
+        return self.epoch > record.epoch or (
+            self.epoch == record.epoch and self.active is not record.active and under_way
+        )
 
 
 class SnapshotStore:
@@ -73,6 +127,36 @@ class SnapshotStore:
         folder = self._folder / snapshot_id
         return (folder / "contents.json").read_bytes(), (folder / "manifest.json").read_bytes()
 
+    def testify(self, record: Record) -> None:
+        """Keep the record's epoch and active server, after the record was saved."""
+        self._write("witness.json", json.dumps({"epoch": record.epoch, "active": record.active}))
+
+    def witness(self) -> Witness | None:
+        """The greatest epoch that was ever saved; None when there was none.
+
+        :raises OSError: the storage cannot be read.
+        """
+        path = self._folder / "witness.json"
+        if not path.exists():
+            return None
+        value = json.loads(path.read_bytes())
+        return Witness(value["epoch"], Role(value["active"]))
+
+    def write_plan(self, plan_id: str, keys: Iterable[JobKey]) -> None:
+        """Keep the jobs that a switchover carries over, before the first of them is disabled."""
+        rows = [[key.project, key.name] for key in sorted(keys)]
+        self._write(f"plan-{plan_id}.json", json.dumps(rows, ensure_ascii=False))
+
+    def read_plan(self, plan_id: str) -> list[JobKey]:
+        """:raises FileNotFoundError: there is none of that id."""
+        rows = json.loads((self._folder / f"plan-{plan_id}.json").read_bytes())
+        return [JobKey(project=project, name=name) for project, name in rows]
+
+    def _write(self, name: str, text: str) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with new_file(self._folder / name) as file:
+            file.write(text.encode())
+
     def location(self, snapshot_id: str) -> str:
         return str(self._folder / snapshot_id)
 
@@ -80,7 +164,7 @@ class SnapshotStore:
         """Ids of all snapshots, the incomplete ones included, oldest first."""
         if not self._folder.exists():
             return []
-        return sorted(path.name for path in self._folder.iterdir())
+        return sorted(path.name for path in self._folder.iterdir() if path.is_dir())
 
     def retire(self, keep: int, protected: Collection[str], before: datetime | None = None) -> None:
         """Delete all but the newest ``keep`` and the ``protected``; only those taken ``before``, where that is given.

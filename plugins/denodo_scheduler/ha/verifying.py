@@ -79,7 +79,10 @@ def verify(
 def _committable(run: SyncRun, plan: Plan, imported: Imported | None) -> Record:
     """Read the record afresh: only what this run has imported, or what a clean slave has already, can be committed."""
     if imported:
-        return run.own(plan)
+        record = run.own(plan)
+        if record.operation and record.operation.id != imported.operation:
+            raise NothingToDo("superseded", "another try of this run has imported since; clear the run")
+        return record
     record = run.current(plan)
     if record.dirty:
         raise Blocked(

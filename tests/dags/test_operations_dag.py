@@ -1,0 +1,119 @@
+"""The operations DAG as a person sees it in the interface, and as the scheduler gets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
+
+from denodo_scheduler.exceptions import RETRY_POLICY
+from denodo_scheduler.ha.operating import OPERATIONS
+from denodo_scheduler.ha.outcome import Blocked
+from denodo_scheduler.operations_dag import _moment
+
+Parse = Callable[..., DagBag]
+
+
+@pytest.fixture
+def dag(parse: Parse) -> DAG:
+    return parse().dags["denodo_scheduler_operations__default"]
+
+
+def test_its_only_task(dag: DAG) -> None:
+    (task,) = dag.tasks
+    assert (task.task_id, task.pool) == ("operate", "denodo_ha_default")
+    assert (task.retries, task.retry_delay, task.retry_policy) == (2, timedelta(seconds=10), RETRY_POLICY)
+    assert [asset.name for asset in task.inlets] == ["denodo-scheduler://default"]
+    assert [asset.name for asset in task.outlets] == ["denodo-scheduler-history-default"]
+    assert not task.multiple_outputs
+    assert dag.schedule is None
+    assert dag.catchup is False
+
+
+def test_documentation(dag: DAG) -> None:
+    assert dag.doc_md is not None
+    for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", "denodo-scheduler://default"):
+        assert name in dag.doc_md
+    for operation in OPERATIONS:
+        assert f"| {operation} |" in dag.doc_md
+    assert len(dag.get_task("operate").doc_md.split()) > 10
+    assert dag.tags == {"denodo", "denodo-ha"}
+
+
+def test_form(dag: DAG) -> None:
+    found = {name: dag.params.get_param(name) for name in dag.params}
+    assert set(found) == {"operation", "reason", "until", "active"}
+    assert all(param.schema["title"] and param.description for param in found.values())
+    assert found["operation"].schema["enum"] == list(OPERATIONS)
+    assert not found["operation"].has_value
+    assert not found["reason"].has_value
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"operation": "pause", "until": "2031-03-02T06:00:00+00:00"},
+        {"operation": "resume"},
+        {"operation": "initialise", "active": "slave"},
+    ],
+    ids=str,
+)
+def test_form_takes(dag: DAG, answer: dict[str, Any]) -> None:
+    dag.params.update({"reason": "why", **answer})
+    dag.params.validate()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"operation": "explode"}, {"reason": ""}, {"reason": None}, {"until": 7}, {"active": "both"}],
+    ids=str,
+)
+def test_form_refuses(dag: DAG, answer: dict[str, Any]) -> None:
+    with pytest.raises(ParamValidationError):
+        dag.params.update(answer)
+
+
+@pytest.mark.parametrize("said", [{"reason": "why"}, {"operation": "pause"}], ids=["no operation", "no reason"])
+def test_form_insists(dag: DAG, said: dict[str, Any]) -> None:
+    dag.params.update(said)
+    with pytest.raises(ParamValidationError):
+        dag.params.validate()
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        (None, None),
+        ("", None),
+        ("2031-03-02T06:00:00+00:00", datetime(2031, 3, 2, 6, tzinfo=UTC)),
+        ("2031-03-02T06:00:00Z", datetime(2031, 3, 2, 6, tzinfo=UTC)),
+        ("2031-03-02T06:00:00+02:00", datetime(2031, 3, 2, 4, tzinfo=UTC)),
+        ("2031-03-02T06:00:00", datetime(2031, 3, 2, 6, tzinfo=UTC)),
+    ],
+)
+def test_until(text: str | None, moment: datetime | None) -> None:
+    assert _moment(text) == moment
+
+
+def test_until_that_is_none() -> None:
+    with pytest.raises(Blocked, match="until_invalid"):
+        _moment("soon")
+
+
+def test_serialised(dag: DAG) -> None:
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert [task.task_id for task in stored.tasks] == ["operate"]
+    assert set(stored.params) == set(dag.params)
+
+
+def test_parsing_again_makes_no_new_version(parse: Parse) -> None:
+    name = "denodo_scheduler_operations__default"
+    first, again = (DagSerialization.to_dict(parse().dags[name]) for _ in range(2))
+    assert first == again

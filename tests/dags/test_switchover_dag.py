@@ -1,0 +1,217 @@
+"""The switchover DAG as a person sees it in the interface, and as the scheduler gets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
+
+from denodo_scheduler.exceptions import RETRY_POLICY
+
+Parse = Callable[..., DagBag]
+
+UPSTREAM = {
+    "check": set(),
+    "wait_for_quiet_window": {"check"},
+    "switch_over": {"wait_for_quiet_window"},
+    "sync": {"switch_over"},
+    "report": {"switch_over"},
+}
+IN_POOL = {"switch_over", "report"}
+OPTIONS = """\
+pairs:
+  default:
+    quiet_window: 90s
+    quiet_margin: 10s
+    quiet_timeout: 2h
+    timezone: Europe/Madrid
+    projects: [Sales, "fin*"]
+    jobs: ["Load *"]
+    tags: [sales]
+"""
+
+
+@pytest.fixture
+def dag(parse: Parse) -> DAG:
+    return parse().dags["denodo_scheduler_switchover__default"]
+
+
+@pytest.fixture
+def own(parse: Parse) -> DAG:
+    """A pair none of whose options is the default."""
+    return parse(OPTIONS).dags["denodo_scheduler_switchover__default"]
+
+
+def test_order_of_tasks(dag: DAG) -> None:
+    assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == UPSTREAM
+
+
+def test_a_failure_is_reported_and_not_hidden(dag: DAG) -> None:
+    """The report succeeds also after a failure; a leaf beside it does not."""
+    assert dag.get_task("report").trigger_rule == "all_done"
+    assert {task.task_id: task.trigger_rule for task in dag.leaves} == {"report": "all_done", "sync": "all_success"}
+    assert dag.get_task("check").ignore_downstream_trigger_rules is True
+
+
+def test_whatever_changes_something_is_in_the_pool_of_the_pair(dag: DAG) -> None:
+    pools = {task.task_id: task.pool for task in dag.tasks}
+    assert {task_id for task_id, pool in pools.items() if pool == "denodo_ha_default"} == IN_POOL
+    assert {pool for task_id, pool in pools.items() if task_id not in IN_POOL} == {"default_pool"}
+
+
+def test_runs_by_hand_and_one_at_a_time(dag: DAG) -> None:
+    assert dag.max_active_runs == 1
+    assert dag.schedule is None
+    assert dag.catchup is False
+
+
+def test_retries(dag: DAG) -> None:
+    for task in dag.tasks:
+        assert (task.retries, task.retry_delay, task.retry_policy) == (10, timedelta(seconds=10), RETRY_POLICY)
+
+
+def test_documentation(dag: DAG, own: DAG) -> None:
+    assert dag.doc_md is not None
+    for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", "denodo-scheduler://default"):
+        assert name in dag.doc_md
+    for task in dag.tasks:
+        assert task.doc_md is not None, task.task_id
+        assert len(task.doc_md.split()) > 10, task.task_id
+    assert dag.tags == {"denodo", "denodo-ha"}
+    assert own.tags == {"denodo", "denodo-ha", "sales"}
+
+
+def test_sensor_takes_the_options_of_the_pair(own: DAG) -> None:
+    sensor: Any = own.get_task("wait_for_quiet_window")
+    assert sensor.deferrable is True
+    assert sensor.margin == timedelta(seconds=10)
+    assert sensor.timezone == "Europe/Madrid"
+    assert (list(sensor.include_projects), list(sensor.include_jobs)) == (["Sales", "fin*"], ["Load *"])
+
+
+class _Context(dict[str, Any]):
+    """What a task gets: the form, and the XCom of ``check``."""
+
+    def __init__(self, xcom: Any = None, **params: Any) -> None:
+        super().__init__(params=params, ti=self)
+        self.xcom = xcom
+
+    def xcom_pull(self, task_ids: str) -> Any:
+        assert task_ids == "check"
+        return self.xcom
+
+
+class _Reached(Exception):
+    """The task got as far as to do its work."""
+
+
+def test_sensor_looks_at_the_active_server_over_the_path_that_the_check_found(
+    dag: DAG, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor: Any = dag.get_task("wait_for_quiet_window")
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        "denodo_scheduler.sensors.quiet_window.look", lambda *given, **_: seen.append(given) or _raise()
+    )
+    context = _Context({"connection": "of the slave", "uri": "//master:8000"}, quiet_window=7, quiet_timeout=60)
+    context["ti"].get_first_reschedule_date = lambda _: None
+    with pytest.raises(_Reached):
+        sensor.execute(context)
+    hook, _ = seen[0]
+    assert (hook.denodo_scheduler_conn_id, hook._scheduler_uri) == ("of the slave", "//master:8000")
+    assert (sensor.window, sensor.timeout) == (timedelta(seconds=7), 60)
+
+
+def _raise() -> None:
+    raise _Reached
+
+
+def test_a_sync_follows_a_failback_only(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync: Any = dag.get_task("sync")
+    assert sync.trigger_dag_id == "denodo_scheduler_sync__default"
+    monkeypatch.setattr(
+        "airflow.providers.standard.operators.trigger_dagrun.TriggerDagRunOperator.execute", lambda *_: _raise()
+    )
+    with pytest.raises(_Reached):
+        sync.execute(_Context(direction="to_master"))
+    with pytest.raises(AirflowSkipException, match="a sync would overwrite it"):
+        sync.execute(_Context(direction="to_slave"))
+
+
+def test_form(dag: DAG, own: DAG) -> None:
+    optional = {"dry_run": False, "accept_differences": False, "quiet_window": 300, "quiet_timeout": 3000}
+    found = {name: dag.params.get_param(name) for name in dag.params}
+    assert {name: param.value for name, param in found.items() if param.has_value} == optional
+    assert set(found) - set(optional) == {"direction", "reason"}, "these a person has to say"
+    assert all(param.schema["title"] for param in found.values())
+    assert own.params.get_param("quiet_window").value == 90
+    assert own.params.get_param("quiet_timeout").value == 7200
+
+
+@pytest.mark.parametrize("direction", ["to_slave", "to_master"])
+def test_form_takes(dag: DAG, direction: str) -> None:
+    dag.params.update({"direction": direction, "reason": "maintenance"})
+    dag.params.validate()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"direction": "sideways"},
+        {"direction": None},
+        {"reason": ""},
+        {"reason": None},
+        {"dry_run": "yes"},
+        {"quiet_window": 0},
+        {"accept_differences": 1},
+    ],
+    ids=str,
+)
+def test_form_refuses(dag: DAG, answer: dict[str, Any]) -> None:
+    with pytest.raises(ParamValidationError):
+        dag.params.update(answer)
+
+
+@pytest.mark.parametrize("said", [{"reason": "why"}, {"direction": "to_slave"}], ids=["no direction", "no reason"])
+def test_form_insists(dag: DAG, said: dict[str, Any]) -> None:
+    dag.params.update(said)
+    with pytest.raises(ParamValidationError):
+        dag.params.validate()
+
+
+def test_assets(dag: DAG) -> None:
+    for task_id in ("check", "switch_over", "report"):
+        task = dag.get_task(task_id)
+        assert [asset.name for asset in task.inlets] == ["denodo-scheduler://default"], task_id
+        assert [asset.name for asset in task.outlets] == ["denodo-scheduler-history-default"], task_id
+        assert not getattr(task, "multiple_outputs", False), task_id
+
+
+def test_pairs_share_nothing(parse: Parse) -> None:
+    dags = parse("pairs:\n  one: {}\n  two: {}\n").dags
+    pair = [dags[f"denodo_scheduler_switchover__{name}"] for name in ("one", "two")]
+    for of in (lambda task: task.pool, lambda task: task.inlets[0].uri, lambda task: task.outlets[0].name):
+        assert len({of(dag.get_task("switch_over")) for dag in pair}) == 2
+    assert len({dag.get_task("sync").trigger_dag_id for dag in pair}) == 2
+
+
+def test_serialised(dag: DAG) -> None:
+    stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    assert {task.task_id: task.upstream_task_ids for task in stored.tasks} == UPSTREAM
+    assert stored.max_active_runs == 1
+    assert set(stored.params) == set(dag.params)
+    for task in stored.tasks:
+        assert (task.pool, task.retries) == (dag.get_task(task.task_id).pool, 10)
+
+
+def test_parsing_again_makes_no_new_version(parse: Parse) -> None:
+    name = "denodo_scheduler_switchover__default"
+    first, again = (DagSerialization.to_dict(parse().dags[name]) for _ in range(2))
+    assert first == again

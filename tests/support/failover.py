@@ -1,0 +1,300 @@
+"""The failover DAG's steps without Airflow's machinery around them: look, judge, act, as one of its runs does.
+
+What a failover did is read from the servers themselves: their public API, audits and journals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from airflow.sdk import ObjectStoragePath
+
+from denodo_demo.standin import StandinServer
+from denodo_ha.decisions import Action
+from denodo_ha.observation import Evidence, Observation, Verdict, Watch
+from denodo_ha.pairs import Pair
+from denodo_ha.record import Record
+from denodo_scheduler.ha import blocking, failing_over, quenching_master, repairing
+from denodo_scheduler.ha.situation import FailoverRun, Judgement, judge
+from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
+from denodo_scheduler.hooks.probe import Looker
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from support.sync import NOW, Sync, WorkerKilled, act, enabled, kill_the_worker, states
+
+QUICK = {
+    "probe_interval": "1s",
+    "fall": 3,
+    "watch_for": "10s",
+    "cool_down": "1h",
+    "failover": "automatic",
+    "timezone": "Europe/Madrid",
+    "enable_batch": 2,
+}
+LEASE = failing_over.LEASE
+AtLook = Callable[[int], object]
+
+
+class Still(Sync):
+    """A pair whose clocks all stand still, Airflow's included, until a test lets time pass."""
+
+    def now(self) -> datetime:
+        return datetime.fromisoformat(NOW) + self.passed
+
+
+@dataclass
+class Outcome:
+    """What one run of the failover DAG came to."""
+
+    judgement: Judgement
+    event: dict[str, Any] | None = None
+    error: Exception | None = None
+
+    @property
+    def code(self) -> str:
+        """Of the decision, or of the step's end where that was not success."""
+        return (
+            str(getattr(self.error, "code", type(self.error).__name__)) if self.error else self.judgement.decision.code
+        )
+
+    @property
+    def done(self) -> dict[str, Any]:
+        """The event of a step that must have succeeded."""
+        assert self.event is not None, self.error or self.judgement
+        return self.event
+
+
+@dataclass
+class Failover:
+    """A pair under test, by the side of its syncs: the same servers, record and snapshots."""
+
+    sync: Sync
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def master(self) -> StandinServer:
+        return self.sync.master
+
+    @property
+    def slave(self) -> StandinServer:
+        return self.sync.slave
+
+    @property
+    def record(self) -> Record:
+        return self.sync.record
+
+    @property
+    def story(self) -> list[str]:
+        """Kinds of the events that wait to be told."""
+        return [event["kind"] for event in self.record.outbox]
+
+    def change(self, **fields: Any) -> None:
+        """Have other fields in the record, as another run might."""
+        RecordStore(self.sync.state).save(self.record.model_copy(update=fields))
+
+    def pair(self, **options: Any) -> Pair:
+        return self.sync.pair(**{**QUICK, **self.options, **options})
+
+    def prepared(self, *, pair: dict[str, Any] | None = None, run_id: str | None = None, **asked: Any) -> FailoverRun:
+        chosen = self.pair(**(pair or {}))
+        return FailoverRun(
+            pair=chosen,
+            records=RecordStore(self.sync.state),
+            snapshots=SnapshotStore(ObjectStoragePath(f"file://{self.sync.folder}"), chosen.name),
+            master=DenodoSchedulerHook(chosen.master),
+            slave=DenodoSchedulerHook(chosen.slave),
+            run_id=run_id or f"run-{uuid4().hex[:6]}",
+            now=self.sync.now,
+            **asked,
+        )
+
+    # -- what is seen
+
+    @contextmanager
+    def silent_master(self) -> Iterator[None]:
+        """The master's Scheduler is not to be heard on either path, as if it were dead. It goes on all the same."""
+        self.silence()
+        yield
+        self.wake()
+
+    @property
+    def no_second_path(self) -> dict[str, Any]:
+        return {"kind": "status", "status": 500, "match": {"query": str(self.master.scheduler.port)}}
+
+    def silence(self) -> None:
+        self.master.webtool.faults({"kind": "status", "status": 500})
+        self.slave.webtool.faults(self.no_second_path)
+
+    def dead_for(self, **time: float) -> None:
+        """Let time pass for all but the master, which runs nothing meanwhile."""
+        self.sync.passed += timedelta(**time)
+        self.slave.scheduler.clock(advance_seconds=timedelta(**time).total_seconds())
+
+    def wake(self) -> None:
+        for server in (self.master, self.slave):
+            server.webtool.faults()
+
+    def looker(self, run: FailoverRun) -> Looker:
+        return Looker(run.master, run.slave, second_path=run.pair.second_path)
+
+    def look(self, looker: Looker) -> Observation:
+        return replace(looker.look(), at=self.sync.now())
+
+    def evidence(self, run: FailoverRun) -> Evidence:
+        """Look until a verdict is confirmed; no time passes between the looks."""
+        watch = Watch(run.pair.fall)
+        with self.looker(run) as looker:
+            while (found := watch.add(self.look(looker))) is None:
+                pass
+        return found
+
+    def seen(self, verdict: Verdict = Verdict.DOWN, *, heard: timedelta | None = timedelta(seconds=4)) -> Evidence:
+        """Evidence by hand.
+
+        :param heard: how long ago the master was last heard; None: never.
+        """
+        now = self.sync.now()
+        return Evidence(
+            verdict=verdict,
+            decided=now,
+            streak=3,
+            since=now - timedelta(seconds=3),
+            last_alive=None if heard is None else now - heard,
+            rounds=4,
+        )
+
+    # -- what is done
+
+    def judge(self, evidence: Evidence | None = None, **asked: Any) -> Judgement:
+        run = self.prepared(**asked)
+        return judge(run, evidence or self.evidence(run))
+
+    def run(
+        self,
+        *,
+        evidence: Evidence | None = None,
+        before: Callable[[], object] | None = None,
+        at_look: AtLook | None = None,
+        **asked: Any,
+    ) -> Outcome:
+        """One run. ``before`` happens between decision and action, ``at_look`` right before each of its looks."""
+        run = self.prepared(**asked)
+        seen = evidence or self.evidence(run)
+        out = Outcome(judge(run, seen))
+        if before:
+            before()
+        return self.act(run, out, seen, at_look)
+
+    def again(self, action: Action, evidence: Evidence, *, at_look: AtLook | None = None, **asked: Any) -> Outcome:
+        """A task of an earlier run, tried or cleared again, with what that run saw."""
+        run = self.prepared(**asked)
+        out = Outcome(judge(run, evidence))
+        decision = replace(out.judgement.decision, action=action)
+        return self.act(run, replace(out, judgement=replace(out.judgement, decision=decision)), evidence, at_look)
+
+    def act(self, run: FailoverRun, out: Outcome, seen: Evidence, at_look: AtLook | None = None) -> Outcome:
+        try:
+            out.event = self._act(run, out.judgement.decision.action, seen, at_look)
+        except Exception as error:
+            out.error = error
+        return out
+
+    def _act(self, run: FailoverRun, action: Action, seen: Evidence, at_look: AtLook | None) -> dict[str, Any] | None:
+        if action is Action.ENABLE_JOBS:
+            number = 0
+            with self.looker(run) as looker:
+
+                def look() -> Observation:
+                    nonlocal number
+                    if at_look:
+                        at_look(number)
+                    number += 1
+                    return self.look(looker)
+
+                return failing_over.enable_jobs(run, seen, look)
+        if action is Action.QUENCH_MASTER:
+            return quenching_master.quench_master(run, seen)
+        if action is Action.REPAIR_SLAVE:
+            return repairing.repair_slave(run, seen)
+        if action is Action.BLOCKED:
+            blocking.block(run, seen)
+        return None
+
+    # -- how it was
+
+    def from_here(self) -> Callable[[], None]:
+        """What brings the pair back to how it is now: record, witness, our clock, and which jobs are enabled."""
+        self.wake()
+        values, files, passed = dict(self.sync.state.values), self.sync.files, self.sync.passed
+        wanted = {server.name: enabled(server) for server in (self.master, self.slave)}
+
+        def back() -> None:
+            self.wake()
+            self.sync.state.values = dict(values)
+            self.sync.passed = passed
+            for name, content in files.items():
+                (self.sync.folder / name).write_bytes(content)
+            for server in (self.master, self.slave):
+                there = enabled(server)
+                act(server, "disable", *(there - wanted[server.name]))
+                act(server, "enable", *(wanted[server.name] - there))
+
+        return back
+
+
+def known(server: StandinServer) -> set[str]:
+    return set(states(server))
+
+
+def silenced(failover: Failover, *faults: dict[str, Any]) -> None:
+    """Like :meth:`Failover.silence`, with more faults of the slave's web tool."""
+    failover.silence()
+    failover.slave.webtool.faults(*faults, failover.no_second_path)
+
+
+class Changes:
+    """Every write to the record or its witness and every request that changes a server, counted.
+
+    :param at: the number, from 0, of the change right before which something happens. :param then: what happens.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, at: int, then: Callable[[], object]) -> None:
+        self._made, self._at, self._then = 0, at, then
+        send = DenodoSchedulerHook._call
+
+        def sent(hook: DenodoSchedulerHook, method: str, *args: Any, **kwargs: Any) -> Any:
+            if method == "PUT":
+                self._count()
+            return send(hook, method, *args, **kwargs)
+
+        patch.setattr(DenodoSchedulerHook, "_call", sent)
+        for owner, name in ((RecordStore, "save"), (SnapshotStore, "testify")):
+            patch.setattr(owner, name, self._counted(getattr(owner, name)))
+
+    def _counted(self, change: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any) -> Any:
+            self._count()
+            return change(*args)
+
+        return counted
+
+    def _count(self) -> None:
+        number, self._made = self._made, self._made + 1
+        if number == self._at:
+            self._then()
+
+
+def killed(task: Callable[[], object], monkeypatch: pytest.MonkeyPatch, at: int) -> bool:
+    """Run a task and kill its worker right before its change number ``at``; False if it has fewer."""
+    with monkeypatch.context() as patch:
+        Changes(patch, at, kill_the_worker)
+        try:
+            task()
+        except WorkerKilled:
+            return True
+        return False

@@ -1,0 +1,75 @@
+"""A pair of four real stand-in processes for the steps of the DAGs, without Airflow's machinery around them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tenacity
+
+from denodo_demo.standin import StandinPair, StandinServer
+from denodo_scheduler.ha import passive
+from denodo_scheduler.hooks import transport
+from denodo_standin.settings import Guesses
+from denodo_standin.webtool import Guesses as WebtoolGuesses
+from support.sync import NOW, MemoryState, Sync, fill
+from support.tampering import Tampering, tampering
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
+    with StandinPair(tmp_path_factory.mktemp("pair")) as pair:
+        yield pair
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "RETRY_WAIT", tenacity.wait_none())
+    monkeypatch.setattr(passive, "HOLD_INTERVAL", 0.1)
+
+
+@pytest.fixture
+def sync(servers: StandinPair, tmp_path: Path, connect: Callable[..., None]) -> Iterator[Sync]:
+    """A fresh pair whose clocks stand still: 12 jobs in 3 projects on the master, 3 of them disabled, an empty slave,
+    no record."""
+    servers.heal()
+    for server in servers.servers:
+        server.scheduler.guesses(**Guesses().model_dump(mode="json"))
+        server.webtool.reset_requests()
+        server.webtool.guesses(**WebtoolGuesses().model_dump(mode="json"))
+        server.scheduler.control("POST", "/pause", json={"paused": False})
+        for project in server.request("GET", "/projects"):
+            server.request("DELETE", f"/projects/{project['id']}")
+        server.scheduler.clock(mode="manual", now=NOW)
+        connect(server)
+    fill(servers.master)
+    yield Sync(servers, MemoryState(), tmp_path)
+    servers.heal()
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set the Airflow connection of a role to a server, with some fields changed."""
+
+    def set_connection(server: StandinServer, role: str = "", **changes: Any) -> None:
+        name = f"AIRFLOW_CONN_DENODO_SCHEDULER_{(role or server.name).upper()}"
+        monkeypatch.setenv(name, json.dumps({**server.connection(), **changes}))
+
+    return set_connection
+
+
+@pytest.fixture
+def tamper(connect: Callable[..., None]) -> Iterator[Callable[..., Tampering]]:
+    """Put something between Airflow and a server's web tool that alters the answers to some requests."""
+    with ExitStack() as stack:
+
+        def put_between(server: StandinServer, path: str, alter: Callable[[bytes], bytes]) -> Tampering:
+            between = stack.enter_context(tampering(server, path, alter))
+            connect(server, port=between.port)
+            return between
+
+        yield put_between
