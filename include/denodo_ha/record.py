@@ -283,12 +283,14 @@ def covers(record: Record, wanted: datetime, now: datetime) -> bool:
 def superseded(record: Record, *, operation_id: str, epoch: int, base_snapshot: str | None) -> str | None:
     """Why a task that began from ``epoch`` and ``base_snapshot`` must not change anything any more; None if it may.
 
+    Each try of an import has an id of its own, which begins with ``operation_id``, the run's.
+
     Called on a freshly read record right before every changing call, also by tasks that were cleared long after
     their run had ended.
     """
     if record.epoch != epoch:
         return f"the pair is in epoch {record.epoch}, this run belongs to epoch {epoch}"
-    if record.operation and record.operation.id != operation_id:
+    if record.operation and not record.operation.id.startswith(operation_id):
         return f"the operation {record.operation.id} has begun since"
     if record.snapshot_id != base_snapshot:
         return f"the snapshot {record.snapshot_id} has been committed since"

@@ -39,7 +39,7 @@ def test_order_of_tasks(dag: DAG) -> None:
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
         "ping_master": set(),
         "decide": {"ping_master"},
-        **dict.fromkeys(BRANCHES, {"decide"}),
+        **{branch: {"decide"} for branch in BRANCHES},
         "report": BRANCHES,
     }
 
