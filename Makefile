@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := dags plugins include tests bench
 
-.PHONY: help demo run test lint bench lock clean
+.PHONY: help demo run test lint bench tables lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,10 @@ lint: $(VENV)/.installed-dev  ## ruff (with Airflow's rules) and mypy --strict
 
 bench: $(VENV)/.installed-dev  ## Measure; prints a table and writes bench/results/bench.json
 	@$(BIN)/python -m bench $(ARGS)
+
+tables: $(VENV)/.installed  ## Write docs/decision-table.md anew from the code that decides
+	@$(BIN)/python -m denodo_ha.decision_table > docs/decision-table.md.new
+	@mv docs/decision-table.md.new docs/decision-table.md
 
 lock: $(VENV)/.installed-dev  ## Resolve requirements.in and requirements-dev.in again
 	@$(BIN)/python -m pip install --quiet uv

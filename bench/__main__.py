@@ -22,10 +22,14 @@ from denodo_demo.progress import Progress
 FILE = Path(__file__).parent / "results" / "bench.json"
 ROWS = {
     "disabling": "bench.disabling",
+    "enabling": "bench.enabling",
     "exposure": "bench.exposure",
     "no-op": "bench.no_op",
     "streaming": "bench.streaming",
     "parsing": "bench.parsing",
+    "failover": "bench.failover",
+    "idle": "bench.idle",
+    "watching": "bench.watching",
     "information": "bench.information",
 }
 """Module of each row. It is imported when the row begins, because it imports Airflow, which then reads its settings."""

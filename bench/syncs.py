@@ -1,4 +1,4 @@
-"""The steps of the sync DAG, one after the other, without Airflow's machinery around them."""
+"""The steps of the sync DAG, one after the other, and what those of a failover need, without Airflow around them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from airflow.sdk import ObjectStoragePath
@@ -17,10 +17,12 @@ from bench.stage import BenchError
 from denodo_ha.pairs import Pair
 from denodo_scheduler.ha import exporting, guarding, importing, quenching, verifying
 from denodo_scheduler.ha.outcome import NothingToDo
-from denodo_scheduler.ha.run import SyncRun
+from denodo_scheduler.ha.run import PairRun, SyncRun
 from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
+
+R = TypeVar("R", bound=PairRun)
 
 
 class _Memory:
@@ -66,26 +68,27 @@ class Syncs:
         """
         done = Synced()
         with done.task("guard"):
-            verdict = guarding.guard(self._prepared(), operation_id=uuid4().hex, wanted=None)
+            verdict = guarding.guard(self.prepared(SyncRun), operation_id=uuid4().hex, wanted=None)
         if verdict.plan is None:
             raise BenchError(f"The guard stopped the sync: {verdict.message}")
         with done.task("wait_for_quiet_window"):
             self._ensure_quiet()
         with done.task("export_metadata"):
-            exported = exporting.export(self._prepared(), verdict.plan)
+            exported = exporting.export(self.prepared(SyncRun), verdict.plan)
         with done.task("import_metadata"):
             try:
-                done.imported = importing.import_snapshot(self._prepared(), verdict.plan, exported)
+                done.imported = importing.import_snapshot(self.prepared(SyncRun), verdict.plan, exported)
             except NothingToDo:
                 done.imported = None
         with done.task("disable_jobs"):
-            disabled = quenching.disable_jobs(self._prepared(), verdict.plan)
+            disabled = quenching.disable_jobs(self.prepared(SyncRun), verdict.plan)
         with done.task("verify"):
-            done.event = verifying.verify(self._prepared(), verdict.plan, exported, done.imported, disabled)
+            done.event = verifying.verify(self.prepared(SyncRun), verdict.plan, exported, done.imported, disabled)
         return done
 
-    def _prepared(self) -> SyncRun:
-        return SyncRun(
+    def prepared(self, cls: type[R]) -> R:
+        """What a step needs, with hooks of its own."""
+        return cls(
             pair=self.pair,
             records=self._records,
             snapshots=self._snapshots,

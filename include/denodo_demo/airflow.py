@@ -74,6 +74,11 @@ class LocalAirflow:
     def running(self) -> bool:
         return self._child is not None and self._child.running
 
+    def processes(self, name: str) -> list[int]:
+        """Process ids of a component, such as ``triggerer``, and of what it has forked."""
+        members = self._child.members() if self._child is not None else []
+        return [pid for pid in members if name in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")]
+
     def is_healthy(self) -> bool:
         try:
             health = self.api.health()

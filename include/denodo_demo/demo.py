@@ -1,4 +1,4 @@
-"""``make demo``: a real Airflow keeps a stand-in slave in step with its master, then everything ends by itself."""
+"""``make demo``: a real Airflow keeps a stand-in slave in step with its master, fails over to it, and back again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import shutil
 from denodo_demo.progress import Progress
 from denodo_demo.report import PairReading, describe_exposure, show_facts, show_places, show_servers
 from denodo_demo.stage import DAG_ID, DISABLED, RUN_FOLDER, Stage, Sync
+from denodo_demo.story_failover import FailoverStory
 
 
 def demo(progress: Progress) -> list[str]:
-    """Sync twice and print what both servers say.
+    """Sync twice and print what both servers say; then go on with what happens when processes die.
 
     :return: what did not come out as it should, in words; empty when all is well.
     """
@@ -20,12 +21,13 @@ def demo(progress: Progress) -> list[str]:
     first = stage.sync("First sync: everything is new to the slave", "make demo: the first sync")
     progress.say("Reading both servers back")
     reading = PairReading.of(stage.pair)
+    story = FailoverStory.begin(stage)
     second = stage.sync("Second sync: nothing has changed on the master", "make demo: nothing changed")
     after = PairReading.of(stage.pair)
     changes = len(after.slave.audit) - len(reading.slave.audit)
     outcome = "imported again" if second.imported else "nothing was new, so nothing was imported"
     _show(stage, first, after, f"{outcome}: {changes} changes on the slave")
-    return _problems(first, second, after, changes)
+    return [*_problems(first, second, after, changes), *story.tell()]
 
 
 def _show(stage: Stage, first: Sync, reading: PairReading, second: str) -> None:

@@ -5,12 +5,18 @@ The product under test has no part in this: it is judged by what happened on the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
+from enum import StrEnum
 from typing import Any, TypeAlias
 
+from denodo_ha.cron import QuartzCron
+
 Entry: TypeAlias = Mapping[str, Any]
+Job: TypeAlias = tuple[str, str]
+"""Project and name in folded case."""
 
 
 @dataclass(frozen=True, order=True)
@@ -37,6 +43,78 @@ class Exposure:
     def seconds(self) -> float:
         """Length in seconds; infinite while it goes on."""
         return float("inf") if self.end is None else (self.end - self.start).total_seconds()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A time, after ``since`` and up to ``until``, in which jobs are due by the clock of one server."""
+
+    zone: tzinfo
+    since: datetime
+    until: datetime
+
+
+class Fate(StrEnum):
+    """What became of an occurrence."""
+
+    MASTER = "ran on the master"
+    SLAVE = "ran on the slave"
+    LISTED = "missed, and listed"
+    LOST = "missed, not listed"
+    TWICE = "ran twice"
+    NOT_DUE = "ran, though not due"
+
+
+def due(crons: Mapping[Job, Sequence[str]], turns: Iterable[Turn]) -> set[Occurrence]:
+    """Occurrences that the crons ask for, each by the clock of the server whose turn it is."""
+    jobs_of: dict[str, list[Job]] = {}
+    for job, expressions in crons.items():
+        for expression in expressions:
+            jobs_of.setdefault(expression, []).append(job)
+    return {
+        Occurrence(*job, at)
+        for turn in turns
+        for expression, jobs in jobs_of.items()
+        for at in QuartzCron(expression).between(turn.since, turn.until, turn.zone)
+        for job in jobs
+    }
+
+
+def fates(
+    wanted: Collection[Occurrence],
+    master_journal: Iterable[Entry],
+    slave_journal: Iterable[Entry],
+    listed: Collection[tuple[str, datetime]],
+) -> dict[Occurrence, Fate]:
+    """What became of the ``wanted`` occurrences, and of those that ran although they were not wanted.
+
+    A run that Quartz makes up for when a trigger is resumed (trigger ``misfire``) has the time of its start, so it is
+    no occurrence; see :func:`made_up`.
+
+    :param listed: what the failover's event says was missed, as :func:`missed` reads it.
+    """
+    master, slave = _counted(master_journal), _counted(slave_journal)
+
+    def fate(each: Occurrence) -> Fate:
+        if master[each] + slave[each] > 1:
+            return Fate.TWICE
+        if master[each] + slave[each] == 0:
+            return Fate.LISTED if (f"{each.project} / {each.job}", each.scheduled) in listed else Fate.LOST
+        if each not in wanted:
+            return Fate.NOT_DUE
+        return Fate.MASTER if master[each] else Fate.SLAVE
+
+    return {each: fate(each) for each in sorted({*wanted, *master, *slave})}
+
+
+def missed(event: Entry) -> set[tuple[str, datetime]]:
+    """The occurrences that a failover's event lists as missed: folded name with project, and time."""
+    return {(each["job"].casefold(), _moment(each["at"])) for each in event["missed"]["listed"]}
+
+
+def made_up(journal: Iterable[Entry]) -> list[Entry]:
+    """Runs by Quartz's misfire policy: a trigger that was overdue when it was resumed fires at once."""
+    return [run for run in journal if run["trigger"] == "misfire"]
 
 
 def double_runs(master_journal: Iterable[Entry], slave_journal: Iterable[Entry]) -> list[Occurrence]:
@@ -66,11 +144,16 @@ def exposures(audit: Iterable[Entry]) -> list[Exposure]:
     return [*found, Exposure(start, None, most)] if enabled else found
 
 
+def _counted(journal: Iterable[Entry]) -> Counter[Occurrence]:
+    scheduled = (run for run in journal if run.get("scheduled") and run["trigger"] != "misfire")
+    return Counter(Occurrence(*_job(run), _moment(run["scheduled"])) for run in scheduled)
+
+
 def _occurrences(journal: Iterable[Entry]) -> set[Occurrence]:
     return {Occurrence(*_job(run), _moment(run["scheduled"])) for run in journal if run.get("scheduled")}
 
 
-def _job(entry: Entry) -> tuple[str, str]:
+def _job(entry: Entry) -> Job:
     return entry["project"].casefold(), entry["job"].casefold()
 
 

@@ -80,7 +80,7 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL to the process and to everything in its session; returns when all are gone."""
-        while members := self._session():
+        while members := self.members():
             for member in members:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(member, signal.SIGKILL)
@@ -89,7 +89,8 @@ class Child:
         if self in _running:
             _running.remove(self)
 
-    def _session(self) -> list[int]:
+    def members(self) -> list[int]:
+        """The process and everything else in its session."""
         processes = ((int(folder.name), process_stat(int(folder.name))) for folder in Path("/proc").glob("[0-9]*"))
         return [pid for pid, stat in processes if stat and stat.session == self.pid]
 

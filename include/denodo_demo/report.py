@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.table import Table
 
-from denodo_demo.judge import Exposure, Occurrence, double_runs, exposures
+from denodo_demo.judge import Exposure, Fate, Job, Occurrence, double_runs, exposures
 from denodo_demo.standin import StandinPair, StandinServer
-
-Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Reading:
     """One server: its jobs by (project, name) in folded case, and its own books."""
 
     server: StandinServer
-    jobs: dict[Key, dict[str, Any]]
+    jobs: dict[Job, dict[str, Any]]
     journal: list[dict[str, Any]]
     audit: list[dict[str, Any]]
 
@@ -30,11 +30,11 @@ class Reading:
         return cls(server, jobs, server.scheduler.journal(), server.scheduler.audit())
 
     @property
-    def disabled(self) -> set[Key]:
+    def disabled(self) -> set[Job]:
         return {key for key, job in self.jobs.items() if job["state"] == "DISABLED"}
 
     @property
-    def enabled(self) -> set[Key]:
+    def enabled(self) -> set[Job]:
         return self.jobs.keys() - self.disabled
 
     @property
@@ -68,8 +68,11 @@ class PairReading:
         """When jobs were enabled on the slave."""
         return exposures(self.slave.audit)
 
-    def problems(self, *, disabled_on_master: int | None = None) -> list[str]:
-        """What is not as a sync leaves it, in words; empty when all is well."""
+    def problems(self, *, disabled_on_master: int | None = None, slave_ran: bool = False) -> list[str]:
+        """What is not as a sync leaves it, in words; empty when all is well.
+
+        :param slave_ran: the slave has been the active server, so that it may have run jobs.
+        """
         master, slave = self.master, self.slave
         found = {
             f"{len(master.jobs.keys() ^ slave.jobs.keys())} jobs are on one server only": master.jobs.keys()
@@ -78,15 +81,30 @@ class PairReading:
             f"{len(master.disabled)} jobs are disabled on the master, not {disabled_on_master}": disabled_on_master
             not in (None, len(master.disabled)),
             f"{len(self.double_runs)} scheduled runs happened on both servers": bool(self.double_runs),
-            f"{len(slave.journal)} runs happened on the slave": bool(slave.journal),
+            f"{len(slave.journal)} runs happened on the slave": bool(slave.journal) and not slave_ran,
         }
         return [problem for problem, is_there in found.items() if is_there]
 
 
-def show_servers(console: Console, reading: PairReading) -> None:
+def crons(server: StandinServer) -> dict[Job, list[str]]:
+    """The crons of the enabled jobs, without those that wait for other jobs: their crons do not say when they run."""
+    found: dict[Job, list[str]] = {}
+    for job in server.request("GET", "/jobs"):
+        triggers = job["triggerSection"]["triggers"]
+        if not job["disabled"] and not any(trigger.get("dependencyInfo") for trigger in triggers):
+            key = job["projectName"].casefold(), job["name"].casefold()
+            found[key] = [trigger["cronExpression"] for trigger in triggers if trigger["type"] == "cron"]
+    return found
+
+
+def zone(server: StandinServer) -> ZoneInfo:
+    return ZoneInfo(server.timezone)
+
+
+def show_servers(console: Console, reading: PairReading, title: str = "Read back from both servers") -> None:
     """Print the table of the two servers."""
     sides = (reading.master, reading.slave)
-    table = Table(title="Read back from both servers", title_justify="left")
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     for side in sides:
         table.add_column(side.server.name, justify="right")
@@ -96,6 +114,22 @@ def show_servers(console: Console, reading: PairReading) -> None:
     table.add_row("disabled", *(str(len(side.disabled)) for side in sides))
     table.add_row("lowest job id", *(str(side.lowest_id or "-") for side in sides))
     table.add_row("runs so far", *(str(len(side.journal)) for side in sides))
+    console.print(table)
+
+
+def show_occurrences(console: Console, fates: Mapping[Occurrence, Fate]) -> None:
+    """Print what became of every scheduled occurrence: one line for each time at which jobs were due."""
+    columns = [fate for fate in Fate if fate is not Fate.NOT_DUE or fate in fates.values()]
+    table = Table(title="Every scheduled occurrence, from both execution journals", title_justify="left")
+    table.add_column("due (UTC)")
+    for heading in ("jobs", *(str(fate) for fate in columns)):
+        table.add_column(heading, justify="right")
+    for at in sorted({each.scheduled for each in fates}):
+        counts = Counter(fate for each, fate in fates.items() if each.scheduled == at)
+        table.add_row(f"{at:%H:%M:%S}", str(counts.total()), *(str(counts[fate] or "") for fate in columns))
+    table.add_section()
+    counts = Counter(fates.values())
+    table.add_row("all", str(counts.total()), *(str(counts[fate]) for fate in columns), style="bold")
     console.print(table)
 
 

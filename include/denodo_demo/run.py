@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import sys
+import time
 
+import httpx
+
+from denodo_demo.airflow_api import AirflowApiError
+from denodo_demo.history import History
 from denodo_demo.processes import WaitError
 from denodo_demo.progress import Progress
 from denodo_demo.report import PairReading, show_places, show_servers
-from denodo_demo.stage import DAG_ID, Stage
+from denodo_demo.stage import DAG_ID, FAILOVER, OPERATIONS, SWITCHOVER, Stage
 from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD, StandinProcess
+
+_HISTORY_EVERY = 2.0
 
 
 def run(progress: Progress) -> None:
-    """Start everything, sync once if the slave is empty, and stay until interrupted.
+    """Start everything, sync once if the slave is empty, watch the master, and stay until interrupted.
 
     :raises WaitError: Airflow has ended by itself.
     """
@@ -21,8 +29,9 @@ def run(progress: Progress) -> None:
     stage.start()
     if not stage.pair.slave.statuses():
         _first_sync(stage)
+    history = stage.watch()
     _show(stage)
-    _stay(stage)
+    _stay(stage, history)
 
 
 def _first_sync(stage: Stage) -> None:
@@ -39,14 +48,16 @@ def _show(stage: Stage) -> None:
     show_servers(console, PairReading.of(stage.pair))
     airflow = stage.airflow
     places = {
-        "Airflow": f"{airflow.url}/dags/{DAG_ID}",
+        "sync": f"{airflow.url}/dags/{DAG_ID} (every 15 minutes, or trigger it)",
+        "failover": f"{airflow.url}/dags/{FAILOVER} (it watches: leave it on)",
+        "switchover, failback": f"{airflow.url}/dags/{SWITCHOVER} (trigger it)",
+        "pause, halt, …": f"{airflow.url}/dags/{OPERATIONS} (trigger it)",
         "login": f"{airflow.user}, password in {airflow.password_file}",
     }
     for server in stage.pair.servers:
         places[f"{server.name}'s web tool"] = f"{server.webtool.url}{BASE_PATH}/public/api/jobs/status?uri={server.uri}"
     places |= {
         "login there": f"{LOGIN} / {PASSWORD}",
-        "sync": "every 15 minutes, or trigger it in the interface",
         "logs": str(stage.folder),
     }
     for process in _processes(stage):
@@ -58,15 +69,18 @@ def _show(stage: Stage) -> None:
     show_places(console, places)
 
 
-def _stay(stage: Stage) -> None:
-    """Tell when a process ends, and start what is down when a person presses Enter."""
+def _stay(stage: Stage, history: History) -> None:
+    """Tell the pair's history and when a process ends, and start what is down when a person presses Enter."""
     down: set[str] = set()
+    told = time.monotonic()
     inputs = [sys.stdin] if sys.stdin.isatty() else []
     while stage.airflow.running:
         for process in _processes(stage):
             if not process.running and process.name not in down:
                 down.add(process.name)
                 stage.progress.say(f"{process.name} has ended. Press Enter to start it again.")
+        if time.monotonic() - told > _HISTORY_EVERY:
+            told = _tell(history)
         if select.select(inputs, [], [], 0.5)[0] and sys.stdin.readline():
             for process in _processes(stage):
                 if not process.running:
@@ -74,6 +88,13 @@ def _stay(stage: Stage) -> None:
                     down.discard(process.name)
                     stage.progress.say(f"{process.name} is back: process {process.pid}")
     stage.airflow.wait_until_healthy(timeout=0)
+
+
+def _tell(history: History) -> float:
+    """An Airflow that does not answer just now is asked again later."""
+    with contextlib.suppress(httpx.HTTPError, AirflowApiError):
+        history.tell()
+    return time.monotonic()
 
 
 def _processes(stage: Stage) -> list[StandinProcess]:

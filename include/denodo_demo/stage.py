@@ -11,12 +11,17 @@ from typing import Any
 
 from denodo_demo.airflow import PROJECT, LocalAirflow
 from denodo_demo.airflow_api import Json
+from denodo_demo.history import History
 from denodo_demo.processes import WaitError, wait_for
 from denodo_demo.progress import Progress
 from denodo_demo.standin import StandinPair
 
 PAIR = "default"
 DAG_ID = f"denodo_scheduler_sync__{PAIR}"
+FAILOVER = f"denodo_scheduler_failover__{PAIR}"
+SWITCHOVER = f"denodo_scheduler_switchover__{PAIR}"
+OPERATIONS = f"denodo_scheduler_operations__{PAIR}"
+ASSET = f"denodo-scheduler://{PAIR}"
 RUN_FOLDER = PROJECT / ".run"
 
 JOBS = 500
@@ -25,15 +30,19 @@ DISABLED = 37
 BUSY = 8
 
 _PAIRS_YAML = """\
-# Written by `make {command}`: the shipped pair with a quiet window that is short enough to watch.
+# Written by `make {command}`: the shipped pair with times that are short enough to watch.
 pairs:
   {pair}:
     master: denodo_scheduler_master
     slave: denodo_scheduler_slave
     schedule: {schedule}
-    quiet_window: 20s
-    quiet_margin: 5s
+    quiet_window: 6s
+    quiet_margin: 2s
     quiet_timeout: 3m
+    probe_interval: 1s
+    fall: 3
+    watch_for: 5m
+    cool_down: 5m
     snapshots: file://{snapshots}
 """
 
@@ -86,12 +95,19 @@ class Stage:
                 self._fill_master()
         with step("Starting Airflow: scheduler, triggerer, DAG processor and API server"):
             self.airflow.wait_until_healthy()
-        with step(f"Waiting for Airflow to read the DAG {DAG_ID}"):
-            self.airflow.wait_for_dag(DAG_ID)
-        self.airflow.api.set_paused(DAG_ID, False)
+        with step("Waiting for Airflow to read the pair's four DAGs"):
+            for dag_id in (DAG_ID, FAILOVER, SWITCHOVER, OPERATIONS):
+                self.airflow.wait_for_dag(dag_id)
+        for dag_id in (DAG_ID, SWITCHOVER, OPERATIONS):
+            self.airflow.api.set_paused(dag_id, False)
         self.progress.say(
             f"Airflow is at {self.airflow.url} (user {self.airflow.user}, password in {self.airflow.password_file})"
         )
+
+    def watch(self) -> History:
+        """Have the failover DAG watch the pair from now on."""
+        self.airflow.api.set_paused(FAILOVER, False)
+        return History(self.airflow.api, ASSET, self.progress)
 
     def sync(self, what: str, reason: str) -> Sync:
         """Trigger the sync by hand and follow it; see :meth:`follow`."""
@@ -112,18 +128,40 @@ class Stage:
         :param begin: gives the id of the run.
         :raises WaitError: it did not succeed; the message holds the error of the task that failed.
         """
+        run_id = self.run_dag(DAG_ID, "verify", what, begin)
+        return Sync(run_id, self.airflow.api.xcom(DAG_ID, run_id, "verify"))
+
+    def run_dag(
+        self,
+        dag_id: str,
+        last: str,
+        what: str,
+        begin: Callable[[], str],
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> str:
+        """Show the tasks of a run as they go on, and return its id.
+
+        :param last: the task without whose success the run has not got to its end.
+        :raises WaitError: it did not succeed; the message holds the error of the task that failed.
+        """
         api = self.airflow.api
+
+        def show(tasks: list[Json]) -> None:
+            self._show_changes(tasks)
+            meanwhile()
+
         with self.progress.step(what):
             run_id = begin()
-            api.wait_for_run(DAG_ID, run_id, timeout=240, on_progress=self._show_changes)
-        if api.task_states(DAG_ID, run_id)["verify"] != "success":
-            raise WaitError(f"The sync {run_id} did not get to its end. {self._why(run_id)}")
-        return Sync(run_id, api.xcom(DAG_ID, run_id, "verify"))
+            api.wait_for_run(dag_id, run_id, timeout=240, on_progress=show)
+        if api.task_states(dag_id, run_id)[last] != "success":
+            raise WaitError(f"The run {run_id} of {dag_id} did not get to its end. {self._why(dag_id, run_id)}")
+        return run_id
 
     def _fill_master(self) -> None:
         """Generated jobs, some of which run each minute: so there is something to wait for, and runs to judge."""
         master = self.pair.master
         master.generate(jobs=JOBS, projects=PROJECTS, disabled=DISABLED)
+        master.let_nobody_wait()
         enabled = [status for status in master.statuses() if status["state"] != "DISABLED"]
         for status in enabled[:: len(enabled) // BUSY][:BUSY]:
             master.set_cron(status, "0 * * * * ?")
@@ -135,14 +173,14 @@ class Stage:
                 self._states[key] = task["state"]
                 self.progress.say(f"    {task['task_id']:<22} {task['state']}")
 
-    def _why(self, run_id: str) -> str:
+    def _why(self, dag_id: str, run_id: str) -> str:
         """Last error in the logs of the failed tasks."""
-        for task in self.airflow.api.task_instances(DAG_ID, run_id):
+        for task in self.airflow.api.task_instances(dag_id, run_id):
             if task["state"] == "failed":
-                log = self.airflow.api.task_log(DAG_ID, run_id, task["task_id"], task["try_number"])
+                log = self.airflow.api.task_log(dag_id, run_id, task["task_id"], task["try_number"])
                 errors = [line for line in log.splitlines() if " error " in line]
                 return f"Task {task['task_id']}: {errors[-1] if errors else 'see its log'}"
-        return "No task failed: see the XCom `verdict` of its guard."
+        return "No task failed: see the log of its first task."
 
 
 @contextlib.contextmanager

@@ -20,6 +20,8 @@ BASE_PATH = "/webadmin/denodo-scheduler-admin"
 LOGIN = "admin"
 PASSWORD = "stand-in-password"  # noqa: S105 - guards nothing, and is easy to find where it should not be
 
+LEAP_DAYS = "0 0 12 29 2 ?"
+
 _COMMAND = str(Path(sys.executable).with_name("denodo-standin"))
 
 
@@ -184,6 +186,18 @@ class StandinServer:
         path = f"/projects/{status['projectID']}/jobs/{status['jobID']}"
         triggers = {"triggers": [{"type": "cron", "cronExpression": cron}]}
         self.request("PUT", path, json={**self.request("GET", path), "triggerSection": triggers})
+
+    def let_nobody_wait(self) -> None:
+        """Have enabled jobs with dependencies be due on leap days only.
+
+        Generated ones depend on jobs with other crons, so that they would wait for hours and leave no quiet window.
+        """
+        for job in self.request("GET", "/jobs"):
+            triggers = job["triggerSection"]["triggers"]
+            if not job["disabled"] and any(trigger.get("dependencyInfo") for trigger in triggers):
+                seldom = [{**trigger, "cronExpression": LEAP_DAYS} for trigger in triggers if trigger["type"] == "cron"]
+                path = f"/projects/{job['projectId']}/jobs/{job['id']}"
+                self.request("PUT", path, json={**job, "triggerSection": {"triggers": seldom}})
 
     def generate(self, *, jobs: int, projects: int, disabled: int, seed: int = 1) -> None:
         """Fill the server with made-up projects, data sources and jobs."""

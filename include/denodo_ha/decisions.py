@@ -59,6 +59,7 @@ class Situation:
     :param cooled_down: the last failover is long enough ago.
     :param acknowledged: a person has seen the last failover.
     :param slave_reachable: the slave's server answers.
+    :param second_path: path 2 was seen to work lately, or a person takes responsibility for a failover without it.
     :param slave_enabled: it has enabled jobs in the pair's scope.
     :param master_enabled: the master has; None when it cannot be read.
     :param one_path: the pair allows a failover on the word of one path.
@@ -80,6 +81,7 @@ class Situation:
     cooled_down: bool = True
     acknowledged: bool = True
     slave_reachable: bool = True
+    second_path: bool = True
     slave_enabled: bool = False
     master_enabled: bool | None = True
     one_path: bool = False
@@ -148,6 +150,19 @@ _ALL = (
         "about the server",
         "correct the master's connection",
     ),
+    _blocked(
+        "paused_split_brain",
+        "automation is paused, and jobs are enabled on both servers",
+        f"disable the jobs of the server that should be passive by hand, or resume the pair with {_OPERATIONS}",
+        alert=Alert.SPLIT_BRAIN,
+    ),
+    _blocked(
+        "second_path",
+        "the slave's web tool was not seen to reach the master's Scheduler lately, so nobody could tell a dead "
+        "Scheduler from a dead web tool",
+        "let the slave's web tool reach the master's Scheduler port, correct 'second_path' of the pair, or allow "
+        "'one_path'",
+    ),
     _blocked("isolated", "nothing can be reached from here, the slave included", "look at this machine's network"),
     _blocked(
         "one_path",
@@ -197,7 +212,8 @@ _ALL = (
     _blocked(
         "active_unreachable",
         "the slave is the active server and does not answer",
-        "repair the slave; if the master is healthy, switch over to it",
+        f"repair the slave; if that takes too long, initialise the pair with {_OPERATIONS}, with the master as the "
+        "active server, and enable its jobs",
         settled=False,
         alert=Alert.FAILOVER,
     ),
@@ -237,7 +253,7 @@ _ALL = (
     Decision("complete", Action.ENABLE_JOBS, "not all jobs could be enabled yet: try again", "wait", settled=False),
     Decision("repair", Action.REPAIR_SLAVE, "jobs are enabled on the passive slave", "wait", False, Alert.DRIFT),
     Decision("quench", Action.QUENCH_MASTER, "the master is back with enabled jobs", "wait", False, Alert.QUENCHED),
-    Decision("fail_back", Action.FAIL_BACK, "the master is back and stable: fail back", "wait", settled=False),
+    Decision("fail_back", Action.FAIL_BACK, "the master is back and stable: fail back", "wait"),
 )
 
 DECISIONS: dict[str, Decision] = {decision.code: decision for decision in _ALL}
@@ -272,6 +288,14 @@ RULES: dict[str, Rule] = {
     "master_quenched": Rule(
         "not both servers have enabled jobs", "quench", lambda s: not (s.slave_enabled and s.master_enabled)
     ),
+    "no_split_brain": Rule(
+        "not paused while both servers have enabled jobs",
+        "paused_split_brain",
+        lambda s: not (s.paused and s.slave_enabled and s.master_enabled),
+    ),
+    "second_path": Rule(
+        "path 2 was seen to work, or one path is enough", "second_path", lambda s: s.second_path or s.one_path
+    ),
     "one_path": Rule("one path is enough", "one_path", lambda s: s.one_path),
     "not_manual": Rule("the policy is not manual", "manual", lambda s: s.automatic or not s.manual),
     "not_asked": Rule("no approval is waited for", "approval_asked", lambda s: s.automatic or not s.approval_asked),
@@ -293,7 +317,15 @@ class Cell:
 
 
 _PROMOTABLE = ("snapshot", "clean", "fresh")
-_READY = ("history_agrees", "no_operation", "not_paused", "slave_reachable", "not_both_enabled", "slave_passive")
+_READY = (
+    "history_agrees",
+    "no_operation",
+    "no_split_brain",
+    "not_paused",
+    "slave_reachable",
+    "not_both_enabled",
+    "slave_passive",
+)
 _MAY_FAIL_OVER = (
     "history_agrees",
     "no_operation",
@@ -303,6 +335,7 @@ _MAY_FAIL_OVER = (
     "acknowledged",
     "slave_reachable",
     "slave_passive",
+    "second_path",
     "fenceable",
     "not_manual",
     "not_asked",
@@ -313,6 +346,7 @@ _ENFORCE = ("history_agrees", "no_operation", "not_paused", "active_reachable", 
 _MASTER_BACK = (
     "history_agrees",
     "no_operation",
+    "no_split_brain",
     "not_paused",
     "active_reachable",
     "master_quenched",
@@ -323,7 +357,7 @@ _MASTER_BACK = (
 _UNSURE = (Verdict.UNKNOWN, Verdict.MISCONFIGURED, Verdict.ISOLATED)
 
 TABLE: dict[tuple[Phase, Verdict], Cell] = {
-    (Phase.NORMAL, Verdict.UP): Cell((*_READY, *_PROMOTABLE), "healthy"),
+    (Phase.NORMAL, Verdict.UP): Cell((*_READY, *_PROMOTABLE, "second_path"), "healthy"),
     (Phase.NORMAL, Verdict.CONTROL_PATH_BROKEN): Cell(_READY, "control_path_broken"),
     (Phase.NORMAL, Verdict.DOWN): Cell(_MAY_FAIL_OVER, "fail_over"),
     (Phase.NORMAL, Verdict.UNKNOWN): Cell(("one_path", *_MAY_FAIL_OVER), "fail_over"),

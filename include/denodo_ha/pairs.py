@@ -209,6 +209,17 @@ class PairOptions(_Strict):
             )
         return cool_down
 
+    @field_validator("stable_for")
+    @classmethod
+    def _seen_in_one_watch(cls, stable_for: timedelta, info: ValidationInfo) -> timedelta:
+        watch_for = info.data.get("watch_for")
+        if watch_for is not None and info.data.get("on_master_return") == "fail_back" and stable_for > watch_for:
+            raise ValueError(
+                f"{format_duration(stable_for)} must not be longer than watch_for, which is "
+                f"{format_duration(watch_for)}: no watch would ever see it"
+            )
+        return stable_for
+
     @field_validator("oldest_snapshot")
     @classmethod
     def _outlasts_a_sync(cls, oldest: timedelta | None, info: ValidationInfo) -> timedelta | None:

@@ -129,7 +129,8 @@ class Promotion(_Value):
     :param id: the operation.
     :param kind: ``failover`` or ``switchover``.
     :param plan: the snapshot, or the stored list, whose jobs were to be enabled.
-    :param complete: whether all of them were read back enabled; until then they are enabled again and again.
+    :param complete: whether all of them were read back enabled; until then those that were not are tried again.
+    :param left: the stored list of those that were not.
     """
 
     id: str
@@ -137,6 +138,7 @@ class Promotion(_Value):
     at: datetime
     plan: str
     complete: bool
+    left: str | None = None
 
 
 class SnapshotRef(_Value):

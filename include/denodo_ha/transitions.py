@@ -116,10 +116,10 @@ def _back(record: Record) -> Record:
     return _moved(close_operation(record), start, end)
 
 
-def promoted(record: Record, *, now: datetime, complete: bool, cool_down: timedelta | None) -> Record:
+def promoted(record: Record, *, now: datetime, left: str | None = None, cool_down: timedelta | None) -> Record:
     """The slave is the active server.
 
-    :param complete: whether all planned jobs were read back enabled.
+    :param left: the stored list of planned jobs that were not read back enabled, if there are any.
     :param cool_down: after a failover: how long none may follow, and a person has to acknowledge it. None after a
         switchover, which a person began.
     """
@@ -127,7 +127,12 @@ def promoted(record: Record, *, now: datetime, complete: bool, cool_down: timede
     assert record.operation.plan is not None
     assert record.operation.kind != "sync"
     promotion = Promotion(
-        id=record.operation.id, kind=record.operation.kind, at=now, plan=record.operation.plan, complete=complete
+        id=record.operation.id,
+        kind=record.operation.kind,
+        at=now,
+        plan=record.operation.plan,
+        complete=left is None,
+        left=left,
     )
     return _moved(
         close_operation(record),
@@ -143,7 +148,9 @@ def promoted(record: Record, *, now: datetime, complete: bool, cool_down: timede
 def completed(record: Record) -> Record:
     """What the last promotion had left over was enabled."""
     assert record.last_promotion is not None
-    return record.model_copy(update={"last_promotion": record.last_promotion.model_copy(update={"complete": True})})
+    return record.model_copy(
+        update={"last_promotion": record.last_promotion.model_copy(update={"complete": True, "left": None})}
+    )
 
 
 def failed_back(record: Record, *, now: datetime) -> Record:

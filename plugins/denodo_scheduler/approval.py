@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.sdk import Context
 
-from denodo_ha.decisions import Alert
+from denodo_ha.decisions import Action, Alert
+from denodo_ha.observation import Evidence
 from denodo_ha.pairs import Pair
 from denodo_ha.transitions import approval_asked, approval_given
-from denodo_scheduler.dags_common import Assets, ask_for_a_look, pair_run, publishing
+from denodo_scheduler.dags_common import Assets, ask_for_a_look, pair_run, publishing, watched
+from denodo_scheduler.ha.outcome import NothingToDo
 from denodo_scheduler.ha.run import PairRun
+from denodo_scheduler.ha.situation import FailoverRun, freshness, judge
 from denodo_scheduler.notifications import notify
 
 VALID_FOR = timedelta(minutes=30)
@@ -38,13 +42,17 @@ class ApproveFailoverOperator(ApprovalOperator):
             subject=f"Fail over from {pair.master} to {pair.slave}?",
             body=BODY.replace("{again}", f"{pair.approval_timeout.total_seconds() / 60:.0f} minutes"),
             response_timeout=pair.approval_timeout,
-            **kwargs,
+            **{**kwargs, "retries": 0},
         )
         self.pair = pair
         self.assets = assets
 
     def execute(self, context: Context) -> None:
-        run = pair_run(PairRun, self.pair, self.assets, context)
+        run = pair_run(FailoverRun, self.pair, self.assets, context)
+        evidence = Evidence.from_json((watched(context) or {})["evidence"])
+        judged = judge(replace(run, second_good=run.now()), evidence)
+        if judged.decision.action is not Action.APPROVE or run.now() - evidence.decided > freshness(run):
+            raise NothingToDo("overtaken", f"by now the decision is {judged.decision.code}")
         until = run.now() + self.pair.approval_timeout
         record = approval_asked(run.record(), by=run.run_id, until=until)
         event = run.event(
@@ -57,7 +65,8 @@ class ApproveFailoverOperator(ApprovalOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         run = pair_run(PairRun, self.pair, self.assets, context)
         with publishing(run, self.assets, context):
-            answer = super().execute_complete(context, event)
+            # Not the ApprovalOperator's: after a rejection it would skip the report too.
+            answer = HITLOperator.execute_complete(self, context, event)
             by = (answer.get("responded_by_user") or {}).get("name") or "somebody"
             if answer["chosen_options"] == [self.APPROVE]:
                 given = approval_given(run.record(), by=by, until=run.now() + VALID_FOR)

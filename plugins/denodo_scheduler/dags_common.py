@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import pendulum
@@ -85,6 +87,13 @@ def watch_store(assets: Assets, context: Any) -> WatchStore:
     return WatchStore(context["asset_state_store"][assets.pair])
 
 
+def watched(context: Any) -> dict[str, Any] | None:
+    """What ``ping_master`` of this run has seen. Airflow 3.3 encodes the XCom of a trigger that ends its task twice."""
+    found = context["ti"].xcom_pull(task_ids="ping_master")
+    seen: dict[str, Any] | None = json.loads(found) if isinstance(found, str) else found
+    return seen
+
+
 def snapshot_folder(pair: Pair) -> ObjectStoragePath:
     """Where the pair's snapshots are: its ``snapshots`` option, or a folder of the Airflow home."""
     return ObjectStoragePath(pair.snapshots or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
@@ -126,8 +135,14 @@ def _from_outbox(run: PairRun, assets: Assets, context: Any) -> tuple[dict[str, 
     return fresh
 
 
-def ask_for_a_look(assets: Assets, context: Any, reason: str) -> None:
-    """Have the failover DAG look at the pair as soon as this task has ended."""
+def ask_for_a_look(assets: Assets, context: Any, reason: str, *, afresh: bool = True) -> None:
+    """Have the failover DAG look at the pair as soon as this task has ended.
+
+    :param afresh: it takes its first verdict at once, whatever it knew. Otherwise it goes on watching for a change.
+    """
+    if afresh:
+        store = watch_store(assets, context)
+        store.save(replace(store.load(), verdict="", settled=False))
     context["outlet_events"][assets.history].add(assets.look, extra={"reason": reason})
 
 

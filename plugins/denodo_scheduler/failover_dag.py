@@ -11,9 +11,10 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, AssetOrTimeSchedule, Context, DeltaTriggerTimetable, Param, TriggerRule, task
 from airflow.sdk.timezone import utcnow
+from airflow.utils.types import DagRunType
 
 from denodo_ha.decisions import Action
-from denodo_ha.observation import Evidence, Verdict
+from denodo_ha.observation import Evidence
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Phase, Record, RecordError
 from denodo_scheduler.dags_common import (
@@ -26,6 +27,7 @@ from denodo_scheduler.dags_common import (
     publish,
     publishing,
     watch_store,
+    watched,
 )
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.ha import blocking, failing_over, quenching_master, repairing, reporting
@@ -90,6 +92,7 @@ def failover_dag(pair: Pair) -> DAG:
         start_date=START,
         catchup=False,
         max_active_runs=8,
+        allowed_run_types=[kind for kind in DagRunType if kind != DagRunType.BACKFILL_JOB],  # type: ignore[misc]
         deadline=deadline(pair),
         tags=["denodo", "denodo-ha", *pair.tags],
         default_args={"retries": 3, "retry_delay": timedelta(seconds=5), "retry_policy": RETRY_POLICY},
@@ -172,16 +175,16 @@ class WatchMasterOperator(PingMasterOperator):
         store = watch_store(self.assets, context)
         seen = store.load()
         record = _record(self.pair, self.assets, context)
-        phase = record.phase if record else None
-        down_is_news = not (seen.settled and seen.verdict == Verdict.DOWN)
-        self.end_on_down = phase is Phase.NORMAL and down_is_news
-        if phase in (Phase.NORMAL, Phase.FAILED_OVER):
-            self.passive_conn_id = self.pair.slave if phase is Phase.NORMAL else self.pair.master
+        if record and record.phase in (Phase.NORMAL, Phase.FAILED_OVER):
+            normal = record.phase is Phase.NORMAL
+            self.passive_conn_id = self.pair.slave if normal else self.pair.master
+            self.active_conn_id = None if normal else self.pair.slave
         self.passive_interval = PASSIVE_INTERVAL
         if not _by_hand(context):
             store.save(reporting.owned(seen, context["dag_run"].run_id))
             self.known = seen.verdict or None
-            self.watch_for = self._watch_for(seen, record) + self.fall * self.interval + OVERLAP
+            self.watch_for = self._watch_for(seen, record)
+            self.delay = RECHECK if seen.code == reporting.FAILED["code"] else timedelta(0)
         return super().execute(context)
 
     def _watch_for(self, seen: Watching, record: Record | None) -> timedelta:
@@ -192,7 +195,7 @@ class WatchMasterOperator(PingMasterOperator):
             longest = min(longest, self.pair.stable_for)
         if record and record.paused and record.paused.until:
             longest = min(longest, max(RECHECK, record.paused.until - utcnow()))
-        return longest
+        return longest + self.fall * self.interval + OVERLAP
 
 
 def _record(pair: Pair, assets: Assets, context: Any) -> Record | None:
@@ -226,17 +229,19 @@ def _optional(pair: Pair, assets: Assets, slot: dict[str, Any]) -> Iterator[Any]
 
 def _run(pair: Pair, assets: Assets, context: Any) -> FailoverRun:
     params = context["params"]
-    by_hand = _by_hand(context)
-    alive_since = (_watched(context) or {}).get("alive_since")
+    consents = _by_hand(context) and not context["dag_run"].clear_number  # they hold once, not when the run is cleared
+    ping, seen = watched(context) or {}, watch_store(assets, context).load()
     return pair_run(
         FailoverRun,
         pair,
         assets,
         context,
-        fail_over=by_hand and params["fail_over"],
-        accept_old_snapshot=by_hand and params["accept_old_snapshot"],
-        fenced=by_hand and params["fenced"],
-        alive_since=datetime.fromisoformat(alive_since) if alive_since else None,
+        fail_over=consents and params["fail_over"],
+        accept_old_snapshot=consents and params["accept_old_snapshot"],
+        fenced=consents and params["fenced"],
+        alive_since=_moment(ping.get("alive_since")),
+        last_alive=_moment(seen.last_alive),
+        second_good=_moment(ping.get("second_good") or seen.second_good),
     )
 
 
@@ -248,16 +253,15 @@ def _step(pair: Pair, assets: Assets, context: Any) -> Iterator[FailoverRun]:
         yield run
 
 
-def _watched(context: Any) -> dict[str, Any] | None:
-    watched: dict[str, Any] | None = context["ti"].xcom_pull(task_ids="ping_master")
-    return watched
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _evidence(context: Any) -> Evidence:
-    watched = _watched(context)
-    if watched is None:
+    ping = watched(context)
+    if ping is None:
         raise Blocked("no_evidence", "ping_master of this run has no result", "clear the whole run")
-    return Evidence.from_json(watched["evidence"])
+    return Evidence.from_json(ping["evidence"])
 
 
 def _ensure_reason(run: FailoverRun) -> None:
@@ -271,14 +275,27 @@ def _report(pair: Pair, assets: Assets, context: Any, branches: list[str]) -> No
     judgement = pull(task_ids="decide", key="judgement")
     if judgement is None:
         log.warning("Nothing was decided in this run: see the tasks before.")
-    problem = next((found for branch in branches if (found := pull(task_ids=branch, key="problem"))), None)
     store = watch_store(assets, context)
-    found = reporting.report(run, store.load(), judgement, problem, _watched(context), by_hand=_by_hand(context))
+    seen = store.load()
+    if judgement and judgement["at"] < seen.at:
+        log.warning("This run was judged at %s, and the pair was looked at since: nothing to report.", judgement["at"])
+        return
+    problem = next((found for branch in branches if (found := pull(task_ids=branch, key="problem"))), None)
+    if judgement and not problem and not run.dry_run:
+        problem = reporting.nothing_came_of_it(seen, judgement, _state_of(judgement["action"], context))
+    found = reporting.report(run, seen, judgement, problem, watched(context), by_hand=_by_hand(context))
+    publish(run, assets, context, found.events)
     if not run.dry_run:
         store.save(found.watching)
-    publish(run, assets, context, found.events)
     if found.look_again:
-        ask_for_a_look(assets, context, found.watching.code)
+        ask_for_a_look(assets, context, found.watching.code, afresh=False)
+
+
+def _state_of(task_id: str, context: Any) -> str | None:
+    dag_run = context["dag_run"]
+    states = context["ti"].get_task_states(dag_id=dag_run.dag_id, task_ids=[task_id], run_ids=[dag_run.run_id])
+    state: str | None = states.get(dag_run.run_id, {}).get(task_id)
+    return state
 
 
 def _params() -> dict[str, Param]:

@@ -23,7 +23,7 @@ from denodo_scheduler.dags_common import (
     publishing,
 )
 from denodo_scheduler.exceptions import RETRY_POLICY
-from denodo_scheduler.ha import switching
+from denodo_scheduler.ha import reporting, switching
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo
 from denodo_scheduler.ha.switching import SwitchRun
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
@@ -31,6 +31,8 @@ from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 log = logging.getLogger(__name__)
 
 DIRECTIONS = {"to_slave": Role.SLAVE, "to_master": Role.MASTER}
+STEPS = ("check", "switch_over")
+"""Tasks that leave a reason code when they fail."""
 
 DAG_DOC = """
 ### Change the active server of the pair `{pair}`: master `{master}`, slave `{slave}`
@@ -104,7 +106,9 @@ def switchover_dag(pair: Pair) -> DAG:
 
         @task(task_id="report", doc_md=REPORT_DOC, trigger_rule=TriggerRule.ALL_DONE, **changing)
         def report(**context: Any) -> None:
-            publish(_run(pair, assets, context), assets, context)
+            run, pull = _run(pair, assets, context), context["ti"].xcom_pull
+            problem = next((found for step in STEPS if (found := pull(task_ids=step, key="problem"))), None)
+            publish(run, assets, context, [reporting.problem_event(run, problem)] if problem else [])
             ask_for_a_look(assets, context, f"switchover {context['params']['direction']}")
 
         wait = ActiveQuietWindowSensor(

@@ -9,12 +9,14 @@ from typing import Any
 
 from airflow.sdk import DAG, Context, Param, TriggerRule, task
 
+from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_scheduler.dags_common import START, Assets, assets_of, pair_run, publish, watch_store
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.ha import exporting, guarding, importing, quenching, reporting, verifying
 from denodo_scheduler.ha.outcome import NothingToDo
 from denodo_scheduler.ha.run import Plan, SyncRun
+from denodo_scheduler.notifications import notify
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 
 log = logging.getLogger(__name__)
@@ -82,12 +84,13 @@ def sync_dag(pair: Pair) -> DAG:
         @task.short_circuit(task_id="guard", doc_md=GUARD_DOC, **changing)
         def guard(**context: Any) -> dict[str, Any] | None:
             run = _run(pair, assets, context)
+            _tell_if_nobody_watches(run, assets, context)
             verdict = guarding.guard(
                 run,
                 operation_id=f"{context['dag_run'].run_id}/{uuid.uuid4().hex[:8]}",
                 wanted=_wanted(context),
             )
-            publish(run, assets, context, [*verdict.events, *_monitor_stopped(run, assets, context)])
+            publish(run, assets, context, verdict.events)
             context["ti"].xcom_push(key="verdict", value=verdict.to_json())
             if verdict.plan is None:
                 log.warning("%s The rest of this run is skipped.", verdict.message)
@@ -229,14 +232,15 @@ def _run(pair: Pair, assets: Assets, context: Any) -> SyncRun:
     )
 
 
-def _monitor_stopped(run: SyncRun, assets: Assets, context: Any) -> list[dict[str, Any]]:
-    """Who watches the watcher: a sync notices that the failover DAG does not look any more."""
+def _tell_if_nobody_watches(run: SyncRun, assets: Assets, context: Any) -> None:
+    """Who watches the watcher: a sync notices that the failover DAG does not look any more, whatever becomes of it."""
     store = watch_store(assets, context)
     found = reporting.overdue(run, store.load())
-    if found is None:
-        return []
-    store.save(found[0])
-    return [found[1]]
+    if found and not run.dry_run:
+        watching, event = found
+        store.save(watching)
+        notify(run.pair, Alert.MONITOR_STOPPED, event, context)
+        log.error("%s", event["what"])
 
 
 def _wanted(context: Any) -> datetime | None:

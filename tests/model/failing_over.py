@@ -117,7 +117,7 @@ def _enable(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     if not state.slave_up:
         yield Move("fails: the slave does not answer", state)
     elif not missing:
-        after = promoted(state.record, now=NOW, complete=True, cool_down=COOL_DOWN)
+        after = promoted(state.record, now=NOW, cool_down=COOL_DOWN)
         yield Move("reads all back enabled and commits", state.saved(after))
     elif heard and _must_stop(state, rules):
         yield from _give_up(state, process, rules)

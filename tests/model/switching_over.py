@@ -88,7 +88,7 @@ def _make(state: State, process: Process, rules: Rules) -> Iterator[Move]:
         going = state.saved(_gone_on(state, Step.ENABLING))
         yield calls(f"enables a batch on the {new}", going, Call("enable", new, missing & -missing), process, rules)
     else:
-        to_slave = promoted(state.record, now=NOW, complete=True, cool_down=None) if new == "slave" else None
+        to_slave = promoted(state.record, now=NOW, cool_down=None) if new == "slave" else None
         after = to_slave or failed_back(state.record, now=NOW)
         yield Move("reads all back enabled and commits", state.saved(after)._replace(carried=0))
 

@@ -110,7 +110,7 @@ class Failover:
             slave=DenodoSchedulerHook(chosen.slave),
             run_id=run_id or f"run-{uuid4().hex[:6]}",
             now=self.sync.now,
-            **asked,
+            **{"second_good": self.sync.now(), **asked},
         )
 
     # -- what is seen

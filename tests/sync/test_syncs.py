@@ -333,7 +333,7 @@ def test_jobs_that_somebody_enabled_on_the_slave_are_disabled_and_the_history_na
     act(sync.slave, "enable", name)
     out = sync.synced()
     assert not enabled(sync.slave)
-    assert [event["kind"] for event in out.events] == ["quenched", "sync"]
+    assert [event["kind"] for event in out.events] == ["drift", "sync"]
     assert out.events[0]["jobs"] == name
 
 

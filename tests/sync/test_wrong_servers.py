@@ -288,7 +288,7 @@ def test_drift_beside_an_active_master_is_undone_and_the_job_that_ran_is_named(s
     sync.advance(minutes=2)
     out = sync.synced()
     assert {f"{entry['project']} / {entry['job']}" for entry in slave.journal} == {ran}
-    (event,) = [event for event in out.events if event["kind"] == "quenched"]
+    (event,) = [event for event in out.events if event["kind"] == "drift"]
     assert event["suspected_double_runs"] == [ran]
     assert event["before"] == {"enabled": 2}
     assert event["jobs"] == f"{ran}, {idle}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import ModuleType
 
 import pytest
 from bench.__main__ import finish, run
+from bench.arrivals import Arrivals, lateness
 from bench.report import Measurement, Result
 from rich.console import Console
 
@@ -130,3 +132,29 @@ def test_a_row_that_meets_its_targets(tmp_path: Path, progress: Progress, row: C
     result = run("made-up", row(REQUESTS, SECONDS), tmp_path, progress)
     assert result.met
     assert result.measurements == (REQUESTS, SECONDS)
+
+
+class TestLateness:
+    INF = float("inf")
+
+    def test_behind_the_clock_of_the_one_that_was_the_least_late(self) -> None:
+        assert lateness([103.0, 113.5, 123.0, 133.2], 10, 100, 140) == pytest.approx([0.0, 0.5, 0.0, 0.2])
+
+    def test_a_clock_that_begins_right_before_the_measurement_ends(self) -> None:
+        assert lateness([99.9, 109.9, 120.1, 129.9], 10, 100, 130) == pytest.approx([0.0, 0.2, 0.0])
+
+    def test_a_missing_probe_is_infinitely_late(self) -> None:
+        assert lateness([103.0, 123.0, 133.0], 10, 100, 140) == pytest.approx([0.0, 0.0, 0.0, self.INF])
+
+    def test_a_pair_that_nobody_watches_any_more(self) -> None:
+        assert lateness([50.0], 10, 100, 130) == [self.INF] * 3
+
+
+def test_arrivals_are_noted_by_pair() -> None:
+    with Arrivals().serving() as arrivals:
+        for pair, what in (("master_1", "me"), ("master_1", "projects"), ("master_2", "me"), ("master_1", "me")):
+            url = f"http://127.0.0.1:{arrivals.port}/{pair}/public/api/{what}?uri=//host:8000"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                json.load(answer)
+        seen = arrivals.seen()
+    assert {pair: len(times) for pair, times in seen.items()} == {"master_1": 2, "master_2": 1}

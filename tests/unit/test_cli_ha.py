@@ -154,7 +154,6 @@ class TestStatus:
                 "operation: sync op1, importing",
             ),
         ],
-        ids=str,
     )  # fmt: skip
     def test_the_record(
         self, airflow: ScriptedAirflow, run: Any, changes: dict[str, Any], code: int, says: str

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
-from denodo_demo.judge import Exposure, Occurrence, double_runs, exposures
+from denodo_demo.judge import Exposure, Fate, Occurrence, Turn, double_runs, due, exposures, fates, made_up, missed
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 
 
-def run(job: str, scheduled: str | None, project: str = "sales") -> dict[str, Any]:
-    return {"seq": 1, "project": project, "job": job, "start": "2026-03-29T12:00:00.120Z", "scheduled": scheduled}
+def run(job: str, scheduled: str | None, project: str = "sales", trigger: str = "cron") -> dict[str, Any]:
+    start = "2026-03-29T12:00:00.120Z"
+    return {"seq": 1, "project": project, "job": job, "start": start, "trigger": trigger, "scheduled": scheduled}
 
 
 class TestDoubleRuns:
@@ -92,3 +94,72 @@ class TestExposures:
 
     def test_nothing_was_ever_enabled(self) -> None:
         assert exposures(audit((0, "created", "a"), (1, "disabled", "a"))) == []
+
+
+class TestDue:
+    MADRID = ZoneInfo("Europe/Madrid")
+    NEW_YORK = ZoneInfo("America/New_York")
+    EARLY: ClassVar = {("sales", "load"): ["0 30 8 * * ?"]}
+
+    def test_by_the_clock_of_the_server_whose_turn_it_is(self) -> None:
+        midnight = NOON - timedelta(hours=12)
+        turns = (
+            Turn(self.MADRID, midnight, NOON - timedelta(hours=3)),
+            Turn(self.NEW_YORK, NOON - timedelta(hours=3), NOON + timedelta(hours=6)),
+        )
+        half_past_six, half_past_twelve = NOON - timedelta(hours=5, minutes=30), NOON + timedelta(minutes=30)
+        assert due(self.EARLY, turns) == {
+            Occurrence("sales", "load", half_past_six),
+            Occurrence("sales", "load", half_past_twelve),
+        }
+
+    def test_a_turn_ends_with_its_last_moment_and_the_next_begins_after_it(self) -> None:
+        each_minute = {("sales", "load"): ["0 * * * * ?"], ("sales", "copy"): ["0 * * * * ?"]}
+        minute = timedelta(minutes=1)
+        turns = (Turn(UTC, NOON, NOON + minute), Turn(UTC, NOON + minute, NOON + 2 * minute))
+        assert (
+            sorted(each.scheduled for each in due(each_minute, turns)) == [NOON + minute] * 2 + [NOON + 2 * minute] * 2
+        )
+
+    def test_two_crons_at_one_moment_are_one_occurrence(self) -> None:
+        both = {("sales", "load"): ["0 0 * * * ?", "0 0/30 * * * ?"]}
+        assert len(due(both, [Turn(UTC, NOON - timedelta(minutes=1), NOON)])) == 1
+
+
+class TestFates:
+    AT = "2026-03-29T12:00:00Z"
+    WANTED = Occurrence("sales", "load", NOON)
+
+    def fate(self, *, master: int = 0, slave: int = 0, listed: bool = False) -> Fate:
+        event = {"missed": {"listed": [{"job": "Sales / LOAD", "at": "2026-03-29T14:00:00+02:00"}] if listed else []}}
+        journals = [run("load", self.AT)] * master, [run("Load", self.AT, "Sales")] * slave
+        return fates({self.WANTED}, *journals, missed(event))[self.WANTED]
+
+    def test_once_on_either_server(self) -> None:
+        assert self.fate(master=1) is Fate.MASTER
+        assert self.fate(slave=1) is Fate.SLAVE
+
+    def test_listed_as_missed_and_run_all_the_same(self) -> None:
+        assert self.fate(slave=1, listed=True) is Fate.SLAVE
+
+    def test_twice_on_both_or_on_one(self) -> None:
+        assert self.fate(master=1, slave=1) is Fate.TWICE
+        assert self.fate(slave=2) is Fate.TWICE
+        assert self.fate(master=1, slave=1, listed=True) is Fate.TWICE
+
+    def test_missed_is_forgiven_only_when_it_is_listed(self) -> None:
+        assert self.fate(listed=True) is Fate.LISTED
+        assert self.fate() is Fate.LOST
+
+    def test_listed_for_another_moment_or_another_job_does_not_count(self) -> None:
+        for job, at in (("sales / load", "2026-03-29T12:01:00Z"), ("sales / copy", self.AT)):
+            event = {"missed": {"listed": [{"job": job, "at": at}]}}
+            assert fates({self.WANTED}, [], [], missed(event)) == {self.WANTED: Fate.LOST}
+
+    def test_a_run_that_nobody_wanted(self) -> None:
+        assert fates(set(), [run("load", self.AT)], [], set()) == {self.WANTED: Fate.NOT_DUE}
+
+    def test_started_by_hand_or_by_the_misfire_policy_is_no_occurrence(self) -> None:
+        journal = [run("load", None, trigger="manual"), run("load", self.AT, trigger="misfire")]
+        assert fates({self.WANTED}, journal, [], set()) == {self.WANTED: Fate.LOST}
+        assert made_up(journal) == journal[1:]

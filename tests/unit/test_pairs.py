@@ -78,7 +78,7 @@ def test_every_option(file: Path) -> None:
             fence: my_site.fences.power_off
             fence_timeout: 30s
             on_master_return: fail_back
-            stable_for: 5m
+            stable_for: 15s
             cool_down: 20s
             oldest_snapshot: 3d
             enable_batch: 1
@@ -123,7 +123,7 @@ def test_every_option(file: Path) -> None:
         fence="my_site.fences.power_off",
         fence_timeout=timedelta(seconds=30),
         on_master_return="fail_back",
-        stable_for=timedelta(minutes=5),
+        stable_for=timedelta(seconds=15),
         cool_down=timedelta(seconds=20),
         oldest_snapshot=timedelta(days=3),
         enable_batch=1,

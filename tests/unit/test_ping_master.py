@@ -92,10 +92,11 @@ def outcome(event: dict[str, Any]) -> tuple[str, str]:
 
 
 def on_both_paths(pair: StandinPair, **fault: Any) -> None:
-    """A fault that hits what both web tools are asked about the master."""
+    """A fault that hits what both web tools are asked about the master; the slave's once more: whether path 2 works."""
     about_master = {"path": "/me$", "query": str(pair.master.scheduler.port)}
-    for server in pair.servers:
-        server.webtool.faults({"match": about_master, **fault})
+    for server, more in ((pair.master, 0), (pair.slave, 1)):
+        times = {"times": fault["times"] + more} if "times" in fault else {}
+        server.webtool.faults({"match": about_master, **fault, **times})
 
 
 class TestVerdicts:
@@ -107,7 +108,14 @@ class TestVerdicts:
         assert event["alive_since"] == event["evidence"]["decided"]
         assert event["latencies"].keys() == {"master"}
         assert pair.master.webtool.requests()[ME] == 1
-        assert pair.slave.webtool.requests() == {}
+        assert pair.slave.webtool.requests()[ME] == 1, "whether path 2 works"
+        assert event["second_good"]
+
+    def test_a_second_path_that_does_not_work_is_not_said_to(self, pair: StandinPair) -> None:
+        about_master = {"path": "/me$", "query": str(pair.master.scheduler.port)}
+        pair.slave.webtool.faults({"match": about_master, "kind": "status", "status": 500})
+        assert event_of(make_trigger())["second_good"] == ""
+        assert event_of(make_trigger(second_path="none"))["second_good"] == ""
 
     def test_what_is_known_is_watched_until_the_end(self, pair: StandinPair) -> None:
         event = event_of(make_trigger(known="up", until=utcnow() + timedelta(seconds=1)))

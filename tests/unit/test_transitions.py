@@ -69,7 +69,7 @@ def halt(record: Record) -> Record:
 
 
 FAILING_OVER = claimed()
-FAILED_OVER = promoted(advanced(FAILING_OVER, Step.ENABLING), now=LATER, complete=True, cool_down=COOL_DOWN)
+FAILED_OVER = promoted(advanced(FAILING_OVER, Step.ENABLING), now=LATER, cool_down=COOL_DOWN)
 FAILING_BACK = claimed(FAILED_OVER, Role.MASTER, "switchover")
 PHASES = {each.phase: each for each in (NORMAL, FAILING_OVER, FAILED_OVER, FAILING_BACK)}
 HALTED = {phase: halt(record) for phase, record in PHASES.items()}
@@ -152,9 +152,11 @@ def test_nobody_gives_up_after_a_server_was_changed(step: Step) -> None:
 
 
 def test_after_a_failover_a_person_has_to_look_at_it() -> None:
-    record = promoted(FAILING_OVER, now=LATER, complete=False, cool_down=COOL_DOWN)
+    record = promoted(FAILING_OVER, now=LATER, left="left", cool_down=COOL_DOWN)
     assert (record.phase, record.active, record.operation) == (Phase.FAILED_OVER, Role.SLAVE, None)
-    assert record.last_promotion == Promotion(id="op", kind="failover", at=LATER, plan="s1", complete=False)
+    assert record.last_promotion == Promotion(
+        id="op", kind="failover", at=LATER, plan="s1", complete=False, left="left"
+    )
     assert (record.cool_down_until, record.acknowledged) == (LATER + COOL_DOWN, False)
     assert record.epoch == FAILING_OVER.epoch
     seen = acknowledged(record)
@@ -163,14 +165,14 @@ def test_after_a_failover_a_person_has_to_look_at_it() -> None:
 
 
 def test_after_a_switchover_nobody_has_to() -> None:
-    record = promoted(claimed(kind="switchover"), now=LATER, complete=True, cool_down=None)
+    record = promoted(claimed(kind="switchover"), now=LATER, cool_down=None)
     assert (record.cool_down_until, record.acknowledged) == (None, True)
     assert record.last_promotion
     assert record.last_promotion.kind == "switchover"
 
 
 def test_a_promotion_can_be_completed_later() -> None:
-    record = completed(promoted(FAILING_OVER, now=LATER, complete=False, cool_down=COOL_DOWN))
+    record = completed(promoted(FAILING_OVER, now=LATER, left="left", cool_down=COOL_DOWN))
     assert record == FAILED_OVER
     with pytest.raises(AssertionError):
         completed(NORMAL)
@@ -208,7 +210,7 @@ ARROWS: dict[tuple[Phase, Phase], Callable[[Record], Record]] = {
     (Phase.FAILED_OVER, Phase.FAILING_BACK): lambda record: claimed(record, Role.MASTER, "switchover"),
     (Phase.FAILING_OVER, Phase.NORMAL): given_up,
     (Phase.FAILING_BACK, Phase.FAILED_OVER): given_up,
-    (Phase.FAILING_OVER, Phase.FAILED_OVER): lambda r: promoted(r, now=LATER, complete=True, cool_down=COOL_DOWN),
+    (Phase.FAILING_OVER, Phase.FAILED_OVER): lambda r: promoted(r, now=LATER, cool_down=COOL_DOWN),
     (Phase.FAILING_BACK, Phase.NORMAL): lambda record: failed_back(record, now=LATER),
     **{(phase, Phase.HALTED): halt for phase in PHASES},
     **{(Phase.HALTED, phase): released for phase in PHASES},
@@ -234,7 +236,7 @@ MOVES: dict[str, Callable[[Record], Record]] = {
     "claim the master": lambda record: claimed(record, Role.MASTER, "switchover"),
     "give up": given_up,
     "roll back": lambda record: rolled_back(advanced(record, Step.DISABLING)),
-    "promote": lambda record: promoted(record, now=LATER, complete=True, cool_down=COOL_DOWN),
+    "promote": lambda record: promoted(record, now=LATER, cool_down=COOL_DOWN),
     "fail back": lambda record: failed_back(record, now=LATER),
     "release": released,
 }

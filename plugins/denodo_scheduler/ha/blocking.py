@@ -36,5 +36,7 @@ def block(run: FailoverRun, evidence: Evidence) -> NoReturn:
             what=decision.what,
             next_step=decision.next_step,
         )
+        if run.record() != record:  # reading both servers takes its time
+            raise NothingToDo("superseded", "the pair's record has changed since it was judged")
         run.save(stopped, event)
     raise Blocked(decision.code, decision.what, decision.next_step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -46,6 +46,7 @@ def enable_jobs(run: FailoverRun, evidence: Evidence, look: Look) -> dict[str, A
     :raises Blocked: a rule does not hold any more. :raises NotYet: not at its end; tried again.
     """
     judged = judge(run, evidence)
+    _ensure_not_waiting_for_oneself(run, judged)
     if judged.decision.action is not Action.ENABLE_JOBS:
         raise NothingToDo("overtaken", f"by now the decision is {judged.decision.code}: {judged.decision.what}")
     assert judged.record is not None
@@ -67,6 +68,17 @@ def enable_jobs(run: FailoverRun, evidence: Evidence, look: Look) -> dict[str, A
         ) from None
 
 
+def _ensure_not_waiting_for_oneself(run: FailoverRun, judged: Judgement) -> None:
+    """A retry must not be skipped as if all were well: the request of the try before it may still be executed."""
+    operation = judged.record.operation if judged.record else None
+    if judged.decision.code == "operation_open" and operation and operation.id.startswith(f"{run.run_id}/"):
+        raise NotYet(
+            "interrupted",
+            "an earlier try of this task was cut off, and its last request may still be executed",
+            "wait until its lease is over; then it is resumed by itself",
+        )
+
+
 def _begun_or_resumed(run: FailoverRun, judged: Judgement, evidence: Evidence, look: Look) -> _Failover:
     record = judged.record
     assert record is not None
@@ -83,7 +95,8 @@ def _resume_switchover(run: FailoverRun, record: Record, evidence: Evidence) -> 
     to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
     shared = {name: getattr(run, name) for name in ("pair", "records", "snapshots", "master", "slave", "actor", "now")}
     fresh = run.now() - evidence.decided <= freshness(run)
-    down = to is Role.SLAVE and evidence.verdict is Verdict.DOWN and fresh
+    may_be_unfenced = run.pair.fencing == "best_effort" or run.fenced
+    down = to is Role.SLAVE and evidence.verdict is Verdict.DOWN and fresh and may_be_unfenced
     return switching.resume(
         switching.SwitchRun(**shared, run_id=run.run_id, to=to), _operation_id(run), old_is_down=down
     )
@@ -127,13 +140,13 @@ def _claimed(run: FailoverRun, record: Record, evidence: Evidence) -> Record:
 def _taken_over(run: FailoverRun, record: Record, evidence: Evidence) -> Record:
     """As long as nothing was enabled, it takes fresh evidence to go on, as it does to begin."""
     assert record.operation is not None
+    _ensure_unchanged(run, record)
     if record.operation.step is Step.CLAIMED:
         if not _down(run, evidence.verdict):
             back = given_up(record)
             run.move(back, _gave_up(run, record, back, f"the master is {evidence.verdict}, and nothing was changed"))
             raise NothingToDo("given_up", f"the master is {evidence.verdict}; the interrupted failover was given up")
         _ensure_fresh(run, evidence)
-    _ensure_unchanged(run, record)
     taken = resumed(record, operation_id=_operation_id(run), now=run.now(), lease=LEASE)
     return run.move(taken, _begun(run, taken, record, "an interrupted failover is resumed"))
 
@@ -217,7 +230,7 @@ class _Failover:
     def _heard(self) -> datetime:
         """When the master was last heard before the failover. The evidence of a run that resumes it begins later."""
         assert self.record.operation is not None
-        heard = self.evidence.last_alive or self.evidence.since
+        heard = self.evidence.last_alive or self.run.last_alive or self.evidence.since
         pair = self.run.pair
         return min(heard, self.record.operation.started - pair.fall * pair.probe_interval) if self.last_sign else heard
 
@@ -319,15 +332,17 @@ class _Failover:
         self.run.records.save(advanced(renewed(record, self.run.now() + LEASE), Step.ENABLING))
 
     def _commit(self, snapshot_id: str, enabled: Enabled, fenced: Fence, said: dict[str, Any]) -> dict[str, Any]:
-        record = self._own()
-        complete = not enabled.failed
-        done = promoted(record, now=self.run.now(), complete=complete, cool_down=self.run.pair.cool_down)
+        left = None
+        if enabled.failed:
+            left = f"left-{uuid4().hex}"
+            self.run.snapshots.write_plan(left, enabled.failed)
+        done = promoted(self._own(), now=self.run.now(), left=left, cool_down=self.run.pair.cool_down)
         event = self.run.event(
             "failover",
             done,
             operation=self._id,
             before={"phase": Phase.NORMAL, "active": Role.MASTER},
-            after={"phase": done.phase, "active": done.active, "complete": complete},
+            after={"phase": done.phase, "active": done.active, "complete": left is None},
             snapshot=snapshot_id,
             fencing={"result": fenced.result, "how": fenced.how},
             quenched=self.quenched,
@@ -346,7 +361,9 @@ class _Completion(_Failover):
         assert promotion is not None
         manifest = _manifest(self.run, promotion.plan)
         zone = _zone(self.run, manifest, promotion.plan)
-        plan, enabled = _enable(self.run, manifest, self.evidence, zone, self._before_batch)
+        assert promotion.left is not None
+        left = set(self.run.snapshots.read_plan(promotion.left))
+        plan, enabled = _enable(self.run, manifest, self.evidence, zone, self._before_batch, only=left)
         if enabled.failed:
             raise NotYet(
                 "not_enabled",
@@ -370,6 +387,8 @@ class _Completion(_Failover):
         record = self.run.record()
         if (record.epoch, record.phase, record.operation) != (self.record.epoch, Phase.FAILED_OVER, None):
             raise NothingToDo("superseded", "the pair has moved on")
+        if record.is_paused(self.run.now()):
+            raise NothingToDo("paused", "automation was paused meanwhile")
         return record
 
     def _before_batch(self) -> None:
@@ -377,11 +396,20 @@ class _Completion(_Failover):
 
 
 def _enable(
-    run: FailoverRun, manifest: Manifest, evidence: Evidence, zone: tzinfo, before_batch: Callable[[], object]
+    run: FailoverRun,
+    manifest: Manifest,
+    evidence: Evidence,
+    zone: tzinfo,
+    before_batch: Callable[[], object],
+    *,
+    only: Collection[JobKey] | None = None,
 ) -> tuple[EnablePlan, Enabled]:
-    """Enable what the manifest lists as enabled and the slave has; no job that the pair does not cover."""
+    """Enable what the manifest lists as enabled and the slave has; no job that the pair does not cover.
+
+    :param only: of these jobs; what people have done to the others since is theirs.
+    """
     server = own_path(run, Role.SLAVE)
-    wanted = {key for key in manifest.enabled if run.pair.scope.matches(key)}
+    wanted = {key for key in manifest.enabled if run.pair.scope.matches(key) and (only is None or key in only)}
     waits_for = {job.key: job.dependencies for job in manifest.jobs}
     present = server.statuses()
     plan = plan_enabling(wanted, waits_for, [job.key for job in present.jobs])

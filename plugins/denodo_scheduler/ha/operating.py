@@ -166,8 +166,6 @@ def _initialise(run: OperateRun) -> Done:
         now=run.now(),
         by=run.actor,
     )
-    if old and old.paused:  # automation begins when people say so, not because of this
-        new = new.model_copy(update={"paused": old.paused})
     event = run.event(
         "initialised",
         new,

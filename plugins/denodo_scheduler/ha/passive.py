@@ -16,7 +16,7 @@ from denodo_ha.text import listed
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.ha.run import PairRun
-from denodo_scheduler.ha.servers import Server, own_path
+from denodo_scheduler.ha.servers import Server, answering, own_path
 from denodo_scheduler.hooks.scheduler import Statuses
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def ensure_passive(run: PairRun, slave: Statuses) -> None:
         "the sync with 'initialise' ticked once the master answers"
     )
     try:
-        master = run.master.statuses()
+        _, master = answering(run, Role.MASTER)
     except DenodoSchedulerError as error:
         raise Blocked("slave_may_be_active", f"{what}the master cannot be read: {error}", next_step) from None
     ensure_distinct(run, master, slave)

@@ -62,7 +62,7 @@ def _drift(run: SyncRun, record: Record, found: Quench) -> dict[str, Any]:
     if ran:
         log.error("Suspected double run: %s ran on the slave since the last sync.", listed(sorted(ran)))
     return run.event(
-        "quenched",
+        "drift",
         record,
         before={"enabled": len(found.disabled)},
         after={"enabled": 0},

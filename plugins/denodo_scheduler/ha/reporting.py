@@ -13,6 +13,13 @@ from denodo_scheduler.ha.run import PairRun
 from denodo_scheduler.ha.stores import Watching
 
 MONITOR_STOPPED = "monitor_stopped"
+WELL = ("healthy", "failed_over", "master_back")
+"""Decisions that mean that a trouble is over."""
+FAILED = {
+    "code": "failed",
+    "what": "the pair could not be looked at: ping_master or decide failed",
+    "next_step": "see the logs of these tasks: a connection, or the storage of the snapshots, cannot be used",
+}
 MONITOR_SLACK = timedelta(minutes=15)
 """How much longer than a watch the last look may be ago."""
 
@@ -65,30 +72,24 @@ def report(
     :param watched: what ``ping_master`` returned.
     """
     now = run.now().isoformat()
+    if judgement is None:
+        problem = problem or FAILED
     code = _said(problem, judgement)["code"]
-    settled = judgement is not None and judgement["settled"] and code == judgement["code"]
-    news = code != seen.code
+    evidence = (watched or {}).get("evidence") or {}
     watching = replace(
         seen,
         verdict=judgement["verdict"] if judgement else "",
         code=code,
-        settled=settled,
-        since=now if news or not seen.since else seen.since,
-        at=now,
+        settled=judgement is not None and judgement["settled"] and code == judgement["code"],
+        since=now if code != seen.code or not seen.since else seen.since,
+        at=now if judgement else seen.at,
+        last_alive=max(seen.last_alive, evidence.get("last_alive") or ""),
+        second_good=max(seen.second_good, (watched or {}).get("second_good") or ""),
     )
-    events = tuple(_events(run, seen.code, judgement, problem)) if news and not run.dry_run else ()
-    return Report(watching, events, not run.dry_run and _look_again(run, seen, watching, watched, by_hand=by_hand))
-
-
-def _look_again(run: PairRun, seen: Watching, now: Watching, watched: dict[str, Any] | None, *, by_hand: bool) -> bool:
-    """Whether somebody has to look before the next run by schedule; only the watcher asks, or a person's run."""
-    if by_hand:
-        return not now.settled or now.code != seen.code
-    if seen.owner != run.run_id:
-        return False
-    waits_for_stability = run.pair.on_master_return == "fail_back" and now.code == "master_back"
-    whole = watched is not None and watched["ended_by"] == "watched" and not waits_for_stability
-    return not (now.settled and whole)
+    events = tuple(_events(run, seen.code, judgement, problem)) if code != seen.code and not run.dry_run else ()
+    news = not watching.settled or bool(code != seen.code)
+    look_again = news if by_hand else seen.owner == run.run_id
+    return Report(watching, events, look_again and not run.dry_run)
 
 
 def _events(
@@ -96,31 +97,56 @@ def _events(
 ) -> list[dict[str, Any]]:
     """The event of a trouble that begins, or of one that is over. A halt has had its own."""
     said = _said(problem, judgement)
-    if judgement is None or said["code"] in ("halted", *HALTING):
+    if said["code"] in ("halted", *HALTING):
         return []
     record = _record(run) or Record()
-    if problem is None and judgement["action"] != Action.BLOCKED:
-        if judgement["action"] == Action.HEALTHY and judgement["settled"] and _was_trouble(before):
+    if problem is None and judgement and judgement["action"] != Action.BLOCKED:
+        if said["code"] in WELL and _was_trouble(before):
             return [run.event("recovered", record, before={"code": before}, after={"code": said["code"]})]
         return []
-    alert = Alert.SPLIT_BRAIN if said["code"] == "split_brain" else judgement["alert"] or Alert.BLOCKED
+    alert = (judgement or {}).get("alert") or Alert.BLOCKED
     return [
         run.event(
             "problem",
             record,
-            alert=str(alert),
+            alert=str(Alert.SPLIT_BRAIN if said["code"] == "split_brain" else alert),
             code=said["code"],
             what=said["what"],
             next_step=said["next_step"],
             before={"code": before},
             after={"code": said["code"]},
-            verdict=judgement["verdict"],
+            verdict=(judgement or {}).get("verdict"),
         )
     ]
 
 
+def problem_event(run: PairRun, problem: dict[str, Any]) -> dict[str, Any]:
+    """The event of a step that a person has asked for and that failed."""
+    return run.event("problem", _record(run) or Record(), alert=str(Alert.BLOCKED), **problem)
+
+
 def _said(problem: dict[str, Any] | None, judgement: dict[str, Any] | None) -> dict[str, Any]:
-    return problem or judgement or {"code": "failed"}
+    return problem or judgement or FAILED
+
+
+def nothing_came_of_it(seen: Watching, judgement: dict[str, Any], state: str | None) -> dict[str, str] | None:
+    """The problem of a step that was decided and did not happen without saying why; a skip is one the second time.
+
+    :param state: of the task that the decision leads to.
+    """
+    code, action = judgement["code"], judgement["action"]
+    if action == Action.HEALTHY or state == "success" or (state == "skipped" and (seen.code != code or _tried(action))):
+        return None
+    return {
+        "code": "step_failed",
+        "what": f"the decision was {code}, and the task {action} ended as {state or 'not run'} without a reason code",
+        "next_step": f"see the log of {action}; the next look tries again",
+    }
+
+
+def _tried(action: str) -> bool:
+    """Branches whose skip is no trouble: another run was at it."""
+    return action in (Action.BLOCKED, Action.FAIL_BACK, Action.APPROVE)
 
 
 def _was_trouble(code: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from denodo_ha.decisions import Action, Alert, Decision, Situation, decide
 from denodo_ha.observation import Evidence, Verdict
-from denodo_ha.record import Phase, Record, RecordError, Role, Step
+from denodo_ha.record import CLOCK_SKEW, Phase, Record, RecordError, Role, Step
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.ha.passive import enabled_jobs
 from denodo_scheduler.ha.run import PairRun
@@ -17,6 +17,8 @@ from denodo_scheduler.ha.servers import answering
 
 log = logging.getLogger(__name__)
 
+PROOF_HOLDS = timedelta(days=1)
+"""How long ago path 2 may have been seen to work."""
 _OPERATIONS = "the operations DAG"
 
 
@@ -28,12 +30,15 @@ class FailoverRun(PairRun):
     :param accept_old_snapshot: promote a snapshot that is older than the pair allows.
     :param fenced: the master cannot start again by itself; that person has seen to it.
     :param alive_since: since when the watch has heard the master without a gap.
+    :param last_alive: when it was last heard at all. :param second_good: when path 2 was last seen to work.
     """
 
     fail_over: bool = False
     accept_old_snapshot: bool = False
     fenced: bool = False
     alive_since: datetime | None = None
+    last_alive: datetime | None = None
+    second_good: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,12 @@ class Judgement:
     decision: Decision
     verdict: Verdict
     record: Record | None
+    at: datetime
 
     def to_json(self) -> dict[str, Any]:
         decision = self.decision
         return {
+            "at": self.at.isoformat(),
             "code": decision.code,
             "action": str(decision.action),
             "what": decision.what,
@@ -62,21 +69,22 @@ class Judgement:
 
 def judge(run: FailoverRun, evidence: Evidence) -> Judgement:
     """Read the record and both servers, and look the decision up. Changes nothing."""
+    now = run.now()
     try:
         record = run.records.load()
     except RecordError as error:
         unusable = Decision("record_unusable", Action.BLOCKED, error.what, error.next_step, alert=Alert.HALTED)
-        return Judgement(unusable, evidence.verdict, None)
+        return Judgement(unusable, evidence.verdict, None, now)
     if record is None:
-        return Judgement(_without_record(run), evidence.verdict, None)
+        return Judgement(_without_record(run), evidence.verdict, None, now)
     if changed := _servers_changed(run, record):
-        return Judgement(changed, evidence.verdict, record)
+        return Judgement(changed, evidence.verdict, record, now)
     situation = _situation(run, record, evidence)
     log.info("Phase %s, verdict %s, %s", record.phase, evidence.verdict, situation)
     decision = decide(record.phase, evidence.verdict, situation)
     if record.phase is Phase.HALTED and record.halted:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
-    return Judgement(decision, evidence.verdict, record)
+    return Judgement(decision, evidence.verdict, record, now)
 
 
 def _without_record(run: FailoverRun) -> Decision:
@@ -124,10 +132,11 @@ def _situation(run: FailoverRun, record: Record, evidence: Evidence) -> Situatio
         snapshot=snapshot is not None,
         dirty=record.dirty is not None,
         snapshot_fresh=snapshot is not None
-        and (run.accept_old_snapshot or now - snapshot.taken <= run.pair.promotable_for),
+        and (run.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= run.pair.promotable_for),
         cooled_down=record.cool_down_until is None or now >= record.cool_down_until,
         acknowledged=record.acknowledged,
         slave_reachable=slave_reachable,
+        second_path=run.fail_over or (run.second_good is not None and now - run.second_good <= PROOF_HOLDS),
         slave_enabled=slave_enabled,
         master_enabled=_master_enabled(run) if evidence.verdict.alive else None,
         one_path=run.pair.one_path,

@@ -56,6 +56,7 @@ class Watching:
     :param owner: run of the failover DAG that watches; only the owner asks for another look when its own is over.
     :param code: of the last decision. :param since: when the pair came into that state, ISO 8601.
     :param at: when it was last looked at, ISO 8601.
+    :param last_alive: when the master was last heard. :param second_good: when path 2 was last seen to work. ISO 8601.
     """
 
     owner: str = ""
@@ -64,6 +65,8 @@ class Watching:
     settled: bool = False
     since: str = ""
     at: str = ""
+    last_alive: str = ""
+    second_good: str = ""
 
 
 class WatchStore:

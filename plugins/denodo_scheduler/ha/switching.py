@@ -171,6 +171,7 @@ class _Switching:
 
     :param record: as this try has claimed it or taken it over.
     :param dependencies: what each job of the new active server waits for, where that is known already.
+    :param at_rest_unseen: the old server could not be read, and is taken to be at rest.
     :param interrupted: jobs that started between the last look and their disabling, which may have stopped them.
     """
 
@@ -178,6 +179,7 @@ class _Switching:
     record: Record
     dependencies: Mapping[JobKey, Collection[JobKey]] | None = None
     old_is_down: bool = False
+    at_rest_unseen: bool = False
     interrupted: set[JobKey] = field(default_factory=set)
 
     @property
@@ -207,6 +209,7 @@ class _Switching:
     def run_it(self) -> dict[str, Any]:
         try:
             quenched = self._disable()
+            self.at_rest_unseen = quenched is None
             server, statuses = answering(self.run, self.to)
             plan = self._planned(server, statuses)
             enabled = self._enable(server, plan, self._late(plan, quenched, statuses))
@@ -341,7 +344,7 @@ class _Switching:
         }
 
     def _enable(self, server: Server, plan: EnablePlan, late: Mapping[JobKey, datetime]) -> Enabled:
-        enabled = enable(self.run, server, plan.order, before_batch=lambda: self._go_on(Step.ENABLING), not_before=late)
+        enabled = enable(self.run, server, plan.order, before_batch=self._before_batch, not_before=late)
         if enabled.failed:
             raise NotYet(
                 "not_enabled",
@@ -351,12 +354,23 @@ class _Switching:
             )
         return enabled
 
+    def _before_batch(self) -> None:
+        """A server that was taken to be at rest, because it did not answer, is asked again before each batch."""
+        if self.at_rest_unseen:
+            try:
+                answering(self.run, self.old)
+            except DenodoSchedulerError:
+                pass
+            else:
+                raise NotYet("old_answers", f"the {self.old} answers again", "a retry disables its jobs first")
+        self._go_on(Step.ENABLING)
+
     def _commit(self, plan: EnablePlan, enabled: Enabled) -> dict[str, Any]:
         record = self._own()
         assert record.operation is not None
         now = self.run.now()
         if self.to is Role.SLAVE:
-            kind, before, done = "switchover", Phase.NORMAL, promoted(record, now=now, complete=True, cool_down=None)
+            kind, before, done = "switchover", Phase.NORMAL, promoted(record, now=now, cool_down=None)
         else:
             kind, before, done = "failback", Phase.FAILED_OVER, failed_back(record, now=now)
         event = self.run.event(
@@ -385,7 +399,8 @@ class _Switching:
             raise NotYet(
                 "interrupted",
                 f"jobs are enabled on the {self.to} already, and the switchover cannot go on: {error}",
-                "repair the servers; it is resumed by a retry, or by the failover DAG",
+                f"repair the servers; it is resumed by a retry, or by the failover DAG. If the {self.to} is lost for "
+                f"good, initialise the pair with the {self.old} as the active server and enable its jobs by hand",
             )
         if self._step is Step.CLAIMED:
             return self.give_up(str(error))

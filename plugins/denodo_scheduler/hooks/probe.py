@@ -257,6 +257,10 @@ class Observer:
             details={path: each.detail for path, each in heard.items() if each.detail},
         )
 
+    async def second_works(self) -> bool:
+        """Whether path 2 proves that the master is up; without such a path it does not."""
+        return SECOND in self._paths and (await self._ask(SECOND)).answer is Answer.UP
+
     async def _ask(self, path: str) -> _Heard:
         endpoint, client = self._paths[path]
         began = monotonic()

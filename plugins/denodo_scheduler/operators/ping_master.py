@@ -23,7 +23,8 @@ class PingMasterOperator(BaseOperator):
     Watch the master of a pair and end with a confirmed verdict: "up" at once, any other after ``fall`` rounds in a row.
 
     Path 1 goes through the master's web tool, path 2 through the slave's web tool. The task sleeps in the triggerer and
-    succeeds whatever the verdict is. Its result: ``ended_by``, ``evidence``, ``alive_since`` and ``latencies``, see
+    succeeds whatever the verdict is. Its result, in Airflow 3.3 as JSON text: ``ended_by``,
+    ``evidence``, ``second_good``, ``alive_since`` and ``latencies``, see
     :class:`denodo_scheduler.triggers.ping_master.PingMasterTrigger`. It fails only when a connection cannot be used.
 
     :param denodo_scheduler_conn_id: connection of the master. (templated)
@@ -38,7 +39,9 @@ class PingMasterOperator(BaseOperator):
     :param end_on_down: a confirmed "down" ends the watch even when it is known.
     :param passive_conn_id: connection of the server that should be passive: enabled jobs there end the watch.
         (templated)
-    :param passive_interval: from one read of that server to the next.
+    :param passive_interval: from one read of that server to the next, and from one look at path 2 to the next.
+    :param active_conn_id: connection of another server that should answer: twice no answer ends the watch.
+    :param delay: how long to wait before the first probe.
     :param include_projects: glob patterns of the projects that count there. (templated)
     :param include_jobs: glob patterns of the jobs that count there. (templated)
     """
@@ -67,6 +70,8 @@ class PingMasterOperator(BaseOperator):
         end_on_down: bool = False,
         passive_conn_id: str | None = None,
         passive_interval: timedelta = timedelta(minutes=5),
+        active_conn_id: str | None = None,
+        delay: timedelta = timedelta(0),
         include_projects: Sequence[str] = ("*",),
         include_jobs: Sequence[str] = ("*",),
         **kwargs: Any,
@@ -84,6 +89,8 @@ class PingMasterOperator(BaseOperator):
         self.end_on_down = end_on_down
         self.passive_conn_id = passive_conn_id
         self.passive_interval = passive_interval
+        self.active_conn_id = active_conn_id
+        self.delay = delay
         self.include_projects = include_projects
         self.include_jobs = include_jobs
 
@@ -96,16 +103,18 @@ class PingMasterOperator(BaseOperator):
                 second_path=self.second_path,
                 interval=self.interval,
                 fall=self.fall,
-                until=utcnow() + self.watch_for,
+                begin=utcnow() + self.delay,
+                until=utcnow() + self.delay + self.watch_for,
                 known=Verdict(self.known).value if self.known else None,
                 end_on_down=self.end_on_down,
                 passive_conn_id=self.passive_conn_id,
                 passive_interval=self.passive_interval,
+                active_conn_id=self.active_conn_id,
                 include_projects=self.include_projects,
                 include_jobs=self.include_jobs,
             ),
             method_name="execute_complete",
-            timeout=self.watch_for + 2 * self.fall * self.interval + _SLACK,
+            timeout=self.delay + self.watch_for + 2 * self.fall * self.interval + _SLACK,
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:

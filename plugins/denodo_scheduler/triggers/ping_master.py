@@ -33,9 +33,10 @@ class PingMasterTrigger(BaseTrigger):
     Ask about the master every ``interval`` and end with the first confirmed verdict that matters.
 
     It ends the task itself, without another worker, whose start would cost seconds of an outage. The result is a
-    dict: ``ended_by``, ``evidence`` (:class:`denodo_ha.observation.Evidence`), ``alive_since`` (from when on the master
-    is heard without a gap; None when it is not heard) and ``latencies`` (per path ``count``, ``min``, ``median`` and
-    ``max`` in milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with
+    dict: ``ended_by``, ``evidence`` (:class:`denodo_ha.observation.Evidence`), ``second_good`` (when path 2 was last
+    seen to work, or empty; it is tried every ``passive_interval``), ``alive_since`` (from when on the master is heard
+    without a gap; None when it is not heard) and ``latencies`` (per path ``count``, ``min``, ``median`` and ``max`` in
+    milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with
     the event ``error`` that says why. A restarted triggerer gathers its evidence anew.
 
     :param denodo_scheduler_conn_id: connection of the master.
@@ -44,12 +45,14 @@ class PingMasterTrigger(BaseTrigger):
         :func:`denodo_scheduler.hooks.probe.second_uri`.
     :param interval: from one probe to the next.
     :param fall: how many rounds in a row confirm another verdict than "up".
+    :param begin: when the first probe leaves; None: at once.
     :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched").
     :param known: the verdict of the last watch: any other ends this one ("confirmed"); None: each does.
     :param end_on_down: a confirmed "down" ends the watch ("down"), known or not.
     :param passive_conn_id: connection of the server that should be passive: enabled jobs there end the watch
         ("passive").
     :param passive_interval: from one read of that server to the next.
+    :param active_conn_id: connection of another server that should answer: twice no answer ends the watch too.
     :param include_projects: glob patterns of the projects that count there.
     :param include_jobs: glob patterns of the jobs that count there.
     """
@@ -67,6 +70,8 @@ class PingMasterTrigger(BaseTrigger):
         end_on_down: bool = False,
         passive_conn_id: str | None = None,
         passive_interval: timedelta = timedelta(minutes=5),
+        begin: datetime | None = None,
+        active_conn_id: str | None = None,
         include_projects: Sequence[str] = ("*",),
         include_jobs: Sequence[str] = ("*",),
     ) -> None:
@@ -81,6 +86,8 @@ class PingMasterTrigger(BaseTrigger):
         self.end_on_down = end_on_down
         self.passive_conn_id = passive_conn_id
         self.passive_interval = passive_interval
+        self.begin = begin
+        self.active_conn_id = active_conn_id
         self.include_projects = list(include_projects)
         self.include_jobs = list(include_jobs)
 
@@ -97,6 +104,8 @@ class PingMasterTrigger(BaseTrigger):
             "end_on_down",
             "passive_conn_id",
             "passive_interval",
+            "begin",
+            "active_conn_id",
             "include_projects",
             "include_jobs",
         )
@@ -104,6 +113,8 @@ class PingMasterTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch. Connections are looked up in a thread, and every request has a deadline."""
+        if self.begin:
+            await asyncio.sleep((self.begin - utcnow()).total_seconds())
         try:
             observer = await asyncio.to_thread(self._observer)
         except (ConfigurationError, AirflowNotFoundException) as error:
@@ -113,7 +124,8 @@ class PingMasterTrigger(BaseTrigger):
 
     async def _watch(self, observer: Observer) -> dict[str, Any]:
         watch, heard, before = Watch(self.fall), _Heard(), None
-        awake = asyncio.create_task(self._passive_awakes()) if self.passive_conn_id else None
+        awake = asyncio.create_task(self._others_change()) if self.passive_conn_id else None
+        second = _SecondPath(observer, self.passive_interval.total_seconds())
         try:
             async for _ in _ticks(self.interval.total_seconds()):
                 observation = await observer.observe()
@@ -124,10 +136,16 @@ class PingMasterTrigger(BaseTrigger):
                     before = observation.verdict
                 if evidence and (ended_by := self._ended_by(evidence, awake is not None and awake.done())):
                     self.log.info("The watch ended by %r: %s since %s", ended_by, evidence.verdict, evidence.since)
-                    return {"ended_by": ended_by, "evidence": evidence.to_json(), **heard.to_json()}
+                    return {
+                        "ended_by": ended_by,
+                        "evidence": evidence.to_json(),
+                        "second_good": await second.last_good(wait=evidence.verdict is Verdict.UP),
+                        **heard.to_json(),
+                    }
                 if Answer.MISCONFIGURED in (observation.master, observation.second, observation.slave):
-                    observer = await self._renewed(observer)
+                    observer = second.observer = await self._renewed(observer)
         finally:
+            second.stop()
             if awake:
                 awake.cancel()
             await observer.aclose()
@@ -161,22 +179,67 @@ class PingMasterTrigger(BaseTrigger):
         await observer.aclose()
         return renewed
 
-    async def _passive_awakes(self) -> None:
-        """Return when the server that should be passive has enabled jobs."""
+    async def _others_change(self) -> None:
+        """Return when the server that should be passive has enabled jobs, or the active one is silent twice."""
         enabled: list[JobKey] = []
-        while not enabled:
+        silent = 0
+        while not enabled and silent < 2:
             await asyncio.sleep(self.passive_interval.total_seconds())
             try:
                 enabled = await asyncio.to_thread(self._enabled)
             except Exception as error:
                 self.log.warning("The server that should be passive cannot be read: %s", error)
-        self.log.warning("Jobs are enabled on the server that should be passive: %s", listed(enabled))
+            silent = 0 if await self._active_answers() else silent + 1
+        if enabled:
+            self.log.warning("Jobs are enabled on the server that should be passive: %s", listed(enabled))
+
+    async def _active_answers(self) -> bool:
+        if self.active_conn_id is None:
+            return True
+        try:
+            await asyncio.to_thread(DenodoSchedulerHook(self.active_conn_id).me)
+        except Exception as error:
+            self.log.warning("The active server cannot be read: %s", error)
+            return False
+        return True
 
     def _enabled(self) -> list[JobKey]:
         assert self.passive_conn_id is not None
         scope = Scope(projects=tuple(self.include_projects), jobs=tuple(self.include_jobs))
         jobs = DenodoSchedulerHook(self.passive_conn_id).statuses().jobs
         return sorted(job.key for job in jobs if job.state.is_enabled and scope.matches(job.key))
+
+
+class _SecondPath:
+    """Tries path 2 at once and then every ``interval`` seconds: one that never worked cannot tell a dead server."""
+
+    def __init__(self, observer: Observer, interval: float) -> None:
+        self.observer = observer
+        self._interval = interval
+        self._good = ""
+        self._tried = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if await self.observer.second_works():
+                    self._good = utcnow().isoformat()
+            finally:
+                self._tried.set()
+            await asyncio.sleep(self._interval)
+
+    async def last_good(self, *, wait: bool) -> str:
+        """When it was last seen to work, or nothing.
+
+        :param wait: for the first try to end.
+        """
+        if wait:
+            await self._tried.wait()
+        return self._good
+
+    def stop(self) -> None:
+        self._task.cancel()
 
 
 class _Heard:

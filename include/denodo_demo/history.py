@@ -1,0 +1,83 @@
+"""The pair's history as it is written: its asset events in Airflow, one line each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from denodo_demo.airflow_api import ApiClient, Json
+from denodo_demo.processes import wait_for
+from denodo_demo.progress import Progress
+
+
+class History:
+    """Follows the asset events of one pair from now on.
+
+    :param asset: name of the pair's asset.
+    """
+
+    def __init__(self, api: ApiClient, asset: str, progress: Progress) -> None:
+        self.events: list[Json] = []
+        self._known: set[str] = set()
+        self._api = api
+        self._progress = progress
+        self._asset_id: int = next(each["id"] for each in api.assets() if each["name"] == asset)
+        self._known = {event["id"] for event in self._new()}
+
+    def tell(self, *_: object) -> None:
+        """Print what has happened since the last time."""
+        for event in self._new():
+            self._known.add(event["id"])
+            self.events.append(event)
+            self._progress.say(f"    {event['at'][11:19]}  {line(event)}")
+
+    def wait_for(self, kind: str, timeout: float, *, code: str | None = None) -> Json:
+        """The first event of this kind (and code) that is told from now on; all others are told meanwhile."""
+        begin = len(self.events)
+
+        def found() -> Json | None:
+            self.tell()
+            told = self.events[begin:]
+            return next((each for each in told if each["kind"] == kind and code in (None, each.get("code"))), None)
+
+        return wait_for(found, timeout, f"The event {kind} {code or ''}".rstrip(), poll=0.5)
+
+    def last(self, kind: str) -> Json:
+        """The last event of this kind that was told."""
+        return next(event for event in reversed(self.events) if event["kind"] == kind)
+
+    def settled(self, code: str) -> bool:
+        """Whether the failover DAG's last look came to this and found nothing left to do."""
+        watching = self._api.asset_state(self._asset_id).get("watch") or {}
+        return watching.get("code") == code and bool(watching.get("settled"))
+
+    def _new(self) -> list[Json]:
+        """Oldest first."""
+        found = [event["extra"] for event in self._api.asset_events(asset_id=self._asset_id)]
+        unknown = [event for event in found if event.get("kind") and event["id"] not in self._known]
+        return sorted(unknown, key=lambda event: datetime.fromisoformat(event["at"]))
+
+
+def line(event: Json) -> str:
+    """An event in one line."""
+    code = f" ({event['code']})" if event.get("code") else ""
+    said = event.get("what") or event.get("why") or _numbers(event)
+    return f"{event['kind']}{code}, epoch {event['epoch']}{f': {said}' if said else ''}"
+
+
+def _numbers(event: dict[str, Any]) -> str:
+    match event["kind"]:
+        case "failover":
+            return (
+                f"{event['enabled']} jobs enabled on the slave {event['rto_seconds']} s after the master was last "
+                f"heard; {event['missed']['occurrences']} occurrences missed, {event['burst']['jobs']} jobs ran at once"
+            )
+        case "quenched" | "repaired" | "drift":
+            return f"{event['before']['enabled']} jobs disabled on the {event.get('server', 'slave')}"
+        case "switchover" | "failback":
+            return f"{event['after']['enabled']} jobs enabled on the {event['after']['active']}"
+        case "recovered":
+            return f"{event['before']['code']} is over, now {event['after']['code']}"
+        case "sync":
+            return f"{event['jobs']} jobs, {'imported' if event['imported'] else 'nothing new'}"
+    return ""

@@ -1,0 +1,181 @@
+"""The second half of ``make demo``: the master's web tool dies, its Scheduler dies, comes back, takes over again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from denodo_demo.airflow_api import Json
+from denodo_demo.history import History
+from denodo_demo.judge import Fate, Job, Occurrence, Turn, due, fates, made_up, missed
+from denodo_demo.processes import wait_for
+from denodo_demo.report import PairReading, Reading, crons, show_facts, show_occurrences, show_servers, zone
+from denodo_demo.stage import DAG_ID, DISABLED, SWITCHOVER, Stage
+
+PATIENCE = 120.0
+"""Seconds after which an event counts as never coming."""
+KILL_AT = timedelta(seconds=50)
+"""When in a minute the master's Scheduler is killed: jobs are due before anybody can have noticed."""
+_MINUTE = timedelta(minutes=1)
+_SETTLE = timedelta(seconds=2)
+"""What is due is in the journal by then."""
+
+
+@dataclass
+class FailoverStory:
+    """What happens, told as it does; what was seen of it is judged at the end.
+
+    :param crons: of the jobs whose occurrences are judged. :param since: when they were on the master.
+    :param history: what the pair's asset events tell.
+    """
+
+    stage: Stage
+    history: History
+    crons: Mapping[Job, Sequence[str]]
+    since: datetime
+
+    @classmethod
+    def begin(cls, stage: Stage) -> FailoverStory:
+        """From now on the failover DAG watches, and every occurrence counts."""
+        return cls(stage, stage.watch(), crons(stage.pair.master), datetime.now(UTC))
+
+    def tell(self) -> list[str]:
+        """:return: what did not come out as it should, in words; empty when all is well."""
+        before = PairReading.of(self.stage.pair)
+        self._wait_until_watched()
+        self._web_tool_dies()
+        self._scheduler_dies()
+        slave = Reading.of(self.stage.pair.slave)
+        self._master_returns()
+        self._fail_back()
+        return [*_enabled_differs(before.master, slave, "the slave after the failover"), *self._judge(before)]
+
+    def _wait_until_watched(self) -> None:
+        with self.stage.progress.step("The failover DAG begins to watch: the master is asked every second"):
+            wait_for(
+                lambda: self.history.settled("healthy"), PATIENCE, "A look of the failover DAG that finds all well"
+            )
+            self.history.tell()
+
+    def _web_tool_dies(self) -> None:
+        webtool = self.stage.pair.master.webtool
+        webtool.kill()
+        with self.stage.progress.step(f"kill -9 of the {webtool.name}: its Scheduler lives, so nothing may happen"):
+            self.history.wait_for("problem", PATIENCE, code="control_path_broken")
+        webtool.start()
+        with self.stage.progress.step(f"The {webtool.name} is back"):
+            self.history.wait_for("recovered", PATIENCE)
+            wait_for(
+                lambda: self.history.settled("healthy"), PATIENCE, "A look of the failover DAG that finds all well"
+            )
+
+    def _scheduler_dies(self) -> None:
+        moment = kill_time(datetime.now(UTC))
+        self._wait(moment, "Waiting for the last seconds of a minute: the worst time for the master to die")
+        scheduler = self.stage.pair.master.scheduler
+        scheduler.kill()
+        with self.stage.progress.step(f"kill -9 of the {scheduler.name}: the slave has to take over"):
+            self.history.wait_for("failover", PATIENCE)
+        # A master that starts again at once runs what fell due in the minute before, which nobody can prevent.
+        until = moment - KILL_AT + 2 * _MINUTE + _SETTLE
+        self._wait(until, f"The slave runs what is due at {until:%H:%M} UTC")
+
+    def _master_returns(self) -> None:
+        scheduler = self.stage.pair.master.scheduler
+        scheduler.start()
+        with self.stage.progress.step(f"The {scheduler.name} is back, with all its jobs enabled"):
+            self.history.wait_for("quenched", PATIENCE)
+        show_servers(self.stage.progress.console, PairReading.of(self.stage.pair), "After failover and return")
+
+    def _fail_back(self) -> None:
+        api = self.stage.airflow.api
+        known = {run["dag_run_id"] for run in api.dag_runs(DAG_ID)}
+        form = {"direction": "to_master", "reason": "make demo: the master is repaired"}
+        self.stage.run_dag(
+            SWITCHOVER,
+            "switch_over",
+            "Failing back: quiet window, disable on the slave, read back, enable on the master, read back",
+            lambda: api.trigger(SWITCHOVER, form),
+            self.history.tell,
+        )
+        self.history.tell()
+
+        def started() -> str | None:
+            return next((run["dag_run_id"] for run in api.dag_runs(DAG_ID) if run["dag_run_id"] not in known), None)
+
+        self.stage.follow(
+            "A sync follows by itself", lambda: wait_for(started, PATIENCE, "The sync after the failback")
+        )
+
+    def _wait(self, moment: datetime, what: str) -> None:
+        def reached() -> bool:
+            self.history.tell()
+            return datetime.now(UTC) >= moment
+
+        with self.stage.progress.step(what):
+            wait_for(reached, (moment - datetime.now(UTC)).total_seconds() + PATIENCE, what)
+
+    def _judge(self, before: PairReading) -> list[str]:
+        self.history.tell()
+        until = datetime.now(UTC) - _SETTLE
+        after = PairReading.of(self.stage.pair)
+        found = self._fates(after, until)
+        self._show(after, found)
+        return [
+            *after.problems(disabled_on_master=DISABLED, slave_ran=True),
+            *_enabled_differs(before.master, after.master, "the master after the failback"),
+            *problems(found),
+        ]
+
+    def _fates(self, after: PairReading, until: datetime) -> dict[Occurrence, Fate]:
+        failover = self.history.last("failover")
+        begun, ended = _moment(failover), _moment(self.history.last("switchover_begun"))
+        master, slave = zone(after.master.server), zone(after.slave.server)
+        turns = (Turn(master, self.since, begun), Turn(slave, begun, ended), Turn(master, ended, until))
+        wanted = due(self.crons, turns)
+        found = fates(wanted, after.master.journal, after.slave.journal, missed(failover))
+        ours = {each for each in found if self.since < each.scheduled <= until}
+        return {each: fate for each, fate in found.items() if each in ours and (each.project, each.job) in self.crons}
+
+    def _show(self, after: PairReading, found: Mapping[Occurrence, Fate]) -> None:
+        console = self.stage.progress.console
+        show_servers(console, after, "At the end")
+        show_occurrences(console, found)
+        failover = self.history.last("failover")
+        facts = {
+            "failover": f"{failover['rto_seconds']} s from the master's last sign of life to the read-back, "
+            f"fencing {failover['fencing']['result']}",
+            "missed": f"{failover['missed']['occurrences']} occurrences, each named in the event `failover`",
+            "made up for": f"{len(made_up(after.slave.journal))} runs on the slave, "
+            f"{len(made_up(after.master.journal))} on the master: triggers that were overdue when they were resumed "
+            f"fire once, as Quartz has it",
+            "history": f"{len(self.history.events)} events on the asset, told above",
+        }
+        show_facts(console, facts)
+
+
+def kill_time(now: datetime) -> datetime:
+    """The next moment that is good for the story: neither of the two minutes after it begins a quarter of an hour,
+    when many more jobs are due."""
+    minute = now.replace(second=0, microsecond=0)
+    while minute + KILL_AT < now or (minute.minute + 1) % 15 in (14, 0):
+        minute += _MINUTE
+    return minute + KILL_AT
+
+
+def problems(found: Mapping[Occurrence, Fate]) -> list[str]:
+    """What must not happen to a scheduled occurrence, and what must happen to some, in words."""
+    counts = {fate: sum(each is fate for each in found.values()) for fate in Fate}
+    wrong = [f"{counts[fate]} occurrences: {fate}" for fate in (Fate.LOST, Fate.TWICE, Fate.NOT_DUE) if counts[fate]]
+    idle = [f"no occurrence {fate}" for fate in (Fate.MASTER, Fate.SLAVE) if not counts[fate]]
+    return wrong + idle
+
+
+def _enabled_differs(master: Reading, other: Reading, which: str) -> list[str]:
+    count = len(master.enabled ^ other.enabled)
+    return [f"{count} jobs are not enabled or disabled on {which} as they were on the master"] if count else []
+
+
+def _moment(event: Json) -> datetime:
+    return datetime.fromisoformat(event["at"])

@@ -1,0 +1,194 @@
+"""How old, how long, what was not run meanwhile, what is run at once, and what must not be run again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from denodo_scheduler.ha import enabling
+from support.failover import LEASE, Failover, killed
+from support.sync import Books, add_job, enabled
+
+HOURLY = "default / hourly"
+DUE = "2026-03-02T06:08:00+00:00"
+"""When it is due: a minute after the clocks' start, whatever the time zone."""
+RECORDS = {"misfire": "record"}
+"""A server that does not run late what is overdue by more than a minute."""
+
+
+@pytest.fixture
+def pair(unsynced: Failover) -> Failover:
+    """In step; one job is due soon."""
+    add_job(unsynced.master, "default", "hourly", "0 8 * * * ?")
+    add_job(unsynced.master, "default", "hourly, disabled", "0 8 * * * ?", disabled=True)
+    unsynced.sync.synced()
+    unsynced.silence()
+    return unsynced
+
+
+def ran(books: Books) -> list[str]:
+    return [f"{entry['project']} / {entry['job']}" for entry in books.journal]
+
+
+def test_age_of_the_snapshot_and_length_of_the_outage(failover: Failover) -> None:
+    """Both count from the master's last sign of life, or from the first failed look if there was none."""
+    back = failover.from_here()
+    for heard, lost, out in ((timedelta(seconds=90), 600 - 90, 90), (None, 600 - 3, 3)):
+        failover.silence()
+        failover.sync.passed += timedelta(minutes=10)
+        event = failover.run(evidence=failover.seen(heard=heard)).done
+        assert (event["rpo_seconds"], event["rto_seconds"]) == (lost, out)
+        back()
+
+
+def test_an_occurrence_that_nobody_ran_is_named_with_its_time_and_runs_late(pair: Failover) -> None:
+    """By Quartz's default an overdue trigger fires as soon as it is resumed: the burst (F26)."""
+    slave = Books(pair.slave)
+    pair.dead_for(minutes=3)
+    event = pair.run(evidence=pair.seen(heard=timedelta(minutes=2, seconds=30))).done
+    assert event["missed"] == {
+        "occurrences": 1,
+        "listed": [{"job": HOURLY, "at": DUE}],
+        "time_zone": "Europe/Madrid",
+    }
+    assert ran(slave) == [HOURLY]
+    assert event["burst"] == {"jobs": 1, "names": [HOURLY]}
+    assert event["caught_up"] == {"jobs": 0, "names": []}
+
+
+def test_what_the_master_ran_before_it_died_was_not_missed(pair: Failover) -> None:
+    pair.dead_for(minutes=3)
+    event = pair.run(evidence=pair.seen(heard=timedelta(seconds=30))).done
+    assert event["missed"]["occurrences"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "started"),
+    [
+        ({}, []),
+        ({"catch_up": "start_missed"}, [HOURLY]),
+        ({"catch_up": "start_missed", "catch_up_jobs": ["something else"]}, []),
+    ],
+    ids=["none", "start missed", "start some"],
+)
+def test_missed_jobs_are_started_where_the_pair_wants_it(
+    pair: Failover, options: dict[str, Any], started: list[str]
+) -> None:
+    pair.slave.scheduler.guesses(**RECORDS)
+    slave = Books(pair.slave)
+    pair.dead_for(minutes=3)
+    event = pair.run(evidence=pair.seen(heard=timedelta(minutes=2, seconds=30)), pair=options).done
+    assert event["missed"]["listed"] == [{"job": HOURLY, "at": DUE}]
+    assert event["burst"]["jobs"] == 0
+    assert event["caught_up"]["names"] == ran(slave) == started
+
+
+def test_what_runs_late_by_itself_is_not_started_besides(pair: Failover) -> None:
+    slave = Books(pair.slave)
+    pair.dead_for(minutes=3)
+    pair.run(evidence=pair.seen(heard=timedelta(minutes=2, seconds=30)), pair={"catch_up": "start_missed"})
+    assert ran(slave) == [HOURLY]
+
+
+def test_a_worker_killed_after_it_started_what_was_missed_leaves_nothing_to_be_started_again(
+    pair: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.slave.scheduler.guesses(**RECORDS)
+    slave, watch = Books(pair.slave), {"probe_interval": "1m", "watch_for": "5m"}
+    options = {"catch_up": "start_missed", "enable_batch": 20, **watch}
+    pair.dead_for(minutes=3)
+    seen = pair.seen(heard=timedelta(minutes=2, seconds=30))
+    point = 0
+    back = pair.from_here()
+    while ran(slave) != [HOURLY]:
+        back()
+        pair.silence()
+        assert killed(lambda: pair.run(evidence=seen, pair=options), monkeypatch, point)
+        point += 1
+    assert pair.story == ["failover_begun"]
+    pair.dead_for(seconds=LEASE.total_seconds())
+    event = pair.run(evidence=pair.seen(heard=None), pair=options).done
+    assert ran(slave) == [HOURLY]
+    assert event["missed"]["listed"] == [{"job": HOURLY, "at": DUE}], "this run has never heard the master"
+    assert event["caught_up"]["jobs"] == 0
+
+
+def test_what_ran_between_a_dead_worker_and_the_run_that_resumes_was_not_missed(
+    pair: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slave, options = Books(pair.slave), {"enable_batch": 20}
+    seen = pair.seen(heard=timedelta(seconds=5))
+    back = pair.from_here()
+    for point in range(4, 20):
+        back()
+        pair.silence()
+        assert killed(lambda: pair.run(evidence=seen, pair=options), monkeypatch, point)
+        pair.wake()
+        if len(enabled(pair.slave)) == 10:
+            break
+    pair.silence()
+    pair.dead_for(seconds=LEASE.total_seconds())
+    event = pair.run(evidence=pair.seen(heard=None), pair=options).done
+    assert ran(slave) == [HOURLY]
+    assert event["missed"]["occurrences"] == 0
+    assert event["rto_seconds"] >= LEASE.total_seconds()
+
+
+# -- not twice
+
+
+def sleeping(pair: Failover, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sleep(seconds: float) -> None:
+        pair.dead_for(seconds=seconds)
+
+    monkeypatch.setattr(enabling.time, "sleep", sleep)
+
+
+@pytest.mark.parametrize(
+    ("heard", "runs", "waits"),
+    [(10, [], True), (30, [HOURLY], False)],
+    ids=["the master was heard after the job was due", "it was not"],
+)
+def test_a_job_that_the_master_may_have_run_just_now_is_not_run_again(
+    pair: Failover, monkeypatch: pytest.MonkeyPatch, heard: int, runs: list[str], waits: bool
+) -> None:
+    """20 seconds after it was due the slave would run it as if it were on time; the other jobs do not wait for it."""
+    sleeping(pair, monkeypatch)
+    pair.slave.scheduler.guesses(**RECORDS)
+    slave = Books(pair.slave)
+    pair.dead_for(minutes=1, seconds=20)
+    began = pair.sync.now()
+    pair.run(evidence=pair.seen(heard=timedelta(seconds=heard)))
+    assert ran(slave) == runs
+    late = {f"{entry['project']} / {entry['job']}" for entry in slave.audit if at(entry) > began}
+    assert late == ({HOURLY} if waits else set())
+    pair.wake()
+    assert enabled(pair.slave) == enabled(pair.master)
+
+
+def at(entry: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(entry["at"])
+
+
+def test_a_failover_that_waits_keeps_its_lease_and_stops_waiting_for_a_master_that_is_back(
+    pair: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.slave.scheduler.guesses(**RECORDS)
+    pair.dead_for(minutes=1, seconds=20)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pair.dead_for(seconds=seconds)
+        slept.append(seconds)
+        if len(slept) == 2:
+            assert pair.record.operation
+            assert pair.record.operation.lease_until > pair.sync.now() + LEASE - timedelta(seconds=10)
+            pair.wake()
+
+    monkeypatch.setattr(enabling.time, "sleep", sleep)
+    event = pair.run(evidence=pair.seen(heard=timedelta(seconds=10))).done
+    assert event["quenched"] == 10
+    assert sum(slept) >= 40
+    assert not enabled(pair.master)
