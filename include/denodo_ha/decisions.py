@@ -316,6 +316,10 @@ class Cell:
     decision: str
 
 
+def _without(rules: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(rule for rule in rules if rule != name)
+
+
 _PROMOTABLE = ("snapshot", "clean", "fresh")
 _READY = (
     "history_agrees",
@@ -358,9 +362,9 @@ _UNSURE = (Verdict.UNKNOWN, Verdict.MISCONFIGURED, Verdict.ISOLATED)
 
 TABLE: dict[tuple[Phase, Verdict], Cell] = {
     (Phase.NORMAL, Verdict.UP): Cell((*_READY, *_PROMOTABLE, "second_path"), "healthy"),
-    (Phase.NORMAL, Verdict.CONTROL_PATH_BROKEN): Cell(_READY, "control_path_broken"),
+    (Phase.NORMAL, Verdict.CONTROL_PATH_BROKEN): Cell(_without(_READY, "not_paused"), "control_path_broken"),
     (Phase.NORMAL, Verdict.DOWN): Cell(_MAY_FAIL_OVER, "fail_over"),
-    (Phase.NORMAL, Verdict.UNKNOWN): Cell(("one_path", *_MAY_FAIL_OVER), "fail_over"),
+    (Phase.NORMAL, Verdict.UNKNOWN): Cell(("one_path", *_without(_MAY_FAIL_OVER, "second_path")), "fail_over"),
     (Phase.NORMAL, Verdict.MISCONFIGURED): Cell((), "misconfigured"),
     (Phase.NORMAL, Verdict.ISOLATED): Cell((), "isolated"),
     **{(Phase.FAILING_OVER, verdict): Cell(_MAY_RESUME, "resume") for verdict in Verdict if verdict not in _UNSURE},

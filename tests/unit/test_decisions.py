@@ -135,7 +135,7 @@ INVARIANTS: dict[str, Invariant] = {
         lambda look: look.decision.code == "healthy", lambda s: s.second_path or s.one_path
     ),
     "jobs enabled on both servers are never passed over because of a pause": Invariant(
-        lambda look: look.decision.code == "paused", lambda s: not (s.paused and both_enabled(s))
+        lambda look: look.alive and look.decision.code == "paused", lambda s: not (s.paused and both_enabled(s))
     ),
     "no failover without a required fence": Invariant(takes_over, lambda s: s.fenceable),
     "no failover without a person's word where the policy wants it": Invariant(
@@ -262,6 +262,7 @@ BREAKS_IN_NORMAL_DOWN = {
     "acknowledged": "no failover before the last one is acknowledged",
     "slave_reachable": "no failover to a slave that does not answer",
     "slave_passive": "no failover to a slave that has enabled jobs",
+    "second_path": "no failover on the silence of a path that never worked",
     "fenceable": "no failover without a required fence",
     "not_manual": "nobody is asked where the policy is manual",
     "not_asked": "nobody is asked twice",

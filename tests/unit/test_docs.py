@@ -22,7 +22,7 @@ from denodo_ha.observation import Verdict
 from denodo_ha.pairs import MassChangeLimits, Notify, Pair, PairOptions, load_pairs
 from denodo_ha.record import Operation, Pause, Phase, Record, Role, Step, refusal
 from denodo_scheduler.failover_dag import failover_dag
-from denodo_scheduler.ha.reporting import MONITOR_STOPPED
+from denodo_scheduler.ha.reporting import FAILED, MONITOR_STOPPED, STEP_FAILED
 from denodo_scheduler.operations_dag import operations_dag
 from denodo_scheduler.switchover_dag import switchover_dag
 from denodo_scheduler.sync_dag import sync_dag
@@ -106,7 +106,12 @@ def first_cells(text: str) -> set[str]:
 
 
 def codes() -> set[str]:
-    return words_of(CODED) | set(DECISIONS) | {rule.otherwise for rule in RULES.values()} | {MONITOR_STOPPED, "failed"}
+    return (
+        words_of(CODED)
+        | set(DECISIONS)
+        | {rule.otherwise for rule in RULES.values()}
+        | {MONITOR_STOPPED, STEP_FAILED, FAILED["code"]}
+    )
 
 
 class TestOperatorPage:

@@ -13,6 +13,7 @@ from denodo_scheduler.ha.run import PairRun
 from denodo_scheduler.ha.stores import Watching
 
 MONITOR_STOPPED = "monitor_stopped"
+STEP_FAILED = "step_failed"
 WELL = ("healthy", "failed_over", "master_back")
 """Decisions that mean that a trouble is over."""
 FAILED = {
@@ -138,7 +139,7 @@ def nothing_came_of_it(seen: Watching, judgement: dict[str, Any], state: str | N
     if action == Action.HEALTHY or state == "success" or (state == "skipped" and (seen.code != code or _tried(action))):
         return None
     return {
-        "code": "step_failed",
+        "code": STEP_FAILED,
         "what": f"the decision was {code}, and the task {action} ended as {state or 'not run'} without a reason code",
         "next_step": f"see the log of {action}; the next look tries again",
     }
