@@ -1,7 +1,7 @@
 """An Airflow home for each test process, and how the suite is spread over processes.
 
-A file at a time, because its tests share the servers that it starts; the end-to-end tests together, because one
-Airflow serves all of them, and first, because they take longest.
+A file at a time, because its tests share the servers that it starts; each folder of end-to-end tests together, because
+one Airflow serves all of them, and first, because they take longest. Two processes begin with one folder each.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ os.environ |= {
 import pytest
 from hypothesis import settings
 
-END_TO_END = "tests/e2e/"
+END_TO_END = ("tests/e2e/", "tests/e2e_failover/")
 
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
@@ -35,16 +35,21 @@ settings.load_profile("project")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest work begins first."""
-    items.sort(key=lambda item: not item.nodeid.startswith(END_TO_END))
+    items.sort(key=lambda item: END_TO_END.index(_folder(item.nodeid)) if _folder(item.nodeid) else len(END_TO_END))
+
+
+def _folder(nodeid: str) -> str:
+    """The folder of end-to-end tests that a test is in; empty for any other test."""
+    return next((folder for folder in END_TO_END if nodeid.startswith(folder)), "")
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out whole files, and the end-to-end tests as if they were one."""
+    """Hand out whole files, and each folder of end-to-end tests as if it were one."""
     from xdist.scheduler import LoadFileScheduling
 
     class FilesAndEndToEnd(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return END_TO_END if nodeid.startswith(END_TO_END) else str(super()._split_scope(nodeid))
+            return _folder(nodeid) or str(super()._split_scope(nodeid))
 
     return FilesAndEndToEnd(config, log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -160,7 +161,9 @@ def test_a_job_that_the_master_may_have_run_just_now_is_not_run_again(
     slave = Books(pair.slave)
     pair.dead_for(minutes=1, seconds=20)
     began = pair.sync.now()
-    pair.run(evidence=pair.seen(heard=timedelta(seconds=heard)))
+    evidence = pair.seen(heard=timedelta(seconds=heard))
+    assert evidence.last_alive
+    pair.run(evidence=replace(evidence, since=evidence.last_alive + timedelta(seconds=1)))
     assert ran(slave) == runs
     late = {f"{entry['project']} / {entry['job']}" for entry in slave.audit if at(entry) > began}
     assert late == ({HOURLY} if waits else set())

@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(minutes=2)
 """How long nobody else takes a failover over after its last sign of life; longer than any of its requests."""
 
+CLOCKS = timedelta(seconds=2)
+"""How exactly the clocks of two servers can be compared: answers carry whole seconds."""
+
 Look = Callable[[], Observation]
 
 
@@ -426,8 +429,11 @@ def _zone(run: FailoverRun, manifest: Manifest, snapshot_id: str) -> tzinfo:
 def _not_before(
     run: FailoverRun, manifest: Manifest, order: tuple[JobKey, ...], evidence: Evidence, zone: tzinfo, skew: timedelta
 ) -> dict[JobKey, datetime]:
-    """Jobs whose last execution the master may have run, and the slave would run again if it were resumed now."""
-    heard = (evidence.last_alive or evidence.since) + run.pair.probe_interval
+    """Jobs whose last execution the master may have run, and the slave would run again if it were resumed now.
+
+    It may have run until the first look that it did not answer.
+    """
+    silent = evidence.since + CLOCKS
     crons = {key: manifest.by_key[key].crons for key in order}
-    due = risky(crons, since=run.now() - MISFIRE_THRESHOLD + skew, until=heard + skew, zone=zone)
+    due = risky(crons, since=run.now() - MISFIRE_THRESHOLD + skew - CLOCKS, until=silent + skew, zone=zone)
     return {key: at - skew + MISFIRE_THRESHOLD for key, at in due.items()}

@@ -1,0 +1,1 @@
+"""Failovers in a real Airflow with four real processes each, and SIGKILL."""

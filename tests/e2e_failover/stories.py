@@ -1,0 +1,258 @@
+"""What happens to the pairs, scene by scene. Each story has servers of its own, or projects of its own on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from denodo_demo.processes import wait_for
+from denodo_demo.standin import Json, StandinServer
+from support.failover_dag import PATIENCE, Scene, Stage, about, asked, enabled, wait_until
+
+Scenes = Iterator[tuple[str, Scene]]
+
+FALL = 3
+"""Of the pair ``calm``."""
+
+
+def refuse(times: int | None, match: Json) -> Json:
+    """500, as a web tool answers whose server is down."""
+    return {"kind": "status", "status": 500, "match": match, "times": times}
+
+
+def _watched(stage: Stage) -> str:
+    """Begin to watch the pair; returns the id of the run that does."""
+    stage.dag.unpause()
+    watcher = stage.dag.watching("healthy")
+    stage.servers.master.webtool.reset_requests()
+    _wait_for_rounds(stage.servers.master, 2)
+    return watcher
+
+
+def _wait_for_rounds(server: StandinServer, rounds: int) -> None:
+    wait_for(lambda: asked(server.webtool, "GET", "/me") > rounds, PATIENCE, f"{rounds} rounds", poll=0.5)
+
+
+# -- calm: nothing of it is a failover
+
+
+def calm(stage: Stage) -> Scenes:
+    dag, servers = stage.dag, stage.servers
+    watcher = _watched(stage)
+
+    stage.begin()
+    for length in (1, FALL - 1):
+        _burst(stage, length)
+        _wait_for_rounds(servers.master, length + 2)
+    still = dag.states(watcher)["ping_master"]
+    yield "short bursts", stage.end(watcher=watcher, ping=still, owner=dag.state()["watch"]["owner"])
+
+    _burst(stage, FALL)
+    stage.wait_for_event("failover_given_up")
+    yield "burst as long as fall", stage.end(enabled=enabled(servers.slave))
+    servers.heal()
+
+    servers.master.webtool.kill()
+    stage.wait_for_event("problem", "control_path_broken")
+    _wait_for_a_tick(servers.master)
+    yield "web tool killed", stage.end(enabled=enabled(servers.slave))
+
+    servers.master.webtool.start()
+    stage.wait_for_event("recovered")
+    watcher = dag.watching("healthy")
+    yield "web tool back", stage.end()
+
+    woken = servers.slave.statuses()[0]
+    servers.slave.set_status("enable", [woken])
+    woken_jobs = enabled(servers.slave)
+    run_id = dag.trigger(reason="is anything wrong?")
+    dag.wait_for_success(run_id)
+    yield (
+        "job woken",
+        stage.end(
+            woken=woken_jobs,
+            ping=dag.states(watcher)["ping_master"],
+            verdict=dag.xcom(run_id, "ping_master")["evidence"]["verdict"],
+            enabled=enabled(servers.slave),
+        ),
+    )
+
+
+def _burst(stage: Stage, length: int) -> None:
+    """So many rounds in which both paths to the master answer with 500."""
+    master, slave = stage.servers.servers
+    slave.webtool.faults(refuse(length, about(master, path="/me$")))
+    master.webtool.reset_requests()
+    master.webtool.faults(refuse(length, {"path": "/me$"}))
+
+
+# -- night: the master dies, comes back, is given its jobs back, and dies again
+
+
+def night(stage: Stage) -> Scenes:
+    dag, servers = stage.dag, stage.servers
+    _watched(stage)
+    stage.begin()
+    wanted = enabled(servers.master)
+    died = datetime.now(UTC)
+    servers.master.scheduler.kill()
+    failover = stage.wait_for_event("failover")
+    taken = enabled(servers.slave)
+    old_run = failover["operation"].rpartition("/")[0]
+    yield "master killed", stage.end(wanted=wanted, enabled=taken, died=died)
+
+    run_id = dag.sync.trigger(reason="what if?")
+    dag.sync.wait(run_id)
+    yield (
+        "sync by hand",
+        stage.end(
+            states=dag.sync.states(run_id),
+            verdict=dag.sync.xcom(run_id, "guard", "verdict"),
+            enabled=enabled(servers.slave),
+        ),
+    )
+
+    back = datetime.now(UTC)
+    servers.master.scheduler.start()
+    woke = enabled(servers.master)
+    stage.wait_for_event("quenched")
+    seconds = (datetime.now(UTC) - back).total_seconds()
+    yield (
+        "master back",
+        stage.end(woke=woke, back=back, seconds=seconds, master=enabled(servers.master), slave=enabled(servers.slave)),
+    )
+
+    run_id = dag.switchover.trigger(direction="to_master", reason="the master is repaired")
+    dag.switchover.wait(run_id)
+    assert dag.switchover.states(run_id)["switch_over"] == "success", dag.switchover.why(run_id)
+    stage.wait_for_event("sync")
+    yield "failed back", stage.end(master=enabled(servers.master), slave=enabled(servers.slave))
+
+    servers.master.scheduler.kill()
+    stage.wait_for_event("problem", "cool_down")
+    yield "dies again", stage.end(slave=enabled(servers.slave))
+
+    servers.master.scheduler.start()
+    before = stage.dag.state()["record"]
+    dag.clear(old_run, "enable_jobs")
+    yield (
+        "old run cleared",
+        stage.end(
+            states=dag.states(old_run),
+            log=dag.log(old_run, "enable_jobs"),
+            before=before,
+            master=enabled(servers.master),
+            slave=enabled(servers.slave),
+            master_journal=servers.master.scheduler.journal(),
+            slave_journal=servers.slave.scheduler.journal(),
+        ),
+    )
+
+
+# -- cut off: the master lives, and cannot be heard
+
+
+def cut_off(best_effort: Stage, required: Stage) -> Scenes:
+    dag, servers = best_effort.dag, best_effort.servers
+    master, slave = servers.servers
+    _watched(best_effort)
+    best_effort.begin()
+    # 500 for as long as it takes, then nothing at all: only this way to the master is broken
+    master.webtool.faults(refuse(2, {"path": "/me$"}), {"kind": "cut_before"})
+    best_effort.wait_for_event("problem", "control_path_broken")
+    yield "cut from Airflow only", best_effort.end(slave=enabled(slave))
+
+    required.begin()
+    slave.webtool.faults({"kind": "cut_before", "match": about(master)})
+    required.dag.unpause()
+    best_effort.wait_for_event("failover")
+    required.wait_for_event("problem", "not_fenced")
+    _wait_for_a_tick(master)
+    yield "required", required.end(slave=enabled(slave, "fenced"), alive=master.scheduler.running)
+    required.dag.end()
+    yield "best effort", best_effort.end(slave=enabled(slave), alive=master.scheduler.running)
+
+    # it can be heard again, and refuses to be quenched
+    slave.webtool.faults(refuse(None, about(master, method="PUT")))
+    master.webtool.faults(refuse(None, {"method": "PUT"}))
+    best_effort.wait_for_event("problem", "split_brain")
+    yield "refuses to be quenched", best_effort.end(slave=enabled(slave), cut_jobs=enabled(master, "cut"))
+
+    servers.heal()
+    run_id = dag.trigger(reason="it can be quenched now")
+    dag.wait_for_success(run_id)
+    best_effort.wait_for_event("quenched")
+    yield "quenched", best_effort.end(slave=enabled(slave), cut_jobs=enabled(master, "cut"), master=enabled(master))
+
+
+def _wait_for_a_tick(server: StandinServer) -> None:
+    """The process goes on firing its jobs."""
+    mark = max((run["seq"] for run in server.scheduler.journal()), default=0)
+    wait_for(lambda: server.scheduler.journal(mark), PATIENCE, f"a run on the {server.name}")
+
+
+# -- asked: a person decides
+
+
+def asked_for(rejected: Stage, approved: Stage) -> Scenes:
+    slave = approved.servers.slave
+    for stage in (rejected, approved):
+        stage.begin()
+        stage.dag.unpause()
+    no, yes = rejected.dag.wait_until_asked(), approved.dag.wait_until_asked()
+    yield "asked", approved.end(slave=enabled(slave, "no", "yes"))
+
+    rejected.dag.answer(no, "Reject")
+    rejected.wait_for_event("rejected")
+    rejected.dag.wait(no)
+    yield "rejected", rejected.end(slave=enabled(slave, "no"))
+    rejected.dag.end()
+
+    approved.begin()
+    approved.dag.answer(yes, "Approve")
+    approved.wait_for_event("failover")
+    yield "approved", approved.end(slave=enabled(slave, "yes"), others=enabled(slave, "no"))
+
+    approved.dag.set_record(None)
+    run_id = approved.dag.trigger(reason="where is the record?")
+    approved.dag.wait(run_id)
+    state = approved.dag.states(run_id)["blocked"]
+    yield "record lost", approved.end(state=state, slave=enabled(slave, "yes"), log=approved.dag.log(run_id, "blocked"))
+
+    approved.dag.set_record(approved.seed)
+    run_id = approved.dag.trigger(reason="yesterday's backup")
+    approved.dag.wait(run_id)
+    state = approved.dag.states(run_id)["blocked"]
+    yield "record of yesterday", approved.end(state=state, slave=enabled(slave, "yes"))
+
+
+# -- interrupted: several runs at once, and the worker of one of them is killed
+
+
+def interrupted(stage: Stage) -> Scenes:
+    dag, servers = stage.dag, stage.servers
+    slave = servers.slave
+    number = next(status["projectID"] for status in slave.statuses() if status["projectName"] == "killed")
+    hang = {"kind": "hang", "skip": 1, "match": {"method": "PUT", "path": f"/projects/{number}/jobs/status$"}}
+    slave.webtool.faults(hang)
+
+    stage.begin()
+    runs = [dag.trigger(reason=f"person {person} sees that the master is down") for person in (1, 2)]
+    wait_for(lambda: enabled(slave, "killed"), PATIENCE, "the first jobs of the slave", poll=0.2)
+    owner = dag.state()["record"]["operation"]["id"].rpartition("/")[0]
+    dag.airflow.kill_worker(dag.task(owner, "enable_jobs"))
+    slave.webtool.faults()
+    dag.airflow.api.set_run_state(dag.dag_id, owner, "failed")
+    half = enabled(slave, "killed")
+    for run_id in runs:
+        if run_id != owner:
+            dag.wait(run_id)
+    record = dag.state()["record"]
+    yield "worker killed", stage.end(owner=owner, half=half, states={run: dag.states(run) for run in runs})
+
+    wait_until(record["operation"]["lease_until"])
+    again = [dag.trigger(reason=f"person {person} looks again") for person in (1, 2)]
+    stage.wait_for_event("failover")
+    for run_id in again:
+        dag.wait_for_success(run_id)
+    yield "another run", stage.end(states={run: dag.states(run) for run in again}, slave=enabled(slave, "killed"))

@@ -1,0 +1,55 @@
+"""A person is asked, or has to be: approvals, and a record that is lost or too old."""
+
+from __future__ import annotations
+
+import pytest
+
+from denodo_demo.airflow import LocalAirflow
+from support.failover_dag import Story, jobs, touched
+
+pytestmark = pytest.mark.e2e
+STORY = "asked"
+
+
+def test_nothing_happens_before_the_answer(story: Story) -> None:
+    scene = story["asked"]
+    assert scene.kinds == ["approval_asked"] or scene.kinds == [], scene.kinds
+    assert scene.seen["slave"] == frozenset()
+    assert touched(scene.books.slave_audit, "no", "yes") == []
+    assert (scene.record["phase"], scene.record["approval"]["granted_by"]) == ("normal", None)
+
+
+def test_rejected(story: Story) -> None:
+    scene = story["rejected"]
+    assert scene.event("rejected")["by"] == LocalAirflow.user
+    assert scene.seen["slave"] == frozenset()
+    assert touched(scene.books.slave_audit, "no") == []
+    assert (scene.record["phase"], scene.record["epoch"]) == ("normal", 1)
+
+
+def test_approved(story: Story) -> None:
+    scene = story["approved"]
+    assert scene.event("approved")["by"] == LocalAirflow.user
+    assert scene.event("failover")["enabled"] == 6
+    assert (scene.seen["slave"], scene.seen["others"]) == (jobs("yes", 6), frozenset())
+    assert (scene.record["phase"], scene.record["epoch"]) == ("failed_over", 2)
+
+
+def test_record_lost(story: Story) -> None:
+    """F28"""
+    scene = story["record lost"]
+    assert scene.seen["state"] == "failed"
+    assert "[record_lost]" in scene.seen["log"]
+    assert scene.record == {}
+    assert scene.seen["slave"] == jobs("yes", 6)
+    assert touched(scene.books.slave_audit, "yes") == []
+
+
+def test_record_of_yesterday(story: Story) -> None:
+    """F28: by it the slave would be the passive server, whose enabled jobs are drift."""
+    scene = story["record of yesterday"]
+    assert scene.seen["state"] == "failed"
+    assert scene.event("halted")["code"] == "record_contradicted"
+    assert (scene.record["phase"], scene.record["halted"]["phase"]) == ("halted", "normal")
+    assert scene.seen["slave"] == jobs("yes", 6)
+    assert touched(scene.books.slave_audit, "yes") == []

@@ -1,0 +1,406 @@
+"""The invariants of the design, judged at each change of a server, each save of the record, and after each step.
+
+What is true is known here from the servers themselves: who has which jobs enabled, who reaches whom, and who did what.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from denodo_ha.models import JobKey
+from denodo_ha.record import Phase, Record, RecordError, Role, Step
+from support.machine_servers import MASTER, ROLES, SLAVE, Machine
+
+if TYPE_CHECKING:
+    from denodo_standin.model import Job
+    from support.machine_tasks import Task
+    from support.machine_world import World
+
+STALE = timedelta(minutes=2)
+"""How old a task's last look may be when it enables jobs: the lease of an operation."""
+
+
+def other(role: str) -> str:
+    return SLAVE if role == MASTER else MASTER
+
+
+@dataclass
+class _Loose:
+    """A time in which a server may run jobs that run on the other one too, and nothing could have prevented it."""
+
+    role: str
+    begin: datetime
+    end: datetime | None = None
+
+    def covers(self, role: str, start: datetime) -> bool:
+        return role == self.role and start >= self.begin and (self.end is None or start <= self.end)
+
+
+class Rules:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.network = world.network
+        self.active = MASTER
+        self.wanted = set(self._machine(MASTER).enabled)
+        self.unclear: set[JobKey] = set()
+        self.history: list[dict[str, Any]] = []
+        self.was_tampered = False
+        self.counts: defaultdict[str, int] = defaultdict(int)
+        self._max_epoch = 0
+        self._foreign: tuple[int, Task | None] = (0, None)
+        self._stopped_at = 0
+        self._manifests: dict[str, set[JobKey]] = {}
+        self._carried: dict[str, set[JobKey]] = {}
+        self._committed: set[str] = set()
+        self._imports_since_commit = 0
+        self._enabled_by: dict[tuple[str, JobKey], Task | Literal["person", "import", "start"]] = {}
+        self._import_by: Task | None = None
+        self._persons: set[tuple[str, JobKey]] = set()
+        self._on_master: list[tuple[int, frozenset[JobKey]]] = [(0, frozenset(self.wanted))]
+        self._loose: list[_Loose] = []
+        self._silent_since: datetime | None = None
+        self._read: dict[str, int] = dict.fromkeys(ROLES, 0)
+        self._runs: defaultdict[tuple[JobKey, str], list[tuple[str, bool]]] = defaultdict(list)
+
+    def _machine(self, role: str) -> Machine:
+        return self.network.machines[role]
+
+    def _violated(self, number: int, what: str) -> None:
+        by = self.world.actor.name if self.world.actor else "nobody"
+        self.world.violated(f"[{number}] {what} (by {by})")
+
+    # -- what the product looks at
+
+    def mark(self) -> int:
+        return self.world.serial
+
+    def looked(self, task: Task, *, counted: bool) -> None:
+        """A look at the master is next; what it must find is known here."""
+        if not counted:
+            return
+        tool_answers = self.network.reaches_tool(SLAVE) and self.network.reaches_server(SLAVE, SLAVE)
+        down = not self.network.observable(MASTER) and tool_answers
+        task.down_in_a_row = task.down_in_a_row + 1 if down else 0
+        task.looked_at = self.network.now
+
+    def exported(self, snapshot: str, since: int) -> None:
+        """A snapshot lists as enabled what was enabled on the master at some moment of its export."""
+        manifest = {job.key for job in self.world.manifest(snapshot).jobs if job.enabled}
+        before = [states for serial, states in self._on_master if serial <= since][-1:]
+        seen = before + [states for serial, states in self._on_master if serial > since]
+        if manifest not in seen:
+            self._violated(2, f"the manifest lists {names(manifest)} as enabled, which never was so on the master")
+        self._manifests[snapshot] = manifest
+
+    # -- the record
+
+    def tampered(self) -> None:
+        self.was_tampered = True
+        self._foreign = (self.world.serial, None)
+
+    def published(self, events: Any) -> None:
+        self.history += events
+
+    def saved(self, before: Any, after: Any) -> None:
+        old = Record.from_json(before) if before else None
+        new = Record.from_json(after)
+        task = self.world.actor
+        if task is None:
+            return
+        self._check_fresh(task, "saved the record")
+        self._check_epoch(old, new)
+        self._check_event(old, new, task)
+        if old and new.operation != old.operation and new.operation:
+            self._operation(old, new, task)
+        if new.snapshot and new.snapshot_id != (old.snapshot_id if old else None):
+            self._commit(new)
+        if old is None or old.phase is not new.phase or old.active is not new.active or old.epoch != new.epoch:
+            self._moved(old, new)
+        self._max_epoch = max(self._max_epoch, new.epoch)
+        if _significant(old) != _significant(new):
+            self._foreign = (self.world.serial, task)
+        if _stopped(new) and not _stopped(old):
+            self._stopped_at = self.world.serial
+
+    def _check_fresh(self, task: Task, what: str) -> None:
+        at, by = self._foreign
+        if by is not task and at > task.loaded:
+            who = by.name if by else "somebody from outside"
+            self._violated(6, f"{what} without having read what {who} has saved since")
+
+    def _check_epoch(self, old: Record | None, new: Record) -> None:
+        before = old.epoch if old else 0
+        if new.epoch < before:
+            self._violated(6, f"the epoch fell from {before} to {new.epoch}")
+        if new.epoch != before and new.epoch <= self._max_epoch:
+            self._violated(6, f"epoch {new.epoch} was there before; the greatest is {self._max_epoch}")
+        begins = new.operation is not None and (
+            old is None or old.operation is None or new.operation.id != old.operation.id
+        )
+        if new.epoch < self._max_epoch and begins:
+            self._violated(6, f"an operation begins in epoch {new.epoch}, after epoch {self._max_epoch}")
+
+    def _check_event(self, old: Record | None, new: Record, task: Task) -> None:
+        moved = old is None or (old.phase, old.active, old.epoch) != (new.phase, new.active, new.epoch)
+        known = {event["id"] for event in old.outbox} if old else set()
+        if moved and task.kind != "sync" and not any(event["id"] not in known for event in new.outbox):
+            self._violated(10, f"a change to {new.phase}, {new.active}, epoch {new.epoch} left no event")
+
+    def _operation(self, old: Record, new: Record, task: Task) -> None:
+        operation = new.operation
+        assert operation is not None
+        assert operation.plan is not None or operation.kind == "sync"
+        if old.operation is None and operation.kind == "failover":
+            self._claimed(new, task)
+        elif old.operation is None and operation.kind == "switchover":
+            self.counts["switchover begun"] += 1
+            self._carried[operation.plan or ""] = set(self._machine(self.active).enabled)
+        elif old.operation and old.operation.id != operation.id:
+            self.counts[f"{operation.kind} resumed in step {operation.step}"] += 1
+
+    def _claimed(self, new: Record, task: Task) -> None:
+        """A failover begins."""
+        self.counts["failover begun"] += 1
+        pair = self.world.pair
+        if task.down_in_a_row < pair.fall:
+            self._violated(5, f"a failover begins after {task.down_in_a_row} looks that found the master down")
+        if self.network.now - task.looked_at > pair.fall * pair.probe_interval + timedelta(minutes=1):
+            self._violated(5, "a failover begins from stale evidence")
+        snapshot = new.snapshot
+        if snapshot is None or snapshot.id not in self._committed:
+            self._violated(4, "a failover promotes a snapshot that was never verified")
+        elif self._imports_since_commit:
+            self._violated(4, "a failover promotes a snapshot although something was imported since")
+        elif self.network.now - snapshot.taken > pair.promotable_for and "accept_old_snapshot" not in task.consents:
+            self._violated(4, "a failover promotes an old snapshot")
+        alive = self._machine(MASTER).up and self._silent_since
+        self._loose.append(_Loose(MASTER, self._silent_since if alive and self._silent_since else self.network.now))
+        if alive:
+            self.counts["failover from a living master"] += 1
+
+    def _commit(self, new: Record) -> None:
+        """A sync ends: the slave holds what its snapshot lists, and none of it is enabled."""
+        assert new.snapshot is not None
+        self.counts["sync committed"] += 1
+        self._committed.add(new.snapshot.id)
+        self._imports_since_commit = 0
+        slave = self._machine(SLAVE)
+        if not slave.up:
+            return
+        listed = {job.key for job in self.world.manifest(new.snapshot.id).jobs}
+        if lost := listed - slave.jobs.keys():
+            self._violated(8, f"a sync is committed without {names(lost)} on the slave")
+        if slave.enabled:
+            self._violated(1, f"a sync is committed with {names(slave.enabled)} enabled on the slave")
+
+    def _moved(self, old: Record | None, new: Record) -> None:
+        if old is None or "initialised" in {event["kind"] for event in new.outbox[-1:]}:
+            self._initialised(new)
+            return
+        if new.active is not old.active:
+            self._active_changed(old, new)
+        if (old.phase, new.phase) == (Phase.FAILING_OVER, Phase.NORMAL):
+            self.counts["given up or rolled back"] += 1
+            self._end_loose()
+
+    def _active_changed(self, old: Record, new: Record) -> None:
+        self.active = new.active.value
+        assert old.operation is not None
+        plan = old.operation.plan or ""
+        if old.operation.kind == "failover":
+            self.counts["failover committed"] += 1
+            self.wanted = self._manifests.get(plan, set()) & self._machine(SLAVE).jobs.keys()
+            return
+        self.counts["failback committed" if self.active == MASTER else "switchover committed"] += 1
+        now = self._machine(self.active)
+        if now.up and (differing := (now.enabled ^ self.wanted) - self.unclear):
+            self._violated(8, f"a switchover did not carry over exactly: {names(differing)}")
+
+    def _initialised(self, new: Record) -> None:
+        """By the word of a person, who may be mistaken about the other server."""
+        self.active = new.active.value
+        self._end_loose()
+        self._loose.append(_Loose(other(self.active), self.network.now))
+        if self._machine(self.active).up:
+            self.wanted = set(self._machine(self.active).enabled)
+
+    # -- the servers
+
+    def change_requested(self) -> None:
+        """A request that changes a server is next."""
+        task = self.world.actor
+        if task is None:
+            return
+        self._check_fresh(task, "changes a server")
+        try:
+            record = self.world.record
+        except RecordError:
+            record = None
+        if record is None:
+            self._violated(9, "changes a server although there is no record")
+            return
+        if record.epoch < self._max_epoch:
+            self._violated(6, f"changes a server in epoch {record.epoch}, after epoch {self._max_epoch}")
+        if task.kind == "operator":
+            self._violated(9, "an operation of a person changes a server")
+        stopped = record.phase is Phase.HALTED or record.is_paused(self.network.now)
+        if stopped and (task.began > self._stopped_at or record.operation is None):
+            self._violated(9, "changes a server while the pair is paused or halted")
+
+    def changed(self, machine: Machine, by: str, job: Job, change: str) -> None:
+        """A server has just written this to its audit."""
+        key = JobKey(project=machine.server.store.projects[job.project_id].name, name=job.name)
+        role, task = machine.role, self.world.actor
+        if task is None:
+            self._by_person(role, key, change)
+        elif by == "import":
+            self._by_import(role, task, change)
+        elif change == "enabled":
+            self._enabled_by_us(role, key)
+        elif change == "disabled":
+            self._disabled_by_us(role, key, task)
+        else:
+            self._violated(3, f"{key} is {change} on the {role}")
+        if change == "enabled":
+            who = "person" if task is None else "import" if by == "import" else task
+            self._enabled_by[role, key] = who  # type: ignore[assignment]
+        if role == MASTER:
+            # A job that is being deleted is still there while its server writes this.
+            gone = {key} if change == "deleted" else set()
+            self._on_master.append((self.world.serial, frozenset(machine.enabled - gone)))
+
+    def _by_person(self, role: str, key: JobKey, change: str) -> None:
+        record = self._record()
+        under_way = record is not None and record.operation is not None and record.operation.kind != "sync"
+        if under_way and record and record.operation:
+            self.unclear.add(key)
+            if role == self.active and change == "enabled" and record.operation.plan in self._carried:
+                self._carried[record.operation.plan].add(key)
+        elif role == self.active and change == "enabled":
+            self.wanted.add(key)
+        elif role == self.active and change in ("disabled", "deleted"):
+            self.wanted.discard(key)
+        if role != self.active and change == "enabled":
+            self._persons.add((role, key))
+
+    def _by_import(self, role: str, task: Task, change: str) -> None:
+        self._import_by = task
+        if change in ("created", "replaced"):
+            self._imports_since_commit += 1
+        record = self._record()
+        if role != SLAVE or self.active != MASTER or (record and record.phase is not Phase.NORMAL):
+            self._violated(3, f"an import into the {role} while the active server is the {self.active}")
+
+    def _enabled_by_us(self, role: str, key: JobKey) -> None:
+        opposite = self._machine(other(role))
+        if opposite.up and self.network.observable(other(role)):
+            twin = opposite.jobs.get(key)
+            if twin is not None and not twin.disabled and not self.world.slept_since_look():
+                self._violated(
+                    1, f"{key} is enabled on the {role} while it is enabled on the {other(role)}, which answers"
+                )
+        record = self._record()
+        allowed = self._allowed(record) if record else set()
+        if key not in allowed:
+            self._violated(2, f"{key} is enabled on the {role}, but was not to be")
+
+    def _allowed(self, record: Record) -> set[JobKey]:
+        operation, promotion = record.operation, record.last_promotion
+        if operation and operation.kind == "failover":
+            return self._manifests.get(operation.plan or "", set())
+        if operation and operation.kind == "switchover":
+            return self._carried.get(operation.plan or "", set())
+        if record.phase is Phase.FAILED_OVER and promotion and not promotion.complete:
+            return self._manifests.get(promotion.plan, set())
+        return set()
+
+    def _disabled_by_us(self, role: str, key: JobKey, task: Task) -> None:
+        record = self._record()
+        if record is None or role != self.active:
+            return
+        operation = record.operation
+        forward = operation is not None and operation.step is Step.ENABLING and role == MASTER
+        if task.kind == "sync" or operation is None or not (operation.kind == "switchover" or forward):
+            self._violated(3, f"{key} is disabled on the {role}, which is the active server")
+
+    # -- after each step
+
+    def step_done(self) -> None:
+        for role in ROLES:
+            if self._machine(role).up:
+                self._read_journal(role)
+        self._persons = {each for each in self._persons if self._still_enabled(*each)}
+        if self._machine(MASTER).up and not self._machine(MASTER).enabled:
+            self._end_loose(MASTER)
+        if self._machine(SLAVE).up and not self._machine(SLAVE).enabled:
+            self._end_loose(SLAVE)
+        if self.network.observable(MASTER):
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = self.network.now
+        self._check_imported()
+
+    def _check_imported(self) -> None:
+        slave, record = self._machine(SLAVE), self._record()
+        if not slave.up or record is None or record.dirty or self.was_tampered:
+            return
+        left = {key for key in slave.enabled if self._enabled_by.get((SLAVE, key)) == "import"}
+        if left:
+            self._violated(1, f"{names(left)} are enabled on the slave by an import, and the record is clean")
+
+    def _still_enabled(self, role: str, key: JobKey) -> bool:
+        machine = self._machine(role)
+        return not machine.up or key in machine.enabled
+
+    def _end_loose(self, role: str | None = None) -> None:
+        for loose in self._loose:
+            if loose.end is None and role in (None, loose.role):
+                loose.end = self.network.now
+
+    def _read_journal(self, role: str) -> None:
+        for entry in self._machine(role).journal(self._read[role]):
+            self._read[role] = entry["seq"]
+            if entry["scheduled"] is None or entry["trigger"] not in ("cron", "dependency"):
+                continue
+            key = JobKey(project=entry["project"], name=entry["job"])
+            start = datetime.fromisoformat(entry["start"]) - self._machine(role).ahead
+            runs = self._runs[key, entry["scheduled"]]
+            runs.append((role, self._excused(role, key, start)))
+            if len([each for each, excused in runs if not excused]) > 1:
+                where = " and ".join(each for each, _ in runs)
+                self._violated(0, f"{key} ran more than once for {entry['scheduled']}: on {where}")
+
+    def _excused(self, role: str, key: JobKey, start: datetime) -> bool:
+        """A person has enabled it there, an import was cut short, or a fault hid the server."""
+        if (role, key) in self._persons or any(loose.covers(role, start) for loose in self._loose):
+            return True
+        task = self._import_by
+        cut_short = task is not None and (task.state != "done" or task.result != "committed")
+        return role == SLAVE and cut_short and self._enabled_by.get((role, key)) == "import"
+
+    def _record(self) -> Record | None:
+        try:
+            return self.world.record
+        except RecordError:
+            return None
+
+
+def names(keys: Any) -> str:
+    return ", ".join(map(str, sorted(keys))) or "nothing"
+
+
+def _significant(record: Record | None) -> Any:
+    if record is None:
+        return None
+    operation = (record.operation.id, record.operation.step) if record.operation else None
+    return record.epoch, record.phase, record.active, operation, record.paused, record.halted
+
+
+def _stopped(record: Record | None) -> bool:
+    return record is not None and (record.phase is Phase.HALTED or record.paused is not None)
+
+
+__all__ = ["Role", "Rules", "names", "other"]

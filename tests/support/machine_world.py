@@ -1,0 +1,413 @@
+"""The world of the state machine: a pair, its record, people, Airflow's tasks, and a clock that stands between calls.
+
+Everything that the product does here passes through :class:`support.machine_rules.Rules`, which judge it by what the
+servers are, not by what the product believes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
+
+import tenacity
+from airflow.sdk import Connection, ObjectStoragePath
+
+from denodo_ha.decisions import Action
+from denodo_ha.manifest import Manifest
+from denodo_ha.models import JobKey
+from denodo_ha.observation import Evidence, Observation, Watch
+from denodo_ha.pairs import Pair
+from denodo_ha.record import Record, RecordError, Role
+from denodo_scheduler.ha import blocking, failing_over, passive, quenching_master, repairing, switching
+from denodo_scheduler.ha.operating import OperateRun, Operation, operate
+from denodo_scheduler.ha.run import PairRun, SyncRun
+from denodo_scheduler.ha.situation import FailoverRun, judge
+from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore, SnapshotStore
+from denodo_scheduler.ha.switching import SwitchRun
+from denodo_scheduler.hooks import transport
+from denodo_scheduler.hooks.probe import Looker
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from support.machine_rules import Rules
+from support.machine_servers import MASTER, ROLES, SLAVE, Network, connected, connection
+from support.machine_tasks import EXPECTED, Fate, Kind, Task
+from support.sync import TASKS, DagRun, MemoryState
+
+START = datetime(2026, 3, 2, 6, 7, tzinfo=UTC)
+OPTIONS: dict[str, Any] = {
+    "name": "test",
+    "schedule": None,
+    "quiet_window": "2m",
+    "quiet_margin": "10s",
+    "lease": "5m",
+    "import_timeout": "2m",
+    "probe_interval": "10s",
+    "fall": 3,
+    "watch_for": "10m",
+    "cool_down": "30m",
+    "oldest_snapshot": "6h",
+}
+
+
+def key(label: str) -> JobKey:
+    project, _, name = label.partition("/")
+    return JobKey(project=project, name=name)
+
+
+HOURLY, AFTER, HALF, OFF = key("sales/hourly"), key("sales/after"), key("sales/half"), key("sales/off")
+OFTEN, REST, ORPHAN = key("finance/often"), key("finance/rest"), key("finance/orphan")
+NEW = (key("sales/new"), key("finance/new"))
+JOBS = (HOURLY, AFTER, HALF, OFF, OFTEN, REST, ORPHAN, *NEW)
+
+
+class _State(MemoryState):
+    """The asset state store, every access to which is one of a task's calls."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._world.called("before it reads the record", looks=True)
+        if self._world.actor:
+            self._world.actor.loaded = self._world.serial
+        return super().get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        self._world.called("before it saves the record", looks=False)
+        before = super().get(key)
+        super().set(key, value)
+        self._world.rules.saved(before, value)
+        self._world.called("after it has saved the record", looks=False)
+
+
+class _SyncDagRun(DagRun):
+    """A run of the sync DAG whose tasks are not watched by this class."""
+
+    def __init__(self, world: World, consents: dict[str, bool]) -> None:
+        self._prepare: Callable[[], SyncRun] = lambda: world.run(SyncRun, **consents)
+        self.wanted = None
+        self.errors = {}
+        self.events = []
+        self.verdict = None
+        self._xcom = {}
+
+    def task(self, name: str) -> None:
+        if self._due(name):
+            self.run = self._prepare()
+            self.errors.pop(name, None)
+            self._xcom.pop(name, None)
+            try:
+                self._xcom[name] = json.dumps(getattr(self, f"_{name}")())
+            except EXPECTED as error:
+                self.errors[name] = error
+
+
+class World:
+    """
+    :param folder: for the servers' files and the snapshots; on a fast disk.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.network = Network(folder, START)
+        self._snapshots = folder / "snapshots"
+        self.actor: Task | None = None
+        self.reset()
+
+    def reset(self, *, ahead: timedelta = timedelta(0), **options: Any) -> None:
+        """A fresh pair: six jobs on the master, two of them disabled on purpose, and one disabled on the slave only.
+
+        :param ahead: the slave's clock.
+        """
+        self.trace: list[str] = []
+        self.violations: list[str] = []
+        self.serial = 0
+        self.tasks: list[Task] = []
+        self.network.changed = lambda *_: None
+        self.network.before_request = lambda *_: None
+        self.network.reset(START, ahead)
+        self.network.tick = timedelta(0)
+        shutil.rmtree(self._snapshots, ignore_errors=True)
+        self.pair = Pair.model_validate({**OPTIONS, **options})
+        self.state = _State(self)
+        self.copies: list[dict[str, str]] = []
+        self.last_alive: datetime | None = None
+        self.second_good: datetime | None = None
+        master, slave = self.network.machines[MASTER], self.network.machines[SLAVE]
+        for job, cron, on in (
+            (HOURLY, "0 0 * * * ?", True),
+            (HALF, "0 30 * * * ?", True),
+            (OFF, "0 0/10 * * * ?", False),
+            (OFTEN, "0 0/20 * * * ?", True),
+            (REST, "0 15 * * * ?", False),
+        ):
+            master.create(job, cron, enabled=on)
+        master.create(AFTER, "0 0 * * * ?", after=HOURLY)
+        slave.create(ORPHAN, "0 0/5 * * * ?", enabled=False)
+        self.rules = Rules(self)
+        self.network.changed = self.rules.changed
+        self.network.before_request = self._before_request
+
+    def close(self) -> None:
+        self.drop_tasks()
+        self.network.close()
+
+    def drop_tasks(self) -> None:
+        for task in self.tasks:
+            task.drop()
+
+    # -- what happens, told to tasks and rules
+
+    def note(self, what: str) -> None:
+        self.trace.append(f"{self.network.now:%H:%M:%S} {what}")
+
+    def violated(self, what: str, cause: BaseException | None = None) -> None:
+        self.note(f"VIOLATION: {what}")
+        self.violations.append(what)
+        if cause and cause.__traceback__:
+            import traceback
+
+            self.note("".join(traceback.format_exception(cause)[-6:]))
+
+    def called(self, what: str, *, looks: bool) -> None:
+        self.serial += 1
+        if self.actor:
+            self.actor.call(what, looks=looks)
+
+    def _before_request(self, role: str, method: str, path: str) -> None:
+        # The hook reads the API's document under a lock that all threads share, and a sleeper would keep it.
+        reads = method == "GET" and not path.startswith("/v3/")
+        self.called(f"before {method} {path} through the {role}'s web tool", looks=reads)
+        if reads and self.actor:
+            self.actor.looked_serial = self.serial
+        if method != "GET" and "export" not in path:
+            self.rules.change_requested()
+
+    def slept_since_look(self) -> bool:
+        """Whether the acting task has slept since it looked at a server; a change within that time is not its fault."""
+        return self.actor is not None and self.actor.slept_at >= self.actor.looked_serial
+
+    def sleep(self, seconds: float) -> None:
+        self.network.advance(timedelta(seconds=seconds))
+
+    def pass_time(self, **time: float) -> None:
+        self.network.advance(timedelta(**time))
+
+    # -- runs
+
+    def run(self, cls: type[Any], **asked: Any) -> Any:
+        return cls(
+            pair=self.pair,
+            records=RecordStore(self.state),
+            snapshots=SnapshotStore(ObjectStoragePath(f"file://{self._snapshots}"), self.pair.name),
+            master=DenodoSchedulerHook(self.pair.master),
+            slave=DenodoSchedulerHook(self.pair.slave),
+            now=lambda: self.network.now,
+            **{"reason": "a test", **asked},
+        )
+
+    def manifest(self, snapshot: str) -> Manifest:
+        return Manifest.from_json(self.run(PairRun).snapshots.read(snapshot)[1])
+
+    def task(
+        self, kind: Kind, body: Callable[[Task], Any], stop_at: int | None, fate: Fate, after: Task | None = None
+    ) -> Task:
+        """:param after: the earlier try, whose evidence and consents this one has."""
+        task = Task(self, kind, body, name=f"{kind} {len(self.tasks)}", stop_at=stop_at, fate=fate)
+        if after:
+            task.down_in_a_row, task.looked_at, task.consents = after.down_in_a_row, after.looked_at, after.consents
+        self.tasks.append(task)
+        self.note(f"{task.name} begins")
+        task.start()
+        self.note(f"{task.name}: {task.code}")
+        return task
+
+    def sync(self, stop_at: int | None = None, fate: Fate = "kill", **consents: bool) -> Task:
+        dag_run = _SyncDagRun(self, consents)
+
+        def body(task: Task) -> str:
+            for name in TASKS:
+                self._sync_task(dag_run, name)
+            return "committed" if dag_run.committed else f"{dag_run.errors or dag_run.verdict}"
+
+        task = self.task("sync", body, stop_at, fate)
+
+        def again(number: int) -> Task:
+            names = TASKS[1:] if dag_run.exported else ("disable_jobs",)
+            name = names[number % len(names)]
+            return self.task("sync", lambda _: self._sync_task(dag_run, name), None, "kill")
+
+        task.again = again
+        return task
+
+    def _sync_task(self, dag_run: _SyncDagRun, name: str) -> str:
+        began = self.rules.mark()
+        dag_run.task(name)
+        if name == "export_metadata" and dag_run.exported and name not in dag_run.errors:
+            self.rules.exported(dag_run.exported.snapshot, began)
+        error = dag_run.errors.get(name)
+        return f"{name}: {error}" if error else f"{name} ended"
+
+    def failover(self, rounds: int = 1, stop_at: int | None = None, fate: Fate = "kill", **consents: bool) -> Task:
+        """One run of the failover DAG.
+
+        :param rounds: of looks at least; more than one is a watch in progress.
+        """
+        run_id = f"failover-{uuid4().hex[:6]}"
+        seen: list[tuple[Evidence, Action]] = []
+
+        def begin() -> FailoverRun:
+            seen = {"last_alive": self.last_alive, "second_good": self.second_good}
+            return self.run(FailoverRun, run_id=run_id, **seen, **consents)
+
+        def body(task: Task) -> str:
+            run = begin()
+            task.consents = {name for name, given in consents.items() if given}
+            with Looker(run.master, run.slave, second_path=run.pair.second_path) as looker:
+                evidence = self._watch(task, run, looker, rounds)
+                decision = judge(run, evidence).decision
+                seen.append((evidence, decision.action))
+                self.note(f"{task.name} decides {decision.code} on {evidence.verdict}")
+                try:
+                    self._act(task, begin(), looker, evidence, decision.action)
+                finally:
+                    self._publish()
+            return decision.code
+
+        def again(_: int) -> Task:
+            def body(task: Task) -> str:
+                run = begin()
+                evidence, action = seen[0] if seen else (None, Action.HEALTHY)
+                with Looker(run.master, run.slave, second_path=run.pair.second_path) as looker:
+                    self._act(task, run, looker, evidence, action)
+                return f"{action} again"
+
+            return self.task("failover", body, None, "kill", after=task)
+
+        task = self.task("failover", body, stop_at, fate)
+        task.again = again
+        return task
+
+    def _watch(self, task: Task, run: PairRun, looker: Looker, rounds: int) -> Evidence:
+        watch = Watch(run.pair.fall)
+        done = 0
+        while True:
+            found, done = watch.add(self._look(task, looker, counted=True)), done + 1
+            if self.network.reaches_tool(SLAVE) and self.network.reaches_server(SLAVE, MASTER):
+                self.second_good = self.network.now
+            if found and done >= rounds:
+                self.last_alive = found.last_alive or self.last_alive
+                return found
+            self.network.advance(run.pair.probe_interval)
+
+    def _look(self, task: Task, looker: Looker, *, counted: bool = False) -> Observation:
+        task.call("before it looks", looks=True)
+        self.serial += 1
+        task.looked_serial = self.serial
+        self.network.advance(self.network.tick)
+        self.rules.looked(task, counted=counted)
+        seen = looker.look()
+        return Observation(self.network.now, seen.master, seen.second, seen.slave, seen.seconds, seen.details)
+
+    def _act(self, task: Task, run: FailoverRun, looker: Looker, evidence: Evidence, action: Action) -> None:
+        if action is Action.ENABLE_JOBS:
+            failing_over.enable_jobs(run, evidence, lambda: self._look(task, looker))
+        elif action is Action.QUENCH_MASTER:
+            quenching_master.quench_master(run, evidence)
+        elif action is Action.REPAIR_SLAVE:
+            repairing.repair_slave(run, evidence)
+        elif action is Action.BLOCKED:
+            blocking.block(run, evidence)
+
+    def _publish(self) -> None:
+        """What the last task of a DAG does with the outbox."""
+        run = self.run(PairRun)
+        try:
+            record = run.records.load()
+        except RecordError:
+            return
+        if record and record.outbox:
+            self.rules.published(record.outbox)
+            run.records.save(record.model_copy(update={"outbox": ()}))
+
+    def switchover(self, to: Role, stop_at: int | None = None, fate: Fate = "kill", **asked: bool) -> Task:
+        run_id = f"switchover-{uuid4().hex[:6]}"
+        epochs: list[int] = []
+
+        def switch(_: Task) -> str:
+            if not epochs:
+                return "not begun"
+            run = self.run(SwitchRun, run_id=run_id, to=to, **asked)
+            try:
+                return str(switching.switch(run, f"{run_id}/{uuid4().hex[:8]}", epoch=epochs[0])["kind"])
+            finally:
+                self._publish()
+
+        def body(task: Task) -> str:
+            epochs.append(switching.check(self.run(SwitchRun, run_id=run_id, to=to, **asked))["epoch"])
+            return switch(task)
+
+        task = self.task("switchover", body, stop_at, fate)
+        task.again = lambda _: self.task("switchover", switch, None, "kill")
+        return task
+
+    def operate(self, operation: Operation, **asked: Any) -> Task:
+        return self.task(
+            "operator", lambda _: operate(self.run(OperateRun, actor="anna", **asked), operation).what, None, "kill"
+        )
+
+    # -- the record, from outside
+
+    @property
+    def record(self) -> Record | None:
+        value = MemoryState.get(self.state, RECORD_KEY)
+        return Record.from_json(value) if value else None
+
+    def keep_copy(self) -> None:
+        self.copies.append(dict(self.state.values))
+
+    def restore(self, number: int) -> None:
+        self.state.values = dict(self.copies[number % len(self.copies)])
+        self.rules.tampered()
+
+    def lose_record(self) -> None:
+        self.state.values.clear()
+        self.rules.tampered()
+
+    # -- the end
+
+    def fail_on_violations(self) -> None:
+        if self.violations:
+            raise AssertionError("\n".join([*self.violations, "", *self.trace]))
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[World]:
+    """A world in which nothing waits in earnest."""
+    made = World(folder)
+    logging.disable(logging.CRITICAL)  # it takes a third of the time
+    found = {f"denodo_scheduler_{role}": Connection(conn_id=role, **_fields(role)) for role in ROLES}
+    with (
+        connected(made.network),
+        patch.object(transport, "RETRY_WAIT", tenacity.wait_none()),
+        patch.object(passive, "HOLD_INTERVAL", 60.0),
+        patch.object(time, "sleep", made.sleep),
+        patch.object(DenodoSchedulerHook, "log", logging.getLogger("silenced")),
+        patch.object(DenodoSchedulerHook, "get_connection", lambda _, conn_id: found[conn_id]),
+    ):
+        yield made
+    logging.disable(logging.NOTSET)
+    made.close()
+
+
+def _fields(role: str) -> dict[str, Any]:
+    fields = connection(role)
+    return {**fields, "extra": json.dumps(fields["extra"])}
