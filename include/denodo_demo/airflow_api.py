@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
+
+import httpx
 
 from denodo_cli import airflow_api
 from denodo_cli.airflow_api import AirflowApiError, Json
@@ -25,7 +28,15 @@ class ApiClient(airflow_api.ApiClient):
     # DAGs and runs
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
-        self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+        """A busy SQLite may refuse once; asking again is harmless."""
+        for left in (2, 1, 0):
+            try:
+                self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
+                return
+            except AirflowApiError as error:
+                if error.status != httpx.codes.INTERNAL_SERVER_ERROR or not left:
+                    raise
+                time.sleep(1)
 
     def trigger(
         self,

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -140,14 +141,27 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+_PORTS = 10_000, 32_000
+"""Below those that Linux hands out by itself."""
+_given: set[int] = set()
+
+
 def free_port(preferred: int = 0) -> int:
-    """``preferred`` when nothing listens there on 127.0.0.1, otherwise any free port."""
-    for port in (preferred, 0):
+    """``preferred`` when nothing listens there on 127.0.0.1, otherwise any free port.
+
+    Not one that the system would give to any program a moment later, and never the same twice: the one who asked has
+    not taken it yet.
+    """
+    wanted = [preferred] if preferred else []
+    for port in (*wanted, *random.sample(range(*_PORTS), 200)):
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-                return int(probe.getsockname()[1])
+                _given.add(port)
+                return port
     raise WaitError("No free TCP port on 127.0.0.1. Close some programs and try again.")
 
 

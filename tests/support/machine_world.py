@@ -269,11 +269,10 @@ class World:
             return self.run(FailoverRun, run_id=run_id, **seen, **consents)
 
         def body(task: Task) -> str:
-            run = begin()
             task.consents = {name for name, given in consents.items() if given}
-            with Looker(run.master, run.slave, second_path=run.pair.second_path) as looker:
-                evidence = self._watch(task, run, looker, rounds)
-                decision = judge(run, evidence).decision
+            with self._looker() as looker:
+                evidence = self._watch(task, looker, rounds)
+                decision = judge(begin(), evidence).decision
                 seen.append((evidence, decision.action))
                 self.note(f"{task.name} decides {decision.code} on {evidence.verdict}")
                 try:
@@ -284,10 +283,11 @@ class World:
 
         def again(_: int) -> Task:
             def body(task: Task) -> str:
-                run = begin()
-                evidence, action = seen[0] if seen else (None, Action.HEALTHY)
-                with Looker(run.master, run.slave, second_path=run.pair.second_path) as looker:
-                    self._act(task, run, looker, evidence, action)
+                if not seen:
+                    return "not begun"
+                evidence, action = seen[0]
+                with self._looker() as looker:
+                    self._act(task, begin(), looker, evidence, action)
                 return f"{action} again"
 
             return self.task("failover", body, None, "kill", after=task)
@@ -296,8 +296,12 @@ class World:
         task.again = again
         return task
 
-    def _watch(self, task: Task, run: PairRun, looker: Looker, rounds: int) -> Evidence:
-        watch = Watch(run.pair.fall)
+    def _looker(self) -> Looker:
+        master, slave = DenodoSchedulerHook(self.pair.master), DenodoSchedulerHook(self.pair.slave)
+        return Looker(master, slave, second_path=self.pair.second_path)
+
+    def _watch(self, task: Task, looker: Looker, rounds: int) -> Evidence:
+        watch = Watch(self.pair.fall)
         done = 0
         while True:
             found, done = watch.add(self._look(task, looker, counted=True)), done + 1
@@ -306,7 +310,7 @@ class World:
             if found and done >= rounds:
                 self.last_alive = found.last_alive or self.last_alive
                 return found
-            self.network.advance(run.pair.probe_interval)
+            self.network.advance(self.pair.probe_interval)
 
     def _look(self, task: Task, looker: Looker, *, counted: bool = False) -> Observation:
         task.call("before it looks", looks=True)

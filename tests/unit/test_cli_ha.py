@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from denodo_cli import cli
 from denodo_cli.cli import main
 from denodo_cli.status import LEVELS, STANDBY_ONLY, Level, level
 from denodo_demo.processes import free_port
@@ -98,9 +99,18 @@ def airflow(webtool: Any, answer: Any, monkeypatch: pytest.MonkeyPatch) -> Scrip
     return airflow
 
 
+class Still(datetime):
+    """A clock that stands where this file was read, however long the suite has run since."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return NOW
+
+
 @pytest.fixture
-def run(airflow: ScriptedAirflow, capsys: pytest.CaptureFixture[str]) -> Any:
+def run(airflow: ScriptedAirflow, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Call the command line; the exit code and what was printed."""
+    monkeypatch.setattr(cli, "datetime", Still)
 
     def run(*arguments: str) -> tuple[int, str]:
         code = main(list(arguments))

@@ -1,0 +1,130 @@
+"""Stories that once broke an invariant, told at each call at which a task can fall asleep or die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from denodo_ha.record import Phase, Role
+from support.machine_servers import MASTER, SLAVE
+from support.machine_settling import settle
+from support.machine_tasks import Fate, Task
+from support.machine_world import HOURLY, World
+
+CALLS = 45
+"""More than any of these tasks makes."""
+
+
+def at_each_call(pair: World, story: Callable[[int], Task], fate: Fate = "sleep", **options: object) -> None:
+    """Tell a story again and again, with its task struck at the next call each time, until it ends before that."""
+    for number in range(1, CALLS):
+        pair.reset(**options)
+        task = story(number)
+        pair.rules.step_done()
+        settle(pair)
+        pair.fail_on_violations()
+        struck = task.slept_at >= 0 if fate == "sleep" else task.state == "dead"
+        if not struck:
+            assert number > 5
+            return
+    raise AssertionError("the task makes more calls than that")
+
+
+def _begin(pair: World) -> None:
+    pair.network.tick = timedelta(seconds=1)
+    pair.sync()
+    assert pair.failover().code == "healthy"
+
+
+def test_a_run_that_halts_does_not_undo_what_a_person_has_done_while_it_looked(pair: World) -> None:
+    """Reading two silent servers takes a minute; the record that the run has judged is an old one then."""
+
+    def story(number: int) -> Task:
+        _begin(pair)
+        pair.keep_copy()
+        assert pair.switchover(Role.SLAVE).code == "switchover"
+        pair.restore(0)
+        task = pair.failover(stop_at=number, fate="sleep")
+        pair.operate("initialise", active=Role.SLAVE)
+        if task.state == "asleep":
+            task.wake()
+        record = pair.record
+        assert record is not None
+        assert (record.phase, record.active, record.epoch) == (Phase.FAILED_OVER, Role.SLAVE, 3)
+        return task
+
+    at_each_call(pair, story)
+
+
+@pytest.mark.parametrize("batch", [1, 20])
+def test_a_failover_that_slept_past_its_lease_changes_nothing_any_more(pair: World, batch: int) -> None:
+    """Another run has brought it to its end, a person has stopped the pair, and the master is back."""
+
+    def story(number: int) -> Task:
+        _begin(pair)
+        pair.network.machines[MASTER].crash()
+        task = pair.failover(stop_at=number, fate="sleep")
+        pair.pass_time(minutes=3)
+        pair.failover()
+        pair.network.machines[MASTER].start()
+        pair.failover()
+        pair.operate("pause")
+        return task
+
+    at_each_call(pair, story, enable_batch=batch)
+
+
+@pytest.mark.parametrize("fate", ["sleep", "kill"])
+@pytest.mark.parametrize("to", [Role.SLAVE, Role.MASTER])
+def test_a_switchover_that_is_cut_short_anywhere_is_brought_to_an_end(pair: World, to: Role, fate: Fate) -> None:
+    def story(number: int) -> Task:
+        _begin(pair)
+        if to is Role.MASTER:
+            pair.switchover(Role.SLAVE)
+        task = pair.switchover(to, stop_at=number, fate=fate)
+        pair.pass_time(minutes=3)
+        pair.failover()
+        return task
+
+    at_each_call(pair, story, fate)
+
+
+def test_a_sync_that_is_cut_short_anywhere_leaves_nothing_enabled(pair: World) -> None:
+    def story(number: int) -> Task:
+        pair.network.tick = timedelta(seconds=1)
+        task = pair.sync(stop_at=number, fate="kill")
+        pair.sync()
+        assert not pair.network.machines[SLAVE].enabled
+        return task
+
+    at_each_call(pair, story, "kill")
+
+
+@pytest.mark.parametrize("ahead", [-3, 0, 3])
+@pytest.mark.parametrize("after", range(50, 66))
+def test_a_switchover_right_after_an_execution_does_not_repeat_it(pair: World, after: int, ahead: int) -> None:
+    """A trigger that is resumed within a minute after its time fires, by the clock of the server that resumes it."""
+    pair.reset(ahead=timedelta(seconds=ahead))
+    pair.sync()
+    pair.network.tick = timedelta(seconds=0.02)
+    pair.pass_time(seconds=(pair.network.now.replace(hour=7, minute=0, second=0) - pair.network.now).total_seconds())
+    pair.pass_time(seconds=after)
+    assert pair.switchover(Role.SLAVE).code == "switchover"
+    assert HOURLY in pair.network.machines[SLAVE].enabled
+    pair.rules.step_done()
+    pair.fail_on_violations()
+
+
+def test_a_failover_that_slept_before_it_began_does_not_begin_with_what_it_saw_then(pair: World) -> None:
+    def story(number: int) -> Task:
+        _begin(pair)
+        pair.network.machines[MASTER].crash()
+        task = pair.failover(stop_at=number, fate="sleep")
+        pair.pass_time(minutes=10)
+        if task.state == "asleep":
+            task.wake()
+        return task
+
+    at_each_call(pair, story)
