@@ -279,6 +279,8 @@ def _report(pair: Pair, assets: Assets, context: Any, branches: list[str]) -> No
     seen = store.load()
     if judgement and judgement["at"] < seen.at:
         log.warning("This run was judged at %s, and the pair was looked at since: nothing to report.", judgement["at"])
+        if seen.owner == run.run_id and not run.dry_run:  # nobody else asks for the next look
+            ask_for_a_look(assets, context, seen.code, afresh=False)
         return
     problem = next((found for branch in branches if (found := pull(task_ids=branch, key="problem"))), None)
     if judgement and not problem and not run.dry_run:
