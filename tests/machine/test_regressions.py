@@ -11,7 +11,7 @@ from denodo_ha.record import Phase, Role
 from support.machine_servers import MASTER, SLAVE
 from support.machine_settling import settle
 from support.machine_tasks import Fate, Task
-from support.machine_world import HOURLY, World
+from support.machine_world import HOURLY, NEW, World
 
 CALLS = 45
 """More than any of these tasks makes."""
@@ -58,8 +58,7 @@ def test_a_run_that_halts_does_not_undo_what_a_person_has_done_while_it_looked(p
     at_each_call(pair, story)
 
 
-@pytest.mark.parametrize("batch", [1, 20])
-def test_a_failover_that_slept_past_its_lease_changes_nothing_any_more(pair: World, batch: int) -> None:
+def test_a_failover_that_slept_past_its_lease_changes_nothing_any_more(pair: World) -> None:
     """Another run has brought it to its end, a person has stopped the pair, and the master is back."""
 
     def story(number: int) -> Task:
@@ -73,7 +72,7 @@ def test_a_failover_that_slept_past_its_lease_changes_nothing_any_more(pair: Wor
         pair.operate("pause")
         return task
 
-    at_each_call(pair, story, enable_batch=batch)
+    at_each_call(pair, story, enable_batch=1)
 
 
 @pytest.mark.parametrize("fate", ["sleep", "kill"])
@@ -102,15 +101,25 @@ def test_a_sync_that_is_cut_short_anywhere_leaves_nothing_enabled(pair: World) -
     at_each_call(pair, story, "kill")
 
 
-@pytest.mark.parametrize("ahead", [-3, 0, 3])
-@pytest.mark.parametrize("after", range(50, 66))
+SLOW_CLOCK = pytest.mark.xfail(
+    reason="a switchover looks back a minute by the clock of the old server only", strict=True
+)
+
+
+@pytest.mark.parametrize(
+    ("after", "ahead"),
+    [
+        pytest.param(after, ahead, marks=SLOW_CLOCK if ahead < 0 and 60 <= after <= 62 else ())
+        for ahead in (-3, 0, 3)
+        for after in (50, *range(57, 65))
+    ],
+)
 def test_a_switchover_right_after_an_execution_does_not_repeat_it(pair: World, after: int, ahead: int) -> None:
     """A trigger that is resumed within a minute after its time fires, by the clock of the server that resumes it."""
     pair.reset(ahead=timedelta(seconds=ahead))
     pair.sync()
     pair.network.tick = timedelta(seconds=0.02)
-    pair.pass_time(seconds=(pair.network.now.replace(hour=7, minute=0, second=0) - pair.network.now).total_seconds())
-    pair.pass_time(seconds=after)
+    _pass_time_until_seven(pair, timedelta(seconds=after))
     assert pair.switchover(Role.SLAVE).code == "switchover"
     assert HOURLY in pair.network.machines[SLAVE].enabled
     pair.rules.step_done()
@@ -128,3 +137,22 @@ def test_a_failover_that_slept_before_it_began_does_not_begin_with_what_it_saw_t
         return task
 
     at_each_call(pair, story)
+
+
+def test_a_sync_shortly_before_an_execution_does_not_repeat_it(pair: World) -> None:
+    """The import wakes the slave's jobs for a moment."""
+    for seconds in range(4, 40):
+        pair.reset()
+        pair.sync()
+        pair.network.machines[MASTER].create(NEW[0], "0 0 * * * ?")
+        _pass_time_until_seven(pair, timedelta(seconds=-seconds))
+        pair.network.tick = timedelta(seconds=1)
+        pair.sync()
+        pair.pass_time(minutes=1)
+        pair.rules.step_done()
+        pair.fail_on_violations()
+
+
+def _pass_time_until_seven(pair: World, more: timedelta) -> None:
+    seven = pair.network.now.replace(hour=7, minute=0, second=0, microsecond=0)
+    pair.pass_time(seconds=(seven + more - pair.network.now).total_seconds())

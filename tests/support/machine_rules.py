@@ -29,13 +29,19 @@ def other(role: str) -> str:
 
 @dataclass
 class _Loose:
-    """A time in which a server may run jobs that run on the other one too, and nothing could have prevented it."""
+    """A time in which a server may run jobs that run on the other one too, and nothing could have prevented it.
+
+    :param unless: an import that has woken them; a sync that comes to its end is no excuse.
+    """
 
     role: str
     begin: datetime
     end: datetime | None = None
+    unless: Task | None = None
 
     def covers(self, role: str, start: datetime) -> bool:
+        if self.unless and self.unless.state == "done" and self.unless.result == "committed":
+            return False
         return role == self.role and start >= self.begin and (self.end is None or start <= self.end)
 
 
@@ -51,13 +57,13 @@ class Rules:
         self.counts: defaultdict[str, int] = defaultdict(int)
         self._max_epoch = 0
         self._foreign: tuple[int, Task | None] = (0, None)
+        self._owner: dict[str, Task] = {}
         self._stopped_at = 0
         self._manifests: dict[str, set[JobKey]] = {}
         self._carried: dict[str, set[JobKey]] = {}
         self._committed: set[str] = set()
-        self._imports_since_commit = 0
+        self._unverified = ""
         self._enabled_by: dict[tuple[str, JobKey], Task | Literal["person", "import", "start"]] = {}
-        self._import_by: Task | None = None
         self._persons: set[tuple[str, JobKey]] = set()
         self._on_master: list[tuple[int, frozenset[JobKey]]] = [(0, frozenset(self.wanted))]
         self._loose: list[_Loose] = []
@@ -113,10 +119,10 @@ class Rules:
         self._check_fresh(task, "saved the record")
         self._check_epoch(old, new)
         self._check_event(old, new, task)
-        if old and new.operation != old.operation and new.operation:
+        if old and new.operation != old.operation:
             self._operation(old, new, task)
         if new.snapshot and new.snapshot_id != (old.snapshot_id if old else None):
-            self._commit(new)
+            self._commit(old, new)
         if old is None or old.phase is not new.phase or old.active is not new.active or old.epoch != new.epoch:
             self._moved(old, new)
         self._max_epoch = max(self._max_epoch, new.epoch)
@@ -150,16 +156,21 @@ class Rules:
             self._violated(10, f"a change to {new.phase}, {new.active}, epoch {new.epoch} left no event")
 
     def _operation(self, old: Record, new: Record, task: Task) -> None:
-        operation = new.operation
-        assert operation is not None
-        assert operation.plan is not None or operation.kind == "sync"
-        if old.operation is None and operation.kind == "failover":
-            self._claimed(new, task)
-        elif old.operation is None and operation.kind == "switchover":
-            self.counts["switchover begun"] += 1
-            self._carried[operation.plan or ""] = set(self._machine(self.active).enabled)
-        elif old.operation and old.operation.id != operation.id:
+        before, operation = old.operation, new.operation
+        alive = before is not None and before.kind != "sync" and before.open(self.network.now)
+        if before and alive and self._owner.get(before.id) not in (task, None) and task.kind != "operator":
+            self._violated(6, f"the {before.kind} {before.id}, at which another task still is, is changed or ended")
+        if operation is None or (before and before.id == operation.id):
+            return
+        self._owner[operation.id] = task
+        if before:
             self.counts[f"{operation.kind} resumed in step {operation.step}"] += 1
+        elif operation.kind == "failover":
+            self._claimed(new, task)
+        elif operation.kind == "switchover":
+            self.counts["switchover begun"] += 1
+            old_server = self._machine(self.active)
+            self._carried[operation.plan or ""] = set(old_server.enabled if old_server.up else self.wanted)
 
     def _claimed(self, new: Record, task: Task) -> None:
         """A failover begins."""
@@ -172,8 +183,8 @@ class Rules:
         snapshot = new.snapshot
         if snapshot is None or snapshot.id not in self._committed:
             self._violated(4, "a failover promotes a snapshot that was never verified")
-        elif self._imports_since_commit:
-            self._violated(4, "a failover promotes a snapshot although something was imported since")
+        elif self._unverified:
+            self._violated(4, f"a failover promotes a snapshot although {self._unverified}")
         elif self.network.now - snapshot.taken > pair.promotable_for and "accept_old_snapshot" not in task.consents:
             self._violated(4, "a failover promotes an old snapshot")
         alive = self._machine(MASTER).up and self._silent_since
@@ -181,12 +192,14 @@ class Rules:
         if alive:
             self.counts["failover from a living master"] += 1
 
-    def _commit(self, new: Record) -> None:
+    def _commit(self, before: Record | None, new: Record) -> None:
         """A sync ends: the slave holds what its snapshot lists, and none of it is enabled."""
         assert new.snapshot is not None
         self.counts["sync committed"] += 1
         self._committed.add(new.snapshot.id)
-        self._imports_since_commit = 0
+        self._unverified = ""
+        if before and before.snapshot and before.snapshot.taken > new.snapshot.taken and not self.was_tampered:
+            self._violated(4, "a snapshot is committed that is older than the last one")
         slave = self._machine(SLAVE)
         if not slave.up:
             return
@@ -212,9 +225,12 @@ class Rules:
         plan = old.operation.plan or ""
         if old.operation.kind == "failover":
             self.counts["failover committed"] += 1
-            self.wanted = self._manifests.get(plan, set()) & self._machine(SLAVE).jobs.keys()
+            promoted, slave = self._manifests.get(plan, set()), self._machine(SLAVE)
+            self.wanted = promoted & slave.jobs.keys() if slave.up else promoted
             return
         self.counts["failback committed" if self.active == MASTER else "switchover committed"] += 1
+        if self.active == MASTER:
+            self._unverified = "the slave was active since it was verified"
         now = self._machine(self.active)
         if now.up and (differing := (now.enabled ^ self.wanted) - self.unclear):
             self._violated(8, f"a switchover did not carry over exactly: {names(differing)}")
@@ -223,13 +239,15 @@ class Rules:
         """By the word of a person, who may be mistaken about the other server."""
         self.active = new.active.value
         self._end_loose()
-        self._loose.append(_Loose(other(self.active), self.network.now))
+        passive = self._machine(other(self.active))
+        if not passive.up or passive.enabled:
+            self._loose.append(_Loose(passive.role, self.network.now))
         if self._machine(self.active).up:
             self.wanted = set(self._machine(self.active).enabled)
 
     # -- the servers
 
-    def change_requested(self) -> None:
+    def change_requested(self, path: str) -> None:
         """A request that changes a server is next."""
         task = self.world.actor
         if task is None:
@@ -244,9 +262,17 @@ class Rules:
             return
         if record.epoch < self._max_epoch:
             self._violated(6, f"changes a server in epoch {record.epoch}, after epoch {self._max_epoch}")
+        operation = record.operation
+        owner = self._owner.get(operation.id) if operation else None
+        if "import" in path and (owner is None or owner.root is not task.root):
+            self._violated(6, "an import is sent although no operation of this task is open")
+        theirs = operation is not None and operation.kind != "sync" and owner is not task
+        if theirs or (operation is None and task in self._owner.values() and task.kind != "sync"):
+            self._violated(6, "changes a server although its operation is another task's, or at its end")
         if task.kind == "operator":
             self._violated(9, "an operation of a person changes a server")
-        stopped = record.phase is Phase.HALTED or record.is_paused(self.network.now)
+        paused = record.paused is not None and (record.paused.until is None or self.network.now < record.paused.until)
+        stopped = record.phase is Phase.HALTED or paused
         if stopped and (task.began > self._stopped_at or record.operation is None):
             self._violated(9, "changes a server while the pair is paused or halted")
 
@@ -287,9 +313,10 @@ class Rules:
             self._persons.add((role, key))
 
     def _by_import(self, role: str, task: Task, change: str) -> None:
-        self._import_by = task
+        if not any(loose.unless is task and loose.end is None for loose in self._loose):
+            self._loose.append(_Loose(SLAVE, self.network.now, unless=task))
         if change in ("created", "replaced"):
-            self._imports_since_commit += 1
+            self._unverified = "something was imported since"
         record = self._record()
         if role != SLAVE or self.active != MASTER or (record and record.phase is not Phase.NORMAL):
             self._violated(3, f"an import into the {role} while the active server is the {self.active}")
@@ -375,11 +402,7 @@ class Rules:
 
     def _excused(self, role: str, key: JobKey, start: datetime) -> bool:
         """A person has enabled it there, an import was cut short, or a fault hid the server."""
-        if (role, key) in self._persons or any(loose.covers(role, start) for loose in self._loose):
-            return True
-        task = self._import_by
-        cut_short = task is not None and (task.state != "done" or task.result != "committed")
-        return role == SLAVE and cut_short and self._enabled_by.get((role, key)) == "import"
+        return (role, key) in self._persons or any(loose.covers(role, start) for loose in self._loose)
 
     def _record(self) -> Record | None:
         try:

@@ -21,7 +21,7 @@ EXPECTED = (DenodoSchedulerError, Blocked, NotYet, NothingToDo, OSError)
 
 
 class Task:
-    """A task instance: one process of a worker.
+    """One try of a task instance, a process of a worker. ``root`` is its first try.
 
     :param body: what it does; its result is kept, or how it ended otherwise.
     :param stop_at: at which of its calls, from 1, ``fate`` strikes. A sleep begins at the next call before which the
@@ -47,6 +47,7 @@ class Task:
         self.down_in_a_row = 0
         self.looked_at = world.network.now
         self.calls = 0
+        self.root: Task = self
         self.consents: set[str] = set()
         self.again: Callable[[int], Task] | None = None
         self.slept_at = -1

@@ -51,8 +51,8 @@ OPTIONS: dict[str, Any] = {
     "import_timeout": "2m",
     "probe_interval": "10s",
     "fall": 3,
-    "watch_for": "10m",
-    "cool_down": "30m",
+    "watch_for": "1m",
+    "cool_down": "5m",
     "oldest_snapshot": "6h",
 }
 
@@ -189,7 +189,7 @@ class World:
         if reads and self.actor:
             self.actor.looked_serial = self.serial
         if method != "GET" and "export" not in path:
-            self.rules.change_requested()
+            self.rules.change_requested(path)
 
     def slept_since_look(self) -> bool:
         """Whether the acting task has slept since it looked at a server; a change within that time is not its fault."""
@@ -223,6 +223,7 @@ class World:
         """:param after: the earlier try, whose evidence and consents this one has."""
         task = Task(self, kind, body, name=f"{kind} {len(self.tasks)}", stop_at=stop_at, fate=fate)
         if after:
+            task.root = after.root
             task.down_in_a_row, task.looked_at, task.consents = after.down_in_a_row, after.looked_at, after.consents
         self.tasks.append(task)
         self.note(f"{task.name} begins")
@@ -243,7 +244,7 @@ class World:
         def again(number: int) -> Task:
             names = TASKS[1:] if dag_run.exported else ("disable_jobs",)
             name = names[number % len(names)]
-            return self.task("sync", lambda _: self._sync_task(dag_run, name), None, "kill")
+            return self.task("sync", lambda _: self._sync_task(dag_run, name), None, "kill", after=task)
 
         task.again = again
         return task
@@ -360,7 +361,7 @@ class World:
             return switch(task)
 
         task = self.task("switchover", body, stop_at, fate)
-        task.again = lambda _: self.task("switchover", switch, None, "kill")
+        task.again = lambda _: self.task("switchover", switch, None, "kill", after=task)
         return task
 
     def operate(self, operation: Operation, **asked: Any) -> Task:

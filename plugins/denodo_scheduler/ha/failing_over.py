@@ -123,7 +123,6 @@ def _ensure_unchanged(run: FailoverRun, record: Record) -> None:
 
 def _claimed(run: FailoverRun, record: Record, evidence: Evidence) -> Record:
     """Write the intent. Whatever can fail without it fails before."""
-    _ensure_fresh(run, evidence)
     assert record.snapshot is not None
     _manifest(run, record.snapshot.id)
     intent = claim(
@@ -137,6 +136,7 @@ def _claimed(run: FailoverRun, record: Record, evidence: Evidence) -> Record:
         lease=LEASE,
     )
     _ensure_unchanged(run, record)
+    _ensure_fresh(run, evidence)
     return run.move(intent, _begun(run, intent, record, f"the master is down: {evidence.streak} times in a row"))
 
 
