@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import httpx
+import tenacity
 
 from denodo_cli import airflow_api
 from denodo_cli.airflow_api import AirflowApiError, Json
@@ -19,24 +19,31 @@ __all__ = ["FINISHED", "AirflowApiError", "ApiClient", "Json"]
 FINISHED = frozenset({"success", "failed"})
 
 
+def _is_database_error(error: BaseException) -> bool:
+    server_error = httpx.codes.INTERNAL_SERVER_ERROR
+    return isinstance(error, AirflowApiError) and error.status == server_error and "Database error" in str(error)
+
+
 class ApiClient(airflow_api.ApiClient):
     """Starts, clears and follows runs, too. Uses no proxy on its way to this machine."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         super().__init__(url, user, password, trust_env=False)
 
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception(_is_database_error),
+        stop=tenacity.stop_after_attempt(5),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=5),
+        reraise=True,
+    )
+    def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
+        """A busy SQLite makes Airflow roll a request back now and then; it is sent again."""
+        return super().request(method, path, root=root, **kwargs)
+
     # DAGs and runs
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
-        """A busy SQLite may refuse once; asking again is harmless."""
-        for left in (2, 1, 0):
-            try:
-                self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
-                return
-            except AirflowApiError as error:
-                if error.status != httpx.codes.INTERNAL_SERVER_ERROR or not left:
-                    raise
-                time.sleep(1)
+        self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": paused})
 
     def trigger(
         self,

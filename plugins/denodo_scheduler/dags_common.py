@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import Asset, AssetAlias, ObjectStoragePath
+from airflow.sdk import Asset, AssetAlias, ObjectStoragePath, Param
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
@@ -99,6 +99,25 @@ def snapshot_folder(pair: Pair) -> ObjectStoragePath:
     return ObjectStoragePath(pair.snapshots or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
 
 
+def quiet_params(pair: Pair, where: str) -> dict[str, Param]:
+    """Fields of a form: the wait for a quiet window on the server that ``where`` names."""
+    return {
+        "quiet_window": Param(
+            int(pair.quiet_window.total_seconds()),
+            type="integer",
+            minimum=1,
+            title="Quiet window (seconds)",
+            description=f"How long nothing may be due on the {where}.",
+        ),
+        "quiet_timeout": Param(
+            int(pair.quiet_timeout.total_seconds()),
+            type="integer",
+            minimum=1,
+            title="Wait for a quiet window at most (seconds)",
+        ),
+    }
+
+
 @contextmanager
 def publishing(run: PairRun, assets: Assets, context: Any) -> Iterator[None]:
     """Around a step: afterwards the events it saved become asset events and notifications.
@@ -121,18 +140,27 @@ def publish(run: PairRun, assets: Assets, context: Any, events: Sequence[dict[st
 
 
 def _from_outbox(run: PairRun, assets: Assets, context: Any) -> tuple[dict[str, Any], ...]:
+    saved = _outbox(run)
+    if not saved:
+        return ()
+    history = context["inlet_events"][assets.pair].ascending(False).limit(200)
+    known = {event.extra.get("id") for event in history}
+    published = known & {event["id"] for event in saved}
+    return _outbox(run, without=published) if published else saved
+
+
+def _outbox(run: PairRun, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
+    """The record's outbox as it is now, after the events ``without`` were taken out of it."""
     try:
         record = run.records.load()
     except RecordError:
         return ()
-    if record is None or not record.outbox:
+    if record is None:
         return ()
-    history = context["inlet_events"][assets.pair].ascending(False).limit(200)
-    known = {event.extra.get("id") for event in history}
-    fresh = tuple(event for event in record.outbox if event["id"] not in known)
-    if len(fresh) < len(record.outbox):
-        run.records.save(record.model_copy(update={"outbox": fresh}))
-    return fresh
+    kept = tuple(event for event in record.outbox if event["id"] not in without)
+    if len(kept) < len(record.outbox):
+        run.records.save(record.model_copy(update={"outbox": kept}))
+    return kept
 
 
 def ask_for_a_look(assets: Assets, context: Any, reason: str, *, afresh: bool = True) -> None:

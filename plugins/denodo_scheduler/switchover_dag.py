@@ -21,6 +21,7 @@ from denodo_scheduler.dags_common import (
     pair_run,
     publish,
     publishing,
+    quiet_params,
 )
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.ha import reporting, switching
@@ -195,17 +196,5 @@ def _params(pair: Pair) -> dict[str, Param]:
             description="You have looked: some jobs have another definition on the server that becomes active, and "
             "you want those.",
         ),
-        "quiet_window": Param(
-            int(pair.quiet_window.total_seconds()),
-            type="integer",
-            minimum=1,
-            title="Quiet window (seconds)",
-            description="How long nothing may be due on the active server.",
-        ),
-        "quiet_timeout": Param(
-            int(pair.quiet_timeout.total_seconds()),
-            type="integer",
-            minimum=1,
-            title="Wait for a quiet window at most (seconds)",
-        ),
+        **quiet_params(pair, "active server"),
     }

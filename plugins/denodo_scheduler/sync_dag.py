@@ -11,7 +11,7 @@ from airflow.sdk import DAG, Context, Param, TriggerRule, task
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
-from denodo_scheduler.dags_common import START, Assets, assets_of, pair_run, publish, watch_store
+from denodo_scheduler.dags_common import START, Assets, assets_of, pair_run, publish, quiet_params, watch_store
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.ha import exporting, guarding, importing, quenching, reporting, verifying
 from denodo_scheduler.ha.outcome import NothingToDo
@@ -194,19 +194,7 @@ def _params(pair: Pair) -> dict[str, Param]:
             description="The master is the active server. Needed once where the slave already has enabled jobs, "
             "or when the HA record was lost: the slave's jobs will be disabled.",
         ),
-        "quiet_window": Param(
-            int(pair.quiet_window.total_seconds()),
-            type="integer",
-            minimum=1,
-            title="Quiet window (seconds)",
-            description="How long nothing may be due on the master.",
-        ),
-        "quiet_timeout": Param(
-            int(pair.quiet_timeout.total_seconds()),
-            type="integer",
-            minimum=1,
-            title="Wait for a quiet window at most (seconds)",
-        ),
+        **quiet_params(pair, "master"),
         "orphans": Param(
             str(pair.orphans),
             type="string",

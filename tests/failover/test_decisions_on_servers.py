@@ -306,7 +306,18 @@ def test_quenching_a_master_that_refuses_is_split_brain_until_it_does_not(failov
     event = failover.run(actor="watch").done
     assert (event["kind"], event["server"], event["actor"]) == ("quenched", "master", "watch")
     assert (event["before"], event["after"]) == ({"enabled": 9}, {"enabled": 0})
+    assert event["suspected_double_runs"] == []
     assert (enabled(failover.master), enabled(failover.slave)) == (set(), wanted)
+
+
+def test_what_the_returned_master_runs_before_it_is_quenched_may_have_run_twice(failover: Failover) -> None:
+    job = min(enabled(failover.master))
+    failover.silence()
+    failover.run()
+    failover.wake()
+    failover.sync.advance(seconds=30)
+    act(failover.master, "start", job)
+    assert failover.run().done["suspected_double_runs"] == [job]
 
 
 def test_a_master_that_is_the_slave_under_another_name_is_never_quenched(

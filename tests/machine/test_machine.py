@@ -59,13 +59,15 @@ class PairMachine(RuleBasedStateMachine):
         tick=st.sampled_from((0.5, 1, 4)),
         misfire=st.sampled_from(("fire_once", "record")),
         safe=st.sampled_from((True, True, True, False)),
+        ahead=st.sampled_from((0, 0, 3, -3)),
     )
-    def begin(self, batch: int, tick: float, misfire: str, safe: bool) -> None:
+    def begin(self, batch: int, tick: float, misfire: str, safe: bool, ahead: int) -> None:
         """
+        :param ahead: seconds by which the slave's clock is ahead of the master's.
         :param tick: seconds that a request takes.
         :param safe: whether nothing happens to the record from outside.
         """
-        self.pair.reset(enable_batch=batch)
+        self.pair.reset(ahead=timedelta(seconds=ahead), enable_batch=batch)
         self.safe = safe
         self.network = self.pair.network
         self.network.tick = timedelta(seconds=tick)

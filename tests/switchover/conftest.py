@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import tenacity
 
-from denodo_demo.standin import StandinPair, StandinServer
-from denodo_scheduler.ha import passive
-from denodo_scheduler.hooks import transport
+from denodo_demo.standin import StandinPair
 from denodo_standin.settings import Guesses
+from support.pair_fixtures import _no_long_pauses, connect, servers
 from support.switchover import SwitchPair, never_both
 from support.sync import NOW, MemoryState, fill
 
-
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
-    with StandinPair(tmp_path_factory.mktemp("pair")) as pair:
-        yield pair
-
-
-@pytest.fixture(autouse=True)
-def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "RETRY_WAIT", tenacity.wait_none())
-    monkeypatch.setattr(passive, "HOLD_INTERVAL", 0.1)
-
-
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Set the Airflow connection of a role to a server, with some fields changed."""
-
-    def set_connection(server: StandinServer, role: str = "", **changes: Any) -> None:
-        name = f"AIRFLOW_CONN_DENODO_SCHEDULER_{(role or server.name).upper()}"
-        monkeypatch.setenv(name, json.dumps({**server.connection(), **changes}))
-
-    return set_connection
+__all__ = ["_no_long_pauses", "connect", "empty", "pair", "servers"]
 
 
 @pytest.fixture

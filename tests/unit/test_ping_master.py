@@ -204,14 +204,11 @@ class TestVerdicts:
 
 
 class TestEnds:
-    def test_a_known_down_is_watched_or_ends_at_once(self, pair: StandinPair) -> None:
+    def test_a_known_down_is_watched(self, pair: StandinPair) -> None:
         pair.master.scheduler.kill()
         watched = event_of(make_trigger(known="down", until=utcnow() + timedelta(seconds=1)))
         assert outcome(watched) == ("watched", "down")
         assert watched["evidence"]["rounds"] > FALL
-        ended = event_of(make_trigger(known="down", end_on_down=True))
-        assert outcome(ended) == ("down", "down")
-        assert ended["evidence"]["rounds"] == FALL
 
     def test_the_end_waits_for_a_confirmed_verdict(self, pair: StandinPair) -> None:
         on_both_paths(pair, kind="status", status=500, times=FALL - 1)
@@ -361,7 +358,7 @@ class TestOperator:
         assert isinstance(deferral.timeout, timedelta)
         assert deferral.timeout > timedelta(minutes=40), "the trigger must end first"
         assert (trigger.denodo_scheduler_conn_id, trigger.slave_conn_id) == (MASTER, SLAVE)
-        assert (trigger.known, trigger.end_on_down, trigger.second_path) == ("up", False, "auto")
+        assert (trigger.known, trigger.second_path) == ("up", "auto")
         assert (trigger.interval, trigger.fall) == (timedelta(seconds=10), 3)
 
     def test_by_default_the_first_confirmed_verdict_ends_it(self) -> None:
@@ -381,7 +378,7 @@ class TestOperator:
             operator(**wrong)
 
     def test_the_trigger_survives_serialisation(self) -> None:
-        trigger = make_trigger(known="up", passive_conn_id=SLAVE, include_jobs=("a*",), end_on_down=True)
+        trigger = make_trigger(known="up", passive_conn_id=SLAVE, include_jobs=("a*",))
         path, arguments = trigger.serialize()
         stored = json.dumps(serialize(arguments))
         again = import_string(path)(**cast("dict[str, Any]", deserialize(json.loads(stored))))

@@ -21,7 +21,8 @@ ROUNDS = 3
 """How often what is not enabled yet is tried again, in ever smaller batches."""
 MISFIRE_THRESHOLD = timedelta(seconds=60)
 """An execution that is overdue by less is run as if it were on time when its trigger is resumed [Q]."""
-_SLACK = timedelta(seconds=2)
+CLOCKS = timedelta(seconds=2)
+"""How exactly the clocks of two servers can be compared: answers carry whole seconds."""
 _LONGEST_SLEEP = 5.0
 
 
@@ -66,7 +67,7 @@ def enable(
             _send(run, server, batch, statuses, before_batch, at)
         late = [key for key in pending if key in waiting]
         if late:
-            _wait_until(run, max(waiting[key] for key in late) + _SLACK, before_batch)
+            _wait_until(run, max(waiting[key] for key in late) + CLOCKS, before_batch)
         for batch in batches(late, size, largest):
             _send(run, server, batch, statuses, before_batch, at)
         statuses = server.statuses()

@@ -21,7 +21,7 @@ from denodo_ha.snapshot import taken_at
 from denodo_ha.transitions import advanced, claim, completed, given_up, promoted, renewed, resumed
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
 from denodo_scheduler.ha import switching
-from denodo_scheduler.ha.enabling import MISFIRE_THRESHOLD, Enabled, enable
+from denodo_scheduler.ha.enabling import CLOCKS, MISFIRE_THRESHOLD, Enabled, enable
 from denodo_scheduler.ha.fencing import Fence, fence
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.ha.promotion_report import describe
@@ -33,9 +33,6 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=2)
 """How long nobody else takes a failover over after its last sign of life; longer than any of its requests."""
-
-CLOCKS = timedelta(seconds=2)
-"""How exactly the clocks of two servers can be compared: answers carry whole seconds."""
 
 Look = Callable[[], Observation]
 
@@ -298,7 +295,8 @@ class _Failover:
         self.quenched += len(found.disabled)
         if found.disabled:
             record = self._own()
-            self.run.save(record, quenched_event(self.run, record, found))
+            since = record.operation.started if record.operation else None
+            self.run.save(record, quenched_event(self.run, record, found, since=since))
 
     def _give_up(self, record: Record, why: str) -> None:
         back = given_up(record)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from denodo_ha.decisions import Action
@@ -11,11 +13,13 @@ from denodo_ha.record import Phase, Record, Role
 from denodo_ha.text import listed
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.ha.outcome import NothingToDo, NotYet
-from denodo_scheduler.ha.passive import Quench, disable_all, ensure_distinct
+from denodo_scheduler.ha.passive import Quench, disable_all, ensure_distinct, suspects
 from denodo_scheduler.ha.run import PairRun
 from denodo_scheduler.ha.servers import answering
 from denodo_scheduler.ha.situation import FailoverRun, judge
 from denodo_scheduler.hooks.scheduler import Statuses
+
+log = logging.getLogger(__name__)
 
 
 def quench_now(run: PairRun, *, may_change: Callable[[], object]) -> Quench:
@@ -62,12 +66,18 @@ def quench_master(run: FailoverRun, evidence: Evidence) -> dict[str, Any]:
             "stop the master's Scheduler, or disable its jobs there; this is tried again",
         ) from None
     record = own()
-    event = quenched_event(run, record, found)
+    event = quenched_event(run, record, found, since=record.last_promotion.at if record.last_promotion else None)
     run.save(record, event)
     return event
 
 
-def quenched_event(run: PairRun, record: Record, found: Quench) -> dict[str, Any]:
+def quenched_event(run: PairRun, record: Record, found: Quench, *, since: datetime | None) -> dict[str, Any]:
+    """
+    :param since: when the slave took over; what the master ran from then on may have run on both.
+    """
+    ran = suspects(run, since, found.statuses)
+    if ran:
+        log.error("Suspected double run: %s ran on the master.", listed(sorted(ran)))
     return run.event(
         "quenched",
         record,
@@ -76,4 +86,5 @@ def quenched_event(run: PairRun, record: Record, found: Quench) -> dict[str, Any
         before={"enabled": len(found.disabled)},
         after={"enabled": 0},
         jobs=listed(sorted(found.disabled)),
+        suspected_double_runs=[str(key) for key in ran],
     )

@@ -19,7 +19,7 @@ from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.text import listed
 from denodo_ha.transitions import advanced, claim, failed_back, given_up, promoted, renewed, resumed, rolled_back
 from denodo_scheduler.exceptions import DenodoSchedulerError
-from denodo_scheduler.ha.enabling import MISFIRE_THRESHOLD, Enabled, enable
+from denodo_scheduler.ha.enabling import CLOCKS, MISFIRE_THRESHOLD, Enabled, enable
 from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.ha.passive import Quench, disable_all, enabled_jobs
 from denodo_scheduler.ha.servers import Server, answering
@@ -330,17 +330,19 @@ class _Switching:
     def _late(self, plan: EnablePlan, quenched: Quench | None, target: Statuses) -> dict[JobKey, datetime]:
         """Jobs that the old server has just run, and the other one would run again if it were resumed now.
 
-        Clocks that are far apart do not make anything wait longer.
+        By the slower of both clocks, since the target looks back by its own. However far apart they are, nothing waits
+        longer than the threshold.
         """
         if quenched is None:
             return {}
         old, now = quenched.statuses, self.run.now()
         ahead = target.server_time - now
+        since = min(old.server_time, target.server_time) - MISFIRE_THRESHOLD - CLOCKS
         ran = {key: old.by_key[key].previous_execution for key in plan.order if key in old.by_key}
         return {
             key: min(at + MISFIRE_THRESHOLD - ahead, now + MISFIRE_THRESHOLD)
             for key, at in ran.items()
-            if at and at > old.server_time - MISFIRE_THRESHOLD
+            if at and at > since
         }
 
     def _enable(self, server: Server, plan: EnablePlan, late: Mapping[JobKey, datetime]) -> Enabled:

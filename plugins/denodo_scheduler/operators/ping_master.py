@@ -36,7 +36,6 @@ class PingMasterOperator(BaseOperator):
     :param fall: how many rounds in a row confirm another verdict than "up".
     :param watch_for: how long to go on while the verdict stays ``known``.
     :param known: the verdict that the last watch ended with; None: the first confirmed one ends this watch. (templated)
-    :param end_on_down: a confirmed "down" ends the watch even when it is known.
     :param passive_conn_id: connection of the server that should be passive: enabled jobs there end the watch.
         (templated)
     :param passive_interval: from one read of that server to the next, and from one look at path 2 to the next.
@@ -67,7 +66,6 @@ class PingMasterOperator(BaseOperator):
         fall: int = 3,
         watch_for: timedelta = timedelta(0),
         known: str | None = None,
-        end_on_down: bool = False,
         passive_conn_id: str | None = None,
         passive_interval: timedelta = timedelta(minutes=5),
         active_conn_id: str | None = None,
@@ -86,7 +84,6 @@ class PingMasterOperator(BaseOperator):
         self.fall = fall
         self.watch_for = watch_for
         self.known = known
-        self.end_on_down = end_on_down
         self.passive_conn_id = passive_conn_id
         self.passive_interval = passive_interval
         self.active_conn_id = active_conn_id
@@ -106,7 +103,6 @@ class PingMasterOperator(BaseOperator):
                 begin=utcnow() + self.delay,
                 until=utcnow() + self.delay + self.watch_for,
                 known=Verdict(self.known).value if self.known else None,
-                end_on_down=self.end_on_down,
                 passive_conn_id=self.passive_conn_id,
                 passive_interval=self.passive_interval,
                 active_conn_id=self.active_conn_id,

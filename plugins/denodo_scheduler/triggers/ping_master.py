@@ -23,7 +23,7 @@ from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.probe import Observer
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
-EndedBy = Literal["confirmed", "down", "passive", "watched"]
+EndedBy = Literal["confirmed", "passive", "watched"]
 
 _KEPT_LATENCIES = 1000
 
@@ -48,7 +48,6 @@ class PingMasterTrigger(BaseTrigger):
     :param begin: when the first probe leaves; None: at once.
     :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched").
     :param known: the verdict of the last watch: any other ends this one ("confirmed"); None: each does.
-    :param end_on_down: a confirmed "down" ends the watch ("down"), known or not.
     :param passive_conn_id: connection of the server that should be passive: enabled jobs there end the watch
         ("passive").
     :param passive_interval: from one read of that server to the next.
@@ -67,7 +66,6 @@ class PingMasterTrigger(BaseTrigger):
         fall: int,
         until: datetime,
         known: str | None = None,
-        end_on_down: bool = False,
         passive_conn_id: str | None = None,
         passive_interval: timedelta = timedelta(minutes=5),
         begin: datetime | None = None,
@@ -83,7 +81,6 @@ class PingMasterTrigger(BaseTrigger):
         self.fall = fall
         self.until = until
         self.known = known
-        self.end_on_down = end_on_down
         self.passive_conn_id = passive_conn_id
         self.passive_interval = passive_interval
         self.begin = begin
@@ -101,7 +98,6 @@ class PingMasterTrigger(BaseTrigger):
             "fall",
             "until",
             "known",
-            "end_on_down",
             "passive_conn_id",
             "passive_interval",
             "begin",
@@ -154,8 +150,6 @@ class PingMasterTrigger(BaseTrigger):
     def _ended_by(self, evidence: Evidence, awake: bool) -> EndedBy | None:
         if evidence.verdict != self.known:
             return "confirmed"
-        if self.end_on_down and evidence.verdict is Verdict.DOWN:
-            return "down"
         if awake:
             return "passive"
         return "watched" if utcnow() >= self.until else None
