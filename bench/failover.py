@@ -22,8 +22,8 @@ JOBS = 1_000
 PROJECTS = 12
 PHASES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Of the interval between two probes, or of the plain DAG's minute: when the master is killed, one run each."""
-INTERVAL = 10
-FALL = 3
+INTERVAL = 5
+FALL = 4
 SLACK = 15
 
 _PATIENCE = 300.0

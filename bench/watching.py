@@ -17,9 +17,9 @@ from denodo_demo.airflow import PROJECT, LocalAirflow
 from denodo_demo.processes import wait_for
 from denodo_demo.standin import LOGIN, PASSWORD
 
-TITLE = "100 pairs watched in one triggerer, a probe of each every 10 s"
+TITLE = "100 pairs watched in one triggerer, a probe of each every 5 s"
 PAIRS = 100
-INTERVAL = 10
+INTERVAL = 5
 SECONDS = 180
 """How long is measured."""
 

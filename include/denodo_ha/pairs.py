@@ -145,8 +145,8 @@ class PairOptions(_Strict):
     import_timeout: Duration = timedelta(minutes=10)
     mass_change: MassChangeLimits = MassChangeLimits()
     orphans: Literal["report", "delete"] = "report"
-    probe_interval: Duration = timedelta(seconds=10)
-    fall: int = Field(default=3, ge=1, strict=True)
+    probe_interval: Duration = timedelta(seconds=5)
+    fall: int = Field(default=4, ge=1, strict=True)
     watch_for: Duration = timedelta(minutes=40)
     second_path: Annotated[Text, AfterValidator(_second_path)] = "auto"
     one_path: bool = Field(default=False, strict=True)

@@ -278,7 +278,7 @@ pairs:
         ("catch_up: all", "must be 'none' or 'start_missed', not 'all'"),
         ("catch_up_jobs: []", "must not be empty"),
         ("notify: me@example.com", "must be a list"),
-        ("watch_for: 29s", "29s is too short: 3 probes (fall) every 10s (probe_interval) take 30s"),
+        ("watch_for: 19s", "19s is too short: 4 probes (fall) every 5s (probe_interval) take 20s"),
         ("cool_down: 39m", "39m must not be shorter than watch_for, which is 40m: two failovers could follow"),
         ("oldest_snapshot: 59m", "59m must not be shorter than the interval of the syncs, which is 1h: every snapshot"),
         ("name: b", "is not an option"),

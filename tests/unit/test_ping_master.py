@@ -359,7 +359,7 @@ class TestOperator:
         assert deferral.timeout > timedelta(minutes=40), "the trigger must end first"
         assert (trigger.denodo_scheduler_conn_id, trigger.slave_conn_id) == (MASTER, SLAVE)
         assert (trigger.known, trigger.second_path) == ("up", "auto")
-        assert (trigger.interval, trigger.fall) == (timedelta(seconds=10), 3)
+        assert (trigger.interval, trigger.fall) == (timedelta(seconds=5), 4)
 
     def test_by_default_the_first_confirmed_verdict_ends_it(self) -> None:
         _, trigger = deferred(operator())

@@ -114,8 +114,9 @@ class QuietWindowSensor(BaseSensorOperator):
             if found.quiet:
                 return PokeReturnValue(True, summary(found, started=self._started, checks=self._checks))
             wait, seen = found.check_again_at - found.now, str(found)
-            if self._checks == 1:
-                self._ensure_window(found, jobs, found.now + (end - utcnow()))
+            left = end - utcnow()
+            if self._checks == 1 and left > timedelta(0):
+                self._ensure_window(found, jobs, found.now + left)
         if utcnow() >= end:
             raise AirflowSensorTimeout(self._timed_out(seen))
         if self.deferrable:
