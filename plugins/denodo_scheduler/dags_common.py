@@ -99,6 +99,20 @@ def snapshot_folder(pair: Pair) -> ObjectStoragePath:
     return ObjectStoragePath(pair.snapshots or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
 
 
+def quiet_arguments(pair: Pair) -> dict[str, Any]:
+    """Of the sensor that waits for a quiet window of ``pair``."""
+    return {
+        "denodo_scheduler_conn_id": pair.master,
+        "window": pair.quiet_window,
+        "margin": pair.quiet_margin,
+        "timeout": pair.quiet_timeout,
+        "timezone": pair.timezone,
+        "include_projects": pair.projects,
+        "include_jobs": pair.jobs,
+        "deferrable": True,
+    }
+
+
 def quiet_params(pair: Pair, where: str) -> dict[str, Param]:
     """Fields of a form: the wait for a quiet window on the server that ``where`` names."""
     return {

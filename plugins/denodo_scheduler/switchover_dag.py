@@ -21,6 +21,7 @@ from denodo_scheduler.dags_common import (
     pair_run,
     publish,
     publishing,
+    quiet_arguments,
     quiet_params,
 )
 from denodo_scheduler.exceptions import RETRY_POLICY
@@ -112,18 +113,7 @@ def switchover_dag(pair: Pair) -> DAG:
             publish(run, assets, context, [reporting.problem_event(run, problem)] if problem else [])
             ask_for_a_look(assets, context, f"switchover {context['params']['direction']}")
 
-        wait = ActiveQuietWindowSensor(
-            task_id="wait_for_quiet_window",
-            doc_md=QUIET_DOC,
-            denodo_scheduler_conn_id=pair.master,
-            window=pair.quiet_window,
-            margin=pair.quiet_margin,
-            timeout=pair.quiet_timeout,
-            timezone=pair.timezone,
-            include_projects=pair.projects,
-            include_jobs=pair.jobs,
-            deferrable=True,
-        )
+        wait = ActiveQuietWindowSensor(task_id="wait_for_quiet_window", doc_md=QUIET_DOC, **quiet_arguments(pair))
         sync = SyncAfterFailbackOperator(
             task_id="sync",
             doc_md=SYNC_DOC,

@@ -11,7 +11,16 @@ from airflow.sdk import DAG, Context, Param, TriggerRule, task
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
-from denodo_scheduler.dags_common import START, Assets, assets_of, pair_run, publish, quiet_params, watch_store
+from denodo_scheduler.dags_common import (
+    START,
+    Assets,
+    assets_of,
+    pair_run,
+    publish,
+    quiet_arguments,
+    quiet_params,
+    watch_store,
+)
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.ha import exporting, guarding, importing, quenching, reporting, verifying
 from denodo_scheduler.ha.outcome import NothingToDo
@@ -137,18 +146,7 @@ def sync_dag(pair: Pair) -> DAG:
             publish(run, assets, context, [result])
             return result
 
-        wait = SyncQuietWindowSensor(
-            task_id="wait_for_quiet_window",
-            doc_md=QUIET_DOC,
-            denodo_scheduler_conn_id=pair.master,
-            window=pair.quiet_window,
-            margin=pair.quiet_margin,
-            timeout=pair.quiet_timeout,
-            timezone=pair.timezone,
-            include_projects=pair.projects,
-            include_jobs=pair.jobs,
-            deferrable=True,
-        )
+        wait = SyncQuietWindowSensor(task_id="wait_for_quiet_window", doc_md=QUIET_DOC, **quiet_arguments(pair))
         imported, verified = import_metadata(), verify()
         guard() >> wait >> export_metadata() >> imported >> disable_jobs() >> verified
         imported >> verified  # disable_jobs succeeds also after a failure, which must not be verified and committed

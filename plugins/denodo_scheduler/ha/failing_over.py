@@ -134,7 +134,7 @@ def _claimed(run: FailoverRun, record: Record, evidence: Evidence) -> Record:
     )
     _ensure_unchanged(run, record)
     _ensure_fresh(run, evidence)
-    return run.move(intent, _begun(run, intent, record, f"the master is down: {evidence.streak} times in a row"))
+    return run.begin(intent, record, f"the master is down: {evidence.streak} times in a row")
 
 
 def _taken_over(run: FailoverRun, record: Record, evidence: Evidence) -> Record:
@@ -148,7 +148,7 @@ def _taken_over(run: FailoverRun, record: Record, evidence: Evidence) -> Record:
             raise NothingToDo("given_up", f"the master is {evidence.verdict}; the interrupted failover was given up")
         _ensure_fresh(run, evidence)
     taken = resumed(record, operation_id=_operation_id(run), now=run.now(), lease=LEASE)
-    return run.move(taken, _begun(run, taken, record, "an interrupted failover is resumed"))
+    return run.begin(taken, record, "an interrupted failover is resumed")
 
 
 def _down(run: FailoverRun, verdict: Verdict) -> bool:
@@ -163,18 +163,6 @@ def _gave_up(run: FailoverRun, record: Record, back: Record, why: str) -> dict[s
         operation=record.operation.id,
         before={"phase": record.phase, "active": record.active},
         after={"phase": back.phase, "active": back.active},
-        why=why,
-    )
-
-
-def _begun(run: FailoverRun, record: Record, before: Record, why: str) -> dict[str, Any]:
-    assert record.operation is not None
-    return run.event(
-        "failover_begun",
-        record,
-        operation=record.operation.id,
-        before={"phase": before.phase, "active": before.active, "epoch": before.epoch},
-        after={"phase": record.phase, "active": record.active},
         why=why,
     )
 

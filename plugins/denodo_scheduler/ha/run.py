@@ -82,6 +82,19 @@ class PairRun:
         self.snapshots.testify(saved)
         return saved
 
+    def begin(self, record: Record, before: Record, why: str) -> Record:
+        """Write the intent of an operation, of a failover or a switchover, before its first effect."""
+        assert record.operation is not None
+        event = self.event(
+            f"{record.operation.kind}_begun",
+            record,
+            operation=record.operation.id,
+            before={"phase": before.phase, "active": before.active, "epoch": before.epoch},
+            after={"phase": record.phase, "active": record.active},
+            why=why,
+        )
+        return self.move(record, event)
+
     def event(self, kind: str, record: Record, **details: Any) -> dict[str, Any]:
         """An entry of the pair's history, to be attached to an asset event: plain JSON."""
         event = {

@@ -130,26 +130,14 @@ def _begin(run: SwitchRun, operation_id: str, epoch: int) -> _Switching:
         now=run.now(),
         lease=LEASE,
     )
-    run.move(intent, _begun(run, intent, record, "begun"))
+    run.begin(intent, record, "begun")
     return _Switching(run, intent, dependencies=found.dependencies)
 
 
 def _taken_over(run: SwitchRun, record: Record, operation_id: str, *, old_is_down: bool = False) -> _Switching:
     taken = resumed(record, operation_id=operation_id, now=run.now(), lease=LEASE)
-    run.move(taken, _begun(run, taken, record, "an interrupted switchover is resumed"))
+    run.begin(taken, record, "an interrupted switchover is resumed")
     return _Switching(run, taken, old_is_down=old_is_down)
-
-
-def _begun(run: SwitchRun, record: Record, before: Record, why: str) -> dict[str, Any]:
-    assert record.operation is not None
-    return run.event(
-        "switchover_begun",
-        record,
-        operation=record.operation.id,
-        before={"phase": before.phase, "active": before.active, "epoch": before.epoch},
-        after={"phase": record.phase, "active": record.active},
-        why=why,
-    )
 
 
 def _ended(event: dict[str, Any]) -> dict[str, Any]:
