@@ -75,7 +75,7 @@ MISTAKES = {
     "two roles": ("pairs:\n  one: {master: a, slave: b}\n  two: {master: b, slave: c}\n", 3, "one role"),
     "lease too short": ("pairs:\n  default:\n    import_timeout: 20m\n", 3, "must be shorter than lease"),
     "no pattern": ("pairs:\n  default:\n    projects: []\n", 3, "must not be empty"),
-    "watch too short": ("pairs:\n  default:\n    watch_for: 20s\n", 3, "is too short: 3 probes"),
+    "watch too short": ("pairs:\n  default:\n    watch_for: 19s\n", 3, "is too short: 4 probes"),
     "cool-down below the watch": ("pairs:\n  default:\n    cool_down: 10m\n", 3, "must not be shorter than watch_for"),
     "notifier": ("pairs:\n  default:\n    notify: [{notifier: mail}]\n", 3, "path of a class"),
     "limit": ("pairs:\n  default:\n    mass_change:\n      percent: 101\n", 4, "at most 100"),

@@ -57,6 +57,7 @@ def refusals() -> set[str]:
 COMPUTED: dict[tuple[str, str], set[str]] = {
     ("decisions.py", "code"): set(),
     ("run.py", "code"): refusals(),
+    ("run.py", "f'{record.operation.kind}_begun'"): {"failover_begun", "switchover_begun"},
     ("guarding.py", "code"): refusals(),
     ("guarding.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},
     ("blocking.py", "decision.code"): set(DECISIONS),
