@@ -1,0 +1,14 @@
+# The project on Airflow's own image: docker build -t denodo-scheduler-ha .
+ARG AIRFLOW_IMAGE=apache/airflow:3.3.2
+FROM ${AIRFLOW_IMAGE}
+USER airflow
+WORKDIR /opt/airflow
+RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
+    --mount=type=bind,source=requirements-image.txt,target=/tmp/requirements-image.txt \
+    pip install --no-cache-dir --require-hashes -r /tmp/requirements.txt -r /tmp/requirements-image.txt
+COPY --chown=airflow:root pyproject.toml README.md LICENSE ./
+COPY --chown=airflow:root dags dags
+COPY --chown=airflow:root plugins plugins
+COPY --chown=airflow:root include include
+# The folder of the snapshots exists, so that a volume there belongs to the user who writes them.
+RUN pip install --no-cache-dir --no-deps --editable . && mkdir -p denodo_ha
