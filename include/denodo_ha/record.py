@@ -195,7 +195,8 @@ class Record(_Value):
             raise NewerRecordError(
                 f"the pair's HA record has schema {number}, and this version knows schemas up to {SCHEMA}; "
                 "nothing was changed",
-                "install the version of this project that wrote it, or a newer one",
+                "upgrade this project to the version that wrote it on every Airflow component: API server, scheduler, "
+                "DAG processor, triggerer, and each worker",
             )
         try:
             return cls.model_validate(_migrated(value))
@@ -209,6 +210,13 @@ class Record(_Value):
     @property
     def snapshot_id(self) -> str | None:
         return self.snapshot.id if self.snapshot else None
+
+    @property
+    def stored(self) -> set[str]:
+        """Ids of the snapshots and plans that the record refers to."""
+        operation, promotion = self.operation, self.last_promotion
+        ids = (self.snapshot_id, operation and operation.plan, *((promotion.plan, promotion.left) if promotion else ()))
+        return {found for found in ids if found}
 
     def is_paused(self, now: datetime) -> bool:
         return self.paused is not None and (self.paused.until is None or now < self.paused.until)

@@ -96,7 +96,7 @@ def test_a_record_of_a_newer_version_is_told_from_a_damaged_one() -> None:
     with pytest.raises(NewerRecordError) as caught:
         Record.from_json({"schema_number": 3, "unknown": True})
     assert "has schema 3, and this version knows schemas up to 2" in caught.value.what
-    assert caught.value.next_step.startswith("install the version of this project that wrote it")
+    assert caught.value.next_step.startswith("upgrade this project to the version that wrote it")
     assert str(caught.value) == f"{caught.value.what}. Next: {caught.value.next_step}."
 
 
