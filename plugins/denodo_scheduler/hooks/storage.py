@@ -38,8 +38,9 @@ _REASONS = (
     (
         r"PermissionError|AccessDenied|Access Denied|Forbidden|AuthorizationFailure|AuthorizationPermissionMismatch",
         "access is denied",
-        "allow the workers to list, read, write and delete there",
+        "check the login of its connection, and that it may list, read, write and delete there",
     ),
+    (r"NotADirectoryError|FileExistsError", "a file is where a folder should be", f"correct {_OPTION}"),
     (r"\[Errno 28\]|No space left|QuotaExceeded", "it is full", "make room, or lower keep_snapshots"),
     (
         r"EndpointConnectionError|ConnectTimeout|ReadTimeout|ClientConnect|ServerDisconnected|TimeoutError|"
