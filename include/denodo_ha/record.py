@@ -13,7 +13,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 SCHEMA = 2
-"""Number of the record's shape; a record of a greater number was written by a newer version of this project."""
+"""Number of the record's shape; a record of a greater number was written by a newer version of this project.
+
+Any change of the shape, a new optional field too, needs a new number: an older version must not read such a record, nor
+take it for a damaged one.
+"""
 
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -22,6 +26,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 class RecordError(ValueError):
     """The stored record cannot be used: ``what`` is wrong with it, and ``next_step`` for a person."""
+
+    code = "record_unusable"
 
     def __init__(self, what: str, next_step: str) -> None:
         super().__init__(f"{what}. Next: {next_step}.")

@@ -152,7 +152,7 @@ def explaining(context: Any) -> Iterator[None]:
     """Leave reason code and text of a step that fails in the XCom ``problem``, for the task that reports."""
     try:
         yield
-    except (Blocked, NotYet, StorageError) as error:
+    except (Blocked, NotYet, StorageError, RecordError) as error:
         context["ti"].xcom_push(
             key="problem", value={"code": error.code, "what": error.what, "next_step": error.next_step}
         )

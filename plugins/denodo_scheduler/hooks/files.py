@@ -110,11 +110,11 @@ def _uploaded(destination: ObjectStoragePath) -> Iterator[IO[bytes]]:
             target = storage.open(destination.path, "wb", block_size=_PART)
             try:
                 shutil.copyfileobj(file, target, _CHUNK)
+                target.close()
             except BaseException:
                 target.discard()
-                target.closed = True  # else its destructor would complete the upload
+                target.closed = True  # else its destructor might complete the upload
                 raise
-            target.close()
 
 
 class Upload:
