@@ -106,7 +106,7 @@ class TestConfig:
             connection = json.loads(environment["AIRFLOW_CONN_DENODO_SCHEDULER_MASTER"])
             assert connection["host"] in config["services"]
             assert connection["password"] == written["STANDIN_PASSWORD"]
-        assert json.loads(config["configs"]["passwords"]["content"]) == {"admin": written["ADMIN_PASSWORD"]}
+        assert config["services"]["api-server"]["environment"]["ADMIN_PASSWORD"] == written["ADMIN_PASSWORD"]
         assert "worker-1" not in config["services"]
 
     @pytest.mark.parametrize("missing", REQUIRED)
