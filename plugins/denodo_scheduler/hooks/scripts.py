@@ -50,7 +50,7 @@ _FILE, _CONSOLE = "metadata.zip", "console"
 _ZIP = b"PK\x03\x04"
 _LONGEST_CONSOLE = 1024 * 1024
 _LONGEST_MESSAGE = 400
-_WARNING = re.compile("warn|error", re.IGNORECASE)
+_WARNING = re.compile(r"(?<![\w/])(warn|error)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class Scripts:
             elif wish:
                 flags.append(known[option])
         if problems:
-            raise call.error(ConfigurationError, f"{'. '.join(problems)}. Nothing was run")
+            raise call.error(ConfigurationError, f"some options cannot be passed on, so nothing was run. {'. '.join(problems)}")
         return flags
 
     def _metadata_password(self, known: Mapping[str, str], password: str, flags: list[str]) -> Iterator[str]:

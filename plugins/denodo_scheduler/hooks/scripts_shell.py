@@ -2,9 +2,9 @@
 A shell, on this machine or on another one over SSH, that runs one script in a private folder and leaves nothing behind.
 
 Both are one and the same ``/bin/sh`` at the other end of a socket, or of an SSH channel, which has the same methods. It
-reads what to do from its standard input, so that no argument of a script is seen in the command of the shell, of sshd,
-or in their logs. The end of that input, also when this process is killed or the network breaks, ends the script with
-everything that it has started, and removes the folder.
+reads what to do from its standard input, so that arguments are in no command but the script's own. The end of that
+input, also when this process is killed or the network breaks, ends the script with everything that it has started, and
+removes the folder.
 """
 
 from __future__ import annotations
