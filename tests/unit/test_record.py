@@ -89,8 +89,8 @@ def test_a_record_of_the_version_before_is_read_with_all_it_says() -> None:
 
 SHAPES = {
     2: {
-        "Record": "acknowledged active approval cool_down_until dirty epoch halted last_promotion master operation outbox "
-        "paused phase schema_number slave snapshot",
+        "Record": "acknowledged active approval cool_down_until dirty epoch halted last_promotion master operation "
+        "outbox paused phase schema_number slave snapshot",
         "Approval": "granted_by requested_by until",
         "Dirty": "reason since",
         "Halt": "by code phase reason since",
