@@ -23,7 +23,7 @@ from denodo_scheduler.hooks.answers import ExportResult, ImportResult, Statuses
 from denodo_scheduler.hooks.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, BoundRequest, bind, merged
 from denodo_scheduler.hooks.files import body, save, upload
 from denodo_scheduler.hooks.scripts import METADATA_PASSWORD, Scripts
-from denodo_scheduler.hooks.settings import Settings, parse_extra, server_uri
+from denodo_scheduler.hooks.settings import Settings, masked, parse_extra, server_uri
 from denodo_scheduler.hooks.transport import Call, retrying
 
 __all__ = ["DenodoSchedulerHook", "ExportResult", "ImportResult", "Statuses", "listed"]
@@ -74,6 +74,12 @@ class DenodoSchedulerHook(HttpHook):
                 self.denodo_scheduler_conn_id,
                 ", ".join(unknown),
                 ", ".join(Settings.model_fields),
+            )
+        if self._connection.password and not masked(self._connection.password):
+            self.log.warning(
+                "Connection %r: Airflow does not mask its password in logs, because it has less than 5 characters. "
+                "Choose a longer one.",
+                self.denodo_scheduler_conn_id,
             )
         for secret in settings.secrets:
             for form in {secret, quote(secret, safe=""), quote_plus(secret)}:

@@ -53,6 +53,11 @@ def same_machine(one: str, other: str) -> bool:
     return one.casefold() == other.casefold() or (is_loopback(one) and is_loopback(other))
 
 
+def masked(secret: str) -> bool:
+    """Whether Airflow hides ``secret`` in logs, as far as it is told to."""
+    return len(secret) >= 5 and secret.lower() != "airflow"
+
+
 def _from_text(value: Any) -> Any:
     """Extras of a connection given as a URI, and some form fields, arrive as text: ``false``, ``10``, ``[5, 10]``."""
     if not isinstance(value, str):
@@ -153,6 +158,13 @@ class Settings(BaseModel):
     def _is_positive(cls, value: float) -> float:
         if value <= 0:
             raise ValueError("expected a number of seconds greater than 0")
+        return value
+
+    @field_validator("metadata_password")
+    @classmethod
+    def _is_masked(cls, value: SecretStr) -> SecretStr:
+        if not masked(value.get_secret_value()):
+            raise ValueError("expected at least 5 characters: Airflow does not mask what is shorter, nor its own name")
         return value
 
     @field_validator("denodo_home")
