@@ -3,6 +3,8 @@
 One process with an Airflow home of its own, whose tasks get their connections as those of a worker do: the master's
 from a secrets manager that workers ask themselves, the slave's from a file that only the API server reads, that of the
 snapshots' storage from the environment.
+
+``dag.test()`` masks nothing, so what is not found in its output was not written, rather than masked.
 """
 
 from __future__ import annotations
