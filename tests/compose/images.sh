@@ -3,16 +3,16 @@
 set -eu
 state=$1
 bases=tests/compose/bases
+mkdir -p "$state"
 present() { docker image inspect "$1" >/dev/null 2>&1; }
 
-missing=
-for image in apache/airflow:3.3.2 postgres:16 redis:7 motoserver/moto:5.2.5; do
-    present $image || timeout 600 docker pull -q $image 2>/dev/null || missing="$missing $image"
-done
-[ -n "$missing" ] || exit 0
-
-echo "No registry gives$missing: building stand-ins from Debian packages"
 if ! present denodo-ha-test/debian; then
+    missing=
+    for image in apache/airflow:3.3.2 postgres:16 redis:7 motoserver/moto:5.2.5; do
+        present $image || timeout 600 docker pull -q $image 2>/dev/null || missing="$missing $image"
+    done
+    [ -n "$missing" ] || exit 0
+    echo "No registry gives$missing: building stand-ins from Debian packages"
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
     rm -rf "$state/trixie"
     debootstrap --variant=minbase --include=ca-certificates trixie "$state/trixie" "$mirror" >"$state/debootstrap.log"
