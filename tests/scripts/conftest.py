@@ -39,9 +39,17 @@ class Sshd:
     temporary: Path
 
     def sessions(self) -> list[int]:
-        """Its processes that serve one client each."""
-        parents = {int(path.name): process_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
-        return [pid for pid, stat in parents.items() if stat and stat.parent == self.child.pid]
+        """Its processes that serve clients, without what those have started."""
+        found = {int(path.parent.name): path for path in Path("/proc").glob("[0-9]*/comm")}
+        stats = {pid: stat for pid in found if (stat := process_stat(pid))}
+        served = {self.child.pid}
+        while more := {
+            pid
+            for pid, stat in stats.items()
+            if stat.parent in served and pid not in served and found[pid].read_text().startswith("sshd")
+        }:
+            served |= more
+        return list(served - {self.child.pid})
 
 
 @pytest.fixture(scope="session")
