@@ -201,8 +201,8 @@ class Record(_Value):
             raise NewerRecordError(
                 f"the pair's HA record has schema {number}, and this version knows schemas up to {SCHEMA}; "
                 "nothing was changed",
-                "upgrade this project to the version that wrote it on every Airflow component: API server, scheduler, "
-                "DAG processor, triggerer, and each worker",
+                "upgrade this project to the version that wrote it, on every Airflow component (API server, scheduler, "
+                "DAG processor, triggerer, each worker) and where denodo-ha is called",
             )
         try:
             return cls.model_validate(_migrated(value))
