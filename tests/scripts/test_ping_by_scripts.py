@@ -39,7 +39,7 @@ def look(
     def one(*by: str, second_path: str = "auto") -> Observation:
         for server in sync.servers.servers:
             extra = scripts_extra(home, via, PASSWORD) if server.name in by else {}
-            connect(server, extra={"scheduler_uri": server.uri, "timeout": [3, 5], **extra})
+            connect(server, extra={"scheduler_uri": server.uri, "timeout": [2, 3], **extra})
         with Looker(DenodoSchedulerHook(MASTER), DenodoSchedulerHook(SLAVE), second_path=second_path) as looker:
             return looker.look()
 

@@ -150,6 +150,7 @@ class TestFailures:
         assert seen.shows(MARK)
         assert is_gone()
 
+    @pytest.mark.parametrize("via", ["local"], indirect=True)
     def test_an_export_is_tried_again_when_it_hangs(
         self, hook: Hook, home: Home, export_file: ObjectStoragePath, tmp_path: Path
     ) -> None:
