@@ -245,3 +245,12 @@ def test_the_image_starts_from_an_argument_installs_by_hash_and_is_not_root() ->
     assert re.findall(r"^USER (.+)$", lines, re.M) == ["airflow"]
     assert "--require-hashes" in lines
     assert "--no-deps" in lines
+
+
+def test_the_values_for_the_helm_chart_say_what_the_compose_file_says() -> None:
+    values = yaml.safe_load((PROJECT / "deploy" / "helm" / "values.yaml").read_text())
+    assert values["airflowVersion"] == "3.3.2"
+    environment = {each["name"]: each["value"] for each in values["env"]}
+    assert Path(environment["DENODO_HA_PAIRS"]).parent == Path(values["volumeMounts"][0]["mountPath"])
+    assert [each["name"] for each in values["volumes"]] == [each["name"] for each in values["volumeMounts"]]
+    assert yaml.safe_load(values["extraEnvFrom"]) == [{"secretRef": {"name": "denodo-ha-connections"}}]
