@@ -18,6 +18,7 @@ from denodo_ha.record import (
     Operation,
     Pause,
     Phase,
+    Promotion,
     Record,
     RecordError,
     Role,
@@ -113,6 +114,16 @@ def test_another_shape_has_another_number() -> None:
     assert found == SHAPES[SCHEMA], (
         "give SCHEMA a new number, migrate the old one, and keep its shape and a sample here"
     )
+
+
+def test_what_the_record_refers_to_is_known() -> None:
+    operation = Operation(
+        kind="switchover", id="s", target="t", step=Step.CLAIMED, started=NOW, lease_until=NOW, plan="jobs"
+    )
+    promotion = Promotion(id="f", kind="failover", at=NOW, plan="promoted", complete=False, left="rest")
+    record = Record(operation=operation, last_promotion=promotion, snapshot=snapshot())
+    assert record.stored == {"jobs", "promoted", "rest", snapshot().id}
+    assert Record().stored == set()
 
 
 def test_a_record_cannot_be_changed_in_place() -> None:
