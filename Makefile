@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := dags plugins include tests bench
 
-.PHONY: help demo run test lint bench tables lock clean
+.PHONY: help demo run env up down test test-compose lint bench tables lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,8 +33,21 @@ demo: $(VENV)/.installed  ## A real Airflow keeps a stand-in slave in step with 
 run: $(VENV)/.installed  ## Airflow and a stand-in pair that stay up until Ctrl-C
 	@$(BIN)/python -m denodo_demo run
 
+env:  ## Write .env for the containers, with fresh secrets
+	@sh deploy/compose/env.sh
+
+up:  ## Airflow in containers, with a stand-in pair unless .env says otherwise
+	@docker compose up --build --detach --wait
+	@echo "Airflow is at http://$$(docker compose port api-server 8080) (user admin, password: ADMIN_PASSWORD in .env)"
+
+down:  ## Stop the containers; what they keep is there at the next make up
+	@docker compose --profile '*' down
+
 test: $(VENV)/.installed-dev  ## All tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-compose: $(VENV)/.installed-dev  ## The containers, with whatever Docker there is; as root on Debian it gets itself one
+	@bash tests/compose/run.sh $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff (with Airflow's rules) and mypy --strict
 	@$(BIN)/ruff check $(SOURCES)
@@ -48,10 +61,11 @@ tables: $(VENV)/.installed  ## Write docs/decision-table.md anew from the code t
 	@$(BIN)/python -m denodo_ha.decision_table > docs/decision-table.md.new
 	@mv docs/decision-table.md.new docs/decision-table.md
 
-lock: $(VENV)/.installed-dev  ## Resolve requirements.in and requirements-dev.in again
+lock: $(VENV)/.installed-dev  ## Resolve requirements.in, requirements-dev.in and requirements-image.in again
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements.txt
 	@$(BIN)/uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements-dev.txt
+	@$(BIN)/uv pip compile requirements-image.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements-image.txt
 
 clean:  ## Remove the virtual environment and everything that runs left behind
 	@rm -rf $(VENV) .run .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -27,7 +27,7 @@ os.environ |= {
 import pytest
 from hypothesis import settings
 
-END_TO_END = ("tests/e2e/", "tests/e2e_failover/")
+END_TO_END = ("tests/e2e/", "tests/e2e_failover/", "tests/e2e_celery/")
 
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")

@@ -7,9 +7,9 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import httpx
 from cryptography.fernet import Fernet
@@ -32,6 +32,7 @@ class LocalAirflow:
     """
 
     user = "admin"
+    command: ClassVar[Sequence[str]] = ("airflow", "standalone")
 
     def __init__(
         self,
@@ -57,8 +58,7 @@ class LocalAirflow:
 
     def launch(self) -> None:
         """Start all components without waiting for them."""
-        airflow = str(Path(sys.executable).with_name("airflow"))
-        self._child = Child("airflow", [airflow, "standalone"], log=self.log, env=self.env, stop_signal=signal.SIGINT)
+        self._child = Child("airflow", self.command, log=self.log, env=self.env, stop_signal=signal.SIGINT)
 
     def wait_until_healthy(self, timeout: float = 180.0) -> None:
         """Return when each component says that it is healthy."""

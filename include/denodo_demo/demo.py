@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 
+from denodo_demo.fill import DISABLED
 from denodo_demo.progress import Progress
 from denodo_demo.report import PairReading, describe_exposure, show_facts, show_places, show_servers
-from denodo_demo.stage import DAG_ID, DISABLED, RUN_FOLDER, Stage, Sync
+from denodo_demo.stage import DAG_ID, RUN_FOLDER, Stage, Sync
 from denodo_demo.story_failover import FailoverStory
 
 

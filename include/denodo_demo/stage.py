@@ -11,6 +11,7 @@ from typing import Any
 
 from denodo_demo.airflow import PROJECT, LocalAirflow
 from denodo_demo.airflow_api import Json
+from denodo_demo.fill import DISABLED, JOBS, PROJECTS, fill
 from denodo_demo.history import History
 from denodo_demo.processes import WaitError, wait_for
 from denodo_demo.progress import Progress
@@ -23,11 +24,6 @@ SWITCHOVER = f"denodo_scheduler_switchover__{PAIR}"
 OPERATIONS = f"denodo_scheduler_operations__{PAIR}"
 ASSET = f"denodo-scheduler://{PAIR}"
 RUN_FOLDER = PROJECT / ".run"
-
-JOBS = 500
-PROJECTS = 12
-DISABLED = 37
-BUSY = 8
 
 _PAIRS_YAML = """\
 # Written by `make {command}`: the shipped pair with times that are short enough to watch.
@@ -92,7 +88,7 @@ class Stage:
             self.pair.start()
         if not self.pair.master.statuses():
             with step(f"Putting {JOBS} jobs in {PROJECTS} projects onto the master, {DISABLED} of them disabled"):
-                self._fill_master()
+                fill(self.pair.master)
         with step("Starting Airflow: scheduler, triggerer, DAG processor and API server"):
             self.airflow.wait_until_healthy()
         with step("Waiting for Airflow to read the pair's four DAGs"):
@@ -156,15 +152,6 @@ class Stage:
         if api.task_states(dag_id, run_id)[last] != "success":
             raise WaitError(f"The run {run_id} of {dag_id} did not get to its end. {self._why(dag_id, run_id)}")
         return run_id
-
-    def _fill_master(self) -> None:
-        """Generated jobs, some of which run each minute: so there is something to wait for, and runs to judge."""
-        master = self.pair.master
-        master.generate(jobs=JOBS, projects=PROJECTS, disabled=DISABLED)
-        master.let_nobody_wait()
-        enabled = [status for status in master.statuses() if status["state"] != "DISABLED"]
-        for status in enabled[:: len(enabled) // BUSY][:BUSY]:
-            master.set_cron(status, "0 * * * * ?")
 
     def _show_changes(self, tasks: list[Json]) -> None:
         for task in sorted(tasks, key=lambda task: task["start_date"] or "9"):

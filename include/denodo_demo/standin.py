@@ -134,35 +134,20 @@ class SchedulerProcess(StandinProcess):
         return entries
 
 
-class StandinServer:
-    """One server of the pair as its users see it: a Scheduler behind a web tool."""
+class StandinApi:
+    """A server of the pair as its users see it: a Scheduler behind a web tool, wherever the two run.
 
-    def __init__(
-        self, name: str, root: Path, *, timezone: str, id_offset: int, scheduler_port: int = 0, webtool_port: int = 0
-    ) -> None:
+    :param url: of the web tool.
+    :param uri: the Scheduler, ``//host:port``, as we and the web tool reach it.
+    """
+
+    def __init__(self, name: str, url: str, uri: str, *, password: str = PASSWORD) -> None:
         self.name = name
-        self.timezone = timezone
-        arguments = ["scheduler", "--data", str(root / name), "--timezone", timezone, "--id-offset", str(id_offset)]
-        self.scheduler = SchedulerProcess(
-            f"{name} scheduler", arguments, log=root / f"{name}-scheduler.log", port=scheduler_port
-        )
-        self.webtool = StandinProcess(
-            f"{name} webtool",
-            ["webtool", "--base-path", BASE_PATH],
-            log=root / f"{name}-webtool.log",
-            port=webtool_port,
-        )
-        self.uri = f"//127.0.0.1:{self.scheduler.port}"
+        self.uri = uri
+        self._password = password
         self._http = httpx.Client(
-            base_url=f"{self.webtool.url}{BASE_PATH}/public/api",
-            auth=(LOGIN, PASSWORD),
-            timeout=60,
-            trust_env=False,
+            base_url=f"{url}{BASE_PATH}/public/api", auth=(LOGIN, password), timeout=60, trust_env=False
         )
-
-    @property
-    def processes(self) -> tuple[StandinProcess, StandinProcess]:
-        return self.scheduler, self.webtool
 
     def request(self, method: str, path: str, params: Json | None = None, **kwargs: Any) -> Any:
         """The JSON answer of the server's public API; ``path`` is relative to ``/public/api``."""
@@ -208,6 +193,38 @@ class StandinServer:
         """Fill the server from an export file."""
         self._standin("load", str(export_file))
 
+    def _standin(self, *arguments: str) -> None:
+        command = [_COMMAND, *arguments, "--server", self.uri]
+        done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
+            command, env=_environment(self._password), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise StandinError(f"`{' '.join(command)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
+
+class StandinServer(StandinApi):
+    """A server of the pair with its two processes on this machine."""
+
+    def __init__(
+        self, name: str, root: Path, *, timezone: str, id_offset: int, scheduler_port: int = 0, webtool_port: int = 0
+    ) -> None:
+        self.timezone = timezone
+        arguments = ["scheduler", "--data", str(root / name), "--timezone", timezone, "--id-offset", str(id_offset)]
+        self.scheduler = SchedulerProcess(
+            f"{name} scheduler", arguments, log=root / f"{name}-scheduler.log", port=scheduler_port
+        )
+        self.webtool = StandinProcess(
+            f"{name} webtool",
+            ["webtool", "--base-path", BASE_PATH],
+            log=root / f"{name}-webtool.log",
+            port=webtool_port,
+        )
+        super().__init__(name, self.webtool.url, f"//127.0.0.1:{self.scheduler.port}")
+
+    @property
+    def processes(self) -> tuple[StandinProcess, StandinProcess]:
+        return self.scheduler, self.webtool
+
     def connection(self) -> Json:
         """The Airflow connection to this server, as ``AIRFLOW_CONN_…`` takes it in JSON."""
         return {
@@ -219,14 +236,6 @@ class StandinServer:
             "password": PASSWORD,
             "extra": {"scheduler_uri": self.uri},
         }
-
-    def _standin(self, *arguments: str) -> None:
-        command = [_COMMAND, *arguments, "--server", self.uri]
-        done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
-            command, env=_environment(), capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise StandinError(f"`{' '.join(command)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
 class StandinPair:
@@ -294,5 +303,5 @@ class StandinPair:
                 action(process)
 
 
-def _environment() -> dict[str, str]:
-    return os.environ | {"DENODO_STANDIN_PASSWORD": PASSWORD, "PYTHONUNBUFFERED": "1"}
+def _environment(password: str = PASSWORD) -> dict[str, str]:
+    return os.environ | {"DENODO_STANDIN_PASSWORD": password, "PYTHONUNBUFFERED": "1"}

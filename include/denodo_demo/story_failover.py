@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from denodo_demo.airflow_api import Json
+from denodo_demo.fill import DISABLED
 from denodo_demo.history import History
 from denodo_demo.judge import Fate, Job, Occurrence, Turn, due, fates, made_up, missed
 from denodo_demo.processes import wait_for
 from denodo_demo.report import PairReading, Reading, crons, show_facts, show_occurrences, show_servers, zone
-from denodo_demo.stage import DAG_ID, DISABLED, SWITCHOVER, Stage
+from denodo_demo.stage import DAG_ID, SWITCHOVER, Stage
 
 PATIENCE = 120.0
 """Seconds after which an event counts as never coming."""

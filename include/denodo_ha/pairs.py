@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import CroniterError, croniter
@@ -94,6 +95,15 @@ def _interval(schedule: str | None) -> timedelta | None:
     return max(later - earlier for earlier, later in pairwise(times))
 
 
+def _storage(value: str) -> str:
+    address = urlsplit(value)
+    if ":" in address.netloc.rpartition("@")[0]:
+        raise ValueError("must not hold a password; name an Airflow connection, as in s3://my_conn@bucket/denodo")
+    if not address.scheme and not value.startswith("/"):
+        raise ValueError("must be an absolute path, or a URL such as s3://my_conn@bucket/denodo")
+    return value
+
+
 def _did_you_mean(word: str, known: Any) -> str:
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
@@ -163,7 +173,7 @@ class PairOptions(_Strict):
     catch_up: Literal["none", "start_missed"] = "none"
     catch_up_jobs: Globs = ("*",)
     notify: tuple[Notify, ...] = ()
-    snapshots: Text | None = None
+    snapshots: Annotated[Text, AfterValidator(_storage)] | None = None
     keep_snapshots: int = Field(default=10, ge=2, strict=True)
     secrets_refresh: DurationOrZero = timedelta(hours=24)
     verify_definitions: bool = Field(default=True, strict=True)

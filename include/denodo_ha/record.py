@@ -13,7 +13,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 SCHEMA = 2
-"""Number of the record's shape; a record of a greater number was written by a newer version of this project."""
+"""Number of the record's shape; a record of a greater number was written by a newer version of this project.
+
+Any change of the shape, a new optional field too, needs a new number: an older version must not read such a record, nor
+take it for a damaged one.
+"""
 
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -22,6 +26,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 class RecordError(ValueError):
     """The stored record cannot be used: ``what`` is wrong with it, and ``next_step`` for a person."""
+
+    code = "record_unusable"
 
     def __init__(self, what: str, next_step: str) -> None:
         super().__init__(f"{what}. Next: {next_step}.")
@@ -195,7 +201,8 @@ class Record(_Value):
             raise NewerRecordError(
                 f"the pair's HA record has schema {number}, and this version knows schemas up to {SCHEMA}; "
                 "nothing was changed",
-                "install the version of this project that wrote it, or a newer one",
+                "upgrade this project to the version that wrote it, on every Airflow component (API server, scheduler, "
+                "DAG processor, triggerer, each worker) and where denodo-ha is called",
             )
         try:
             return cls.model_validate(_migrated(value))
@@ -209,6 +216,13 @@ class Record(_Value):
     @property
     def snapshot_id(self) -> str | None:
         return self.snapshot.id if self.snapshot else None
+
+    @property
+    def stored(self) -> set[str]:
+        """Ids of the snapshots and plans that the record refers to."""
+        operation, promotion = self.operation, self.last_promotion
+        ids = (self.snapshot_id, operation and operation.plan, *((promotion.plan, promotion.left) if promotion else ()))
+        return {found for found in ids if found}
 
     def is_paused(self, now: datetime) -> bool:
         return self.paused is not None and (self.paused.until is None or now < self.paused.until)

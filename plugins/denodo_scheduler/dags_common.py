@@ -20,6 +20,7 @@ from denodo_scheduler.ha.outcome import Blocked, NotYet
 from denodo_scheduler.ha.run import PairRun
 from denodo_scheduler.ha.stores import RecordStore, SnapshotStore, WatchStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.hooks.storage import StorageError
 from denodo_scheduler.notifications import notify
 
 log = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ def explaining(context: Any) -> Iterator[None]:
     """Leave reason code and text of a step that fails in the XCom ``problem``, for the task that reports."""
     try:
         yield
-    except (Blocked, NotYet) as error:
+    except (Blocked, NotYet, StorageError, RecordError) as error:
         context["ti"].xcom_push(
             key="problem", value={"code": error.code, "what": error.what, "next_step": error.next_step}
         )

@@ -81,4 +81,16 @@ _CONNECTION_FIELDS = {
         "Protects the secrets inside an export file (9.x). Needed for a server of another installation.",
         format="password",
     ),
+    "transport": _text("Transport", "rest or scripts: how export, import and ping reach the server. Empty: rest."),
+    "denodo_home": _text("Denodo home", "Installation with tools/scheduler/export.sh. Only for the transport scripts."),
+    "script_password": _text(
+        "Password for the scripts",
+        "encrypted:… as Denodo's encrypt_password makes it. Only for the transport scripts.",
+        format="password",
+    ),
+    "script_server": _text(
+        "Scheduler server for the scripts", "As the scripts reach it, //host:port. Empty: the Scheduler server above."
+    ),
+    "vdpauth": _text("Log in through VDP", "true or false: whether the scripts do so. Empty: false, a local account."),
+    "ssh_conn_id": _text("SSH connection", "To the machine of the scripts. Empty: they run on the worker."),
 }

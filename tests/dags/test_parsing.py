@@ -45,6 +45,13 @@ def test_own_file(parse: Parse) -> None:
     assert sorted(bag.dag_ids) == dag_ids("apac.2", "emea")
 
 
+def test_the_example_with_three_pairs(parse: Parse, project: Path) -> None:
+    bag = parse((project / "docs/examples/pairs-three.yaml").read_text())
+    assert bag.import_errors == {}
+    assert sorted(bag.dag_ids) == dag_ids("madrid", "singapore", "test")
+    assert "production" in bag.dags["denodo_scheduler_failover__madrid"].tags
+
+
 def test_empty_variable_means_the_shipped_file(parse: Parse, monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
     monkeypatch.setenv("DENODO_HA_PAIRS", "")
     assert sorted(DagBag(project / "dags").dag_ids) == dag_ids("default")
@@ -72,6 +79,8 @@ MISTAKES = {
     "time zone": ("pairs:\n  default:\n    timezone: Europe/Madird\n", 3, '"Europe/Madrid"?'),
     "policy": ("pairs:\n  default:\n    orphans: keep\n", 3, "'report' or 'delete'"),
     "one server": ("pairs:\n  default:\n    master: a\n    slave: a\n", 4, "must differ from master"),
+    "password in a URL": ("pairs:\n  default:\n    snapshots: s3://me:hush@bucket/x\n", 3, "must not hold a password"),
+    "folder of wherever": ("pairs:\n  default:\n    snapshots: snapshots\n", 3, "must be an absolute path, or a URL"),
     "two roles": ("pairs:\n  one: {master: a, slave: b}\n  two: {master: b, slave: c}\n", 3, "one role"),
     "lease too short": ("pairs:\n  default:\n    import_timeout: 20m\n", 3, "must be shorter than lease"),
     "no pattern": ("pairs:\n  default:\n    projects: []\n", 3, "must not be empty"),

@@ -14,6 +14,7 @@ import pytest
 
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.standin import StandinPair
+from support.databases import Database, database
 from support.sync_dag import Bookmark, Chapter, History, SyncDag, make_orphan, put_in_order, set_due
 
 JOBS = 60
@@ -70,13 +71,25 @@ def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("airflow")
+
+
+@pytest.fixture(scope="session")
+def metadata(airflow_home: Path) -> Iterator[Database]:
+    with database(airflow_home) as metadata:
+        yield metadata
+
+
+@pytest.fixture(scope="session")
 def airflow(
-    tmp_path_factory: pytest.TempPathFactory, session_pair: StandinPair, pairs_file: Path
+    airflow_home: Path, metadata: Database, session_pair: StandinPair, pairs_file: Path
 ) -> Iterator[LocalAirflow]:
     """Scheduler, triggerer, DAG processor and API server, with the project's DAGs read."""
     wrong = session_pair.slave.connection() | {"password": WRONG_PASSWORD}
-    env = session_pair.connections_env() | QUICK_TO_NOTICE_DEATHS | {"AIRFLOW_CONN_WRONG_PASSWORD": json.dumps(wrong)}
-    with LocalAirflow(tmp_path_factory.mktemp("airflow"), pairs_file=pairs_file, env=env) as airflow:
+    env = {**metadata.env, **session_pair.connections_env(), **QUICK_TO_NOTICE_DEATHS}
+    env["AIRFLOW_CONN_WRONG_PASSWORD"] = json.dumps(wrong)
+    with LocalAirflow(airflow_home, pairs_file=pairs_file, env=env) as airflow:
         for name in PAIR_NAMES:
             airflow.wait_for_dag(f"denodo_scheduler_sync__{name}")
         yield airflow

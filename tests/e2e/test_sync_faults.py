@@ -12,6 +12,7 @@ import pytest
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.processes import wait_for
 from denodo_demo.standin import LOGIN, PASSWORD, StandinPair
+from support.databases import Database
 from support.sync_dag import (
     PATIENCE,
     Bookmark,
@@ -150,14 +151,20 @@ def test_wrong_password_fails_at_once(locked_out: tuple[SyncDag, str, Bookmark])
 
 
 def test_passwords_are_nowhere(
-    history: History, locked_out: tuple[SyncDag, str, Bookmark], airflow: LocalAirflow, pairs_file: Path
+    history: History,
+    locked_out: tuple[SyncDag, str, Bookmark],
+    airflow: LocalAirflow,
+    metadata: Database,
+    pairs_file: Path,
 ) -> None:
     """Neither in a log nor in the database (XComs, events, state, rendered fields) nor in a snapshot."""
     wrong = json.loads(airflow.env["AIRFLOW_CONN_WRONG_PASSWORD"])["password"]
     texts = {text.encode() for password in (PASSWORD, wrong) for text in _spellings(password)}
+    stored = metadata.contents()
     files = [file for root in (airflow.home, pairs_file.parent) for file in root.rglob("*") if file.is_file()]
-    assert any(file.name == "airflow.db" for file in files)
+    assert b"only looking" in stored, "the search finds what is there"
     assert any(b"login refused" in file.read_bytes() for file in files), "the search finds what is there"
+    assert [text for text in texts if text in stored] == []
     assert [(file, text) for file in files for text in texts if text in file.read_bytes()] == []
 
 

@@ -18,6 +18,7 @@ from denodo_demo.standin import Json, StandinPair
 from denodo_ha.pairs import load_pairs
 from denodo_scheduler.ha.stores import WATCH_KEY
 from e2e_failover import stories
+from support.databases import Database, database
 from support.failover_dag import (
     PATIENCE,
     PLAY,
@@ -81,6 +82,7 @@ class Everything:
     """What the tests look at."""
 
     airflow: LocalAirflow
+    metadata: Database
     servers: Mapping[str, StandinPair]
     stages: Mapping[str, Stage]
     stories: Mapping[str, Story]
@@ -101,9 +103,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
     servers = {name: StandinPair(folder / name) for name in dict.fromkeys(SERVERS.values())}
     connections = _connections(servers)
     pairs_file = _pairs_file(folder)
-    airflow = new_airflow(folder / "airflow", pairs_file, connections)
     command_lines = CommandLines(os.getpid())
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        metadata = stack.enter_context(database(folder / "airflow"))
+        airflow = new_airflow(folder / "airflow", pairs_file, {**connections, **metadata.env})
         stack.callback(command_lines.stop)
         stack.callback(airflow.stop)
         airflow.launch()
@@ -129,7 +132,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         for name in ("sync", "switchover"):
             airflow.wait_for_dag(f"denodo_scheduler_{name}__night")
         print(f"\nEverything is up after {time.monotonic() - began:.0f} s")
-        yield Everything(airflow, servers, stages, _told(stages), command_lines, folder, began)
+        yield Everything(airflow, metadata, servers, stages, _told(stages), command_lines, folder, began)
     print(f"\nAll of it took {time.monotonic() - began:.0f} s")
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.standin import StandinServer
 from denodo_ha.decisions import Action
@@ -105,7 +104,7 @@ class Failover:
         return FailoverRun(
             pair=chosen,
             records=RecordStore(self.sync.state),
-            snapshots=SnapshotStore(ObjectStoragePath(f"file://{self.sync.folder}"), chosen.name),
+            snapshots=self.sync.snapshots(chosen.name),
             master=DenodoSchedulerHook(chosen.master),
             slave=DenodoSchedulerHook(chosen.slave),
             run_id=run_id or f"run-{uuid4().hex[:6]}",

@@ -272,6 +272,11 @@ class FailoverDag(SyncDag):
         return self._wait(run, "a request for approval")
 
     def answer(self, run_id: str, option: str) -> None:
+        """As a person would, who takes a moment to read: Airflow 3.3 fails a task that is answered before the scheduler
+        has read that its first part is over ("finished with state success, but the state attribute is queued").
+        """
+        paused = f"TaskInstance Finished: dag_id={self.dag_id}, task_id=approve, run_id={run_id},"
+        self._wait(lambda: paused in self.airflow.log.read_text(), "the scheduler's word that approve waits")
         path = f"/dags/{self.dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
         self.airflow.api.request("PATCH", path, json={"chosen_options": [option]})
 

@@ -13,14 +13,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.models import JobKey
 from denodo_ha.record import Record, Role
 from denodo_scheduler.ha import switching
 from denodo_scheduler.ha.operating import Done, OperateRun, Operation, operate
 from denodo_scheduler.ha.run import PairRun
-from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
+from denodo_scheduler.ha.stores import RecordStore
 from denodo_scheduler.ha.switching import SwitchRun
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from support.sync import Sync, WorkerKilled, enabled, kill_the_worker
@@ -39,7 +38,7 @@ class SwitchPair(Sync):
         return cls(
             pair=pair,
             records=RecordStore(self.state),
-            snapshots=SnapshotStore(ObjectStoragePath(f"file://{self.folder}"), pair.name),
+            snapshots=self.snapshots(pair.name),
             master=DenodoSchedulerHook(pair.master),
             slave=DenodoSchedulerHook(pair.slave),
             now=self.now,

@@ -312,13 +312,17 @@ class DagRun:
 
 @dataclass
 class Sync:
-    """A pair under test."""
+    """A pair under test.
+
+    :param storage: where the snapshots are, if not in ``folder``.
+    """
 
     servers: StandinPair
     state: MemoryState
     folder: Path
     options: dict[str, Any] = field(default_factory=dict)
     passed: timedelta = timedelta()
+    storage: str = ""
 
     @property
     def master(self) -> StandinServer:
@@ -337,12 +341,15 @@ class Sync:
         return SyncRun(
             pair=chosen,
             records=RecordStore(self.state),
-            snapshots=SnapshotStore(ObjectStoragePath(f"file://{self.folder}"), chosen.name),
+            snapshots=self.snapshots(chosen.name),
             master=DenodoSchedulerHook(chosen.master),
             slave=DenodoSchedulerHook(chosen.slave),
             now=self.now,
             **asked,
         )
+
+    def snapshots(self, pair: str) -> SnapshotStore:
+        return SnapshotStore(ObjectStoragePath(self.storage or f"file://{self.folder}"), pair)
 
     def now(self) -> datetime:
         return datetime.now(UTC) + self.passed

@@ -143,7 +143,7 @@ def test_a_record_of_a_newer_version_is_never_touched(sync: Sync, initialise: bo
     assert message.startswith(
         f"[record_unusable] the pair's HA record has schema {SCHEMA + 1}, and this version knows schemas up to {SCHEMA}"
     )
-    assert "Next: install the version of this project that wrote it" in message
+    assert "Next: upgrade this project to the version that wrote it" in message
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ class TestStatus:
             (None, 2, "there is no HA record"),
             ({"phase": "nonsense"}, 2, "cannot be read (phase:"),
             ("text", 2, "cannot be read"),
-            ({"schema_number": SCHEMA + 1}, 3, "install the version"),
+            ({"schema_number": SCHEMA + 1}, 3, "upgrade this project"),
         ],
     )
     def test_an_unusable_record(self, airflow: ScriptedAirflow, run: Any, record: Any, code: int, says: str) -> None:

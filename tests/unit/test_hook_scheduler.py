@@ -419,3 +419,13 @@ def test_statuses_are_frozen() -> None:
 
     with pytest.raises(AttributeError):
         statuses.jobs = ()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("password", "warned"), [("1&3", True), ("123 & 5", False)])
+def test_a_login_password_that_airflow_would_not_mask_is_warned_of(
+    connect: Any, capsys: pytest.CaptureFixture[str], password: str, warned: bool
+) -> None:
+    assert connect(password=password).settings
+    said = capsys.readouterr().out
+    assert ("Airflow does not mask its password" in said) == warned
+    assert password not in said

@@ -109,6 +109,13 @@ def test_unknown_keys_are_reported_and_harm_nothing() -> None:
     assert settings.timeout == (5, 10)
 
 
+@pytest.mark.parametrize("password", ["x&y/", "Airflow"])
+def test_a_metadata_password_that_airflow_would_not_mask_is_refused(password: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"'metadata_password': expected at least 5 characters") as error:
+        _parse(metadata_password=password)
+    assert password not in str(error.value).replace("Airflow does not", "")
+
+
 def test_the_metadata_password_is_not_shown() -> None:
     assert "hush-hush" not in repr(_parse(metadata_password="hush-hush"))
 

@@ -18,6 +18,7 @@ from denodo_ha.record import (
     Operation,
     Pause,
     Phase,
+    Promotion,
     Record,
     RecordError,
     Role,
@@ -87,6 +88,44 @@ def test_a_record_of_the_version_before_is_read_with_all_it_says() -> None:
     assert Record.from_json(record.to_json()) == record
 
 
+SHAPES = {
+    2: {
+        "Record": "acknowledged active approval cool_down_until dirty epoch halted last_promotion master operation "
+        "outbox paused phase schema_number slave snapshot",
+        "Approval": "granted_by requested_by until",
+        "Dirty": "reason since",
+        "Halt": "by code phase reason since",
+        "Operation": "id kind lease_until plan started step target",
+        "Pause": "by reason since until",
+        "Phase": "failed_over failing_back failing_over halted normal",
+        "Promotion": "at complete id kind left plan",
+        "Role": "master slave",
+        "SnapshotRef": "committed content_hash enabled id imported jobs manifest_hash taken",
+        "Step": "answered claimed disabling enabling importing",
+    }
+}
+
+
+def test_another_shape_has_another_number() -> None:
+    """An older version takes a record of its own number with a field that it does not know for a damaged one."""
+    schema = Record.model_json_schema()
+    shape = {"Record": schema, **schema["$defs"]}
+    found = {name: " ".join(sorted(part.get("properties") or part["enum"])) for name, part in shape.items()}
+    assert found == SHAPES[SCHEMA], (
+        "give SCHEMA a new number, migrate the old one, and keep its shape and a sample here"
+    )
+
+
+def test_what_the_record_refers_to_is_known() -> None:
+    operation = Operation(
+        kind="switchover", id="s", target="t", step=Step.CLAIMED, started=NOW, lease_until=NOW, plan="jobs"
+    )
+    promotion = Promotion(id="f", kind="failover", at=NOW, plan="promoted", complete=False, left="rest")
+    record = Record(operation=operation, last_promotion=promotion, snapshot=snapshot())
+    assert record.stored == {"jobs", "promoted", "rest", snapshot().id}
+    assert Record().stored == set()
+
+
 def test_a_record_cannot_be_changed_in_place() -> None:
     with pytest.raises(ValidationError):
         FULL.epoch = 8  # type: ignore[misc]
@@ -96,7 +135,7 @@ def test_a_record_of_a_newer_version_is_told_from_a_damaged_one() -> None:
     with pytest.raises(NewerRecordError) as caught:
         Record.from_json({"schema_number": 3, "unknown": True})
     assert "has schema 3, and this version knows schemas up to 2" in caught.value.what
-    assert caught.value.next_step.startswith("install the version of this project that wrote it")
+    assert caught.value.next_step.startswith("upgrade this project to the version that wrote it")
     assert str(caught.value) == f"{caught.value.what}. Next: {caught.value.next_step}."
 
 

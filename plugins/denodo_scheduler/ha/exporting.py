@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from denodo_ha.text import listed
 from denodo_scheduler.ha.outcome import Blocked, NotYet
 from denodo_scheduler.ha.run import Plan, SyncRun
 from denodo_scheduler.hooks.files import new_file
+from denodo_scheduler.hooks.storage import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +84,16 @@ def export(run: SyncRun, plan: Plan) -> Exported:
         _guard_mass_change(run, record, committed[1] if committed else None, taken.manifest)
         exported = _describe(run, record, snapshot_id, began, taken, committed)
     except BaseException:
-        run.snapshots.delete(snapshot_id)
+        with suppress(StorageError):
+            run.snapshots.delete(snapshot_id)
         raise
     if run.dry_run:
         run.snapshots.delete(snapshot_id)
     else:
         run.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
         forgotten = began - run.pair.lease - OLDEST_EXPORT
-        run.snapshots.retire(run.pair.keep_snapshots, {snapshot_id, plan.base_snapshot or ""}, before=forgotten)
+        protected = {snapshot_id, plan.base_snapshot or "", *record.stored}
+        run.snapshots.retire(run.pair.keep_snapshots, protected, before=forgotten)
     log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.comparison)
     return exported
 

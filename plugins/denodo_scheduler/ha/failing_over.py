@@ -17,7 +17,7 @@ from denodo_ha.models import JobKey
 from denodo_ha.observation import Evidence, Observation, Verdict
 from denodo_ha.promotion import EnablePlan, plan_enabling, risky
 from denodo_ha.record import Phase, Record, Role, Step
-from denodo_ha.snapshot import taken_at
+from denodo_ha.snapshot import new_id, taken_at
 from denodo_ha.transitions import advanced, claim, completed, given_up, promoted, renewed, resumed
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
 from denodo_scheduler.ha import switching
@@ -323,7 +323,7 @@ class _Failover:
     def _commit(self, snapshot_id: str, enabled: Enabled, fenced: Fence, said: dict[str, Any]) -> dict[str, Any]:
         left = None
         if enabled.failed:
-            left = f"left-{uuid4().hex}"
+            left = new_id(self.run.now())
             self.run.snapshots.write_plan(left, enabled.failed)
         done = promoted(self._own(), now=self.run.now(), left=left, cool_down=self.run.pair.cool_down)
         event = self.run.event(

@@ -10,12 +10,12 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 from denodo_ha.checks import ran_since
 from denodo_ha.models import JobKey, JobState
 from denodo_ha.promotion import EnablePlan, plan_enabling
 from denodo_ha.record import Phase, Record, Role, Step
+from denodo_ha.snapshot import new_id
 from denodo_ha.text import listed
 from denodo_ha.transitions import advanced, claim, failed_back, given_up, promoted, renewed, resumed, rolled_back
 from denodo_scheduler.exceptions import DenodoSchedulerError
@@ -116,7 +116,7 @@ def _begin(run: SwitchRun, operation_id: str, epoch: int) -> _Switching:
 
     found = examine(run, current())
     ensure_quiet(run, found.statuses)
-    plan_id = uuid4().hex
+    plan_id = new_id(run.now())
     run.snapshots.write_plan(plan_id, found.active.enabled)
     record = current()
     target = run.slave.address if run.to is Role.SLAVE else run.master.address

@@ -51,7 +51,7 @@ def verify(
 
     latest = _committable(run, plan, imported)
     done = run.records.save(commit(latest, _reference(run, record, exported, imported)))
-    run.snapshots.retire(run.pair.keep_snapshots, {exported.snapshot})
+    run.snapshots.retire(run.pair.keep_snapshots, done.stored)
     exposure = _exposure(imported, disabled)
     if exposure["exposure_seconds"] > run.pair.quiet_window.total_seconds():
         log.warning("Jobs were enabled on the slave for longer than the quiet window: raise quiet_window of the pair.")

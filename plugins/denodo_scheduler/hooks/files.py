@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO, Any
 from uuid import uuid4
 
@@ -16,9 +19,12 @@ from requests_toolbelt.multipart.encoder import MultipartEncoder  # type: ignore
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnexpectedAnswerError
 from denodo_scheduler.hooks.answers import ExportResult
 from denodo_scheduler.hooks.binding import BoundRequest
+from denodo_scheduler.hooks.storage import explained, filesystem, is_local
 from denodo_scheduler.hooks.transport import Call
 
 _CHUNK = 256 * 1024
+_PART = 8 * 1024 * 1024
+"""How much of a large file is sent to object storage, or fetched from it, at once."""
 _ZIP = b"PK\x03\x04"
 
 
@@ -58,21 +64,57 @@ def _not_an_export(call: Call, response: Response, head: bytes) -> DenodoSchedul
     )
 
 
+def new_file(destination: ObjectStoragePath) -> AbstractContextManager[IO[bytes]]:
+    """Give a file that becomes ``destination`` at the end of the block: whole or not at all, whatever ends the process.
+
+    Until then it is on this machine's disk, where only its owner can read it: beside a local ``destination``, which
+    stays private, else without a name.
+
+    :raises StorageError: the storage cannot be used.
+    """
+    return _beside(destination) if is_local(destination) else _uploaded(destination)
+
+
 @contextmanager
-def new_file(destination: ObjectStoragePath) -> Iterator[IO[bytes]]:
-    """Give a file beside ``destination`` that takes its name at the end; on a local disk only its owner can read it."""
-    folder = destination.parent
-    partial = folder / f".{destination.name}.{uuid4().hex}.part"
-    folder.mkdir(parents=True, exist_ok=True)
-    if partial.protocol in {"", "file", "local"}:
-        os.close(os.open(partial.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+def _beside(destination: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    target = Path(destination.path)
+    partial = target.with_name(f".{target.name}.{uuid4().hex}.part")
+    with explained(destination):
+        _make_private(target.parent)
+        descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        with partial.fs.open(partial.path, "wb") as file:
+        with open(descriptor, "wb") as file:
             yield file
-        partial.fs.mv(partial.path, destination.path)
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder, and those above it that do not exist, for their owner only."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+@contextmanager
+def _uploaded(destination: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    with TemporaryFile() as file:
+        yield file
+        file.seek(0)
+        storage = filesystem(destination)
+        with explained(destination):
+            target = storage.open(destination.path, "wb", block_size=_PART)
+            try:
+                shutil.copyfileobj(file, target, _CHUNK)
+                target.close()
+            except BaseException:
+                target.discard()
+                target.closed = True  # else its destructor might complete the upload
+                raise
 
 
 class Upload:
@@ -90,9 +132,30 @@ class Upload:
 
 @contextmanager
 def upload(source: ObjectStoragePath) -> Iterator[Upload]:
-    """Open ``source`` for sending."""
-    with source.fs.open(source.path, "rb") as file:
-        yield Upload(file, source.fs.size(source.path))
+    """Open ``source`` for sending, from this machine's disk: storage that is slow or fails must not cut a request.
+
+    :raises FileNotFoundError: there is no such file. :raises StorageError: the storage cannot be used.
+    """
+    with _fetched(source) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        yield Upload(file, size)
+
+
+@contextmanager
+def _fetched(source: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    storage = filesystem(source)
+    with ExitStack() as stack:
+        with explained(source):
+            file = stack.enter_context(storage.open(source.path, "rb", block_size=_PART))
+            if not is_local(source):
+                file = _copied(file, stack.enter_context(TemporaryFile()))
+        yield file
+
+
+def _copied(source: IO[bytes], target: IO[bytes]) -> IO[bytes]:
+    shutil.copyfileobj(source, target, _CHUNK)
+    return target
 
 
 def body(bound: BoundRequest, file: Upload | None = None) -> dict[str, Any]:

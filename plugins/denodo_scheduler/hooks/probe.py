@@ -12,11 +12,9 @@ import logging
 import os
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 from typing import Any, Self
@@ -29,7 +27,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from denodo_ha.observation import Answer, Observation
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.hooks.settings import server_uri
+from denodo_scheduler.hooks.settings import is_loopback, server_uri
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +51,7 @@ class Endpoint:
     :param url: the web tool's address with its base path.
     :param server: the Scheduler server, ``//host:port`` as the web tool reaches it.
     :param timeout: seconds to connect, and to wait for an answer; both together are the deadline of a path.
+    :param ping: asks a Scheduler server by a script, where the connection has one, and returns only if that lives.
     """
 
     conn_id: str
@@ -62,6 +61,7 @@ class Endpoint:
     verify: bool | str = True
     cert: str | tuple[str, str] | None = None
     auth: httpx.BasicAuth | None = field(default=None, repr=False, compare=False)
+    ping: Callable[[str], object] | None = field(default=None, repr=False, compare=False)
     proxy: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -83,6 +83,7 @@ class Endpoint:
             cert=merged["cert"],
             auth=httpx.BasicAuth(login.username, login.password) if isinstance(login, HTTPBasicAuth) else None,
             proxy=select_proxy(hook.base_url, merged["proxies"]),
+            ping=hook.scripts.ping if hook.scripts else None,
         )
 
     def client(self) -> httpx.AsyncClient:
@@ -142,9 +143,9 @@ def second_uri(second_path: str, server: DenodoSchedulerHook, through: DenodoSch
         return None
     auto = second_path == "auto"
     uri = server.server if auto else server_uri(second_path)
-    if auto and _is_local(uri) and not _is_local(server.host):
+    if auto and is_loopback(uri) and not is_loopback(server.host):
         uri = _at(server.host, uri)
-    its_machine = auto and _is_local(uri) and not _is_local(through.host)
+    its_machine = auto and is_loopback(uri) and not is_loopback(through.host)
     if not its_machine and _seen_from(through.host, uri) != _seen_from(through.host, through.server):
         return uri
     log.warning(
@@ -158,23 +159,15 @@ def second_uri(second_path: str, server: DenodoSchedulerHook, through: DenodoSch
     return None
 
 
-def _is_local(host: str) -> bool:
-    """Whether a host, or that of ``//host:port``, is the machine itself."""
-    host = host.removeprefix("//").rpartition(":")[0] if host.startswith("//") else host
-    with suppress(ValueError):
-        return ip_address(host.strip("[]")).is_loopback
-    return host.casefold().rstrip(".") == "localhost"
-
-
 def _at(host: str, uri: str) -> str:
     return f"//{f'[{host}]' if ':' in host else host}:{uri.rpartition(':')[2]}"
 
 
 def _seen_from(host: str, uri: str) -> str:
     """A server in a form in which all names that a machine gives itself are equal."""
-    if not _is_local(uri):
+    if not is_loopback(uri):
         return uri.casefold()
-    return _at("localhost" if _is_local(host) else host, uri).casefold()
+    return _at("localhost" if is_loopback(host) else host, uri).casefold()
 
 
 class _NotProven(Exception):
@@ -197,6 +190,10 @@ class Observer:
 
     Path 1 comes first, and only where it does not prove the master up the others are asked. After such a round all are
     asked at once, because time matters then.
+
+    Where a connection has the transport ``scripts``, ``ping.sh`` is asked about the master as well. Its exit code 0
+    proves that the Scheduler server lives: that counts as an answer on path 2, so that the control path is broken.
+    Anything else proves nothing [D]: then the web tools' answers stand as they are.
 
     :param master: path 1.
     :param slave: the slave's web tool about its own server; None leaves path 1 alone.
@@ -237,28 +234,39 @@ class Observer:
     async def observe(self) -> Observation:
         """Ask one round. It ends after one deadline of a connection, or after two where path 1 went silent just now."""
         at = datetime.now(UTC)
+        pings: dict[str, asyncio.Task[_Heard]] = {}
         async with asyncio.TaskGroup() as group:
             tasks = {MASTER: group.create_task(self._ask(MASTER))}
             if not self._in_doubt:
                 await asyncio.wait(tasks.values())
             if self._in_doubt or tasks[MASTER].result().answer is not Answer.UP:
                 tasks |= {path: group.create_task(self._ask(path)) for path in (SECOND, SLAVE) if path in self._paths}
+                pings = {path: group.create_task(self._ping(path)) for path in self._with_ping()}
             await asyncio.wait([tasks[MASTER]])
             self._in_doubt = tasks[MASTER].result().answer is not Answer.UP
             if not self._in_doubt:
-                for path in tasks.keys() - {MASTER}:
-                    tasks[path].cancel()
+                for task in (*tasks.values(), *pings.values()):
+                    task.cancel()
         heard = {path: task.result() for path, task in tasks.items() if not task.cancelled()}
         answers = {path: heard[path].answer if path in heard else Answer.NOT_ASKED for path in (MASTER, SECOND, SLAVE)}
+        details = {path: each.detail for path, each in heard.items() if each.detail}
+        for path, ping in pings.items():
+            if not ping.cancelled():
+                details[path] = "; ".join(filter(None, (details.get(path), ping.result().detail)))
+                answers[SECOND] = Answer.UP if ping.result().answer is Answer.UP else answers[SECOND]
         return Observation(
-            at=at,
-            **answers,
-            seconds={path: each.seconds for path, each in heard.items()},
-            details={path: each.detail for path, each in heard.items() if each.detail},
+            at=at, **answers, seconds={path: each.seconds for path, each in heard.items()}, details=details
         )
 
+    def _with_ping(self) -> list[str]:
+        """The paths to the master that have a script as well."""
+        return [path for path in (MASTER, SECOND) if path in self._paths and self._paths[path][0].ping]
+
     async def second_works(self) -> bool:
-        """Whether path 2 proves that the master is up; without such a path it does not."""
+        """Whether path 2 proves that the master is up; without such a path it does not.
+
+        By its web tool alone, because that one's silence is what counts later.
+        """
         return SECOND in self._paths and (await self._ask(SECOND)).answer is Answer.UP
 
     async def _ask(self, path: str) -> _Heard:
@@ -278,6 +286,20 @@ class Observer:
             answer, detail = _classified(error), _readable(error)
         if detail:
             detail = f"{detail} (connection {endpoint.conn_id!r}, server {endpoint.server})"
+        return _Heard(answer, round(monotonic() - began, 4), detail)
+
+    async def _ping(self, path: str) -> _Heard:
+        """Ask about the master by ``ping.sh``; an answer other than "up" says nothing about it."""
+        endpoint, _ = self._paths[path]
+        assert endpoint.ping is not None
+        began = monotonic()
+        answer, detail = Answer.UP, "ping.sh: the Scheduler server is alive"
+        try:
+            async with asyncio.timeout(sum(endpoint.timeout)):
+                await asyncio.to_thread(endpoint.ping, endpoint.server)
+        except Exception as error:
+            said = "no end in time" if isinstance(error, TimeoutError) else str(error)
+            answer, detail = Answer.NOT_ASKED, f"ping.sh proves nothing: {said}"
         return _Heard(answer, round(monotonic() - began, 4), detail)
 
 

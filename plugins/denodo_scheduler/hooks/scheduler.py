@@ -22,7 +22,8 @@ from denodo_scheduler.hooks import answers
 from denodo_scheduler.hooks.answers import ExportResult, ImportResult, Statuses
 from denodo_scheduler.hooks.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, BoundRequest, bind, merged
 from denodo_scheduler.hooks.files import body, save, upload
-from denodo_scheduler.hooks.settings import Settings, parse_extra, server_uri
+from denodo_scheduler.hooks.scripts import METADATA_PASSWORD, Scripts
+from denodo_scheduler.hooks.settings import Settings, masked, parse_extra, server_uri
 from denodo_scheduler.hooks.transport import Call, retrying
 
 __all__ = ["DenodoSchedulerHook", "ExportResult", "ImportResult", "Statuses", "listed"]
@@ -74,11 +75,25 @@ class DenodoSchedulerHook(HttpHook):
                 ", ".join(unknown),
                 ", ".join(Settings.model_fields),
             )
-        if settings.metadata_password is not None:
-            password = settings.metadata_password.get_secret_value()
-            for form in {password, quote(password, safe=""), quote_plus(password)}:
+        if self._connection.password and not masked(self._connection.password):
+            self.log.warning(
+                "Connection %r: Airflow does not mask its password in logs, because it has less than 5 characters. "
+                "Choose a longer one.",
+                self.denodo_scheduler_conn_id,
+            )
+        for secret in settings.secrets:
+            for form in {secret, quote(secret, safe=""), quote_plus(secret)}:
                 mask_secret(form)
         return settings
+
+    @cached_property
+    def scripts(self) -> Scripts | None:
+        """The vendor's scripts, for a connection with the transport ``scripts``."""
+        if self.settings.transport == "rest":
+            return None
+        if not self._connection.login:
+            raise ConfigurationError(f"Connection {self.denodo_scheduler_conn_id!r}: the scripts need a login.")
+        return Scripts(self.denodo_scheduler_conn_id, self.settings, login=self._connection.login, web_tool=self.host)
 
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
         """
@@ -135,6 +150,9 @@ class DenodoSchedulerHook(HttpHook):
         """The Scheduler server, ``//host:port`` as the web tool reaches it."""
         return server_uri(self._scheduler_uri or self.settings.scheduler_uri)
 
+    def _target(self, uri: str | None) -> str:
+        return server_uri(uri) if uri else self.server
+
     @cached_property
     def _session(self) -> Session:
         return self.get_conn()
@@ -160,7 +178,7 @@ class DenodoSchedulerHook(HttpHook):
             the timeout of connecting, or of the last request on it.
         """
         settings = self.settings
-        server = server_uri(uri) if uri else self.server
+        server = self._target(uri)
         call = Call(self.denodo_scheduler_conn_id, server, method, settings.base_path + path)
         query = params if path == _API_DOCS else {**(params or {}), "uri": server}
 
@@ -190,6 +208,12 @@ class DenodoSchedulerHook(HttpHook):
     def me(self, *, uri: str | None = None) -> ServerInfo:
         """Return which version answers and the user's roles. Only a living Scheduler server answers this."""
         return self._call("GET", f"{_API}/me", answers.parse_me, uri=uri)
+
+    def ping(self, *, uri: str | None = None) -> ServerInfo:
+        """Return what :meth:`me` does; with the transport ``scripts``, only if ``ping.sh`` hears the server too."""
+        if self.scripts:
+            self.scripts.ping(self._target(uri))
+        return self.me(uri=uri)
 
     def projects(self, *, uri: str | None = None) -> list[Project]:
         """Return every project that the user may see."""
@@ -266,7 +290,7 @@ class DenodoSchedulerHook(HttpHook):
 
     def _options(self, defaults: Mapping[str, Any], *overrides: Mapping[str, Any] | None) -> dict[str, Any]:
         password = self.settings.metadata_password
-        protected = {"metadataPassword": password.get_secret_value()} if password else {}
+        protected = {METADATA_PASSWORD: password.get_secret_value()} if password else {}
         return merged({**defaults, **protected}, *(override for override in overrides if override))
 
     def export_metadata(
@@ -280,6 +304,9 @@ class DenodoSchedulerHook(HttpHook):
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
         wanted = self._options(EXPORT_OPTIONS, self.settings.export_options, options)
+        if self.scripts:
+            export = partial(self.scripts.export, self._target(uri), destination, wanted)
+            return retrying(export, self.log.warning)
         bound = bind(self._api_document, "export", wanted)
         return self._call(
             "POST",
@@ -310,6 +337,9 @@ class DenodoSchedulerHook(HttpHook):
         :param options: overrides for this call, in the form that :mod:`denodo_scheduler.hooks.binding` describes.
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
+        seconds = timeout or self.settings.transfer_timeout
+        if self.scripts:
+            return self.scripts.import_(self._target(uri), source, self._import_options(options), seconds)
         bound = self._bind_import(options)
         with upload(source) as file:
             return self._call(
@@ -319,22 +349,27 @@ class DenodoSchedulerHook(HttpHook):
                 uri=uri,
                 params=bound.query,
                 idempotent=False,
-                transfer=timeout or self.settings.transfer_timeout,
+                transfer=seconds,
                 upload=True,
                 **body(bound, file),
             )
 
     def check_import(self) -> None:
         """
-        Bind the import's options without importing anything.
+        Bind the import's options without importing anything; with scripts, try them by ``ping.sh`` too.
 
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
-        self._bind_import(None)
+        if self.scripts:
+            self.scripts.check_import(self.server, self._import_options(None))
+        else:
+            self._bind_import(None)
+
+    def _import_options(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
+        return self._options(IMPORT_OPTIONS, self.settings.import_options, options)
 
     def _bind_import(self, options: Mapping[str, Any] | None) -> BoundRequest:
-        wanted = self._options(IMPORT_OPTIONS, self.settings.import_options, options)
-        return bind(self._api_document, "import", wanted, optional={"metadataPassword"})
+        return bind(self._api_document, "import", self._import_options(options), optional={METADATA_PASSWORD})
 
     def validate_cron(self, expressions: Iterable[str], *, uri: str | None = None) -> list[str]:
         """Ask the server about Quartz cron expressions: one text each, empty for a valid one, else what is wrong."""
@@ -353,7 +388,7 @@ class DenodoSchedulerHook(HttpHook):
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works, who answers, and whether the user may export and import."""
         try:
-            server = self.me()
+            server = self.ping()
             jobs = len(self.statuses().jobs)
         except Exception as error:
             return False, str(error)

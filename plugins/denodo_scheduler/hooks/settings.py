@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from denodo_scheduler.exceptions import ConfigurationError
 
 _SERVER_URI = re.compile(r"//([^/:@\s]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+
+ENCRYPTED = "encrypted:"
+HOW_TO_ENCRYPT = (
+    f"Encrypt it on the machine of the scripts with <DENODO_HOME>/bin/encrypt_password.sh, and put {ENCRYPTED} before "
+    "what that prints"
+)
 
 
 def server_uri(value: str) -> str:
@@ -22,6 +38,24 @@ def server_uri(value: str) -> str:
             "and the server's own port, for example //localhost:8000."
         )
     return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, or that of ``//host:port``, is the machine itself."""
+    host = host.removeprefix("//").rpartition(":")[0] if host.startswith("//") else host
+    with suppress(ValueError):
+        return ip_address(host.strip("[]")).is_loopback
+    return host.casefold().rstrip(".") == "localhost"
+
+
+def same_machine(one: str, other: str) -> bool:
+    """Whether two hosts are one machine for certain."""
+    return one.casefold() == other.casefold() or (is_loopback(one) and is_loopback(other))
+
+
+def masked(secret: str) -> bool:
+    """Whether Airflow hides ``secret`` in logs, as far as it is told to."""
+    return len(secret) >= 5 and secret.lower() != "airflow"
 
 
 def _from_text(value: Any) -> Any:
@@ -77,6 +111,13 @@ class Settings(BaseModel):
     :param export_options: overrides of the export's run-time binding, see :mod:`denodo_scheduler.hooks.binding`.
     :param import_options: the same for the import.
     :param metadata_password: password that protects the secrets inside an export file (9.x).
+    :param transport: how export, import and ping reach the server: ``rest``, or the vendor's ``scripts``
+        (:mod:`denodo_scheduler.hooks.scripts`). All else is REST.
+    :param denodo_home: installation whose scripts run, on the worker or on the machine of ``ssh_conn_id``.
+    :param script_password: the login's password as the scripts take it, ``encrypted:…``.
+    :param script_server: Scheduler server as the scripts reach it, where that is not ``scheduler_uri``.
+    :param vdpauth: the scripts log in through Virtual DataPort; if false, with a local account [D].
+    :param ssh_conn_id: Airflow's SSH connection to the machine of the scripts; None: they run on the worker.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -90,8 +131,14 @@ class Settings(BaseModel):
     export_options: Annotated[dict[str, Any], BeforeValidator(_options)] = {}
     import_options: Annotated[dict[str, Any], BeforeValidator(_options)] = {}
     metadata_password: SecretStr | None = None
+    transport: Literal["rest", "scripts"] = "rest"
+    denodo_home: str | None = None
+    script_password: SecretStr | None = None
+    script_server: str | None = None
+    vdpauth: bool = False
+    ssh_conn_id: str | None = None
 
-    @field_validator("scheduler_uri")
+    @field_validator("scheduler_uri", "script_server")
     @classmethod
     def _is_server_uri(cls, value: str) -> str:
         try:
@@ -113,6 +160,43 @@ class Settings(BaseModel):
             raise ValueError("expected a number of seconds greater than 0")
         return value
 
+    @field_validator("metadata_password")
+    @classmethod
+    def _is_masked(cls, value: SecretStr) -> SecretStr:
+        if not masked(value.get_secret_value()):
+            raise ValueError("expected at least 5 characters: Airflow does not mask what is shorter, nor its own name")
+        return value
+
+    @field_validator("denodo_home")
+    @classmethod
+    def _is_absolute(cls, value: str) -> str:
+        if not value.startswith("/"):
+            raise ValueError("expected the absolute path of a Denodo installation, for example /opt/denodo")
+        return value.rstrip("/")
+
+    @field_validator("script_password")
+    @classmethod
+    def _is_encrypted(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(rf"{ENCRYPTED}\S+", value.get_secret_value()):
+            raise ValueError(
+                f"expected {ENCRYPTED}…, because everybody on the machine of the scripts sees it in the process list. "
+                f"{HOW_TO_ENCRYPT}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _has_what_scripts_need(self) -> Self:
+        missing = [name for name in ("denodo_home", "script_password") if getattr(self, name) is None]
+        if self.transport == "scripts" and missing:
+            raise ValueError(f"'transport': scripts needs {' and '.join(missing)} as well")
+        return self
+
+    @property
+    def secrets(self) -> set[str]:
+        """Everything that must never be seen, the encrypted parts of encrypted passwords too."""
+        given = [each.get_secret_value() for each in (self.metadata_password, self.script_password) if each]
+        return {part for each in given for part in (each, each.removeprefix(ENCRYPTED)) if part}
+
 
 def parse_extra(conn_id: str, extra: str | None) -> tuple[Settings, list[str]]:
     """
@@ -132,7 +216,7 @@ def parse_extra(conn_id: str, extra: str | None) -> tuple[Settings, list[str]]:
         settings = Settings.model_validate(given)
     except ValidationError as error:
         problems = "; ".join(
-            f"{problem['loc'][0]!r}: {problem['msg'].removeprefix('Value error, ')}"
+            "".join(f"{name!r}: " for name in problem["loc"][:1]) + problem["msg"].removeprefix("Value error, ")
             for problem in error.errors(include_url=False, include_input=False)
         )
         raise ConfigurationError(f"Connection {conn_id!r}: correct its extra field. {problems}.") from None

@@ -54,7 +54,7 @@ class PingOperator(DenodoSchedulerOperator):
     """Fail unless the Scheduler server behind the web tool answers. Returns its version, its mode and the roles."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        server = self.hook.me()
+        server = self.hook.ping()
         self.log.info("Denodo Scheduler %s is up.", server.version)
         return {"version": server.version, "mode": server.scheduler_mode, "roles": list(server.roles)}
 

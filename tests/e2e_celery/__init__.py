@@ -1,0 +1,1 @@
+"""Syncs by workers that share no disk."""
