@@ -86,6 +86,12 @@ def test_connection_form() -> None:
         "export_options",
         "import_options",
         "metadata_password",
+        "transport",
+        "denodo_home",
+        "script_password",
+        "script_server",
+        "vdpauth",
+        "ssh_conn_id",
     }
     behaviour = ProvidersManager().field_behaviours["denodo_scheduler"]
     assert behaviour["relabeling"]["host"] == "Web tool host"

@@ -146,7 +146,8 @@ class Scripts:
             elif wish:
                 flags.append(known[option])
         if problems:
-            raise call.error(ConfigurationError, f"some options cannot be passed on, so nothing was run. {'. '.join(problems)}")
+            listed = ". ".join(problems)
+            raise call.error(ConfigurationError, f"some options cannot be passed on, so nothing was run. {listed}")
         return flags
 
     def _metadata_password(self, known: Mapping[str, str], password: str, flags: list[str]) -> Iterator[str]:
