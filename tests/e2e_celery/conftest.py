@@ -11,6 +11,7 @@ from celery import Celery
 
 from denodo_demo.standin import StandinPair
 from e2e_celery.machines import (
+    LOGS,
     SNAPSHOTS,
     CeleryAirflow,
     ObjectStore,
@@ -63,6 +64,9 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
             "AIRFLOW__CELERY__BROKER_URL": broker,
             "AIRFLOW__CELERY__RESULT_BACKEND": broker,
+            "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+            "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": LOGS,
+            "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "object_store",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
         }

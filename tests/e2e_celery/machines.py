@@ -27,6 +27,7 @@ QUEUE = "default"
 """Airflow's own: every task goes there."""
 BUCKET = "denodo"
 SNAPSHOTS = f"s3://object_store@{BUCKET}/snapshots"
+LOGS = f"s3://{BUCKET}/logs"
 
 
 class CeleryAirflow(LocalAirflow):

@@ -38,6 +38,7 @@ def test_export_and_import_on_different_workers(everything: Everything) -> None:
     assert len(mark.read().imports) == 1
     assert keys(pair.slave) == keys(pair.master)
     assert enabled(pair.slave) == []
+    assert "Imported in" in dag.log(run_id, "import_metadata"), "the interface shows what another machine has logged"
     _ensure_snapshot_is_in_the_store_only(everything)
 
 
