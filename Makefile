@@ -44,7 +44,7 @@ down:  ## Stop the containers; what they keep is there at the next make up
 	@docker compose --profile '*' down
 
 test: $(VENV)/.installed-dev  ## All tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-compose: $(VENV)/.installed-dev  ## The containers, with whatever Docker there is; as root on Debian it gets itself one
 	@bash tests/compose/run.sh $(ARGS)
