@@ -50,6 +50,7 @@ QUICK_TO_NOTICE_DEATHS = {
 def session_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
     with StandinPair(tmp_path_factory.mktemp("pair")) as pair:
         pair.master.generate(jobs=JOBS, projects=PROJECTS, disabled=DISABLED)
+        pair.master.let_nobody_wait()
         yield pair
 
 

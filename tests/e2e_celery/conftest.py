@@ -81,6 +81,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
             worker.launch()
         pair.start()
         pair.master.generate(jobs=60, projects=4, disabled=7)
+        pair.master.let_nobody_wait()
         airflow.wait_until_healthy()
         dag = SyncDag(airflow, "default")
         airflow.wait_for_dag(dag.dag_id)
