@@ -1,7 +1,8 @@
-"""What this provider adds to Airflow itself: the pool of a pair exists as soon as one of its DAGs runs."""
+"""What this provider adds to Airflow itself: pools that exist when they are needed, and tasks that start sooner."""
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -16,12 +17,27 @@ if TYPE_CHECKING:
 OUR_DAGS = re.compile(r"denodo_scheduler_[a-z]+__(?P<pair>.+)")
 
 
-class PoolListener:
-    """Runs in the scheduler, in the session that starts a DAG run; elsewhere only loaded, hence the late imports."""
+log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Loaded by every component, hence the late imports."""
+
+    @hookimpl
+    def on_starting(self, component: object) -> None:
+        """Import once what every task imports, for half a second: the LocalExecutor's tasks, and the processes that
+        read DAG files, are forks of the component that starts here.
+        """
+        try:
+            from denodo_scheduler import failover_dag, operations_dag, switchover_dag, sync_dag  # noqa: F401
+        except Exception:
+            log.exception("The project cannot be imported here. The DAGs' import errors say more.")
 
     @hookimpl
     def on_dag_run_running(self, dag_run: DagRun, msg: str) -> None:
         """Create the pair's pool, one slot, unless there is one. Without it Airflow would never start the tasks.
+
+        Called in the scheduler, in the session that starts the run.
 
         The scheduler forbids commits of its session, which a savepoint of the session counts as; hence that of the
         connection.
@@ -45,4 +61,4 @@ class PoolListener:
 
 class DenodoSchedulerPlugin(AirflowPlugin):
     name = "denodo_scheduler"
-    listeners = [PoolListener()]  # noqa: RUF012 - as the base class declares it
+    listeners = [Listener()]  # noqa: RUF012 - as the base class declares it

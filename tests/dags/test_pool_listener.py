@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -15,7 +17,7 @@ from airflow.utils.state import DagRunState
 from sqlalchemy import Engine, create_engine, delete, select
 from sqlalchemy.orm import Session
 
-from denodo_scheduler.plugin import DenodoSchedulerPlugin, PoolListener
+from denodo_scheduler.plugin import DenodoSchedulerPlugin, Listener
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def start_runs(session: Session, *dag_ids: str) -> None:
         for dag_id in dag_ids:
             run = DagRun(dag_id=dag_id, run_id=uuid4().hex, run_type="manual", state=DagRunState.RUNNING)
             session.add(run)
-            PoolListener().on_dag_run_running(run, "started")
+            Listener().on_dag_run_running(run, "started")
         guard.commit()
 
 
@@ -101,8 +103,26 @@ def test_pair_names_with_every_allowed_character(session: Session) -> None:
 
 
 def test_outside_a_session_it_does_nothing() -> None:
-    PoolListener().on_dag_run_running(DagRun(dag_id="denodo_scheduler_sync__emea", run_id="manual__1"), "")
+    Listener().on_dag_run_running(DagRun(dag_id="denodo_scheduler_sync__emea", run_id="manual__1"), "")
 
 
 def test_plugin_brings_it() -> None:
-    assert [type(listener) for listener in DenodoSchedulerPlugin.listeners] == [PoolListener]
+    assert [type(listener) for listener in DenodoSchedulerPlugin.listeners] == [Listener]
+
+
+def test_a_component_imports_at_its_start_what_its_tasks_would_import() -> None:
+    code = (
+        "import sys; from denodo_scheduler.plugin import Listener; name = 'denodo_scheduler.ha.failing_over'; "
+        "before = name in sys.modules; Listener().on_starting(None); print(before, name in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-2:] == ["False", "True"]
+
+
+def test_a_component_starts_even_if_the_project_cannot_be_imported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "denodo_scheduler.sync_dag", None)
+    monkeypatch.delattr("denodo_scheduler.sync_dag", raising=False)
+    Listener().on_starting(None)
+    assert "cannot be imported here" in caplog.text
