@@ -46,7 +46,7 @@ QUICK_TO_NOTICE_DEATHS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def session_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
     with StandinPair(tmp_path_factory.mktemp("pair")) as pair:
         pair.master.generate(jobs=JOBS, projects=PROJECTS, disabled=DISABLED)
@@ -62,7 +62,7 @@ def pair(session_pair: StandinPair) -> Iterator[StandinPair]:
     session_pair.heal()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs over the same two servers, each with a record of its own; their DAGs start paused."""
     folder = tmp_path_factory.mktemp("pairs")
@@ -71,18 +71,18 @@ def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("airflow")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def metadata(airflow_home: Path) -> Iterator[Database]:
     with database(airflow_home) as metadata:
         yield metadata
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow(
     airflow_home: Path, metadata: Database, session_pair: StandinPair, pairs_file: Path
 ) -> Iterator[LocalAirflow]:
@@ -90,10 +90,14 @@ def airflow(
     wrong = session_pair.slave.connection() | {"password": WRONG_PASSWORD}
     env = {**metadata.env, **session_pair.connections_env(), **QUICK_TO_NOTICE_DEATHS}
     env["AIRFLOW_CONN_WRONG_PASSWORD"] = json.dumps(wrong)
-    with LocalAirflow(airflow_home, pairs_file=pairs_file, env=env) as airflow:
+    airflow = LocalAirflow(airflow_home, pairs_file=pairs_file, env=env)
+    try:
+        airflow.start()
         for name in PAIR_NAMES:
             airflow.wait_for_dag(f"denodo_scheduler_sync__{name}")
         yield airflow
+    finally:
+        airflow.kill()
 
 
 @pytest.fixture
@@ -110,7 +114,7 @@ def sync_dag(airflow: LocalAirflow, pair: StandinPair) -> Iterator[Callable[[str
         dag.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def history(airflow: LocalAirflow, session_pair: StandinPair) -> History:
     """Three manual runs of one pair, and what the servers' books say of each.
 

@@ -127,7 +127,7 @@ def test_airflow_killed_while_a_run_waits(sync_dag: Callable[[str], SyncDag], pa
     _ensure_in_step(dag, run_id, pair)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def locked_out(airflow: LocalAirflow, session_pair: StandinPair) -> tuple[SyncDag, str, Bookmark]:
     """A run with a wrong password for the slave."""
     put_in_order(session_pair)

@@ -46,7 +46,7 @@ class Everything:
     store: ObjectStore
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
     if missing := missing_programs():
         pytest.skip(f"Not installed: {', '.join(missing)}. On Debian or Ubuntu: apt-get install {' '.join(missing)}")
@@ -73,7 +73,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         airflow = CeleryAirflow(folder / "airflow", pairs_file=pairs_file, env=env)
         store = stack.enter_context(object_store(folder))
         airflow.env["AIRFLOW_CONN_OBJECT_STORE"] = store.connection
-        stack.callback(airflow.stop)
+        stack.callback(airflow.kill)
         airflow.launch()
         workers = {name: Worker(folder / name, airflow, Celery(broker=broker)) for name in ("east", "west")}
         for worker in workers.values():

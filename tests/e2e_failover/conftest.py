@@ -95,7 +95,7 @@ class Everything:
         return [json.loads(line) for line in (self.folder / "alerts.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]:
     """Airflow comes up while the servers are filled and each pair is synced; then all stories begin."""
     began = time.monotonic()
@@ -108,7 +108,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         metadata = stack.enter_context(database(folder / "airflow"))
         airflow = new_airflow(folder / "airflow", pairs_file, {**connections, **metadata.env})
         stack.callback(command_lines.stop)
-        stack.callback(airflow.stop)
+        stack.callback(airflow.kill)
         airflow.launch()
         for pair in servers.values():
             stack.callback(pair.stop)
