@@ -77,8 +77,8 @@ class DenodoSchedulerHook(HttpHook):
             )
         if self._connection.password and not masked(self._connection.password):
             self.log.warning(
-                "Connection %r: Airflow does not mask its password in logs, because it has less than 5 characters. "
-                "Choose a longer one.",
+                "Connection %r: Airflow does not mask its password in logs, because it has less than 5 characters "
+                "or is the word airflow. Choose another one.",
                 self.denodo_scheduler_conn_id,
             )
         for secret in settings.secrets:
