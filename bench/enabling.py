@@ -10,11 +10,11 @@ from bench.report import Measurement
 from bench.stage import LATENCY, BenchError, Stage
 from bench.syncs import Syncs
 from denodo_demo.standin import StandinPair
-from denodo_ha.observation import Evidence, Watch
-from denodo_scheduler.ha import failing_over
-from denodo_scheduler.ha.situation import FailoverRun
-from denodo_scheduler.hooks.probe import Looker
+from denodo_ha.verdict import Evidence, Watch
+from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.promote import failover as failing_over
+from denodo_scheduler.steps.watch.look import FailoverRun
 
 TITLE = "Enabling 5,000 jobs in 20 projects in a failover, 20 ms latency per request"
 JOBS = 5_000

@@ -10,8 +10,8 @@ from airflow.sdk import ObjectStoragePath
 from bench.report import Measurement
 from bench.stage import BenchError, Stage
 from bench.syncs import Syncs
-from denodo_ha.archive import inspect
-from denodo_ha.forecast import forecast
+from denodo_ha.quartz.forecast import forecast
+from denodo_ha.snapshot.archive import inspect
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 TITLE = "For information"

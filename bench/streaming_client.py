@@ -14,7 +14,7 @@ from pathlib import Path
 
 from airflow.sdk import ObjectStoragePath
 
-from denodo_ha.archive import inspect
+from denodo_ha.snapshot.archive import inspect
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 

@@ -15,12 +15,17 @@ from airflow.sdk import ObjectStoragePath
 
 from bench.stage import BenchError
 from denodo_ha.pairs import Pair
-from denodo_scheduler.ha import exporting, guarding, importing, quenching, verifying
-from denodo_scheduler.ha.outcome import NothingToDo
-from denodo_scheduler.ha.run import PairRun, SyncRun
-from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
+from denodo_scheduler.state.record_store import RecordStore
+from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.steps.context import PairRun, SyncRun
+from denodo_scheduler.steps.outcome import NothingToDo
+from denodo_scheduler.steps.sync import disable as quenching
+from denodo_scheduler.steps.sync import export as exporting
+from denodo_scheduler.steps.sync import guard as guarding
+from denodo_scheduler.steps.sync import import_ as importing
+from denodo_scheduler.steps.sync import verify as verifying
 
 R = TypeVar("R", bound=PairRun)
 

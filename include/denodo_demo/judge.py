@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from enum import StrEnum
 from typing import Any, TypeAlias
 
-from denodo_ha.cron import QuartzCron
+from denodo_ha.quartz.cron import QuartzCron
 
 Entry: TypeAlias = Mapping[str, Any]
 Job: TypeAlias = tuple[str, str]

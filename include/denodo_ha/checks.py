@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from denodo_ha.manifest import Manifest, definition_hash
-from denodo_ha.models import Job, JobKey, JobState, JobStatus
+from denodo_ha.jobs import Job, JobKey, JobState, JobStatus
 from denodo_ha.pairs import MassChangeLimits
 from denodo_ha.scope import Scope
+from denodo_ha.snapshot.manifest import Manifest, definition_hash
 
 
 @dataclass(frozen=True)

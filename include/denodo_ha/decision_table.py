@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 from denodo_ha.decisions import DECISIONS, RULES, TABLE, Action, Cell
-from denodo_ha.observation import Answer, Verdict, verdict
 from denodo_ha.record import Phase
 from denodo_ha.transitions import TRANSITIONS
+from denodo_ha.verdict import Answer, Verdict, verdict
 
 _HEAD = """\
 # Decision table

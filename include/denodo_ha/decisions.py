@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from denodo_ha.observation import Verdict
 from denodo_ha.record import Phase
+from denodo_ha.verdict import Verdict
 
 
 class Action(StrEnum):

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta, tzinfo
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 
-from denodo_ha.cron import CronError, QuartzCron
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
+from denodo_ha.quartz.cron import CronError, QuartzCron
 
 _SECOND = timedelta(seconds=1)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from denodo_ha.durations import format_duration
-from denodo_ha.models import JobKey, JobState, JobStatus
+from denodo_ha.jobs import JobKey, JobState, JobStatus
 from denodo_ha.text import listed
 
 

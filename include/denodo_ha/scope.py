@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_ha.text import listed
 
 

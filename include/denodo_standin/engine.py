@@ -18,7 +18,7 @@ import itertools
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 
-from denodo_ha.models import JobState
+from denodo_ha.jobs import JobState
 from denodo_standin.clock import Clock
 from denodo_standin.model import Job, Result
 from denodo_standin.store import Store

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_standin.exportfile import Export
 from denodo_standin.params import ENCRYPTED, Element, Params
 

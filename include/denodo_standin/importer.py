@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from denodo_ha.cron import validate
+from denodo_ha.quartz.cron import validate
 from denodo_standin.definition import sections_of
 from denodo_standin.engine import Engine
 from denodo_standin.exportfile import Export

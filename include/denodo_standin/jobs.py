@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from denodo_ha.cron import validate
+from denodo_ha.quartz.cron import validate
 from denodo_standin.definition import SECTIONS, Sections, params_of, sections_of
 from denodo_standin.engine import Engine
 from denodo_standin.errors import illegal_argument, internal, invalid

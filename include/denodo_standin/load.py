@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_standin.exportfile import read_export, read_resources, write_export
 from denodo_standin.generate import Generated
 from denodo_standin.importer import Importer, Replace

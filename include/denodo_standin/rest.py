@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from denodo_ha.cron import validate
+from denodo_ha.quartz.cron import validate
 from denodo_standin.accounts import Account, log_in
 from denodo_standin.errors import ApiError, forbidden, illegal_argument, not_found
 from denodo_standin.importer import Replace

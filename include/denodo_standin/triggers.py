@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 
-from denodo_ha.cron import CronError, QuartzCron
+from denodo_ha.quartz.cron import CronError, QuartzCron
 
 _SECOND = timedelta(seconds=1)
 

@@ -29,7 +29,7 @@ class Listener:
         read DAG files, are forks of the component that starts here.
         """
         try:
-            from denodo_scheduler import failover_dag, operations_dag, switchover_dag, sync_dag  # noqa: F401
+            from denodo_scheduler.dags import failover, operations, switchover, sync  # noqa: F401
         except Exception:
             log.exception("The project cannot be imported here. The DAGs' import errors say more.")
 

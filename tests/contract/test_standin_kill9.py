@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_standin.generate import generate
 from denodo_standin.load import load_into_server, write
 from denodo_standin.store import Store

@@ -13,10 +13,10 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
+from denodo_scheduler.dags.operations import _moment
 from denodo_scheduler.exceptions import RETRY_POLICY
-from denodo_scheduler.ha.operating import OPERATIONS
-from denodo_scheduler.ha.outcome import Blocked
-from denodo_scheduler.operations_dag import _moment
+from denodo_scheduler.steps.operate import OPERATIONS
+from denodo_scheduler.steps.outcome import Blocked
 
 Parse = Callable[..., DagBag]
 

@@ -112,7 +112,7 @@ def test_plugin_brings_it() -> None:
 
 def test_a_component_imports_at_its_start_what_its_tasks_would_import() -> None:
     code = (
-        "import sys; from denodo_scheduler.plugin import Listener; name = 'denodo_scheduler.ha.failing_over'; "
+        "import sys; from denodo_scheduler.plugin import Listener; name = 'denodo_scheduler.steps.promote.failover'; "
         "before = name in sys.modules; Listener().on_starting(None); print(before, name in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -122,7 +122,7 @@ def test_a_component_imports_at_its_start_what_its_tasks_would_import() -> None:
 def test_a_component_starts_even_if_the_project_cannot_be_imported(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "denodo_scheduler.sync_dag", None)
-    monkeypatch.delattr("denodo_scheduler.sync_dag", raising=False)
+    monkeypatch.setitem(sys.modules, "denodo_scheduler.dags.sync", None)
+    monkeypatch.delattr("denodo_scheduler.dags.sync", raising=False)
     Listener().on_starting(None)
     assert "cannot be imported here" in caplog.text

@@ -16,7 +16,7 @@ import pytest
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.standin import Json, StandinPair
 from denodo_ha.pairs import load_pairs
-from denodo_scheduler.ha.stores import WATCH_KEY
+from denodo_scheduler.state.watch_store import WATCH_KEY
 from e2e_failover import stories
 from support.databases import Database, database
 from support.failover_dag import (

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from denodo_ha.decisions import DECISIONS, Action, Alert
-from denodo_ha.observation import Verdict
 from denodo_ha.record import Phase, Role, Step
-from denodo_scheduler.ha.outcome import Blocked
-from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore
+from denodo_ha.verdict import Verdict
+from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
+from denodo_scheduler.steps.outcome import Blocked
 from support.failover import Failover
 from support.sync import act, add_job, enabled, untouched
 

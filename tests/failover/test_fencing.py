@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from denodo_ha.record import Phase
-from denodo_scheduler.ha.outcome import Blocked
+from denodo_scheduler.steps.outcome import Blocked
 from support.failover import LEASE, Failover
 from support.sync import enabled, untouched
 

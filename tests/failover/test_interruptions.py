@@ -12,8 +12,8 @@ import pytest
 from denodo_ha.decisions import Action
 from denodo_ha.record import Phase, Role, Step
 from denodo_scheduler.exceptions import RequestError, UnreachableError
-from denodo_scheduler.ha import failing_over
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.promote import failover as failing_over
 from support.failover import LEASE, Changes, Failover, Outcome, killed, silenced
 from support.sync import Books, act, enabled, status_of, untouched
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from denodo_ha.observation import Verdict
 from denodo_ha.record import Phase, Role
+from denodo_ha.verdict import Verdict
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from support.failover import Failover, known
 from support.sync import NIGHTLY, Books, act, add_job, delete, enabled, status_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from denodo_scheduler.ha import enabling
+from denodo_scheduler.steps import jobs as enabling
 from support.failover import LEASE, Failover, killed
 from support.sync import Books, add_job, enabled
 

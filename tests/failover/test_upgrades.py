@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from denodo_ha.record import SCHEMA, Phase, Record, RecordError
-from denodo_scheduler.ha import blocking, reporting
-from denodo_scheduler.ha.outcome import Blocked
-from denodo_scheduler.ha.stores import RECORD_KEY, WATCH_KEY, RecordStore, Watching, WatchStore
+from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
+from denodo_scheduler.state.watch_store import WATCH_KEY, Watching, WatchStore
+from denodo_scheduler.steps.outcome import Blocked
+from denodo_scheduler.steps.watch import block as blocking
+from denodo_scheduler.steps.watch import report as reporting
 from support.failover import Failover
 from support.switchover import SwitchPair
 from support.sync import Sync, enabled, untouched

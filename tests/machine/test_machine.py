@@ -23,9 +23,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_ha.record import Role
-from denodo_scheduler.ha.operating import Operation
+from denodo_scheduler.steps.operate import Operation
 from support.machine_servers import MASTER, ROLES, SLAVE
 from support.machine_settling import STOPPED_GOES_ON, heal, settle
 from support.machine_tasks import Fate

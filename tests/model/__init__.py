@@ -1,6 +1,6 @@
 """A search through every state that a pair can get into: does anything ever break a promise of the design?
 
-The decisions are those of the real code: ``denodo_ha.observation`` judges what is heard, ``denodo_ha.decisions`` says
+The decisions are those of the real code: ``denodo_ha.verdict`` judges what is heard, ``denodo_ha.decisions`` says
 what to do about it, and ``denodo_ha.record`` and ``denodo_ha.transitions`` change the record. Modelled are the two
 servers, the network, time, people, and the tasks, each as a program of small steps (``syncing``, ``failing_over``,
 ``switching_over``) in the order of ``denodo_scheduler.ha``. Between any two steps everything in ``world`` can happen: a

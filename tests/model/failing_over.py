@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from denodo_ha.decisions import Action
-from denodo_ha.observation import Verdict
 from denodo_ha.record import Phase, Record, Role, Step, close_operation
 from denodo_ha.transitions import advanced, claim, given_up, promoted, renewed, resumed
+from denodo_ha.verdict import Verdict
 from model.properties import Property
 from model.rules import Rules
 from model.state import ALL, COOL_DOWN, FALL, LEASE, NOW, WANTED, Call, Process, Program, State, alive, fresh_id

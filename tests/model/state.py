@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from denodo_ha.observation import Answer, Observation, Verdict
 from denodo_ha.record import Dirty, Phase, Record, SnapshotRef
+from denodo_ha.verdict import Answer, Observation, Verdict
 from model.rules import Rules
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from denodo_ha.observation import Verdict
 from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.transitions import advanced, claim, failed_back, given_up, promoted, renewed, rolled_back
+from denodo_ha.verdict import Verdict
 from model.rules import Rules
 from model.state import ALL, FALL, LEASE, NOW, Call, Process, State, fresh_id
 from model.tasks import Move, begun, calls, operation_of, owns

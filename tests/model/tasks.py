@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from denodo_ha.decisions import Decision, Situation, decide
-from denodo_ha.observation import Verdict
 from denodo_ha.record import Operation, Record
+from denodo_ha.verdict import Verdict
 from model.properties import Property
 from model.rules import Rules
 from model.servers import carry_out

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from denodo_ha.observation import Watch
 from denodo_ha.record import Phase, Role
 from denodo_ha.transitions import renewed
+from denodo_ha.verdict import Watch
 from model import failing_over, switching_over, syncing
 from model.properties import Property
 from model.rules import Rules

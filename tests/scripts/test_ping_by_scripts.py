@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from denodo_demo.standin import PASSWORD
-from denodo_ha.observation import Answer, Observation, Verdict
-from denodo_scheduler.hooks.probe import Looker, Observer
+from denodo_ha.verdict import Answer, Observation, Verdict
+from denodo_scheduler.client.probe import Looker, Observer
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from support.sync import Sync
 

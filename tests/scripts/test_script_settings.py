@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from denodo_scheduler.client.settings import Settings, parse_extra, same_machine
 from denodo_scheduler.exceptions import ConfigurationError
-from denodo_scheduler.hooks.settings import Settings, parse_extra, same_machine
 from denodo_scheduler.provider_info import get_provider_info
 
 ENOUGH = {"transport": "scripts", "denodo_home": "/opt/denodo/", "script_password": "encrypted:c2VjcmV0"}

@@ -19,6 +19,7 @@ from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.processes import free_port, wait_for
 from denodo_demo.standin import StandinServer
+from denodo_scheduler.client.scripts import shell as scripts_shell
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     DenodoSchedulerError,
@@ -27,7 +28,6 @@ from denodo_scheduler.exceptions import (
     UnexpectedAnswerError,
     UnreachableError,
 )
-from denodo_scheduler.hooks import scripts_shell
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from support.process_list import ProcessList, command_lines
 

@@ -13,8 +13,8 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import store as airflow_stores
 
-from denodo_scheduler.ha.stores import SnapshotStore
-from denodo_scheduler.hooks import storage
+from denodo_scheduler.state import storage
+from denodo_scheduler.state.snapshot_store import SnapshotStore
 from support.object_store import Amazon, amazon
 from support.pair_fixtures import _no_long_pauses, connect, servers, sync
 

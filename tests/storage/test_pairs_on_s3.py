@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from denodo_scheduler.ha.switching import LEASE
-from denodo_scheduler.hooks.storage import StorageError
+from denodo_scheduler.state.storage import StorageError
+from denodo_scheduler.steps.promote.switchover import LEASE
 from storage.conftest import Place, machine
 from support.failover import Failover, Still
 from support.switchover import SwitchPair, killed

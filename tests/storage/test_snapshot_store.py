@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_ha.record import Record, Role
-from denodo_ha.snapshot import new_id
-from denodo_scheduler.ha.stores import SnapshotStore
-from denodo_scheduler.hooks.files import new_file, upload
+from denodo_ha.snapshot.ids import new_id
+from denodo_scheduler.state.files import new_file, upload
+from denodo_scheduler.state.snapshot_store import SnapshotStore
 from storage.conftest import Place
 from support.object_store import Amazon
 
@@ -137,7 +137,7 @@ DIES = """
 import os, signal, sys
 from airflow.sdk import ObjectStoragePath
 from s3fs.core import S3File
-from denodo_scheduler.hooks.files import new_file
+from denodo_scheduler.state.files import new_file
 
 def killed_after(method):
     def wrapper(*args, **kwargs):

@@ -13,9 +13,9 @@ from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.processes import free_port
 from denodo_ha.record import Record
-from denodo_scheduler.ha.stores import SnapshotStore
-from denodo_scheduler.hooks.files import new_file, upload
-from denodo_scheduler.hooks.storage import StorageError
+from denodo_scheduler.state.files import new_file, upload
+from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.state.storage import StorageError
 from storage.conftest import PAIR, Place
 from support.object_store import SECRET, Amazon
 

@@ -16,14 +16,18 @@ import pytest
 
 from denodo_demo.standin import StandinServer
 from denodo_ha.decisions import Action
-from denodo_ha.observation import Evidence, Observation, Verdict, Watch
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record
-from denodo_scheduler.ha import blocking, failing_over, quenching_master, repairing
-from denodo_scheduler.ha.situation import FailoverRun, Judgement, judge
-from denodo_scheduler.ha.stores import RecordStore, SnapshotStore
-from denodo_scheduler.hooks.probe import Looker
+from denodo_ha.verdict import Evidence, Observation, Verdict, Watch
+from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.state.record_store import RecordStore
+from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.steps.promote import failover as failing_over
+from denodo_scheduler.steps.watch import block as blocking
+from denodo_scheduler.steps.watch import quench as quenching_master
+from denodo_scheduler.steps.watch import repair as repairing
+from denodo_scheduler.steps.watch.look import FailoverRun, Judgement, judge
 from support.sync import NOW, Sync, WorkerKilled, act, enabled, kill_the_worker, states
 
 QUICK = {

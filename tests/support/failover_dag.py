@@ -26,9 +26,10 @@ from denodo_demo.airflow_api import AirflowApiError, ApiClient, Json
 from denodo_demo.processes import process_stat, wait_for
 from denodo_demo.standin import StandinPair, StandinProcess, StandinServer
 from denodo_ha.pairs import Pair
-from denodo_scheduler.ha.run import SyncRun
-from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore, SnapshotStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
+from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.steps.context import SyncRun
 from support.sync import TASKS, DagRun, MemoryState, add_job, label
 from support.sync_dag import Books, SyncDag
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_ha.record import Phase, Record, RecordError, Role, Step
 from support.machine_servers import MASTER, ROLES, SLAVE, Machine
 

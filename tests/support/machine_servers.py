@@ -25,8 +25,8 @@ import urllib3
 from requests.adapters import BaseAdapter
 
 from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD
-from denodo_ha.models import JobKey
-from denodo_scheduler.hooks import probe
+from denodo_ha.jobs import JobKey
+from denodo_scheduler.client import probe
 from denodo_standin import scheduler, webtool
 from denodo_standin.faults import INTERNAL_ERROR, error_body
 from denodo_standin.model import Job

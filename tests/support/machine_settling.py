@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from denodo_ha.record import Phase, RecordError, Role
-from denodo_scheduler.ha.operating import Operation
+from denodo_scheduler.steps.operate import Operation
 from support.machine_rules import names, other
 from support.machine_servers import MASTER, ROLES
 from support.machine_tasks import Task

@@ -8,7 +8,7 @@ from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, Any, Literal
 
 from denodo_scheduler.exceptions import DenodoSchedulerError
-from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from support.sync import WorkerKilled
 
 if TYPE_CHECKING:

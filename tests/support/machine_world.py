@@ -22,20 +22,26 @@ import tenacity
 from airflow.sdk import Connection, ObjectStoragePath
 
 from denodo_ha.decisions import Action
-from denodo_ha.manifest import Manifest
-from denodo_ha.models import JobKey
-from denodo_ha.observation import Evidence, Observation, Watch
+from denodo_ha.jobs import JobKey
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, RecordError, Role
-from denodo_scheduler.ha import blocking, failing_over, passive, quenching_master, repairing, switching
-from denodo_scheduler.ha.operating import OperateRun, Operation, operate
-from denodo_scheduler.ha.run import PairRun, SyncRun
-from denodo_scheduler.ha.situation import FailoverRun, judge
-from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore, SnapshotStore
-from denodo_scheduler.ha.switching import SwitchRun
-from denodo_scheduler.hooks import transport
-from denodo_scheduler.hooks.probe import Looker
+from denodo_ha.snapshot.manifest import Manifest
+from denodo_ha.verdict import Evidence, Observation, Watch
+from denodo_scheduler.client import transport
+from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
+from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.steps import passive
+from denodo_scheduler.steps.context import PairRun, SyncRun
+from denodo_scheduler.steps.operate import OperateRun, Operation, operate
+from denodo_scheduler.steps.promote import failover as failing_over
+from denodo_scheduler.steps.promote import switchover as switching
+from denodo_scheduler.steps.promote.switchover import SwitchRun
+from denodo_scheduler.steps.watch import block as blocking
+from denodo_scheduler.steps.watch import quench as quenching_master
+from denodo_scheduler.steps.watch import repair as repairing
+from denodo_scheduler.steps.watch.look import FailoverRun, judge
 from support.machine_rules import Rules
 from support.machine_servers import MASTER, ROLES, SLAVE, Network, connected, connection
 from support.machine_tasks import EXPECTED, Fate, Kind, Task

@@ -12,8 +12,8 @@ import pytest
 import tenacity
 
 from denodo_demo.standin import StandinPair, StandinServer
-from denodo_scheduler.ha import passive
-from denodo_scheduler.hooks import transport
+from denodo_scheduler.client import transport
+from denodo_scheduler.steps import passive
 from denodo_standin.settings import Guesses
 from denodo_standin.webtool import Guesses as WebtoolGuesses
 from support.sync import NOW, MemoryState, Sync, fill

@@ -14,14 +14,14 @@ from uuid import uuid4
 
 import pytest
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_ha.record import Record, Role
-from denodo_scheduler.ha import switching
-from denodo_scheduler.ha.operating import Done, OperateRun, Operation, operate
-from denodo_scheduler.ha.run import PairRun
-from denodo_scheduler.ha.stores import RecordStore
-from denodo_scheduler.ha.switching import SwitchRun
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.state.record_store import RecordStore
+from denodo_scheduler.steps.context import PairRun
+from denodo_scheduler.steps.operate import Done, OperateRun, Operation, operate
+from denodo_scheduler.steps.promote import switchover as switching
+from denodo_scheduler.steps.promote.switchover import SwitchRun
 from support.sync import Sync, WorkerKilled, enabled, kill_the_worker
 
 AT_REST = "0 0 0 1 1 ? 2099"

@@ -20,11 +20,16 @@ from airflow.sdk import ObjectStoragePath
 from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record
-from denodo_scheduler.ha import exporting, guarding, importing, quenching, verifying
-from denodo_scheduler.ha.outcome import NothingToDo
-from denodo_scheduler.ha.run import Plan, SyncRun
-from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore, SnapshotStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
+from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.steps.context import Plan, SyncRun
+from denodo_scheduler.steps.outcome import NothingToDo
+from denodo_scheduler.steps.sync import disable as quenching
+from denodo_scheduler.steps.sync import export as exporting
+from denodo_scheduler.steps.sync import guard as guarding
+from denodo_scheduler.steps.sync import import_ as importing
+from denodo_scheduler.steps.sync import verify as verifying
 from denodo_standin.exportfile import Export, write_export
 from denodo_standin.generate import Generated, generate
 

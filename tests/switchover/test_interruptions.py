@@ -10,9 +10,9 @@ import pytest
 
 from denodo_demo.standin import StandinServer
 from denodo_ha.record import Phase, Role, Step
-from denodo_scheduler.ha import switching
-from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
+from denodo_scheduler.steps.promote import switchover as switching
 from support.switchover import Changes, SwitchPair, dies, killed
 from support.sync import NOW, act, delete, enabled, kill_the_worker, untouched
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from denodo_ha.record import SCHEMA, Phase, Role
-from denodo_scheduler.ha import switching
-from denodo_scheduler.ha.operating import OPERATIONS, Done, Operation
-from denodo_scheduler.ha.outcome import Blocked
-from denodo_scheduler.ha.run import PairRun
-from denodo_scheduler.ha.stores import RECORD_KEY
+from denodo_scheduler.state.record_store import RECORD_KEY
+from denodo_scheduler.steps.context import PairRun
+from denodo_scheduler.steps.operate import OPERATIONS, Done, Operation
+from denodo_scheduler.steps.outcome import Blocked
+from denodo_scheduler.steps.promote import switchover as switching
 from support.switchover import AT_REST, SwitchPair, killed
 from support.sync import act, add_job, enabled, states, untouched
 

@@ -10,9 +10,9 @@ import pytest
 
 from denodo_ha.record import Phase, Role
 from denodo_ha.transitions import claim, halted, paused
-from denodo_scheduler.ha.outcome import Blocked, NothingToDo, NotYet
-from denodo_scheduler.ha.run import PairRun
-from denodo_scheduler.ha.stores import RECORD_KEY
+from denodo_scheduler.state.record_store import RECORD_KEY
+from denodo_scheduler.steps.context import PairRun
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from support.switchover import AT_REST, SwitchPair
 from support.sync import act, add_job, delete, edit, enabled, states, untouched
 

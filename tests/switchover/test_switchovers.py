@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from denodo_ha.record import Phase, Role
-from denodo_scheduler.ha import enabling
-from denodo_scheduler.ha.outcome import NotYet
+from denodo_scheduler.steps import jobs as enabling
+from denodo_scheduler.steps.outcome import NotYet
 from support.switchover import AT_REST, SwitchPair
 from support.sync import Books, act, add_job, crons, enabled, fill, status_of, untouched
 

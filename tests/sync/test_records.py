@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from denodo_ha.record import SCHEMA, Record, mark_dirty
-from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore
+from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from support.sync import Sync, act, add_job, crons, enabled, fill, states, status_of, untouched
 
 

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from denodo_ha.archive import filter_archive
 from denodo_ha.record import Phase, Role, begin_import
-from denodo_scheduler.ha import exporting, passive
-from denodo_scheduler.ha.stores import RecordStore
-from denodo_scheduler.hooks import files
+from denodo_ha.snapshot.archive import filter_archive
+from denodo_scheduler.client import transfer as files
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.state.record_store import RecordStore
+from denodo_scheduler.steps import passive
+from denodo_scheduler.steps.sync import export as exporting
 from denodo_standin.generate import generate
 from support.sync import (
     SOON_OVER,

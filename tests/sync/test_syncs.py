@@ -15,7 +15,7 @@ import pytest
 
 from denodo_demo.judge import exposures
 from denodo_demo.standin import LOGIN, PASSWORD
-from denodo_ha.manifest import Manifest
+from denodo_ha.snapshot.manifest import Manifest
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 from denodo_standin.exportfile import Export

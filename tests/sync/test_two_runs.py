@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from denodo_ha.record import mark_dirty
-from denodo_scheduler.ha.stores import RecordStore
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.state.record_store import RecordStore
 from support.sync import (
     SOON_OVER,
     TASKS,

@@ -8,7 +8,7 @@ import pytest
 
 from denodo_demo.standin import StandinServer
 from denodo_ha.record import mark_dirty
-from denodo_scheduler.ha.stores import RecordStore
+from denodo_scheduler.state.record_store import RecordStore
 from support.sync import NOW, Books, DagRun, Sync, act, add_job, crons, enabled, fill, states, untouched
 
 HANDED_OVER = {"default / Load orders", "Sales / Load orders"}

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import tenacity
 
-from denodo_scheduler.hooks import transport
+from denodo_scheduler.client import transport
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 BASE_PATH = "/webadmin/denodo-scheduler-admin"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.archive import ArchiveContents, ArchiveError, filter_archive, inspect, same_content
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope, ScopeError
+from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect, same_content
 
 EXPORTS = Path(__file__).parents[3] / "shared" / "denodo" / "exports"
 DOCTYPE = '<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE config SYSTEM "custom-config.dtd">'

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from denodo_scheduler.client.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, BoundRequest, Slot, bind, merged
 from denodo_scheduler.exceptions import ConfigurationError
-from denodo_scheduler.hooks.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, BoundRequest, Slot, bind, merged
 
 EXPORT = "/public/api/serverMetadata/export"
 IMPORT = "/public/api/serverMetadata/import"

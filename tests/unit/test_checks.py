@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denodo_ha.checks import Verification, mass_change, ran_since, same_server, verify
-from denodo_ha.manifest import Manifest, ManifestJob, build_manifest
-from denodo_ha.models import Job, JobKey, JobState, JobStatus
+from denodo_ha.jobs import Job, JobKey, JobState, JobStatus
 from denodo_ha.pairs import MassChangeLimits
 from denodo_ha.scope import Scope
+from denodo_ha.snapshot.manifest import Manifest, ManifestJob, build_manifest
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, 500_000, tzinfo=UTC)
 ALL = Scope()

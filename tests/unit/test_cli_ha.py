@@ -14,7 +14,6 @@ from denodo_cli.cli import main
 from denodo_cli.status import LEVELS, STANDBY_ONLY, Level, level
 from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, RULES, TABLE
-from denodo_ha.observation import Verdict
 from denodo_ha.record import (
     SCHEMA,
     Approval,
@@ -29,6 +28,7 @@ from denodo_ha.record import (
     SnapshotRef,
     Step,
 )
+from denodo_ha.verdict import Verdict
 
 NOW = datetime.now(UTC)
 MINUTE = timedelta(minutes=1)

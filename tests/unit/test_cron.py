@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.cron import CronError, QuartzCron, validate
+from denodo_ha.quartz.cron import CronError, QuartzCron, validate
 
 ORACLE = Path(__file__).parents[2] / ".." / "shared" / "denodo" / "quartz" / "oracle.json"
 MADRID = ZoneInfo("Europe/Madrid")

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from denodo_ha.decision_table import page
 from denodo_ha.decisions import DECISIONS, RULES, TABLE, Action, Alert, Cell, Decision, Situation, decide
-from denodo_ha.observation import Verdict
 from denodo_ha.record import Phase
+from denodo_ha.verdict import Verdict
 
 PAGE = Path(__file__).parents[2] / "docs" / "decision-table.md"
 FACTS = [field.name for field in fields(Situation)]

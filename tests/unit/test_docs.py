@@ -18,19 +18,19 @@ from airflow.sdk import DAG
 
 from denodo_cli import cli
 from denodo_ha.decisions import DECISIONS, RULES, Alert
-from denodo_ha.observation import Verdict
 from denodo_ha.pairs import MassChangeLimits, Notify, Pair, PairOptions, load_pairs
 from denodo_ha.record import Operation, Pause, Phase, Record, Role, Step, refusal
-from denodo_scheduler.failover_dag import failover_dag
-from denodo_scheduler.ha.reporting import FAILED, MONITOR_STOPPED, STEP_FAILED
-from denodo_scheduler.operations_dag import operations_dag
-from denodo_scheduler.switchover_dag import switchover_dag
-from denodo_scheduler.sync_dag import sync_dag
+from denodo_ha.verdict import Verdict
+from denodo_scheduler.dags.failover import failover_dag
+from denodo_scheduler.dags.operations import operations_dag
+from denodo_scheduler.dags.switchover import switchover_dag
+from denodo_scheduler.dags.sync import sync_dag
+from denodo_scheduler.steps.watch.report import FAILED, MONITOR_STOPPED, STEP_FAILED
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 SOURCES = sorted(
-    [*(ROOT / "plugins" / "denodo_scheduler").rglob("*.py"), *(ROOT / "include" / "denodo_ha").glob("*.py")]
+    [*(ROOT / "plugins" / "denodo_scheduler").rglob("*.py"), *(ROOT / "include" / "denodo_ha").rglob("*.py")]
 )
 OPERATOR = (ROOT / "docs" / "operator.md").read_text()
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
@@ -56,16 +56,16 @@ def refusals() -> set[str]:
 
 COMPUTED: dict[tuple[str, str], set[str]] = {
     ("decisions.py", "code"): set(),
-    ("run.py", "code"): refusals(),
-    ("run.py", "f'{record.operation.kind}_begun'"): {"failover_begun", "switchover_begun"},
-    ("guarding.py", "code"): refusals(),
-    ("guarding.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},
-    ("blocking.py", "decision.code"): set(DECISIONS),
+    ("context.py", "code"): refusals(),
+    ("context.py", "f'{record.operation.kind}_begun'"): {"failover_begun", "switchover_begun"},
+    ("guard.py", "code"): refusals(),
+    ("guard.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},
+    ("block.py", "decision.code"): set(DECISIONS),
     ("switch_checks.py", "record.phase.value"): {"failing_over", "failing_back"},
-    ("switching.py", "event['kind'].removeprefix('switchover_')"): {"given_up", "rolled_back"},
-    ("switching.py", "kind"): {"switchover", "failback"},
-    ("operating.py", "kind"): set(),
-    ("repairing.py", "'repaired' if ours else 'drift'"): {"repaired", "drift"},
+    ("switchover.py", "event['kind'].removeprefix('switchover_')"): {"given_up", "rolled_back"},
+    ("switchover.py", "kind"): {"switchover", "failback"},
+    ("operate.py", "kind"): set(),
+    ("repair.py", "'repaired' if ours else 'drift'"): {"repaired", "drift"},
 }
 """What an argument can be that is not a plain text: by file and expression. An empty set: passed on to another call."""
 
@@ -81,7 +81,7 @@ def _words_in(source: Path, calls: Calls) -> Iterator[str]:
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         position = calls.get(name)
-        if position is None or len(node.args) <= position or (name == "Verdict" and source.name != "guarding.py"):
+        if position is None or len(node.args) <= position or (name == "Verdict" and source.name != "guard.py"):
             continue
         said = node.args[position]
         if isinstance(said, ast.Constant):

@@ -17,6 +17,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
+from denodo_scheduler.client.binding import EXPORT_OPTIONS, IMPORT_OPTIONS
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     DenodoSchedulerError,
@@ -24,7 +25,6 @@ from denodo_scheduler.exceptions import (
     RequestError,
     UnexpectedAnswerError,
 )
-from denodo_scheduler.hooks.binding import EXPORT_OPTIONS, IMPORT_OPTIONS
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 EXPORT = "/serverMetadata/export"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from denodo_ha.models import JobKey, JobState
+from denodo_ha.jobs import JobKey, JobState
 from denodo_scheduler.exceptions import ConfigurationError, NoAnswerError, RequestError, UnexpectedAnswerError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 

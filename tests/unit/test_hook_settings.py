@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from denodo_scheduler.client.settings import Settings, parse_extra, server_uri
 from denodo_scheduler.exceptions import ConfigurationError
-from denodo_scheduler.hooks.settings import Settings, parse_extra, server_uri
 
 
 def _parse(**extra: Any) -> Settings:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     DenodoSchedulerError,

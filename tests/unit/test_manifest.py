@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.manifest import Manifest, ManifestError, ManifestJob, build_manifest, definition_hash
-from denodo_ha.models import Job, JobKey, JobState, JobStatus, Trigger
+from denodo_ha.jobs import Job, JobKey, JobState, JobStatus, Trigger
 from denodo_ha.scope import Scope
+from denodo_ha.snapshot.manifest import Manifest, ManifestError, ManifestJob, build_manifest, definition_hash
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ALL = Scope()

@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from denodo_ha import missed as module
-from denodo_ha.cron import CronError, QuartzCron
-from denodo_ha.manifest import Manifest, ManifestJob
-from denodo_ha.missed import Missed, missed_occurrences, server_zone
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
+from denodo_ha.quartz import missed as module
+from denodo_ha.quartz.cron import CronError, QuartzCron
+from denodo_ha.quartz.missed import Missed, missed_occurrences, server_zone
+from denodo_ha.snapshot.manifest import Manifest, ManifestJob
 
 MADRID = ZoneInfo("Europe/Madrid")
 TAKEN = datetime(2026, 11, 22, 11, 3, 7, tzinfo=UTC)

@@ -15,7 +15,7 @@ from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineReference
 
 from denodo_ha.pairs import Notify, Pair
-from denodo_scheduler.monitor import MonitorAlertError, allowed, deadline, late, late_async
+from denodo_scheduler.alerts import MonitorAlertError, allowed, deadline, late, late_async
 
 SLACK_WEBHOOK = "airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier"
 PAIRS = f"""\
@@ -60,7 +60,7 @@ def test_the_deadline_counts_from_the_queue_and_calls_back_in_the_executor(file:
     assert alert.reference == DeadlineReference.DAGRUN_QUEUED_AT
     assert alert.interval == allowed(pair())
     assert isinstance(alert.callback, SyncCallback)  # the triggerer may be what is dead
-    assert alert.callback.path == "denodo_scheduler.monitor.late"
+    assert alert.callback.path == "denodo_scheduler.alerts.late"
     assert accepts_context(late)
 
 

@@ -20,8 +20,8 @@ from airflow.sdk._shared.secrets_masker import redact
 from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, Alert
 from denodo_ha.pairs import Notify, Pair
-from denodo_scheduler import notifications
-from denodo_scheduler.notifications import message, notifiers, notify
+from denodo_scheduler import alerts as notifications
+from denodo_scheduler.alerts import message, notifiers, notify
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 SLACK_WEBHOOK = "airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier"

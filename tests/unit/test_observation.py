@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denodo_ha.observation import Answer, Evidence, Observation, Verdict, Watch, verdict
+from denodo_ha.verdict import Answer, Evidence, Observation, Verdict, Watch, verdict
 
 UP, FAILED, NO_ANSWER, MISCONFIGURED, NOT_ASKED = Answer
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)

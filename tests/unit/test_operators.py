@@ -10,9 +10,9 @@ import pytest
 from airflow.sdk import DAG, Context, ObjectStoragePath
 from airflow.serialization.serialized_objects import DagSerialization
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
+from denodo_scheduler.client.binding import EXPORT_OPTIONS, IMPORT_OPTIONS
 from denodo_scheduler.exceptions import RETRY_POLICY, RequestError
-from denodo_scheduler.hooks.binding import EXPORT_OPTIONS, IMPORT_OPTIONS
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.operators import scheduler as operators
 from denodo_scheduler.operators.scheduler import (

@@ -19,7 +19,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from denodo_demo.processes import wait_for
 from denodo_demo.standin import BASE_PATH, PASSWORD, StandinPair
-from denodo_ha.observation import Evidence
+from denodo_ha.verdict import Evidence
 from denodo_scheduler.operators.ping_master import PingMasterOperator
 from denodo_scheduler.triggers import ping_master as triggers
 from denodo_scheduler.triggers.ping_master import PingMasterTrigger

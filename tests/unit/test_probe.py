@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from denodo_demo.standin import StandinPair
-from denodo_ha.observation import Answer, Observation, Verdict
+from denodo_ha.verdict import Answer, Observation, Verdict
+from denodo_scheduler.client.probe import Endpoint, Looker, Observer, second_uri
 from denodo_scheduler.exceptions import ConfigurationError
-from denodo_scheduler.hooks.probe import Endpoint, Looker, Observer, second_uri
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 ME = {"serverData": {"version": {"full": "9.1.0"}}}

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denodo_ha.cron import QuartzCron
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_ha.promotion import EnablePlan, batches, plan_enabling, risky
+from denodo_ha.quartz.cron import QuartzCron
 
 MADRID = ZoneInfo("Europe/Madrid")
 NOON = datetime(2026, 3, 1, 11, tzinfo=UTC)

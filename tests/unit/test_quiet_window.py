@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denodo_ha.models import JobState, JobStatus
+from denodo_ha.jobs import JobState, JobStatus
 from denodo_ha.quiet_window import Assessment, assess, length
 from denodo_ha.text import listed
 

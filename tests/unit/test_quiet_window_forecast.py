@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.cron import QuartzCron
-from denodo_ha.forecast import Forecast, forecast
-from denodo_ha.models import Job, JobState, JobStatus, Trigger
+from denodo_ha.jobs import Job, JobState, JobStatus, Trigger
+from denodo_ha.quartz.cron import QuartzCron
+from denodo_ha.quartz.forecast import Forecast, forecast
 
 NOW = datetime(2026, 11, 22, 12, 3, 7, tzinfo=UTC)
 DAY = timedelta(hours=24)

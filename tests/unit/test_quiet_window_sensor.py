@@ -23,9 +23,9 @@ from airflow.sdk.serde import deserialize, serialize
 from airflow.sdk.timezone import utcnow
 from airflow.serialization.serialized_objects import DagSerialization
 
-from denodo_ha.cron import QuartzCron
-from denodo_ha.forecast import Forecast, forecast
-from denodo_ha.models import Job, JobState, JobStatus, Trigger
+from denodo_ha.jobs import Job, JobState, JobStatus, Trigger
+from denodo_ha.quartz.cron import QuartzCron
+from denodo_ha.quartz.forecast import Forecast, forecast
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     NoAnswerError,

@@ -10,9 +10,10 @@ import pytest
 from denodo_ha.decisions import DECISIONS, Action, Decision
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record
-from denodo_scheduler.ha.reporting import Report, nothing_came_of_it, owned, report
-from denodo_scheduler.ha.run import PairRun
-from denodo_scheduler.ha.stores import RECORD_KEY, RecordStore, Watching
+from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
+from denodo_scheduler.state.watch_store import Watching
+from denodo_scheduler.steps.context import PairRun
+from denodo_scheduler.steps.watch.report import Report, nothing_came_of_it, owned, report
 
 BEGAN = datetime(2026, 3, 2, 6, tzinfo=UTC)
 NOW = BEGAN + timedelta(minutes=10)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope, ScopeError
 
 SALES = JobKey(project="Sales", name="Load orders")

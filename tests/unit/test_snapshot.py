@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.snapshot import expired, new_id
+from denodo_ha.snapshot.ids import expired, new_id
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 moments = st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC))

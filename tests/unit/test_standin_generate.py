@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from denodo_ha.cron import QuartzCron
-from denodo_ha.models import JobKey
+from denodo_ha.jobs import JobKey
+from denodo_ha.quartz.cron import QuartzCron
 from denodo_standin.engine import Engine
 from denodo_standin.exportfile import read_export
 from denodo_standin.generate import Generated, generate

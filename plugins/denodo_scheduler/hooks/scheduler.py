@@ -15,16 +15,17 @@ from airflow.sdk.log import mask_secret
 from requests import PreparedRequest, Response, Session
 from requests.auth import HTTPBasicAuth
 
-from denodo_ha.models import Job, JobKey, JobStatus, Project, Report, ServerInfo
+from denodo_ha.jobs import Job, JobKey, JobStatus, Project, Report, ServerInfo
 from denodo_ha.text import listed
+from denodo_scheduler.client import answers
+from denodo_scheduler.client.answers import ExportResult, ImportResult, Statuses
+from denodo_scheduler.client.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, BoundRequest, bind, merged
+from denodo_scheduler.client.scripts.commands import METADATA_PASSWORD, Scripts
+from denodo_scheduler.client.settings import Settings, masked, parse_extra, server_uri
+from denodo_scheduler.client.transfer import body, save
+from denodo_scheduler.client.transport import Call, retrying
 from denodo_scheduler.exceptions import ConfigurationError, RequestError
-from denodo_scheduler.hooks import answers
-from denodo_scheduler.hooks.answers import ExportResult, ImportResult, Statuses
-from denodo_scheduler.hooks.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, BoundRequest, bind, merged
-from denodo_scheduler.hooks.files import body, save, upload
-from denodo_scheduler.hooks.scripts import METADATA_PASSWORD, Scripts
-from denodo_scheduler.hooks.settings import Settings, masked, parse_extra, server_uri
-from denodo_scheduler.hooks.transport import Call, retrying
+from denodo_scheduler.state.files import upload
 
 __all__ = ["DenodoSchedulerHook", "ExportResult", "ImportResult", "Statuses", "listed"]
 
@@ -42,7 +43,7 @@ class DenodoSchedulerHook(HttpHook):
     Talk to a Denodo Scheduler server through a web administration tool.
 
     The connection names the web tool (schema, host, port, login, password); its extra is described by
-    :class:`denodo_scheduler.hooks.settings.Settings`. One web tool reaches every Scheduler server [D]: each method
+    :class:`denodo_scheduler.client.settings.Settings`. One web tool reaches every Scheduler server [D]: each method
     takes the ``uri`` (``//host:port``) of another one. What goes wrong is a
     :class:`~denodo_scheduler.exceptions.DenodoSchedulerError`.
 
@@ -300,7 +301,7 @@ class DenodoSchedulerHook(HttpHook):
         Export the server's metadata to a new file, which appears whole or not at all.
 
         :param destination: the file; its folder is made. On a local disk only the owner can read it.
-        :param options: overrides for this call, in the form that :mod:`denodo_scheduler.hooks.binding` describes.
+        :param options: overrides for this call, in the form that :mod:`denodo_scheduler.client.binding` describes.
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
         wanted = self._options(EXPORT_OPTIONS, self.settings.export_options, options)
@@ -334,7 +335,7 @@ class DenodoSchedulerHook(HttpHook):
 
         :param source: an export file.
         :param timeout: seconds to wait for the answer; the connection's ``transfer_timeout`` if not given.
-        :param options: overrides for this call, in the form that :mod:`denodo_scheduler.hooks.binding` describes.
+        :param options: overrides for this call, in the form that :mod:`denodo_scheduler.client.binding` describes.
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
         seconds = timeout or self.settings.transfer_timeout

@@ -10,7 +10,7 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.timezone import utcnow
 
-from denodo_ha.observation import Verdict
+from denodo_ha.verdict import Verdict
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.triggers.ping_master import PingMasterTrigger
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator, ObjectStoragePath
 
-from denodo_ha.models import JobKey, JobState
+from denodo_ha.jobs import JobKey, JobState
 from denodo_ha.text import listed
 from denodo_scheduler.exceptions import RETRY_POLICY, RequestError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
@@ -64,7 +64,7 @@ class ExportMetadataOperator(DenodoSchedulerOperator):
     Export a server's metadata to a file. Returns its path, size in bytes and SHA-256.
 
     :param destination: the file, as a path or URL of object storage. It appears whole or not at all. (templated)
-    :param options: overrides of the export's options, see :mod:`denodo_scheduler.hooks.binding`. (templated)
+    :param options: overrides of the export's options, see :mod:`denodo_scheduler.client.binding`. (templated)
     """
 
     template_fields = (*DenodoSchedulerOperator.template_fields, "destination", "options")
@@ -90,7 +90,7 @@ class ImportMetadataOperator(DenodoSchedulerOperator):
     Returns the server's warnings. The import itself is never sent twice by one try of the task.
 
     :param source: the export file, as a path or URL of object storage. (templated)
-    :param options: overrides of the import's options, see :mod:`denodo_scheduler.hooks.binding`. (templated)
+    :param options: overrides of the import's options, see :mod:`denodo_scheduler.client.binding`. (templated)
     """
 
     template_fields = (*DenodoSchedulerOperator.template_fields, "source", "options")

@@ -12,8 +12,8 @@ from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue, conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 from airflow.sdk.timezone import utcnow
 
-from denodo_ha.forecast import Forecast, forecast
-from denodo_ha.models import JobStatus
+from denodo_ha.jobs import JobStatus
+from denodo_ha.quartz.forecast import Forecast, forecast
 from denodo_ha.quiet_window import Assessment, clock, length
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed

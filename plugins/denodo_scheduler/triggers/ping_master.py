@@ -15,12 +15,12 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.timezone import utcnow
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from denodo_ha.models import JobKey
-from denodo_ha.observation import Answer, Evidence, Observation, Verdict, Watch
+from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed
+from denodo_ha.verdict import Answer, Evidence, Observation, Verdict, Watch
+from denodo_scheduler.client.probe import Observer
 from denodo_scheduler.exceptions import ConfigurationError
-from denodo_scheduler.hooks.probe import Observer
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 EndedBy = Literal["confirmed", "passive", "watched"]
@@ -33,7 +33,7 @@ class PingMasterTrigger(BaseTrigger):
     Ask about the master every ``interval`` and end with the first confirmed verdict that matters.
 
     It ends the task itself, without another worker, whose start would cost seconds of an outage. The result is a
-    dict: ``ended_by``, ``evidence`` (:class:`denodo_ha.observation.Evidence`), ``second_good`` (when path 2 was last
+    dict: ``ended_by``, ``evidence`` (:class:`denodo_ha.verdict.Evidence`), ``second_good`` (when path 2 was last
     seen to work, or empty; it is tried every ``passive_interval``), ``alive_since`` (from when on the master is heard
     without a gap; None when it is not heard) and ``latencies`` (per path ``count``, ``min``, ``median`` and ``max`` in
     milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with
@@ -42,7 +42,7 @@ class PingMasterTrigger(BaseTrigger):
     :param denodo_scheduler_conn_id: connection of the master.
     :param slave_conn_id: connection of the slave; None leaves path 1 alone.
     :param second_path: the master as the slave's web tool reaches it, see
-        :func:`denodo_scheduler.hooks.probe.second_uri`.
+        :func:`denodo_scheduler.client.probe.second_uri`.
     :param interval: from one probe to the next.
     :param fall: how many rounds in a row confirm another verdict than "up".
     :param begin: when the first probe leaves; None: at once.

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.timezone import utcnow
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from denodo_ha.models import JobStatus
+from denodo_ha.jobs import JobStatus
 from denodo_ha.quiet_window import Assessment, assess
 from denodo_ha.scope import Scope, ScopeError
 from denodo_scheduler.exceptions import NoAnswerError, RequestError, ServerBusyError, UnreachableError

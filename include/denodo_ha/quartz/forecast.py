@@ -1,0 +1,203 @@
+"""The quiet windows of the coming day, from the jobs' cron triggers.
+
+The statuses tell only the next execution of each job; the crons tell all of them. But a cron is on the server's clock,
+with no time zone [V]: the zone is given, or found by comparing what the crons say with the next executions that the
+server reports. Where that does not decide it, there is no forecast, rather than a wrong one.
+
+A forecast knows executions by cron only. How long a job runs, and jobs that only a dependency starts, are not foreseen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo, available_timezones
+
+from denodo_ha.jobs import Job, JobKey, JobStatus, Trigger
+from denodo_ha.quartz.cron import CronError, QuartzCron
+from denodo_ha.quiet_window import clock
+from denodo_ha.text import listed
+
+Reported = tuple[tuple[str, ...], datetime]
+"""The crons of a job, and the next execution that the server reports of it."""
+_SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of the day one job keeps a window from beginning: 0 to 1."""
+
+    key: JobKey
+    blocked: float
+
+    def __str__(self) -> str:
+        return f"{self.key} (in the way {self.blocked:.0%} of the time)"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The coming day of a server, in UTC.
+
+    :param windows: free periods, each long enough for a quiet window: when it begins and the execution that ends it
+    :param blockers: the jobs with a cron, those that block the most first; when one of them alone leaves no window,
+        those of its cron only
+    """
+
+    windows: tuple[tuple[datetime, datetime], ...]
+    blockers: tuple[Share, ...]
+
+    def __str__(self) -> str:
+        if not self.windows:
+            return f"no quiet window in sight; in the way: {listed(self.blockers)}"
+        return "next quiet windows: " + listed((f"{clock(begin)} to {clock(end)}" for begin, end in self.windows), 3)
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    """One cron of one or more jobs, which begins and ends with them."""
+
+    cron: QuartzCron
+    begin: datetime
+    end: datetime
+
+    def executions(self, zone: tzinfo, reach: timedelta) -> Iterator[datetime]:
+        """The executions, without those that make no difference.
+
+        An execution is left out only between two that are at most ``reach`` apart: so longer gaps are
+        exact, and a cron for every second costs no more than one for every few minutes.
+        """
+        execution = self.cron.next_after(self.begin, zone)
+        while execution is not None and execution <= self.end:
+            yield execution
+            ahead = self.cron.next_after(execution + reach / 2, zone)
+            if ahead is None or ahead - execution > reach or ahead > self.end:
+                ahead = self.cron.next_after(execution, zone)
+            execution = ahead
+
+
+def forecast(
+    jobs: Iterable[Job],
+    statuses: Iterable[JobStatus],
+    *,
+    now: datetime,
+    horizon: timedelta = timedelta(hours=24),
+    window: timedelta,
+    margin: timedelta,
+    zone: tzinfo | None = None,
+) -> Forecast | None:
+    """Foresee the quiet windows that begin between ``now`` and ``now`` + ``horizon``.
+
+    :param jobs: definitions of the jobs that count
+    :param statuses: their statuses at ``now``, by the server's clock
+    :param zone: the server's time zone, if somebody said so
+    :return: None where the time zone cannot be told from the next executions that the server reports, where these
+        contradict ``zone``, or where a cron cannot be evaluated
+    """
+    end = now + horizon + window + margin
+    due = {
+        status.key: status.next_execution
+        for status in statuses
+        if status.state.is_enabled and status.next_execution and status.next_execution <= end
+    }
+    coming = [(job, due[job.key]) for job in jobs if job.key in due]
+    try:
+        zones = zones_that_fit(_reported(coming, now), now, end, [zone] if zone else distinct_zones(now, end))
+        found = [_forecast(coming, now, end, candidate, window + margin) for candidate in zones]
+    except CronError:
+        return None
+    return found[0] if len({each.windows for each in found}) == 1 else None
+
+
+def _reported(coming: Sequence[tuple[Job, datetime]], now: datetime) -> set[Reported]:
+    """What tells the time zone: nothing but the crons decides when these jobs execute next."""
+    return {
+        (tuple(trigger.cron for trigger in job.triggers if trigger.cron), execution)
+        for job, execution in coming
+        if execution > now and not any(trigger.start_time or trigger.end_time for trigger in job.triggers)
+    }
+
+
+def zones_that_fit(
+    reported: Iterable[Reported], now: datetime, end: datetime, zones: Sequence[tzinfo]
+) -> Sequence[tzinfo]:
+    """The zones in which the crons give, from ``now`` on, the next executions that the server reports.
+
+    :raises CronError: a cron cannot be evaluated.
+    """
+    for crons, execution in sorted(reported, key=lambda each: each[1]):
+        if not crons:
+            continue
+        schedules = [cached_cron(cron) for cron in crons]
+        zones = [
+            zone
+            for zone in zones
+            if min((each.next_after(now, zone) or end + timedelta.resolution) for each in schedules) == execution
+        ]
+    return zones
+
+
+@lru_cache(maxsize=2048)
+def cached_cron(expression: str) -> QuartzCron:
+    """Read an expression, once; most jobs share theirs with others.
+
+    :raises CronError: it cannot be evaluated.
+    """
+    return QuartzCron(expression)
+
+
+def distinct_zones(now: datetime, end: datetime) -> list[tzinfo]:
+    """One zone for each way in which clocks somewhere in the world go between ``now`` and ``end``."""
+    hours = [now + timedelta(hours=hour) for hour in range(int((end - now) / timedelta(hours=1)) + 2)]
+    zones: dict[tuple[timedelta | None, ...], tzinfo] = {}
+    for name in sorted(available_timezones()):
+        zone = ZoneInfo(name)
+        zones.setdefault(tuple(hour.astimezone(zone).utcoffset() for hour in hours), zone)
+    return list(zones.values())
+
+
+def _forecast(
+    coming: Sequence[tuple[Job, datetime]], now: datetime, end: datetime, zone: tzinfo, reach: timedelta
+) -> Forecast:
+    jobs_of: dict[tuple[_Schedule, ...], list[JobKey]] = defaultdict(list)
+    for job, execution in coming:
+        begin = max(now, execution - _SECOND)
+        crons = tuple(_schedule(each, each.cron, begin, end, zone) for each in job.triggers if each.cron)
+        jobs_of[crons].append(job.key)
+    executions: set[datetime] = set()
+    shares: list[Share] = []
+    for schedules, keys in jobs_of.items():
+        own = {execution for schedule in schedules for execution in schedule.executions(zone, reach)}
+        gaps = _gaps(own, now, end, reach)
+        free = sum((stop - begin - reach for begin, stop in gaps), timedelta()) / (end - now - reach)
+        if not gaps:
+            return Forecast((), tuple(Share(key, 1.0) for key in sorted(keys)))
+        executions |= own
+        shares += [Share(key, 1 - free) for key in keys if own]
+    return Forecast(
+        _gaps(executions, now, end, reach), tuple(sorted(shares, key=lambda share: (-share.blocked, share.key)))
+    )
+
+
+def _gaps(
+    executions: Iterable[datetime], now: datetime, end: datetime, reach: timedelta
+) -> tuple[tuple[datetime, datetime], ...]:
+    return tuple((begin, stop) for begin, stop in pairwise([now, *sorted(executions), end]) if stop - begin > reach)
+
+
+def _schedule(trigger: Trigger, cron: str, begin: datetime, end: datetime, zone: tzinfo) -> _Schedule:
+    starts, ends = _moment(trigger.start_time, zone), _moment(trigger.end_time, zone)
+    first = max(begin, starts - _SECOND) if starts else begin
+    return _Schedule(cached_cron(cron), first, min(end, ends) if ends else end)
+
+
+def _moment(text: str | None, zone: tzinfo) -> datetime | None:
+    """A trigger's ``startTime`` or ``endTime``, whose format is not published; None if this is not one we can read."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)

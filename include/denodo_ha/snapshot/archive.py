@@ -1,0 +1,192 @@
+"""The export file: checked, read and cut down to what is in scope, always a piece at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Protocol
+from urllib.parse import unquote
+
+from denodo_ha.jobs import JobKey
+from denodo_ha.scope import Scope
+from denodo_ha.snapshot.contents import ArchiveContents, Element, same_content
+from denodo_ha.snapshot.elements import ElementError, ElementParser, properties_hash
+from denodo_ha.snapshot.zip_check import SMALL, ArchiveError, check_beginning, open_zip, read_entry
+
+__all__ = ["ArchiveContents", "ArchiveError", "FilterResult", "Openable", "filter_archive", "inspect", "same_content"]
+
+METADATA = "data/server-metadata.properties"
+_VERSION = re.compile(rb"^[ \t]*installation\.version[ \t]*[=:][ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
+
+
+class Openable(Protocol):
+    """A path, local or on object storage."""
+
+    def open(self, mode: str = ..., /) -> IO[bytes]: ...
+
+
+def inspect(source: Openable, *, expected_size: int | None = None) -> ArchiveContents:
+    """Read the whole export once, a piece at a time, check every byte that carries meaning and say what is in it.
+
+    ``expected_size`` is what the sender announced, in bytes. Raises ArchiveError with the reason when the file is
+    empty, HTML, cut off, damaged, malicious, or holds no server metadata, no job and no data source.
+    """
+    with _opened(source, expected_size=expected_size) as (archive, stream):
+        version = ""
+        elements: list[Element] = []
+        for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
+            pieces = read_entry(archive, stream, entry)
+            if entry.filename == METADATA:
+                version = _version(_whole(pieces, entry))
+            elif entry.is_dir():
+                _drain(pieces)
+            else:
+                elements.append(_element(entry, pieces))
+    if not version:
+        raise ArchiveError(f"The export holds no {METADATA}: it is not an export of a Denodo Scheduler.")
+    if not any(element.kind in {"job", "dataSource"} for element in elements):
+        raise ArchiveError(
+            "The export holds no job and no data source. Check that the login has the role scheduler_admin."
+        )
+    contents = ArchiveContents(version=version, elements=tuple(sorted(elements, key=lambda element: element.identity)))
+    if len(contents.by_identity) != len(elements):
+        raise ArchiveError("The export holds an element twice (names are compared without case). Export again.")
+    return contents
+
+
+@contextmanager
+def _opened(source: Openable, *, expected_size: int | None = None) -> Iterator[tuple[zipfile.ZipFile, IO[bytes]]]:
+    """The checked archive and the stream that it reads."""
+    with source.open("rb") as stream:
+        size = check_beginning(stream, expected_size)
+        with open_zip(stream, size) as archive:
+            yield archive, stream
+
+
+def _drain(pieces: Iterable[bytes]) -> None:
+    for _ in pieces:
+        pass
+
+
+def _whole(pieces: Iterable[bytes], entry: zipfile.ZipInfo) -> bytes:
+    if entry.file_size > SMALL:
+        raise ArchiveError(f'"{entry.filename}" in the export has {entry.file_size} bytes; that much is not believed.')
+    return b"".join(pieces)
+
+
+def _version(metadata: bytes) -> str:
+    match = _VERSION.search(metadata)
+    if not match or not match[1]:
+        raise ArchiveError(f"{METADATA} in the export does not name installation.version. Export again.")
+    return re.sub(r"\\(.)", r"\1", match[1].decode("latin-1"))
+
+
+def _project_of(entry: str) -> str | None:
+    """Project of an entry's path, None outside the projects' folder.
+
+    What a folder cannot be named (``/`` and the like) is percent-encoded there [G].
+    """
+    parts = entry.split("/")
+    return unquote(parts[2]) if parts[:2] == ["data", "projects"] and len(parts) > 3 else None
+
+
+def _element(entry: zipfile.ZipInfo, pieces: Iterator[bytes]) -> Element:
+    path = entry.filename
+    project = _project_of(path)
+    if project is not None and path.endswith(".xml"):
+        return _parsed(entry, project, pieces)
+    if path.endswith(".properties"):
+        digest = properties_hash(_whole(pieces, entry))
+    else:
+        sha256 = hashlib.sha256()
+        for piece in pieces:
+            sha256.update(piece)
+        digest = sha256.hexdigest()
+    if project is not None and path.endswith("/description.txt") and path.count("/") == 3:
+        return Element(kind="project", project=project, name=project, hash=digest, entry=path)
+    return Element(kind="resource", project=project, name=path, hash=digest, entry=path)
+
+
+def _parsed(entry: zipfile.ZipInfo, project: str, pieces: Iterator[bytes]) -> Element:
+    if entry.file_size > SMALL:
+        raise ArchiveError(f'"{entry.filename}" in the export has {entry.file_size} bytes; that much is not believed.')
+    parser = ElementParser()
+    try:
+        for piece in pieces:
+            parser.feed(piece)
+        parser.close()
+    except ElementError as error:
+        raise ArchiveError(f'"{entry.filename}" in the export cannot be read: {error}. Export again.') from None
+    return Element(
+        kind=parser.kind,
+        project=project,
+        name=parser.name,
+        hash=parser.hash,
+        secrets=parser.secrets,
+        dependencies=tuple(parser.dependencies),
+        entry=entry.filename,
+    )
+
+
+@dataclass(frozen=True)
+class FilterResult:
+    """``contents`` of the file that was written.
+
+    ``outside_dependencies`` pairs each job in scope with a job out of scope that it depends on: on the other server it
+    waits for whatever bears that name there.
+    """
+
+    contents: ArchiveContents
+    outside_dependencies: tuple[tuple[JobKey, JobKey], ...]
+
+
+def filter_archive(source: Openable, contents: ArchiveContents, destination: IO[bytes], scope: Scope) -> FilterResult:
+    """Copy what is in ``scope`` to ``destination``, a piece at a time.
+
+    ``contents`` is what ``inspect(source)`` found. Jobs out of scope are left out, and everything of projects out of
+    scope; the data sources of a project in scope stay, and so do resources such as drivers. Raises ScopeError when a
+    pattern matches nothing. Needless where ``scope.everything``.
+    """
+    scope.check(contents.jobs, contents.projects)
+    kept = tuple(element for element in contents.elements if _in_scope(element, scope))
+    dropped = {element.entry for element in contents.elements} - {element.entry for element in kept}
+    with _opened(source) as (archive, stream), zipfile.ZipFile(destination, "w") as target:
+        for entry in archive.infolist():
+            project = _project_of(entry.filename)
+            if entry.filename in dropped or (project is not None and not scope.matches_project(project)):
+                continue
+            copy = zipfile.ZipInfo(entry.filename, entry.date_time)
+            copy.compress_type = entry.compress_type
+            copy.external_attr = entry.external_attr
+            copy.file_size = entry.file_size
+            with target.open(copy, "w") as written:
+                for piece in read_entry(archive, stream, entry):
+                    written.write(piece)
+    in_scope = ArchiveContents(version=contents.version, elements=kept)
+    return FilterResult(in_scope, tuple(_outside(kept, contents, scope)))
+
+
+def _key(element: Element) -> JobKey:
+    assert element.project is not None
+    return JobKey(project=element.project, name=element.name)
+
+
+def _in_scope(element: Element, scope: Scope) -> bool:
+    if element.project is None:
+        return True
+    return scope.matches(_key(element)) if element.kind == "job" else scope.matches_project(element.project)
+
+
+def _outside(kept: tuple[Element, ...], contents: ArchiveContents, scope: Scope) -> list[tuple[JobKey, JobKey]]:
+    known = set(contents.jobs)
+    found = []
+    for element in kept:
+        for name in element.dependencies if element.kind == "job" else ():
+            other = JobKey(project=element.project or "", name=name)
+            if other in known and not scope.matches(other):
+                found.append((_key(element), other))
+    return found

@@ -1,0 +1,221 @@
+"""Tells people: calls the pair's notifiers, which are Airflow's own, each for the alerts that it is meant for.
+
+The deadline of the failover DAG tells them that nothing watches the pair any more. Airflow's scheduler notices it, so
+nobody is told where the scheduler itself is dead: for that, let a monitoring system outside of Airflow call
+``denodo-ha status``.
+
+Their templates see what Airflow's context has, and ``event`` (an entry of the pair's history), ``alert`` and
+``message``, the alert in one line. Texts that the pair does not give are filled in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import pkgutil
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import BaseNotifier, Context
+from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.log import mask_secret
+
+import denodo_ha
+from denodo_ha.decisions import DECISIONS, Alert
+from denodo_ha.pairs import Notify, Pair, load_pairs
+from denodo_ha.text import listed
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 30.0
+"""Seconds that all notifiers together are waited for."""
+
+TEXTS = {
+    "subject": "{{ message }}",
+    "text": "{{ message }}",
+    "body": "{{ message }}",
+    "html_content": "<p>{{ message | e }}</p>\n<pre>\n"
+    "{% for key, value in event.items() %}{{ key | e }}: {{ value | e }}\n{% endfor %}</pre>",
+}
+"""What notifiers are told to say where they have such an argument and the pair does not give it."""
+
+
+def notifiers(pair: Pair) -> list[BaseNotifier]:
+    """Build the notifiers of the pair, in its order.
+
+    :raises ValueError: one of them cannot be built.
+    """
+    return [_built(pair, each) for each in pair.notify]
+
+
+def message(pair: Pair, alert: Alert, event: Mapping[str, Any]) -> str:
+    """The alert in one line: what happened, and what a person can do.
+
+    An event without ``what`` and ``next_step`` is spoken for by the decision of its ``code``, or by its facts.
+    """
+    decision = DECISIONS.get(event.get("code") or "")
+    what = event.get("what") or (decision.what if decision else _facts(event))
+    next_step = event.get("next_step") or (decision.next_step if decision else "")
+    said = f"[{pair.name}] {alert}: {_sentence(what)}"
+    return f"{said} Next: {_sentence(next_step)}" if next_step else said
+
+
+def _facts(event: Mapping[str, Any]) -> str:
+    after = event.get("after")
+    active = after.get("active") if isinstance(after, dict) else None
+    facts = {
+        "epoch": event.get("epoch"),
+        "by": event.get("actor"),
+        "active server": active,
+        "because": event.get("reason"),
+    }
+    return ", ".join([event["kind"].replace("_", " "), *(f"{name} {fact}" for name, fact in facts.items() if fact)])
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split()).rstrip(".") + "."
+
+
+def notify(pair: Pair, alert: Alert, event: Mapping[str, Any], context: Context | Mapping[str, Any]) -> list[str]:
+    """Call all notifiers that are meant for ``alert``, side by side, and wait at most :data:`TIMEOUT` seconds.
+
+    Whatever a notifier does is logged and never raised.
+
+    :return: the class paths of those that failed, or did not end in time.
+    """
+    seen = {**context, "event": dict(event), "alert": str(alert), "message": message(pair, alert, event)}
+    calls = [_Call(pair, each, seen) for each in pair.notify if alert in each.alerts]
+    for call in calls:
+        call.start()
+    deadline = time.monotonic() + TIMEOUT
+    failed = []
+    for call in calls:
+        call.join(max(deadline - time.monotonic(), 0))
+        problem = f"it did not end within {TIMEOUT:g} s" if call.is_alive() else call.problem
+        if problem:
+            failed.append(call.name)
+            log.error("Pair %s: the notifier %s has not sent the alert %s: %s", pair.name, call.name, alert, problem)
+        else:
+            log.info("Pair %s: the notifier %s was told of the alert %s.", pair.name, call.name, alert)
+    return failed
+
+
+class _Call(threading.Thread):
+    """One notifier at work; a daemon, so that one that hangs does not hold up the end of the process."""
+
+    def __init__(self, pair: Pair, spec: Notify, context: Mapping[str, Any]) -> None:
+        super().__init__(name=spec.notifier, daemon=True)
+        self.problem = ""
+        self._pair, self._spec, self._context = pair, spec, dict(context)
+
+    def run(self) -> None:
+        try:
+            _built(self._pair, self._spec)(self._context)  # anew, because templates are rendered in place
+        except Exception as error:
+            self.problem = f"{type(error).__name__}: {error}"
+
+
+def _built(pair: Pair, spec: Notify) -> BaseNotifier:
+    arguments = dict(spec.arguments)
+    mask_secret(arguments)  # those whose names are those of secrets
+    who = f'pair "{pair.name}": the notifier {spec.notifier}'
+    try:
+        found = pkgutil.resolve_name(spec.notifier)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"{who} cannot be imported ({error}); is its package installed?") from None
+    if not (isinstance(found, type) and issubclass(found, BaseNotifier)):
+        raise ValueError(f"{who} is not a notifier: a subclass of airflow.sdk.BaseNotifier is needed")
+    if found.notify is BaseNotifier.notify:
+        raise ValueError(f"{who} has no method notify, so it cannot be called from a task")
+    parameters = inspect.signature(found).parameters
+    texts = {name: text for name, text in TEXTS.items() if name in parameters}
+    if "template" in arguments:  # the mail notifier's file for html_content
+        texts.pop("html_content", None)
+    try:
+        return found(**texts | arguments)
+    except Exception as error:
+        takes = listed((name for name in parameters if name != "kwargs"), limit=20)
+        raise ValueError(f"{who} cannot be built ({error}); its arguments are: {takes}") from None
+
+
+# -- who watches the watcher
+
+SLACK = timedelta(minutes=10)
+"""How much longer than planned a run may take: waiting for a worker, enabling many jobs, reporting."""
+
+
+class MonitorAlertError(RuntimeError):
+    """Nobody, or not everybody, could be told; makes Airflow mark the callback as failed."""
+
+
+def allowed(pair: Pair) -> timedelta:
+    """How long after it was queued a run of the failover DAG is late."""
+    asking = pair.approval_timeout if pair.failover == "approval" else timedelta(0)
+    return pair.watch_for + 2 * pair.fall * pair.probe_interval + asking + SLACK
+
+
+def deadline(pair: Pair, file: Path | None = None) -> DeadlineAlert | None:
+    """The deadline of the failover DAG's runs; None where no notifier is meant for it.
+
+    The callback runs in the executor, which a dead triggerer does not concern, and finds the pair by its name, so that
+    no argument of a notifier gets into Airflow's database. An executor that cannot run callbacks would bring down the
+    scheduler; there it is left to the triggerer.
+
+    :param file: where the pair is read from; by default what ``DENODO_HA_PAIRS`` names, or the project's own file.
+    """
+    if not any(Alert.MONITOR_STOPPED in each.alerts for each in pair.notify):
+        return None
+    from airflow.executors.executor_loader import ExecutorLoader  # costs time, and every task parses this
+
+    file = file or Path(os.environ.get("DENODO_HA_PAIRS") or Path(denodo_ha.__file__).parents[1] / "pairs.yaml")
+    kwargs = {"pair": pair.name, "file": str(file.resolve())}
+    executor, _ = ExecutorLoader.import_default_executor_cls()
+    callback = SyncCallback(late, kwargs) if executor.supports_callbacks else AsyncCallback(late_async, kwargs)
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=allowed(pair),
+        callback=callback,
+        name=f"monitor of {pair.name}",
+    )
+
+
+def late(pair: str, file: str, context: Mapping[str, Any] | None = None) -> None:
+    """Called by Airflow when a run is late.
+
+    :param context: what Airflow gives here: ``dag_run`` as its REST API shows it, and ``deadline``.
+    :raises MonitorAlertError: a notifier failed; its log line says why.
+    """
+    context = context or {}
+    run = context.get("dag_run") or {}
+    known = load_pairs(Path(file))
+    if pair not in known:
+        raise MonitorAlertError(f"The file of pairs {file} has no pair {pair} any more.")
+    event = {
+        "kind": "monitor_stopped",
+        "pair": pair,
+        "epoch": None,
+        "at": datetime.now(UTC).isoformat(),
+        "code": "monitor_stopped",
+        "run": run.get("dag_run_id"),
+        "what": f"nobody watches the pair: the run {run.get('dag_run_id')} of {known[pair].dag_id_failover}, queued at "
+        f"{run.get('queued_at')}, has not ended",
+        "next_step": "look at Airflow's triggerer and workers; while the monitor stands still, nothing fails over",
+    }
+    if failed := notify(known[pair], Alert.MONITOR_STOPPED, event, context):
+        raise MonitorAlertError(
+            f"Not told that the monitor of {pair} has stopped: {', '.join(failed)}. Callbacks of deadlines cannot read "
+            "connections from Airflow's database: give those of notifiers as environment variables AIRFLOW_CONN_… or "
+            "in a secrets backend."
+        )
+
+
+async def late_async(pair: str, file: str, context: Mapping[str, Any] | None = None) -> None:
+    """:func:`late` for the triggerer."""
+    await asyncio.to_thread(late, pair, file, context)

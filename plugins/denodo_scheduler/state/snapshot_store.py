@@ -1,0 +1,165 @@
+"""The snapshots of a pair, in object storage."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from airflow.sdk import ObjectStoragePath
+
+from denodo_ha.jobs import JobKey
+from denodo_ha.record import Phase, Record, Role
+from denodo_ha.snapshot.ids import expired, taken_at
+from denodo_scheduler.state.files import new_file
+from denodo_scheduler.state.storage import StorageError, explained, filesystem
+
+log = logging.getLogger(__name__)
+
+_PLAN, _JSON = "plan-", ".json"
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The greatest epoch of a pair and who was active in it, kept beside the snapshots.
+
+    A record that was lost, or restored from a backup, is found out by it.
+    """
+
+    epoch: int
+    active: Role
+
+    def contradicts(self, record: Record) -> bool:
+        """Whether the record is from before what is testified here. It is saved first, so it may be ahead."""
+        under_way = record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
+        return self.epoch > record.epoch or (
+            self.epoch == record.epoch and self.active is not record.active and under_way
+        )
+
+
+class SnapshotStore:
+    """Folder of a pair's snapshots: ``<base>/<pair>/<id>/{export.zip,contents.json,manifest.json}``.
+
+    ``manifest.json`` is written last and deleted first, so that a folder without it is no snapshot. Beside the folders
+    are ``witness.json`` and the plans of switchovers, ``plan-<id>.json``.
+
+    Every method raises StorageError when the storage cannot be used.
+    """
+
+    def __init__(self, base: ObjectStoragePath, pair: str) -> None:
+        self._folder = base / pair
+
+    def export_path(self, snapshot_id: str) -> ObjectStoragePath:
+        return self._folder / snapshot_id / "export.zip"
+
+    def write(self, snapshot_id: str, *, contents: str, manifest: str) -> None:
+        """Complete a snapshot: what its export file holds, and the manifest of the server it came from."""
+        self._write(f"{snapshot_id}/contents.json", contents)
+        self._write(f"{snapshot_id}/manifest.json", manifest)
+
+    def read(self, snapshot_id: str) -> tuple[bytes, bytes]:
+        """Contents and manifest as :meth:`write` got them.
+
+        :raises FileNotFoundError: there is no complete snapshot of that id.
+        """
+        return self._read(f"{snapshot_id}/contents.json"), self._read(f"{snapshot_id}/manifest.json")
+
+    def testify(self, record: Record) -> None:
+        """Keep the record's epoch and active server, after the record was saved."""
+        self._write("witness.json", json.dumps({"epoch": record.epoch, "active": record.active}))
+
+    def witness(self) -> Witness | None:
+        """The greatest epoch that was ever saved; None when there was none."""
+        try:
+            value = json.loads(self._read("witness.json"))
+        except FileNotFoundError:
+            return None
+        return Witness(value["epoch"], Role(value["active"]))
+
+    def write_plan(self, plan_id: str, keys: Iterable[JobKey]) -> None:
+        """Keep a list of jobs, such as those that a switchover carries over, before the first of them is disabled.
+
+        :param plan_id: made as that of a snapshot; plans are retired by their age too.
+        """
+        rows = [[key.project, key.name] for key in sorted(keys)]
+        self._write(_plan(plan_id), json.dumps(rows, ensure_ascii=False))
+
+    def read_plan(self, plan_id: str) -> list[JobKey]:
+        """:raises FileNotFoundError: there is none of that id."""
+        return [JobKey(project=project, name=name) for project, name in json.loads(self._read(_plan(plan_id)))]
+
+    def _read(self, name: str) -> bytes:
+        path = self._folder / name
+        storage = filesystem(path)
+        with explained(path):
+            content: bytes = storage.cat_file(path.path)
+        return content
+
+    def _write(self, name: str, text: str) -> None:
+        with new_file(self._folder / name) as file:
+            file.write(text.encode())
+
+    def location(self, snapshot_id: str) -> str:
+        return str(self._folder / snapshot_id)
+
+    def ids(self) -> list[str]:
+        """Ids of all snapshots, the incomplete ones included, oldest first."""
+        return self._listed()[0]
+
+    def plans(self) -> list[str]:
+        """Ids of all plans, oldest first."""
+        return self._listed()[1]
+
+    def _listed(self) -> tuple[list[str], list[str]]:
+        storage = filesystem(self._folder)
+        try:
+            with explained(self._folder):
+                found = storage.ls(self._folder.path, detail=True)
+        except FileNotFoundError:
+            found = []
+        folders: list[str] = []
+        files: list[str] = []
+        for entry in found:
+            name = entry["name"].rstrip("/").rpartition("/")[2]
+            (folders if entry["type"] == "directory" else files).append(name)
+        plans = [name[len(_PLAN) : -len(_JSON)] for name in files if name.startswith(_PLAN) and name.endswith(_JSON)]
+        return sorted(folders), sorted(plans)
+
+    def retire(self, keep: int, protected: Collection[str], before: datetime | None = None) -> None:
+        """Delete all but the newest ``keep`` and the ``protected`` snapshots, and of the plans likewise; only those
+        from ``before``, where that is given.
+
+        What cannot be deleted now is deleted next time.
+        """
+        try:
+            snapshots, plans = self._listed()
+        except StorageError as error:
+            log.warning("Old snapshots cannot be deleted: %s", error)
+            return
+        for ids, delete in ((snapshots, self.delete), (plans, self._delete_plan)):
+            for old in expired(ids, keep, protected):
+                if before is None or taken_at(old) < before:
+                    try:
+                        delete(old)
+                    except StorageError as error:
+                        log.warning("The old snapshot or plan %s cannot be deleted: %s", old, error)
+
+    def delete(self, snapshot_id: str) -> None:
+        path = self._folder / snapshot_id
+        self._delete(path / "manifest.json")
+        self._delete(path, recursive=True)
+
+    def _delete_plan(self, plan_id: str) -> None:
+        self._delete(self._folder / _plan(plan_id))
+
+    def _delete(self, path: ObjectStoragePath, *, recursive: bool = False) -> None:
+        storage = filesystem(path)
+        with suppress(FileNotFoundError), explained(path):
+            storage.rm(path.path, recursive=recursive)
+
+
+def _plan(plan_id: str) -> str:
+    return f"{_PLAN}{plan_id}{_JSON}"

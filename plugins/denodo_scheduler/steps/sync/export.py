@@ -1,0 +1,247 @@
+"""Taking a snapshot of the active server and comparing it with the committed one. Changes no server."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from denodo_ha.checks import mass_change, shrunk
+from denodo_ha.jobs import Job, JobKey
+from denodo_ha.record import Record
+from denodo_ha.scope import ScopeError
+from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect, same_content
+from denodo_ha.snapshot.ids import new_id
+from denodo_ha.snapshot.manifest import Difference, Manifest, ManifestError, build_manifest
+from denodo_ha.text import listed
+from denodo_scheduler.state.files import new_file
+from denodo_scheduler.state.storage import StorageError
+from denodo_scheduler.steps.context import Plan, SyncRun
+from denodo_scheduler.steps.outcome import Blocked, NotYet
+
+log = logging.getLogger(__name__)
+
+OLDEST_EXPORT = timedelta(hours=1)
+"""How old an export may be when it is imported, beyond the lease that an earlier try may have waited for."""
+ATTEMPTS = 3
+"""How often the export is repeated when the metadata changed while it was written."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A snapshot that was taken and checked, and what a sync will do with it.
+
+    :param taken: when the export began, ISO 8601.
+    :param unchanged: the slave has this content already, so there is nothing to import.
+    :param comparison: why it counts as changed or unchanged.
+    :param plan: what changed since the committed snapshot: per kind of change a number and a few names.
+    """
+
+    snapshot: str
+    location: str
+    taken: str
+    version: str
+    content_hash: str
+    manifest_hash: str
+    size: int
+    jobs: int
+    enabled: int
+    unchanged: bool
+    comparison: str
+    plan: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Exported:
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    contents: ArchiveContents
+    manifest: Manifest
+    size: int
+
+
+def export(run: SyncRun, plan: Plan) -> Exported:
+    """Take a snapshot and say what is new in it.
+
+    :raises Blocked: the file is damaged, the patterns match nothing, or a mass change is not accepted.
+    :raises NotYet: the metadata kept changing while it was exported.
+    """
+    record = (run.records.load() or Record()) if run.dry_run else run.record()
+    committed = _committed(run, plan.base_snapshot)
+    began = run.now()
+    snapshot_id = new_id(began)
+    try:
+        taken = _take(run, snapshot_id, committed)
+        _guard_mass_change(run, record, committed[1] if committed else None, taken.manifest)
+        exported = _describe(run, record, snapshot_id, began, taken, committed)
+    except BaseException:
+        with suppress(StorageError):
+            run.snapshots.delete(snapshot_id)
+        raise
+    if run.dry_run:
+        run.snapshots.delete(snapshot_id)
+    else:
+        run.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
+        forgotten = began - run.pair.lease - OLDEST_EXPORT
+        protected = {snapshot_id, plan.base_snapshot or "", *record.stored}
+        run.snapshots.retire(run.pair.keep_snapshots, protected, before=forgotten)
+    log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.comparison)
+    return exported
+
+
+def _committed(run: SyncRun, snapshot_id: str | None) -> tuple[ArchiveContents, Manifest] | None:
+    """The committed snapshot, or None where there is none or its files are gone."""
+    if snapshot_id is None:
+        return None
+    try:
+        contents, manifest = run.snapshots.read(snapshot_id)
+        return ArchiveContents.from_json(contents), Manifest.from_json(manifest)
+    except (FileNotFoundError, ArchiveError, ManifestError) as error:
+        log.warning("The committed snapshot %s cannot be read (%s); everything is imported anew.", snapshot_id, error)
+        return None
+
+
+def _take(run: SyncRun, snapshot_id: str, committed: tuple[ArchiveContents, Manifest] | None) -> _Taken:
+    """Export until file, definitions and states belong to one and the same moment."""
+    why: object = None
+    for _ in range(ATTEMPTS):
+        before = run.master.jobs()
+        _ensure_in_scope(run, before)
+        contents, size = _export_file(run, snapshot_id)
+        known = committed is not None and contents.content_hash == committed[0].content_hash
+        after = before if known else run.master.jobs()
+        try:
+            manifest = build_manifest(after, run.master.statuses().jobs, run.pair.scope)
+            _ensure_same_moment(before, after, manifest, contents)
+            return _Taken(contents, manifest, size)
+        except ManifestError as error:
+            why = error
+            log.warning("The metadata changed while it was exported (%s); exporting again.", error)
+    raise NotYet(
+        "metadata_changing",
+        f"the master's metadata changed during each of {ATTEMPTS} exports: {why}",
+        "nothing was changed; this task tries again, or run the sync when nobody edits jobs",
+    )
+
+
+def _ensure_in_scope(run: SyncRun, jobs: Sequence[Job]) -> None:
+    keys = [job.key for job in jobs]
+    try:
+        try:
+            run.pair.scope.check(keys)
+        except ScopeError:  # perhaps a pattern is for a project that has no job yet
+            run.pair.scope.check(keys, [project.name for project in run.master.projects()])
+    except ScopeError as error:
+        raise Blocked("scope_empty", str(error), "correct the pair and clear this task; nothing was changed") from None
+
+
+def _export_file(run: SyncRun, snapshot_id: str) -> tuple[ArchiveContents, int]:
+    """Export into the snapshot's folder, check the file, and cut it down to the pair's scope."""
+    path = run.snapshots.export_path(snapshot_id)
+    result = run.master.export_metadata(path)
+    try:
+        contents = inspect(path, expected_size=result.size)
+        if run.pair.scope.everything:
+            return contents, result.size
+        with new_file(path) as destination:
+            filtered = filter_archive(path, contents, destination, run.pair.scope)
+    except (ArchiveError, ScopeError) as error:
+        raise Blocked(
+            "export_refused",
+            f"the master's export cannot be used: {error}",
+            "nothing was changed; look at the master's web tool and clear this task",
+        ) from None
+    if filtered.outside_dependencies:
+        log.warning(
+            "Some jobs in scope wait for jobs out of scope, which the slave will not have: %s",
+            listed(sorted(job for job, _ in filtered.outside_dependencies)),
+        )
+    return filtered.contents, path.stat().st_size
+
+
+def _ensure_same_moment(
+    before: Sequence[Job], after: Sequence[Job], manifest: Manifest, contents: ArchiveContents
+) -> None:
+    if {job.key: job.definition for job in before} != {job.key: job.definition for job in after}:
+        raise ManifestError("job definitions were edited")
+    in_file, on_server = _names(contents.jobs), _names(manifest.by_key)
+    if in_file != on_server:
+        apart = sorted((in_file - on_server) + (on_server - in_file))
+        raise ManifestError(f"the file and the server do not list the same jobs: {listed(apart)}")
+
+
+def _names(keys: Iterable[JobKey]) -> Counter[str]:
+    """Names of the jobs without their projects: how the file spells an odd project name is unpublished [G]."""
+    return Counter(key.name.casefold() for key in keys)
+
+
+def _guard_mass_change(run: SyncRun, record: Record, old: Manifest | None, new: Manifest) -> None:
+    if old is None and record.snapshot:
+        found = shrunk(record.snapshot.jobs, record.snapshot.enabled, new, run.pair.mass_change)
+    else:
+        found = mass_change(old, new, run.pair.mass_change)
+    if found is None:
+        return
+    if run.accept_mass_change:
+        log.warning("Mass change accepted by %s: %s (%s)", run.actor, found.reason, run.reason or "no reason given")
+    elif run.dry_run:
+        log.warning("A real sync would stop here: %s", found.reason)
+    else:
+        raise Blocked(
+            "mass_change",
+            found.reason,
+            "nothing was changed; look at the master, and if it is right, run the sync by hand with 'accept a mass "
+            "change' ticked and a reason",
+        )
+
+
+def _describe(
+    run: SyncRun,
+    record: Record,
+    snapshot_id: str,
+    began: datetime,
+    taken: _Taken,
+    committed: tuple[ArchiveContents, Manifest] | None,
+) -> Exported:
+    age = began - record.snapshot.imported if record.snapshot else None
+    comparison = same_content(
+        committed[0] if committed else None,
+        taken.contents,
+        last_import_age=age,
+        secrets_refresh=run.pair.secrets_refresh,
+    )
+    difference = (committed[1] if committed else Manifest(jobs=())).diff(taken.manifest)
+    return Exported(
+        snapshot=snapshot_id,
+        location=run.snapshots.location(snapshot_id),
+        taken=began.isoformat(),
+        version=taken.contents.version,
+        content_hash=taken.contents.content_hash,
+        manifest_hash=taken.manifest.hash,
+        size=taken.size,
+        jobs=taken.manifest.counts["jobs"],
+        enabled=taken.manifest.counts["enabled"],
+        unchanged=comparison.unchanged and record.dirty is None,
+        comparison=comparison.reason if record.dirty is None else f"the slave is dirty: {record.dirty.reason}",
+        plan=_summary(difference),
+    )
+
+
+def _summary(difference: Difference) -> dict[str, Any]:
+    kinds: dict[str, tuple[JobKey, ...]] = {
+        "added": difference.added,
+        "removed": difference.removed,
+        "changed": difference.changed,
+        "enabled": difference.enabled,
+        "disabled": difference.disabled,
+    }
+    return {kind: {"jobs": len(keys), "names": listed(sorted(keys))} for kind, keys in kinds.items() if keys}
