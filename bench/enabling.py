@@ -13,8 +13,9 @@ from denodo_demo.standin import StandinPair
 from denodo_ha.verdict import Evidence, Watch
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.promote import failover as failing_over
-from denodo_scheduler.steps.watch.look import FailoverRun
+from denodo_scheduler.steps.watch.look import Case
 
 TITLE = "Enabling 5,000 jobs in 20 projects in a failover, 20 ms latency per request"
 JOBS = 5_000
@@ -34,7 +35,7 @@ def measure(stage: Stage) -> Iterator[Measurement]:
         pair.slave.webtool.reset_requests()
 
         with stage.progress.step("Failing over, from the verdict to the end"):
-            event, seconds = _fail_over(syncs.prepared(FailoverRun))
+            event, seconds = _fail_over(syncs.prepared())
         _ensure_enabled(pair)
         requests = sum(number for what, number in pair.slave.webtool.requests().items() if what.startswith("PUT"))
         yield Measurement("whole failover", seconds, "s", note="looks, read-backs and the record included")
@@ -53,12 +54,12 @@ def measure(stage: Stage) -> Iterator[Measurement]:
         yield Measurement("times faster", single / seconds, at_least=20)
 
 
-def _fail_over(run: FailoverRun) -> tuple[dict[str, Any], float]:
+def _fail_over(context: PairContext) -> tuple[dict[str, Any], float]:
     """The event, and the seconds that the task took."""
-    with Looker(run.master, run.slave, second_path=run.pair.second_path) as looker:
-        evidence = _evidence(looker, run.pair.fall)
+    with Looker(context.master, context.slave, second_path=context.pair.second_path) as looker:
+        evidence = _evidence(looker, context.pair.fall)
         begin = time.perf_counter()
-        event = failing_over.enable_jobs(run, evidence, looker.look)
+        event = failing_over.enable_jobs(Case(context, evidence), looker.look)
         return event, time.perf_counter() - begin
 
 

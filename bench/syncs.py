@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from airflow.sdk import ObjectStoragePath
@@ -19,15 +19,13 @@ from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
-from denodo_scheduler.steps.context import PairRun, SyncRun
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo
 from denodo_scheduler.steps.sync import disable as quenching
 from denodo_scheduler.steps.sync import export as exporting
 from denodo_scheduler.steps.sync import guard as guarding
 from denodo_scheduler.steps.sync import import_ as importing
 from denodo_scheduler.steps.sync import verify as verifying
-
-R = TypeVar("R", bound=PairRun)
 
 
 class _Memory:
@@ -73,27 +71,28 @@ class Syncs:
         """
         done = Synced()
         with done.task("guard"):
-            verdict = guarding.guard(self.prepared(SyncRun), operation_id=uuid4().hex, wanted=None)
-        if verdict.plan is None:
-            raise BenchError(f"The guard stopped the sync: {verdict.message}")
+            admission = guarding.guard(self.prepared(), operation_id=uuid4().hex, wanted=None)
+        ticket = admission.ticket
+        if ticket is None:
+            raise BenchError(f"The guard stopped the sync: {admission.message}")
         with done.task("wait_for_quiet_window"):
             self._ensure_quiet()
         with done.task("export_metadata"):
-            exported = exporting.export(self.prepared(SyncRun), verdict.plan)
+            exported = exporting.export(self.prepared(), ticket)
         with done.task("import_metadata"):
             try:
-                done.imported = importing.import_snapshot(self.prepared(SyncRun), verdict.plan, exported)
+                done.imported = importing.import_snapshot(self.prepared(), ticket, exported)
             except NothingToDo:
                 done.imported = None
         with done.task("disable_jobs"):
-            disabled = quenching.disable_jobs(self.prepared(SyncRun), verdict.plan)
+            disabled = quenching.disable_jobs(self.prepared(), ticket)
         with done.task("verify"):
-            done.event = verifying.verify(self.prepared(SyncRun), verdict.plan, exported, done.imported, disabled)
+            done.event = verifying.verify(self.prepared(), ticket, exported, done.imported, disabled)
         return done
 
-    def prepared(self, cls: type[R]) -> R:
+    def prepared(self) -> PairContext:
         """What a step needs, with hooks of its own."""
-        return cls(
+        return PairContext(
             pair=self.pair,
             records=self._records,
             snapshots=self._snapshots,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from denodo_ha.reason import Reason
 from denodo_ha.record import Phase
 from denodo_ha.verdict import Verdict
 
@@ -107,6 +108,10 @@ class Decision:
     next_step: str
     settled: bool = True
     alert: Alert | None = None
+
+    @property
+    def reason(self) -> Reason:
+        return Reason(self.code, self.what, self.next_step)
 
 
 def _healthy(code: str, what: str, next_step: str = "nothing", *, settled: bool = True) -> Decision:

@@ -21,16 +21,16 @@ _SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
-class EnablePlan:
+class EnableOrder:
     """What to enable, in this order, and the wanted jobs that the server does not have."""
 
     order: tuple[JobKey, ...]
     missing: tuple[JobKey, ...]
 
 
-def plan_enabling(
+def order_enabling(
     wanted: Collection[JobKey], dependencies: Mapping[JobKey, Collection[JobKey]], present: Collection[JobKey]
-) -> EnablePlan:
+) -> EnableOrder:
     """Put the ``wanted`` jobs that are ``present`` in order.
 
     Where jobs wait for each other in a circle, the order is still the same each time, and only jobs of the circle come
@@ -46,7 +46,7 @@ def plan_enabling(
             if awaited in dependents:
                 dependents[awaited].append(key)
     order = _by_project(_without_circles(dependents))
-    return EnablePlan(tuple(order), tuple(sorted(set(wanted) - there)))
+    return EnableOrder(tuple(order), tuple(sorted(set(wanted) - there)))
 
 
 def _without_circles(first: Mapping[JobKey, Sequence[JobKey]]) -> dict[JobKey, list[JobKey]]:

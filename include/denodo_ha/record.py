@@ -6,11 +6,14 @@ compare-and-set underneath, so each changing call on a server is preceded by a f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from denodo_ha.reason import Explained, Reason
 
 SCHEMA = 2
 """Number of the record's shape; a record of a greater number was written by a newer version of this project.
@@ -24,15 +27,12 @@ CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of two workers may be apart."""
 
 
-class RecordError(ValueError):
-    """The stored record cannot be used: ``what`` is wrong with it, and ``next_step`` for a person."""
-
-    code = "record_unusable"
+class RecordError(Explained, ValueError):
+    """The stored record cannot be used."""
 
     def __init__(self, what: str, next_step: str) -> None:
         super().__init__(f"{what}. Next: {next_step}.")
-        self.what = what
-        self.next_step = next_step
+        self.reason = Reason("record_unusable", what, next_step)
 
 
 class NewerRecordError(RecordError):
@@ -210,7 +210,7 @@ class Record(_Value):
             problems = (f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors())
             raise RecordError(
                 f"the pair's HA record cannot be read ({'; '.join(problems)}); nothing was changed",
-                "when you know that the master is the active server, run the sync by hand with 'initialise' ticked",
+                "look which server has enabled jobs, then initialise the pair with its operations DAG",
             ) from None
 
     @property
@@ -226,6 +226,24 @@ class Record(_Value):
 
     def is_paused(self, now: datetime) -> bool:
         return self.paused is not None and (self.paused.until is None or now < self.paused.until)
+
+
+@dataclass(frozen=True)
+class EpochMark:
+    """The greatest epoch of a pair and who was active in it, kept beside the snapshots.
+
+    A record that was lost, or restored from a backup, is found out by it.
+    """
+
+    epoch: int
+    active: Role
+
+    def contradicts(self, record: Record) -> bool:
+        """Whether the record is older than this mark. The record is saved first, so it may be ahead."""
+        under_way = record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
+        return self.epoch > record.epoch or (
+            self.epoch == record.epoch and self.active is not record.active and under_way
+        )
 
 
 def _migrated(value: Any) -> Any:
@@ -263,29 +281,6 @@ def mark_dirty(record: Record, *, now: datetime, reason: str) -> Record:
 def commit(record: Record, snapshot: SnapshotRef) -> Record:
     """The passive server was read back and equals ``snapshot``."""
     return record.model_copy(update={"operation": None, "dirty": None, "snapshot": snapshot})
-
-
-def refusal(record: Record, now: datetime) -> tuple[str, str, str] | None:
-    """Why a sync may not begin in this state: reason code, reason, next step for a person; None if it may."""
-    if record.phase is Phase.HALTED:
-        why = record.halted.reason if record.halted else "see the pair's asset events"
-        return "halted", f"the pair is halted: {why}", "see to it, then release the pair with its operations DAG"
-    if record.phase is not Phase.NORMAL or record.active is not Role.MASTER:
-        return (
-            record.phase.value if record.phase is not Phase.NORMAL else "slave_active",
-            f"the pair is in phase {record.phase.value} and the active server is the {record.active.value}: a sync "
-            "would overwrite it",
-            "fail back first, with the switchover DAG; then syncs go on by themselves",
-        )
-    if record.paused and record.is_paused(now):
-        return "paused", f"automation is paused: {record.paused.reason}", "resume the pair with its operations DAG"
-    if record.operation and record.operation.kind != "sync":
-        return (
-            "operation_open",
-            f"the {record.operation.kind} {record.operation.id} is in progress",
-            "wait for its end",
-        )
-    return None
 
 
 def covers(record: Record, wanted: datetime, now: datetime) -> bool:

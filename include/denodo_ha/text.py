@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
+
+NAMED = 200
+"""How many jobs of a kind a plan or an event names; it always tells how many there are."""
 
 
 def listed(items: Iterable[object], limit: int = 5) -> str:
@@ -10,3 +14,8 @@ def listed(items: Iterable[object], limit: int = 5) -> str:
     texts = [str(item) for item in items]
     more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
     return ", ".join(texts[:limit]) + more
+
+
+def counted(keys: Collection[Any]) -> dict[str, Any]:
+    """How many jobs, and their names, as plain JSON."""
+    return {"jobs": len(keys), "names": [str(key) for key in sorted(keys)][:NAMED]}

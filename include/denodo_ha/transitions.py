@@ -42,6 +42,8 @@ TRANSITIONS: tuple[tuple[Phase, Phase, str], ...] = (
 """Every change of phase there is: from, to, and when."""
 
 _ARROWS = {(start, end) for start, end, _ in TRANSITIONS}
+UNKNOWN = "unknown"
+"""What an event says of its outcome, saved before the change, until the change was read back."""
 OUTBOX = 100
 """How many events wait in the record at most; the oldest go first."""
 
@@ -53,8 +55,9 @@ def _moved(record: Record, start: Phase, end: Phase, **changes: Any) -> Record:
 
 
 def noted(record: Record, event: dict[str, Any]) -> Record:
-    """Put an event into the record's outbox."""
-    return record.model_copy(update={"outbox": (*record.outbox, event)[-OUTBOX:]})
+    """Put an event into the record's outbox, in the place of the same event before it was complete."""
+    others = (each for each in record.outbox if each["id"] != event["id"])
+    return record.model_copy(update={"outbox": (*others, event)[-OUTBOX:]})
 
 
 def claim(

@@ -148,7 +148,6 @@ def test_form(dag: DAG, own: DAG) -> None:
         "reason": None,
         "dry_run": False,
         "accept_mass_change": False,
-        "initialise": False,
         "quiet_window": 300,
         "quiet_timeout": 3000,
         "orphans": "report",

@@ -25,7 +25,7 @@ def test_clearing_the_import_of_an_old_run(history: History, pair: StandinPair) 
     states = dag.states(run_id)
     assert [states[task] for task in ("import_metadata", "disable_jobs", "verify")] == ["skipped"] * 3
     for task in ("import_metadata", "disable_jobs"):
-        assert "[superseded] this task belongs to the past: the snapshot" in dag.log(run_id, task)
+        assert "[superseded] superseded by a newer run: the snapshot" in dag.log(run_id, task)
     assert mark.read().slave_audit == []
     assert mark.read().master_audit == before
     assert dag.record() == history.second.record

@@ -21,4 +21,5 @@ def unsynced(sync: Sync) -> Failover:
 def failover(unsynced: Failover) -> Failover:
     """The same, in step: 12 jobs in 3 projects, 3 of them disabled."""
     unsynced.sync.synced()
+    unsynced.sync.publish()
     return unsynced

@@ -207,7 +207,7 @@ def test_a_snapshot_whose_files_are_gone_is_not_promoted(failover: Failover) -> 
     failover.silence()
     out = failover.run()
     assert out.code == "snapshot_missing"
-    assert "nobody knows which jobs were enabled" in str(out.error)
+    assert "it is not known which jobs were enabled" in str(out.error)
     assert (failover.record.phase, failover.record.epoch) == (Phase.NORMAL, 1)
     failover.wake()
     assert not enabled(failover.slave)

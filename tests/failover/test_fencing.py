@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from denodo_ha.record import Phase
+from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.outcome import Blocked
-from support.failover import LEASE, Failover
+from support.failover import Failover
 from support.sync import enabled, untouched
 
 HOOK = {"fence": "site_hooks.fence", "fence_timeout": "1s"}

@@ -13,8 +13,9 @@ from denodo_ha.decisions import Action
 from denodo_ha.record import Phase, Role, Step
 from denodo_scheduler.exceptions import RequestError, UnreachableError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.promote import failover as failing_over
-from support.failover import LEASE, Changes, Failover, Outcome, killed, silenced
+from support.failover import Changes, Failover, Outcome, killed, silenced
 from support.sync import Books, act, enabled, status_of, untouched
 
 FEWEST = 10
@@ -23,7 +24,7 @@ FEWEST = 10
 
 def failed_over(failover: Failover, wanted: set[str]) -> None:
     """All that matters was found in order."""
-    record, witness = failover.record, failover.prepared().snapshots.witness()
+    record, witness = failover.record, failover.prepared().snapshots.epoch()
     assert enabled(failover.slave) == wanted
     assert (record.phase, record.active, record.operation) == (Phase.FAILED_OVER, Role.SLAVE, None)
     assert record.last_promotion

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from denodo_scheduler.steps import jobs as enabling
-from support.failover import LEASE, Failover, killed
+from denodo_scheduler.steps.claim import LEASE
+from support.failover import Failover, killed
 from support.sync import Books, add_job, enabled
 
 HOURLY = "default / hourly"
@@ -25,6 +26,7 @@ def pair(unsynced: Failover) -> Failover:
     add_job(unsynced.master, "default", "hourly", "0 8 * * * ?")
     add_job(unsynced.master, "default", "hourly, disabled", "0 8 * * * ?", disabled=True)
     unsynced.sync.synced()
+    unsynced.sync.publish()
     unsynced.silence()
     return unsynced
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from denodo_ha.record import SCHEMA, Phase, Record, RecordError
+from denodo_ha.record import SCHEMA, Phase, Record
+from denodo_ha.watching import Watching
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
-from denodo_scheduler.state.watch_store import WATCH_KEY, Watching, WatchStore
+from denodo_scheduler.state.watch_store import WATCH_KEY, WatchStore
 from denodo_scheduler.steps.outcome import Blocked
-from denodo_scheduler.steps.watch import block as blocking
+from denodo_scheduler.steps.watch import act
 from denodo_scheduler.steps.watch import report as reporting
 from support.failover import Failover
 from support.switchover import SwitchPair
-from support.sync import Sync, enabled, untouched
+from support.sync import MemoryState, Sync, enabled, untouched
 
 SYNC_ONLY = {"schema_number", "phase", "active", "epoch", "slave", "paused", "operation", "dirty", "snapshot"}
 """What a record of schema 1 had."""
@@ -55,11 +56,11 @@ def test_a_record_of_a_newer_version_stops_the_failover_and_people_are_told(fail
     with failover.silent_master(), untouched(failover.slave):
         judged = failover.judge()
         with pytest.raises(Blocked, match=f"schema {SCHEMA + 1}.* Next: upgrade this project .* each worker") as error:
-            blocking.block(run, failover.seen())
+            act.block(failover.case(failover.seen()))
         assert failover.run(fail_over=True, accept_old_snapshot=True, fenced=True).code == "record_unusable"
-    problem = {"code": error.value.code, "what": error.value.what, "next_step": error.value.next_step}
-    told = reporting.report(run, Watching(), judged.to_json(), problem, None, by_hand=False)
-    [event] = told.events
+    watch = WatchStore(MemoryState())
+    reporting.report(run, watch, judged.to_json(), error.value.reason, None, by_hand=False)
+    [event] = watch.load().outbox
     assert (event["code"], event["alert"]) == ("record_unusable", "halted")
     assert event["next_step"].startswith("upgrade this project to the version that wrote it")
     assert failover.sync.state.values == stored
@@ -79,7 +80,7 @@ def test_a_record_that_becomes_newer_under_a_failover_stops_it(
     monkeypatch.setattr(RecordStore, "save", then_upgraded)
     with failover.silent_master(), untouched(failover.slave):
         tried = failover.run()
-    assert isinstance(tried.error, RecordError)
+    assert tried.code == "record_unusable"
     assert tried.code == "record_unusable"
     assert failover.sync.state.get(RECORD_KEY)["schema_number"] == SCHEMA + 1
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import (
     answered,
     begin_import,
     close_operation,
     commit,
     mark_dirty,
-    refusal,
     superseded,
 )
 from model.rules import Rules
@@ -29,7 +29,7 @@ def sync(state: State, process: Process, rules: Rules) -> Iterator[Move]:
 
 
 def refused(state: State, rules: Rules) -> bool:
-    return rules.refusal and refusal(state.record, NOW) is not None
+    return rules.refusal and sync_may_begin(state.record, NOW) is not None
 
 
 def begin(state: State, rules: Rules) -> Iterator[Move]:

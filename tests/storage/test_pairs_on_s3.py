@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from denodo_scheduler.state.storage import StorageError
-from denodo_scheduler.steps.promote.switchover import LEASE
+from denodo_scheduler.steps.claim import LEASE
 from storage.conftest import Place, machine
 from support.failover import Failover, Still
 from support.switchover import SwitchPair, killed
@@ -118,13 +118,13 @@ def test_switchovers_keep_their_plans_on_s3_and_retire_them(pair: SwitchPair) ->
             assert not enabled(pair.master if to == "slave" else pair.slave)
     with machine():
         assert pair.witness == (pair.record.epoch, "master")
-        assert len(pair.snapshots("test").plans()) == 4
+        assert len(pair.snapshots("test").job_lists()) == 4
     synced(pair)
     with machine():
         store = pair.snapshots("test")
         assert pair.record.last_promotion
-        assert len(store.plans()) == 2
-        assert pair.record.last_promotion.plan in store.plans()
+        assert len(store.job_lists()) == 2
+        assert pair.record.last_promotion.plan in store.job_lists()
 
 
 def test_an_interrupted_switchover_is_resumed_on_another_worker(

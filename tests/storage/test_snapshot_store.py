@@ -40,7 +40,7 @@ def snapshot(store: SnapshotStore, hours: int = 0, *, whole: bool = True) -> str
 
 def plan(store: SnapshotStore, hours: int = 0) -> str:
     plan_id = new_id(FIRST + timedelta(hours=hours))
-    store.write_plan(plan_id, JOBS)
+    store.write_job_list(plan_id, JOBS)
     return plan_id
 
 
@@ -57,11 +57,11 @@ def record(epoch: int, active: Role = Role.MASTER) -> Record:
 
 def test_nothing_is_found_where_nothing_was_written(place: Place) -> None:
     store = place.store()
-    assert (store.ids(), store.plans(), store.witness()) == ([], [], None)
+    assert (store.ids(), store.job_lists(), store.epoch()) == ([], [], None)
     with pytest.raises(FileNotFoundError):
         store.read(new_id(FIRST))
     with pytest.raises(FileNotFoundError):
-        store.read_plan(new_id(FIRST))
+        store.read_job_list(new_id(FIRST))
     store.retire(1, ())
     store.delete(new_id(FIRST))
     assert place.names() == set()
@@ -71,24 +71,24 @@ def test_what_one_worker_writes_another_reads_although_it_has_looked_before(plac
     """A file system remembers what it has listed, also that something was not there."""
     with place.on_one():
         old = snapshot(place.store())
-        place.store().testify(record(1))
+        place.store().record_epoch(record(1))
     with place.on_two():
         store = place.store()
-        assert (store.ids(), store.plans()) == ([old], [])
-        assert store.witness() is not None
+        assert (store.ids(), store.job_lists()) == ([old], [])
+        assert store.epoch() is not None
         with upload(store.export_path(old)) as sent:
             assert sent.len == len(old)
     with place.on_one():
         new, jobs = snapshot(place.store(), 1), plan(place.store(), 1)
-        place.store().testify(record(2, Role.SLAVE))
+        place.store().record_epoch(record(2, Role.SLAVE))
         with new_file(place.store().export_path(old)) as file:
             file.write(b"longer than it was" * 10)
     with place.on_two():
         store = place.store()
-        assert (store.ids(), store.plans()) == ([old, new], [jobs])
+        assert (store.ids(), store.job_lists()) == ([old, new], [jobs])
         assert store.read(new) == (b"{}", f'"{new}"'.encode())
-        assert store.read_plan(jobs) == sorted(JOBS)
-        found = store.witness()
+        assert store.read_job_list(jobs) == sorted(JOBS)
+        found = store.epoch()
         assert found is not None
         assert (found.epoch, found.active) == (2, Role.SLAVE)
         with upload(store.export_path(old)) as sent:
@@ -98,8 +98,8 @@ def test_what_one_worker_writes_another_reads_although_it_has_looked_before(plac
 def test_files_are_for_their_owner_only(on_disk: Place, tmp_path: Path) -> None:
     snapshot(on_disk.store())
     plan(on_disk.store())
-    on_disk.store().testify(record(1))
-    on_disk.store().testify(record(2))
+    on_disk.store().record_epoch(record(1))
+    on_disk.store().record_epoch(record(2))
     for path in (tmp_path / "denodo").rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     assert stat.S_IMODE((tmp_path / "denodo").stat().st_mode) == 0o700
@@ -210,7 +210,7 @@ def test_a_large_file_travels_in_parts(on_s3: Place) -> None:
 def test_old_snapshots_and_plans_go_but_those_that_are_protected(place: Place) -> None:
     store = place.store()
     snapshots, plans = [snapshot(store, hours) for hours in range(5)], [plan(store, hours) for hours in range(5)]
-    store.testify(record(1))
+    store.record_epoch(record(1))
     for name in ("notes.txt", "plan-mine.json", "archive/export.zip"):
         with new_file(place.path(name)) as file:
             file.write(b"somebody else's")

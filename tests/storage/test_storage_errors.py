@@ -37,10 +37,10 @@ def _send(store: SnapshotStore) -> None:
 
 
 USES: dict[str, Callable[[SnapshotStore], object]] = {
-    "witness": lambda store: store.witness(),
+    "witness": lambda store: store.epoch(),
     "read": lambda store: store.read(ID),
     "ids": lambda store: store.ids(),
-    "testify": lambda store: store.testify(Record()),
+    "testify": lambda store: store.record_epoch(Record()),
     "write": _write,
     "send": _send,
     "delete": lambda store: store.delete(ID),

@@ -23,11 +23,10 @@ from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.promote import failover as failing_over
-from denodo_scheduler.steps.watch import block as blocking
-from denodo_scheduler.steps.watch import quench as quenching_master
-from denodo_scheduler.steps.watch import repair as repairing
-from denodo_scheduler.steps.watch.look import FailoverRun, Judgement, judge
+from denodo_scheduler.steps.watch import act as acting
+from denodo_scheduler.steps.watch.look import Case, Consents, Heard, Judgement, judge
 from support.sync import NOW, Sync, WorkerKilled, act, enabled, kill_the_worker, states
 
 QUICK = {
@@ -39,8 +38,9 @@ QUICK = {
     "timezone": "Europe/Madrid",
     "enable_batch": 2,
 }
-LEASE = failing_over.LEASE
 AtLook = Callable[[int], object]
+CONSENTS = ("fail_over", "accept_old_snapshot", "fenced")
+HEARD = ("alive_since", "last_alive", "second_good")
 
 
 class Still(Sync):
@@ -103,9 +103,9 @@ class Failover:
     def pair(self, **options: Any) -> Pair:
         return self.sync.pair(**{**QUICK, **self.options, **options})
 
-    def prepared(self, *, pair: dict[str, Any] | None = None, run_id: str | None = None, **asked: Any) -> FailoverRun:
+    def prepared(self, *, pair: dict[str, Any] | None = None, run_id: str | None = None, **asked: Any) -> PairContext:
         chosen = self.pair(**(pair or {}))
-        return FailoverRun(
+        return PairContext(
             pair=chosen,
             records=RecordStore(self.sync.state),
             snapshots=self.sync.snapshots(chosen.name),
@@ -113,8 +113,16 @@ class Failover:
             slave=DenodoSchedulerHook(chosen.slave),
             run_id=run_id or f"run-{uuid4().hex[:6]}",
             now=self.sync.now,
-            **{"second_good": self.sync.now(), **asked},
+            **asked,
         )
+
+    def case(self, evidence: Evidence | None = None, **asked: Any) -> Case:
+        """A run of the failover DAG with what it has seen, and with what a person and the watch tell it."""
+        given = {name: asked.pop(name) for name in CONSENTS if name in asked}
+        heard = {name: asked.pop(name) for name in HEARD if name in asked}
+        context = self.prepared(**asked)
+        seen = evidence or self.evidence(context)
+        return Case(context, seen, Consents(**given), Heard(**{"second_good": self.sync.now(), **heard}))
 
     # -- what is seen
 
@@ -142,13 +150,13 @@ class Failover:
         for server in (self.master, self.slave):
             server.webtool.faults()
 
-    def looker(self, run: FailoverRun) -> Looker:
+    def looker(self, run: PairContext) -> Looker:
         return Looker(run.master, run.slave, second_path=run.pair.second_path)
 
     def look(self, looker: Looker) -> Observation:
         return replace(looker.look(), at=self.sync.now())
 
-    def evidence(self, run: FailoverRun) -> Evidence:
+    def evidence(self, run: PairContext) -> Evidence:
         """Look until a verdict is confirmed; no time passes between the looks."""
         watch = Watch(run.pair.fall)
         with self.looker(run) as looker:
@@ -174,8 +182,7 @@ class Failover:
     # -- what is done
 
     def judge(self, evidence: Evidence | None = None, **asked: Any) -> Judgement:
-        run = self.prepared(**asked)
-        return judge(run, evidence or self.evidence(run))
+        return judge(self.case(evidence, **asked))
 
     def run(
         self,
@@ -186,31 +193,30 @@ class Failover:
         **asked: Any,
     ) -> Outcome:
         """One run. ``before`` happens between decision and action, ``at_look`` right before each of its looks."""
-        run = self.prepared(**asked)
-        seen = evidence or self.evidence(run)
-        out = Outcome(judge(run, seen))
+        case = self.case(evidence, **asked)
+        out = Outcome(judge(case))
         if before:
             before()
-        return self.act(run, out, seen, at_look)
+        return self.act(case, out, at_look)
 
     def again(self, action: Action, evidence: Evidence, *, at_look: AtLook | None = None, **asked: Any) -> Outcome:
         """A task of an earlier run, tried or cleared again, with what that run saw."""
-        run = self.prepared(**asked)
-        out = Outcome(judge(run, evidence))
+        case = self.case(evidence, **asked)
+        out = Outcome(judge(case))
         decision = replace(out.judgement.decision, action=action)
-        return self.act(run, replace(out, judgement=replace(out.judgement, decision=decision)), evidence, at_look)
+        return self.act(case, replace(out, judgement=replace(out.judgement, decision=decision)), at_look)
 
-    def act(self, run: FailoverRun, out: Outcome, seen: Evidence, at_look: AtLook | None = None) -> Outcome:
+    def act(self, case: Case, out: Outcome, at_look: AtLook | None = None) -> Outcome:
         try:
-            out.event = self._act(run, out.judgement.decision.action, seen, at_look)
+            out.event = self._act(case, out.judgement.decision.action, at_look)
         except Exception as error:
             out.error = error
         return out
 
-    def _act(self, run: FailoverRun, action: Action, seen: Evidence, at_look: AtLook | None) -> dict[str, Any] | None:
+    def _act(self, case: Case, action: Action, at_look: AtLook | None) -> dict[str, Any] | None:
         if action is Action.ENABLE_JOBS:
             number = 0
-            with self.looker(run) as looker:
+            with self.looker(case.context) as looker:
 
                 def look() -> Observation:
                     nonlocal number
@@ -219,13 +225,13 @@ class Failover:
                     number += 1
                     return self.look(looker)
 
-                return failing_over.enable_jobs(run, seen, look)
+                return failing_over.enable_jobs(case, look)
         if action is Action.QUENCH_MASTER:
-            return quenching_master.quench_master(run, seen)
+            return acting.quench_master(case)
         if action is Action.REPAIR_SLAVE:
-            return repairing.repair_slave(run, seen)
+            return acting.repair_slave(case)
         if action is Action.BLOCKED:
-            blocking.block(run, seen)
+            acting.block(case)
         return None
 
     # -- how it was
@@ -276,7 +282,7 @@ class Changes:
             return send(hook, method, *args, **kwargs)
 
         patch.setattr(DenodoSchedulerHook, "_call", sent)
-        for owner, name in ((RecordStore, "save"), (SnapshotStore, "testify")):
+        for owner, name in ((RecordStore, "save"), (SnapshotStore, "record_epoch")):
             patch.setattr(owner, name, self._counted(getattr(owner, name)))
 
     def _counted(self, change: Callable[..., Any]) -> Callable[..., Any]:

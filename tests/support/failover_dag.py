@@ -29,7 +29,7 @@ from denodo_ha.pairs import Pair
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
-from denodo_scheduler.steps.context import SyncRun
+from denodo_scheduler.steps.context import PairContext
 from support.sync import TASKS, DagRun, MemoryState, add_job, label
 from support.sync_dag import Books, SyncDag
 
@@ -88,8 +88,8 @@ def synced(pair: Pair, folder: Path, *, patience: float = 40.0) -> Json:
     """Sync a pair without Airflow; returns the HA record that belongs into Airflow's state store."""
     state = MemoryState()
 
-    def prepared() -> SyncRun:
-        return SyncRun(
+    def prepared() -> PairContext:
+        return PairContext(
             pair=pair,
             records=RecordStore(state),
             snapshots=SnapshotStore(ObjectStoragePath(f"file://{folder}"), pair.name),

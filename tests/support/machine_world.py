@@ -33,15 +33,13 @@ from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps import passive
-from denodo_scheduler.steps.context import PairRun, SyncRun
-from denodo_scheduler.steps.operate import OperateRun, Operation, operate
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.operate import Operation, Request, operate
 from denodo_scheduler.steps.promote import failover as failing_over
 from denodo_scheduler.steps.promote import switchover as switching
-from denodo_scheduler.steps.promote.switchover import SwitchRun
-from denodo_scheduler.steps.watch import block as blocking
-from denodo_scheduler.steps.watch import quench as quenching_master
-from denodo_scheduler.steps.watch import repair as repairing
-from denodo_scheduler.steps.watch.look import FailoverRun, judge
+from denodo_scheduler.steps.promote.switchover import Switch
+from denodo_scheduler.steps.watch import act as acting
+from denodo_scheduler.steps.watch.look import Case, Consents, Heard, judge
 from support.machine_rules import Rules
 from support.machine_servers import MASTER, ROLES, SLAVE, Network, connected, connection
 from support.machine_tasks import EXPECTED, Fate, Kind, Task
@@ -99,7 +97,8 @@ class _SyncDagRun(DagRun):
     """A run of the sync DAG whose tasks are not watched by this class."""
 
     def __init__(self, world: World, consents: dict[str, bool]) -> None:
-        self._prepare: Callable[[], SyncRun] = lambda: world.run(SyncRun, **consents)
+        self._prepare: Callable[[], PairContext] = world.run
+        self._accepted = consents.get("accept_mass_change", False)
         self.wanted = None
         self.errors = {}
         self.events = []
@@ -209,8 +208,8 @@ class World:
 
     # -- runs
 
-    def run(self, cls: type[Any], **asked: Any) -> Any:
-        return cls(
+    def run(self, **asked: Any) -> PairContext:
+        return PairContext(
             pair=self.pair,
             records=RecordStore(self.state),
             snapshots=SnapshotStore(ObjectStoragePath(f"file://{self._snapshots}"), self.pair.name),
@@ -221,7 +220,7 @@ class World:
         )
 
     def manifest(self, snapshot: str) -> Manifest:
-        return Manifest.from_json(self.run(PairRun).snapshots.read(snapshot)[1])
+        return Manifest.from_json(self.run().snapshots.read(snapshot)[1])
 
     def task(
         self, kind: Kind, body: Callable[[Task], Any], stop_at: int | None, fate: Fate, after: Task | None = None
@@ -271,19 +270,19 @@ class World:
         run_id = f"failover-{uuid4().hex[:6]}"
         seen: list[tuple[Evidence, Action]] = []
 
-        def begin() -> FailoverRun:
-            seen = {"last_alive": self.last_alive, "second_good": self.second_good}
-            return self.run(FailoverRun, run_id=run_id, **seen, **consents)
+        def begin(evidence: Evidence) -> Case:
+            heard = Heard(last_alive=self.last_alive, second_good=self.second_good)
+            return Case(self.run(run_id=run_id), evidence, Consents(**consents), heard)
 
         def body(task: Task) -> str:
             task.consents = {name for name, given in consents.items() if given}
             with self._looker() as looker:
                 evidence = self._watch(task, looker, rounds)
-                decision = judge(begin(), evidence).decision
+                decision = judge(begin(evidence)).decision
                 seen.append((evidence, decision.action))
                 self.note(f"{task.name} decides {decision.code} on {evidence.verdict}")
                 try:
-                    self._act(task, begin(), looker, evidence, decision.action)
+                    self._act(task, begin(evidence), looker, decision.action)
                 finally:
                     self._publish()
             return decision.code
@@ -294,7 +293,7 @@ class World:
                     return "not begun"
                 evidence, action = seen[0]
                 with self._looker() as looker:
-                    self._act(task, begin(), looker, evidence, action)
+                    self._act(task, begin(evidence), looker, action)
                 return f"{action} again"
 
             return self.task("failover", body, None, "kill", after=task)
@@ -328,42 +327,42 @@ class World:
         seen = looker.look()
         return Observation(self.network.now, seen.master, seen.second, seen.slave, seen.seconds, seen.details)
 
-    def _act(self, task: Task, run: FailoverRun, looker: Looker, evidence: Evidence, action: Action) -> None:
+    def _act(self, task: Task, case: Case, looker: Looker, action: Action) -> None:
         if action is Action.ENABLE_JOBS:
-            failing_over.enable_jobs(run, evidence, lambda: self._look(task, looker))
+            failing_over.enable_jobs(case, lambda: self._look(task, looker))
         elif action is Action.QUENCH_MASTER:
-            quenching_master.quench_master(run, evidence)
+            acting.quench_master(case)
         elif action is Action.REPAIR_SLAVE:
-            repairing.repair_slave(run, evidence)
+            acting.repair_slave(case)
         elif action is Action.BLOCKED:
-            blocking.block(run, evidence)
+            acting.block(case)
 
     def _publish(self) -> None:
         """What the last task of a DAG does with the outbox."""
-        run = self.run(PairRun)
+        run = self.run()
         try:
             record = run.records.load()
         except RecordError:
             return
         if record and record.outbox:
             self.rules.published(record.outbox)
-            run.records.save(record.model_copy(update={"outbox": ()}))
+            run.save(record.model_copy(update={"outbox": ()}))
 
     def switchover(self, to: Role, stop_at: int | None = None, fate: Fate = "kill", **asked: bool) -> Task:
         run_id = f"switchover-{uuid4().hex[:6]}"
+        wanted = Switch(to, **asked)
         epochs: list[int] = []
 
         def switch(_: Task) -> str:
             if not epochs:
                 return "not begun"
-            run = self.run(SwitchRun, run_id=run_id, to=to, **asked)
             try:
-                return str(switching.switch(run, f"{run_id}/{uuid4().hex[:8]}", epoch=epochs[0])["kind"])
+                return str(switching.switch(self.run(run_id=run_id), wanted, epoch=epochs[0])["kind"])
             finally:
                 self._publish()
 
         def body(task: Task) -> str:
-            epochs.append(switching.check(self.run(SwitchRun, run_id=run_id, to=to, **asked))["epoch"])
+            epochs.append(switching.check(self.run(run_id=run_id), wanted)["epoch"])
             return switch(task)
 
         task = self.task("switchover", body, stop_at, fate)
@@ -371,9 +370,8 @@ class World:
         return task
 
     def operate(self, operation: Operation, **asked: Any) -> Task:
-        return self.task(
-            "operator", lambda _: operate(self.run(OperateRun, actor="anna", **asked), operation).what, None, "kill"
-        )
+        request = Request(operation, **asked)
+        return self.task("operator", lambda _: operate(self.run(actor="anna"), request).what, None, "kill")
 
     # -- the record, from outside
 

@@ -15,13 +15,13 @@ from uuid import uuid4
 import pytest
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import Record, Role
+from denodo_ha.record import Phase, Record, Role
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
-from denodo_scheduler.steps.context import PairRun
-from denodo_scheduler.steps.operate import Done, OperateRun, Operation, operate
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.operate import Done, Operation, Request, operate
 from denodo_scheduler.steps.promote import switchover as switching
-from denodo_scheduler.steps.promote.switchover import SwitchRun
+from denodo_scheduler.steps.promote.switchover import Switch
 from support.sync import Sync, WorkerKilled, enabled, kill_the_worker
 
 AT_REST = "0 0 0 1 1 ? 2099"
@@ -32,10 +32,10 @@ AT_REST = "0 0 0 1 1 ? 2099"
 class SwitchPair(Sync):
     """A pair under test."""
 
-    def step(self, cls: type[Any], **asked: Any) -> Any:
-        """A run of a step of ``cls``, built anew as each task does it."""
+    def step(self, **asked: Any) -> PairContext:
+        """The pair as a task sees it, built anew as each task does it."""
         pair = self.pair(**asked.pop("pair", {}))
-        return cls(
+        return PairContext(
             pair=pair,
             records=RecordStore(self.state),
             snapshots=self.snapshots(pair.name),
@@ -58,11 +58,13 @@ class SwitchPair(Sync):
         """What the failover DAG does when it finds an interrupted switchover; at a time at which it may."""
         run_id = f"watch/{uuid4().hex[:8]}"
         down = asked.pop("old_is_down", False)
-        run = self.step(SwitchRun, run_id=run_id, **asked)
-        return jsonable(switching.resume(run, f"{run_id}/{uuid4().hex[:8]}", old_is_down=down))
+        record = self.record
+        to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
+        return jsonable(switching.resume(self.step(run_id=run_id, **asked), to, old_is_down=down))
 
     def operate(self, operation: Operation, **asked: Any) -> Done:
-        return operate(self.step(OperateRun, **asked), operation)
+        what = {name: asked.pop(name) for name in ("until", "active") if name in asked}
+        return operate(self.step(**asked), Request(operation, **what))
 
     def save(self, record: Record) -> None:
         RecordStore(self.state).save(record)
@@ -90,7 +92,7 @@ class SwitchPair(Sync):
 
     @property
     def witness(self) -> tuple[int, str]:
-        found = self.step(PairRun).snapshots.witness()
+        found = self.step().snapshots.epoch()
         assert found is not None
         return found.epoch, str(found.active)
 
@@ -100,18 +102,17 @@ class SwitchDagRun:
 
     def __init__(self, pair: SwitchPair, to: Role, asked: dict[str, Any]) -> None:
         self._pair = pair
-        self._asked = {"to": to, "run_id": f"manual__{uuid4().hex[:8]}", **asked}
+        self._wanted = Switch(to, asked.pop("accept_differences", False))
+        self._asked = {"run_id": f"manual__{uuid4().hex[:8]}", **asked}
         self.plan: dict[str, Any] | None = None
 
     def check(self) -> dict[str, Any]:
-        self.plan = jsonable(switching.check(self._pair.step(SwitchRun, **self._asked)))
+        self.plan = jsonable(switching.check(self._pair.step(**self._asked), self._wanted))
         return self.plan
 
     def switch_over(self) -> dict[str, Any]:
         assert self.plan is not None
-        run = self._pair.step(SwitchRun, **self._asked)
-        operation_id = f"{run.run_id}/{uuid4().hex[:8]}"
-        return jsonable(switching.switch(run, operation_id, epoch=self.plan["epoch"]))
+        return jsonable(switching.switch(self._pair.step(**self._asked), self._wanted, epoch=self.plan["epoch"]))
 
 
 def _key(label: str) -> JobKey:

@@ -6,7 +6,7 @@ What a sync did is read from the servers themselves: their public API, audits an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,11 +19,13 @@ from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.pairs import Pair
-from denodo_ha.record import Record
+from denodo_ha.record import Record, Role
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
-from denodo_scheduler.steps.context import Plan, SyncRun
+from denodo_scheduler.steps.claim import SyncTicket
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.operate import Request, operate
 from denodo_scheduler.steps.outcome import NothingToDo
 from denodo_scheduler.steps.sync import disable as quenching
 from denodo_scheduler.steps.sync import export as exporting
@@ -204,14 +206,22 @@ class DagRun:
     """
 
     def __init__(
-        self, prepare: Callable[[], SyncRun], master: StandinServer, wanted: datetime | None, *, master_changes: bool
+        self,
+        prepare: Callable[[], PairContext],
+        master: StandinServer,
+        wanted: datetime | None,
+        *,
+        master_changes: bool,
+        accept_mass_change: bool = False,
     ) -> None:
         self.run = prepare()
         self._prepare = prepare
         self.wanted = wanted
         self.errors: dict[str, Exception] = {}
         self.events: list[dict[str, Any]] = []
-        self.verdict: guarding.Verdict | None = None
+        self.verdict: guarding.Admission | None = None
+        self._accepted = accept_mass_change
+        self._told = {event["id"] for event in self._outbox()}
         self._master = master
         self._seq = last(master, "audit")
         self._master_changes = master_changes
@@ -229,47 +239,53 @@ class DagRun:
             self._xcom[name] = json.dumps(getattr(self, f"_{name}")())
         except Exception as error:
             self.errors[name] = error
+        self.events = [event for event in self._outbox() if event["id"] not in self._told]
         if not self._master_changes:
             assert self._master.scheduler.audit(self._seq) == before, f"{name} changed the master"
+
+    def _outbox(self) -> Sequence[dict[str, Any]]:
+        """The events that wait in the record, as far as it can be read."""
+        try:
+            record = self._prepare().records.load()
+        except Exception:
+            return ()
+        return record.outbox if record else ()
 
     def _due(self, name: str) -> bool:
         if name == "guard":
             return True
-        if self.verdict is None or self.verdict.plan is None:
+        if self.verdict is None or self.verdict.ticket is None:
             return name == "disable_jobs" and "guard" in self.errors
         if name == "import_metadata":
             return "export_metadata" in self._xcom
         return name != "verify" or self._succeeded(but="verify")
 
     @property
-    def _plan(self) -> Plan:
-        if self.verdict is None or self.verdict.plan is None:
+    def _ticket(self) -> SyncTicket:
+        if self.verdict is None or self.verdict.ticket is None:
             raise NothingToDo("not_begun", "the guard of this run did not let it begin")
-        return Plan.from_json(json.loads(json.dumps(self.verdict.plan.to_json())))
+        return SyncTicket.from_json(json.loads(json.dumps(self.verdict.ticket.to_json())))
 
     def _guard(self) -> Any:
         self.verdict = None
         self.verdict = guarding.guard(self.run, operation_id=f"run/{uuid4().hex}", wanted=self.wanted)
-        self.events += json.loads(json.dumps(self.verdict.events))
         return self.verdict.to_json()
 
     def _export_metadata(self) -> Any:
-        return exporting.export(self.run, self._plan).to_json()
+        return exporting.export(self.run, self._ticket, accept_mass_change=self._accepted).to_json()
 
     def _import_metadata(self) -> Any:
         assert self.exported
-        return importing.import_snapshot(self.run, self._plan, self.exported).to_json()
+        return importing.import_snapshot(self.run, self._ticket, self.exported).to_json()
 
     def _disable_jobs(self) -> Any:
-        done = quenching.disable_jobs(self.run, self._plan)
-        self.events += json.loads(json.dumps(done.events))
-        return done.to_json()
+        return quenching.disable_jobs(self.run, self._ticket).to_json()
 
     def _verify(self) -> Any:
         assert self.exported
-        event = verifying.verify(self.run, self._plan, self.exported, self.imported, self.disabled)
-        self.events.append(json.loads(json.dumps(event)))
-        return event
+        return verifying.verify(
+            self.run, self._ticket, self.exported, self.imported, self.disabled, accept_mass_change=self._accepted
+        )
 
     @property
     def exported(self) -> exporting.Exported | None:
@@ -341,9 +357,9 @@ class Sync:
         quick = {"quiet_window": "2s", "quiet_margin": 0, "lease": "1m", "import_timeout": "50s", "schedule": None}
         return Pair.model_validate({"name": "test", **quick, **self.options, **options})
 
-    def prepared(self, *, pair: dict[str, Any] | None = None, **asked: Any) -> SyncRun:
+    def prepared(self, *, pair: dict[str, Any] | None = None, **asked: Any) -> PairContext:
         chosen = self.pair(**(pair or {}))
-        return SyncRun(
+        return PairContext(
             pair=chosen,
             records=RecordStore(self.state),
             snapshots=self.snapshots(chosen.name),
@@ -365,6 +381,14 @@ class Sync:
         for server in self.servers.servers:
             server.scheduler.clock(advance_seconds=timedelta(**time).total_seconds())
 
+    def publish(self) -> None:
+        """Empty the outbox, as the last task of a DAG does."""
+        RecordStore(self.state).save(self.record.model_copy(update={"outbox": ()}))
+
+    def initialise(self, active: Role = Role.MASTER, **asked: Any) -> None:
+        """A person says which server is the active one, by the operation of the operations DAG."""
+        operate(self.prepared(**{"reason": "a test", **asked}), Request("initialise", active=active))
+
     @property
     def record(self) -> Record:
         return Record.from_json(self.state.get(RECORD_KEY))
@@ -382,10 +406,17 @@ class Sync:
         pair: dict[str, Any] | None = None,
         wanted: datetime | None = None,
         master_changes: bool = False,
+        accept_mass_change: bool = False,
         **asked: Any,
     ) -> DagRun:
         """A run that has not begun."""
-        return DagRun(lambda: self.prepared(pair=pair, **asked), self.master, wanted, master_changes=master_changes)
+        return DagRun(
+            lambda: self.prepared(pair=pair, **asked),
+            self.master,
+            wanted,
+            master_changes=master_changes,
+            accept_mass_change=accept_mass_change,
+        )
 
     def run(self, *, between: Between | None = None, **asked: Any) -> DagRun:
         """One whole run. ``between`` maps a task to what happens right before it."""

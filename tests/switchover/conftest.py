@@ -41,4 +41,5 @@ def pair(empty: SwitchPair) -> SwitchPair:
     """A pair in step: 7 jobs in 2 projects, 2 of them disabled, the master active."""
     fill(empty.master, jobs=7, projects=2, disabled=2)
     empty.synced()
+    empty.publish()
     return empty

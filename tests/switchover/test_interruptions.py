@@ -11,8 +11,8 @@ import pytest
 from denodo_demo.standin import StandinServer
 from denodo_ha.record import Phase, Role, Step
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
-from denodo_scheduler.steps.promote import switchover as switching
 from support.switchover import Changes, SwitchPair, dies, killed
 from support.sync import NOW, act, delete, enabled, kill_the_worker, untouched
 
@@ -36,7 +36,7 @@ def settled(pair: SwitchPair, wanted: set[str]) -> str:
 
 def take_over(pair: SwitchPair) -> None:
     """What the failover DAG does once the lease is over."""
-    pair.passed += switching.LEASE  # the servers' clocks stand still meanwhile
+    pair.passed += LEASE  # the servers' clocks stand still meanwhile
     pair.resume()
 
 
@@ -159,7 +159,7 @@ def test_a_worker_that_slept_past_its_lease_stops_itself(pair: SwitchPair, monke
     run.check()
 
     def sleep() -> None:
-        pair.passed += switching.LEASE
+        pair.passed += LEASE
 
     with monkeypatch.context() as patch:
         Changes(patch, 2, sleep)
@@ -228,7 +228,7 @@ def test_the_other_server_dies_and_the_worker_while_it_goes_back(
         at_first(patch, "disable", pair.slave.scheduler.kill)
         assert killed(run.switch_over, monkeypatch, _BACK)
     assert 0 < len(enabled(pair.master)) < len(wanted)
-    pair.passed += switching.LEASE
+    pair.passed += LEASE
     assert pair.resume()["kind"] == "switchover_rolled_back"
     pair.slave.scheduler.start()
     assert settled(pair, wanted) == "master"
@@ -262,10 +262,10 @@ def test_the_old_server_dies_while_it_is_being_disabled(pair: SwitchPair, monkey
         with pytest.raises(NotYet) as error:
             run.switch_over()
     assert error.value.code == "interrupted"
-    pair.passed += switching.LEASE
+    pair.passed += LEASE
     with untouched(pair.slave), pytest.raises(NotYet):
         pair.resume()
-    pair.passed += switching.LEASE
+    pair.passed += LEASE
     assert pair.resume(old_is_down=True)["kind"] == "switchover"
     assert enabled(pair.slave) == wanted
     assert (pair.record.phase, pair.record.active) == (Phase.FAILED_OVER, Role.SLAVE)
@@ -293,7 +293,7 @@ def test_the_old_server_dies_after_it_was_read_back_disabled(pair: SwitchPair, m
     run.check()
     assert killed_at_first(run.switch_over, monkeypatch, "enable")
     pair.master.scheduler.kill()
-    pair.passed += switching.LEASE
+    pair.passed += LEASE
     pair.resume()
     pair.master.scheduler.start()
     assert settled(pair, wanted) == "slave"
@@ -392,7 +392,7 @@ def test_paused_or_halted_in_the_middle_nothing_is_changed_until_the_end_of_it(
     run.check()
     assert killed_at_first(run.switch_over, monkeypatch, "disable")
     pair.operate(operation)
-    pair.passed += switching.LEASE
+    pair.passed += LEASE
     for again in (run.switch_over, pair.resume):
         with untouched(*pair.servers.servers), pytest.raises(Blocked) as error:
             again()

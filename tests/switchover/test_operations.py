@@ -10,10 +10,9 @@ import pytest
 
 from denodo_ha.record import SCHEMA, Phase, Role
 from denodo_scheduler.state.record_store import RECORD_KEY
-from denodo_scheduler.steps.context import PairRun
+from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.operate import OPERATIONS, Done, Operation
 from denodo_scheduler.steps.outcome import Blocked
-from denodo_scheduler.steps.promote import switchover as switching
 from support.switchover import AT_REST, SwitchPair, killed
 from support.sync import act, add_job, enabled, states, untouched
 
@@ -93,14 +92,14 @@ def test_release_with_the_operation_of_a_dead_task_open(pair: SwitchPair, monkey
     pair.operate("halt")
     pair.operate("release")
     assert pair.record.phase is Phase.FAILING_OVER
-    pair.passed += switching.LEASE
+    pair.passed += LEASE
     pair.resume()
     assert pair.enabled == (set(), wanted)
 
 
 def test_a_record_that_its_witness_contradicts_is_not_released(calm: SwitchPair) -> None:
     calm.operate("halt")
-    calm.step(PairRun).snapshots.testify(calm.record.model_copy(update={"epoch": 9}))
+    calm.step().snapshots.record_epoch(calm.record.model_copy(update={"epoch": 9}))
     assert refused(calm, "release") == "record_contradicted"
 
 
@@ -145,7 +144,7 @@ def test_initialise(pair: SwitchPair, happened: Callable[[SwitchPair], None]) ->
 
 
 def _address(pair: SwitchPair, role: str) -> str:
-    address: str = getattr(pair.step(PairRun), role).address
+    address: str = getattr(pair.step(), role).address
     return address
 
 
@@ -199,7 +198,7 @@ def test_initialise_waits_for_a_task_that_may_still_act(pair: SwitchPair, monkey
     run.check()
     assert killed(run.switch_over, monkeypatch, 0)
     assert refused(pair, "initialise", active=Role.MASTER) == "operation_open"
-    pair.passed += switching.LEASE
+    pair.passed += LEASE
     pair.operate("initialise", active=Role.MASTER)
     assert pair.record.operation is None
 

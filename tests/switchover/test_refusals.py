@@ -11,7 +11,6 @@ import pytest
 from denodo_ha.record import Phase, Role
 from denodo_ha.transitions import claim, halted, paused
 from denodo_scheduler.state.record_store import RECORD_KEY
-from denodo_scheduler.steps.context import PairRun
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from support.switchover import AT_REST, SwitchPair
 from support.sync import act, add_job, delete, edit, enabled, states, untouched
@@ -62,7 +61,7 @@ def _pause(pair: SwitchPair) -> None:
 
 def _restored(pair: SwitchPair) -> None:
     """The record is of yesterday, the witness of today."""
-    pair.step(PairRun).snapshots.testify(pair.record.model_copy(update={"epoch": 7, "active": Role.SLAVE}))
+    pair.step().snapshots.record_epoch(pair.record.model_copy(update={"epoch": 7, "active": Role.SLAVE}))
 
 
 TO_SLAVE: dict[str, tuple[Prepare, str]] = {
@@ -187,7 +186,10 @@ def test_a_task_of_an_older_epoch_changes_nothing(pair: SwitchPair) -> None:
     pair.switched("master")
     pair.synced()
     state = dict(pair.state.values)
-    with untouched(*pair.servers.servers), pytest.raises(NothingToDo, match=r"superseded.*epoch 3, it to 1"):
+    with (
+        untouched(*pair.servers.servers),
+        pytest.raises(NothingToDo, match=r"superseded.*epoch 3, it belongs to 1"),
+    ):
         old.switch_over()
     assert pair.state.values == state
 

@@ -8,6 +8,7 @@ import pytest
 
 from denodo_ha.record import SCHEMA, Record, mark_dirty
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
+from denodo_scheduler.steps.outcome import Blocked
 from support.sync import Sync, act, add_job, crons, enabled, fill, states, status_of, untouched
 
 
@@ -45,16 +46,20 @@ def test_a_slave_with_enabled_jobs_may_be_the_active_server_so_a_person_has_to_s
         "[not_initialised] the pair test has no HA record, and 1 jobs are enabled on the slave "
         "(default / somebody's job), so it may be the active server"
     )
-    assert "run the sync by hand with 'initialise' ticked: it disables the slave's jobs" in message
+    assert "look which server has enabled jobs, then initialise the pair with the operations DAG" in message
+    with pytest.raises(Blocked, match=r"\[active_disagrees\] 1 jobs are enabled on the other server"):
+        sync.initialise()
 
 
-def test_initialising_by_hand_disables_the_slaves_jobs_and_syncs(sync: Sync) -> None:
-    add_job(sync.slave, "default", "somebody's job")
-    out = sync.synced(initialise=True, actor="ana", reason="new pair")
+def test_after_the_operation_initialise_a_sync_disables_the_slaves_jobs(sync: Sync) -> None:
+    fill(sync.slave)
+    sync.initialise(actor="ana", reason="new pair")
+    assert sync.record.outbox[-1]["kind"] == "initialised"
+    on = len(enabled(sync.slave))
+    out = sync.synced()
     assert not enabled(sync.slave)
-    assert [event["kind"] for event in out.events] == ["initialised", "repaired", "sync"]
-    assert out.events[1]["before"]["enabled"] == 1
-    assert out.events[-1]["orphans"]["names"] == "default / somebody's job"
+    assert [event["kind"] for event in out.events] == ["repaired", "sync"]
+    assert out.events[0]["before"]["enabled"] == on > 0
     assert sync.record.dirty is None
 
 
@@ -77,12 +82,13 @@ def test_a_lost_record_is_not_made_up_and_a_person_who_says_so_begins_a_new_epoc
     sync.state.values.clear()
     message = refused(sync)
     assert message.startswith(
-        "[record_contradicted] the HA record of the pair test is gone: the pair has been in epoch 1 with the master as "
-        "the active server. Next: look which server has enabled jobs"
+        "[record_contradicted] the HA record is gone, and the pair has been in epoch 1 with the master as the active "
+        "server: the record was lost, or restored from a backup. Next: look which server has enabled jobs"
     )
-    act(sync.slave, "enable", *list(states(sync.slave))[:3])
+    act(sync.slave, "enable", *sorted(enabled(sync.master))[:3])
     assert refused(sync) == message
-    sync.synced(initialise=True)
+    sync.initialise()
+    sync.synced()
     assert sync.record.epoch == 2
     assert not enabled(sync.slave)
 
@@ -97,13 +103,14 @@ def test_a_record_restored_from_yesterday_is_found_out(sync: Sync, since: dict[s
     sync.synced()
     yesterday = sync.record
     now = Record.from_json({**yesterday.to_json(), **since})
-    sync.prepared().snapshots.testify(now)
+    sync.prepared().snapshots.record_epoch(now)
     RecordStore(sync.state).save(mark_dirty(yesterday, now=sync.now(), reason="a test"))
-    act(sync.slave, "enable", *list(states(sync.slave))[:3])
+    act(sync.slave, "enable", *sorted(enabled(sync.master))[:3])
     message = refused(sync)
-    assert message.startswith("[record_contradicted] the HA record of the pair test is older than it was")
+    assert message.startswith("[record_contradicted] the HA record says epoch 1 and active server master")
     assert f"in epoch {now.epoch} with the {now.active}" in message
-    sync.synced(initialise=True)
+    sync.initialise()
+    sync.synced()
     assert sync.record.epoch == now.epoch + 1
     RecordStore(sync.state).save(yesterday)
     assert refused(sync).startswith("[record_contradicted]")
@@ -139,7 +146,10 @@ def test_a_dirty_slave_is_imported_into_although_the_master_did_not_change(sync:
 @pytest.mark.parametrize("initialise", [False, True])
 def test_a_record_of_a_newer_version_is_never_touched(sync: Sync, initialise: bool) -> None:
     sync.state.set(RECORD_KEY, {"schema_number": SCHEMA + 1, "phase": "something new"})
-    message = refused(sync, initialise=initialise)
+    if initialise:
+        with pytest.raises(Blocked, match="record_unusable"):
+            sync.initialise()
+    message = refused(sync)
     assert message.startswith(
         f"[record_unusable] the pair's HA record has schema {SCHEMA + 1}, and this version knows schemas up to {SCHEMA}"
     )
@@ -155,8 +165,10 @@ def test_a_damaged_record_stops_the_sync_until_a_person_initialises_the_pair_ane
     sync.state.set(RECORD_KEY, garbage)
     message = refused(sync)
     assert message.startswith("[record_unusable] the pair's HA record cannot be read (")
-    assert "run the sync by hand with 'initialise' ticked" in message
-    assert sync.synced(initialise=True).events[0]["kind"] == "initialised"
+    assert "initialise the pair with its operations DAG" in message
+    sync.initialise()
+    assert sync.record.outbox[0]["kind"] == "initialised"
+    assert sync.synced().committed
 
 
 # -- phases
@@ -179,7 +191,7 @@ FAILOVER = {"kind": "failover", "id": "f1", "target": "slave", "step": "answered
         ({"phase": "failing_back"}, "failing_back", "is in phase failing_back", "fail back first"),
         ({"active": "slave"}, "slave_active", "the active server is the slave", "fail back first"),
         ({"paused": {"since": AT, "reason": "upgrade"}}, "paused", "automation is paused: upgrade", "resume the pair"),
-        ({"operation": FAILOVER}, "operation_open", "the failover f1 is in progress", "wait for its end"),
+        ({"operation": FAILOVER}, "operation_open", "the failover f1 is not at its end", "wait for it"),
     ],
     ids=["halted", "failed over", "failing over", "failing back", "slave active", "paused", "failover open"],
 )
@@ -188,7 +200,7 @@ def test_in_this_state_a_sync_does_nothing_and_says_what_comes_first(
 ) -> None:
     """Not even a dirty slave with enabled jobs is repaired: it may be the active server."""
     sync.synced()
-    act(sync.slave, "enable", *list(states(sync.slave))[:3])
+    act(sync.slave, "enable", *sorted(enabled(sync.master))[:3])
     dirty = {"since": AT, "reason": "a test"}
     sync.state.set(RECORD_KEY, {**sync.record.to_json(), "dirty": dirty, **changes})
     record = dict(sync.state.values)
@@ -197,7 +209,7 @@ def test_in_this_state_a_sync_does_nothing_and_says_what_comes_first(
         out.task("disable_jobs")
     assert out.ok
     assert out.verdict
-    assert (out.verdict.plan, out.verdict.code) == (None, code)
+    assert (out.verdict.ticket, out.verdict.code) == (None, code)
     assert out.verdict.message.startswith(f"[{code}] ")
     assert what in out.verdict.message
     assert f"Next: {next_step}" in out.verdict.message

@@ -82,7 +82,7 @@ def test_a_cleared_task_of_an_old_run_changes_nothing_and_says_so(synced: Sync, 
     with untouched(synced.master, synced.slave):
         old.task(task)
     assert old.code(task) == "superseded"
-    assert old.message(task).startswith("[superseded] this task belongs to the past: the snapshot ")
+    assert old.message(task).startswith("[superseded] superseded by a newer run: the snapshot ")
     assert old.message(task).endswith("Nothing was changed.")
     assert synced.state.values == record
 
@@ -145,7 +145,7 @@ def test_a_verification_whose_operation_another_run_has_closed_commits_nothing(s
     record = dict(synced.state.values)
     with untouched(synced.master, synced.slave):
         slept.task("verify")
-    assert "another run has closed its operation" in slept.message("verify")
+    assert "superseded by another run, which has closed the operation" in slept.message("verify")
     assert synced.state.values == record
     for task in TASKS[1:]:
         other.task(task)
@@ -289,7 +289,7 @@ def test_a_run_for_an_older_moment_than_the_committed_snapshot_is_a_no_op(synced
         out = synced.run(wanted=moment)
     assert out.ok
     assert out.verdict
-    assert (out.verdict.plan, out.verdict.code) == (None, "covered")
+    assert (out.verdict.ticket, out.verdict.code) == (None, "covered")
     assert out.verdict.message.startswith(f"[covered] this run stands for {moment.isoformat(timespec='seconds')}")
     assert (synced.state.values, synced.files) == (record, files)
 

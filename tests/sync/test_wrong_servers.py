@@ -9,6 +9,7 @@ import pytest
 from denodo_demo.standin import StandinServer
 from denodo_ha.record import mark_dirty
 from denodo_scheduler.state.record_store import RecordStore
+from denodo_scheduler.steps.outcome import Blocked
 from support.sync import NOW, Books, DagRun, Sync, act, add_job, crons, enabled, fill, states, untouched
 
 HANDED_OVER = {"default / Load orders", "Sales / Load orders"}
@@ -148,9 +149,9 @@ def test_a_master_edited_to_a_third_server_is_refused_until_a_person_says_that_i
     assert sync.master.uri in out.message("guard")
     assert sync.state.values == record
     with untouched(third, sync.master):
-        out = sync.synced(initialise=True, accept_mass_change=True, actor="ana", reason="new machine")
-    changed = next(event for event in out.events if event["kind"] == "master_changed")
-    assert (changed["before"], changed["after"]) == ({"master": before}, {"master": sync.record.master})
+        sync.initialise(actor="ana", reason="new machine")
+        sync.synced(accept_mass_change=True)
+    assert sync.record.master != before
     assert crons(sync.slave).items() >= crons(third).items()
     assert not enabled(sync.slave)
 
@@ -171,12 +172,13 @@ def test_a_third_server_that_a_person_says_is_the_slave_is_adopted(
     sync.synced()
     before = sync.record.slave
     connect(third, "slave")
+    act(third, "disable", *states(third))
     with untouched(sync.slave):
-        out = sync.synced(initialise=True, actor="ana", reason="new machine")
-    changed = next(event for event in out.events if event["kind"] == "slave_changed")
-    assert (changed["actor"], changed["reason"]) == ("ana", "new machine")
-    assert changed["before"] == {"slave": before}
-    assert changed["after"] == {"slave": sync.record.slave}
+        sync.initialise(actor="ana", reason="new machine")
+        said = sync.record.outbox[-1]
+        out = sync.synced()
+    assert (said["kind"], said["actor"], said["reason"]) == ("initialised", "ana", "new machine")
+    assert sync.record.slave != before
     assert sync.record.slave
     assert sync.record.slave.endswith(third.uri)
     assert out.event
@@ -184,16 +186,6 @@ def test_a_third_server_that_a_person_says_is_the_slave_is_adopted(
     assert crons(third).items() >= crons(sync.master).items()
     assert not enabled(third)
     assert sync.synced().code("import_metadata") == "unchanged"
-
-
-def test_a_dry_run_of_an_adoption_changes_nothing(sync: Sync, connect: Connect, third: StandinServer) -> None:
-    sync.synced()
-    record = dict(sync.state.values)
-    connect(third, "slave")
-    with untouched(third, sync.master, sync.slave):
-        out = sync.run(initialise=True, dry_run=True)
-    assert out.exported
-    assert sync.state.values == record
 
 
 # -- a slave that has taken over
@@ -228,7 +220,7 @@ def test_jobs_enabled_on_the_slave_while_the_master_is_dead_stay_enabled(
     message = out.message(failed)
     assert message.startswith("[slave_may_be_active] 2 jobs of the slave are enabled (default / Load orders, ")
     assert "the master cannot be read" in message
-    assert "if the slave has taken over, pause this DAG until it hands back" in message
+    assert "if the slave is the active server, initialise the pair so with the operations DAG" in message
     assert not out.ok
     assert dirty or "export_metadata" in out.errors
     assert enabled(sync.slave) == HANDED_OVER
@@ -242,7 +234,9 @@ def test_not_even_initialise_takes_the_jobs_of_a_slave_whose_master_cannot_be_re
     _kill_master(sync, monkeypatch)
     act(sync.slave, "enable", *HANDED_OVER)
     with untouched(sync.slave):
-        out = sync.run(initialise=True)
+        with pytest.raises(Blocked, match="active_unreachable"):
+            sync.initialise()
+        out = sync.run()
     assert out.code("disable_jobs") == "slave_may_be_active"
 
 

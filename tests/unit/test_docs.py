@@ -19,13 +19,14 @@ from airflow.sdk import DAG
 from denodo_cli import cli
 from denodo_ha.decisions import DECISIONS, RULES, Alert
 from denodo_ha.pairs import MassChangeLimits, Notify, Pair, PairOptions, load_pairs
-from denodo_ha.record import Operation, Pause, Phase, Record, Role, Step, refusal
+from denodo_ha.preconditions import sync_may_begin
+from denodo_ha.record import Operation, Pause, Phase, Record, Role, Step
 from denodo_ha.verdict import Verdict
+from denodo_ha.watching import FAILED, MONITOR_STOPPED, STEP_FAILED
 from denodo_scheduler.dags.failover import failover_dag
 from denodo_scheduler.dags.operations import operations_dag
 from denodo_scheduler.dags.switchover import switchover_dag
 from denodo_scheduler.dags.sync import sync_dag
-from denodo_scheduler.steps.watch.report import FAILED, MONITOR_STOPPED, STEP_FAILED
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -35,9 +36,10 @@ SOURCES = sorted(
 OPERATOR = (ROOT / "docs" / "operator.md").read_text()
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
 
-CODED = {"Blocked": 0, "NotYet": 0, "NothingToDo": 0, "Decision": 0, "_blocked": 0, "_healthy": 0, "Verdict": 1}
+CODED = {"Blocked": 0, "NotYet": 0, "NothingToDo": 0, "Reason": 0, "Decision": 0, "_blocked": 0, "_healthy": 0}
+CODED |= {"Admission": 1}
 """What is called with a reason code, and as which argument."""
-KINDS = {"event": 0, "_saved": 1, "_leave": 0}
+KINDS = {"event": 0, "_saved": 1, "leave": 0, "left": 2, "News": 0, "DisablingEvent": 1}
 """What is called with a kind of event."""
 
 Calls = Mapping[str, int]
@@ -51,21 +53,29 @@ def refusals() -> set[str]:
     )
     records = [Record(phase=phase, active=role) for phase in Phase for role in Role]
     records += [Record(paused=Pause(since=now, reason="x")), Record(operation=other)]
-    return {found[0] for record in records if (found := refusal(record, now))}
+    return {found[0] for record in records if (found := sync_may_begin(record, now))}
 
 
 COMPUTED: dict[tuple[str, str], set[str]] = {
     ("decisions.py", "code"): set(),
-    ("context.py", "code"): refusals(),
+    ("decisions.py", "self.code"): set(),
+    ("outcome.py", "code"): set(),
+    ("look.py", "reason.code"): set(),
+    ("passive.py", "self.kind"): set(),
+    ("report.py", "news.kind"): set(),
+    ("operation.py", "kind"): set(),
+    ("operate.py", "kind"): set(),
     ("context.py", "f'{record.operation.kind}_begun'"): {"failover_begun", "switchover_begun"},
-    ("guard.py", "code"): refusals(),
+    ("guard.py", "reason.code"): set(),
     ("guard.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},
-    ("block.py", "decision.code"): set(DECISIONS),
-    ("switch_checks.py", "record.phase.value"): {"failing_over", "failing_back"},
+    ("preconditions.py", "record.phase.value if record.phase is not Phase.NORMAL else 'slave_active'"): refusals(),
+    ("preconditions.py", "record.phase.value"): {"failing_over", "failing_back"},
+    ("watching.py", "judgement['code']"): set(),
+    ("watching.py", "MONITOR_STOPPED"): set(),
+    ("watching.py", "STEP_FAILED"): set(),
     ("switchover.py", "event['kind'].removeprefix('switchover_')"): {"given_up", "rolled_back"},
     ("switchover.py", "kind"): {"switchover", "failback"},
-    ("operate.py", "kind"): set(),
-    ("repair.py", "'repaired' if ours else 'drift'"): {"repaired", "drift"},
+    ("act.py", "'repaired' if dirty else 'drift'"): {"repaired", "drift"},
 }
 """What an argument can be that is not a plain text: by file and expression. An empty set: passed on to another call."""
 
@@ -81,9 +91,11 @@ def _words_in(source: Path, calls: Calls) -> Iterator[str]:
             continue
         name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         position = calls.get(name)
-        if position is None or len(node.args) <= position or (name == "Verdict" and source.name != "guard.py"):
+        if position is None or len(node.args) <= position or (False):
             continue
         said = node.args[position]
+        if isinstance(said, ast.Starred):  # a reason that was made elsewhere
+            continue
         if isinstance(said, ast.Constant):
             yield said.value
         else:
@@ -111,7 +123,7 @@ def codes() -> set[str]:
         words_of(CODED)
         | set(DECISIONS)
         | {rule.otherwise for rule in RULES.values()}
-        | {MONITOR_STOPPED, STEP_FAILED, FAILED["code"]}
+        | {MONITOR_STOPPED, STEP_FAILED, FAILED.code}
     )
 
 

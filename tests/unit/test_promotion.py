@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.promotion import EnablePlan, batches, plan_enabling, risky
+from denodo_ha.promotion import EnableOrder, batches, order_enabling, risky
 from denodo_ha.quartz.cron import QuartzCron
 
 MADRID = ZoneInfo("Europe/Madrid")
@@ -31,21 +31,21 @@ def jobs(text: str) -> list[JobKey]:
 def order(wanted: str, present: str | None = None, **waits_for: str) -> str:
     """The names in their order; ``a="b c"`` says that a waits for b and c."""
     dependencies = {job(name): jobs(text) for name, text in waits_for.items()}
-    plan = plan_enabling(jobs(wanted), dependencies, jobs(wanted if present is None else present))
+    plan = order_enabling(jobs(wanted), dependencies, jobs(wanted if present is None else present))
     return " ".join(key.name for key in plan.order)
 
 
 def test_only_jobs_that_are_wanted_and_there_are_enabled() -> None:
-    plan = plan_enabling(jobs("b gone a GONE2"), {}, jobs("a b orphan"))
-    assert plan == EnablePlan(order=tuple(jobs("a b")), missing=tuple(jobs("gone gone2")))
+    plan = order_enabling(jobs("b gone a GONE2"), {}, jobs("a b orphan"))
+    assert plan == EnableOrder(order=tuple(jobs("a b")), missing=tuple(jobs("gone gone2")))
 
 
 def test_names_are_the_same_in_upper_and_lower_case() -> None:
-    assert plan_enabling(jobs("X/a"), {}, jobs("x/A")) == EnablePlan(tuple(jobs("x/a")), ())
+    assert order_enabling(jobs("X/a"), {}, jobs("x/A")) == EnableOrder(tuple(jobs("x/a")), ())
 
 
 def test_nothing_is_planned_for_nothing() -> None:
-    assert plan_enabling([], {job("a"): [job("b")]}, jobs("a b")) == EnablePlan((), ())
+    assert order_enabling([], {job("a"): [job("b")]}, jobs("a b")) == EnableOrder((), ())
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_jobs_that_are_not_enabled_put_nobody_in_order() -> None:
 
 def test_the_jobs_of_a_project_stay_together() -> None:
     wanted = jobs("one/b two/a one/a two/b three/c")
-    plan = plan_enabling(wanted, {job("two/a"): jobs("one/a"), job("two/b"): jobs("one/b")}, wanted)
+    plan = order_enabling(wanted, {job("two/a"): jobs("one/a"), job("two/b"): jobs("one/b")}, wanted)
     assert [str(key) for key in plan.order] == ["three / c", "two / a", "two / b", "one / a", "one / b"]
 
 
@@ -85,7 +85,7 @@ def test_a_circle_is_broken_the_same_way_each_time_and_outside_of_it_the_order_h
 
 def test_a_chain_as_long_as_a_server_has_jobs() -> None:
     keys = [JobKey(project=f"p{number % 7}", name=f"{number:04}") for number in range(5000)]
-    plan = plan_enabling(keys, {later: [earlier] for earlier, later in pairwise(keys)}, keys)
+    plan = order_enabling(keys, {later: [earlier] for earlier, later in pairwise(keys)}, keys)
     assert plan.order == tuple(reversed(keys))
 
 
@@ -96,7 +96,7 @@ names = st.sampled_from([job(f"{project}/{number}") for project in "xyz" for num
 def test_whatever_waits_for_whatever(
     wanted: set[JobKey], dependencies: dict[JobKey, set[JobKey]], present: set[JobKey]
 ) -> None:
-    plan = plan_enabling(wanted, dependencies, present)
+    plan = order_enabling(wanted, dependencies, present)
     assert len(plan.order) == len(set(plan.order))
     assert set(plan.order) == wanted & present
     assert plan.missing == tuple(sorted(wanted - present))

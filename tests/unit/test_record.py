@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import (
     SCHEMA,
     Approval,
@@ -30,7 +31,6 @@ from denodo_ha.record import (
     commit,
     covers,
     mark_dirty,
-    refusal,
     superseded,
 )
 
@@ -159,7 +159,7 @@ def test_a_damaged_record_says_where_it_is_damaged(value: Any, where: str) -> No
         Record.from_json(value)
     assert not isinstance(caught.value, NewerRecordError)
     assert where in caught.value.what
-    assert "'initialise'" in caught.value.next_step
+    assert "initialise the pair" in caught.value.next_step
 
 
 def test_the_intent_makes_the_slave_dirty_and_opens_an_operation_with_a_lease() -> None:
@@ -234,14 +234,14 @@ def test_a_commit_clears_dirt_and_operation() -> None:
     ],
 )
 def test_only_a_normal_pair_that_nobody_paused_is_synced(changes: dict[str, Any], code: str | None) -> None:
-    refused = refusal(Record().model_copy(update=changes), NOW)
+    refused = sync_may_begin(Record().model_copy(update=changes), NOW)
     assert (refused and refused[0]) == code
     assert refused is None or all(refused)
 
 
 def test_a_halted_pair_says_why() -> None:
     halt = Halt(since=NOW, code="record_contradicted", reason="the record was lost", by="x", phase=Phase.NORMAL)
-    refused = refusal(Record(phase=Phase.HALTED, halted=halt), NOW)
+    refused = sync_may_begin(Record(phase=Phase.HALTED, halted=halt), NOW)
     assert refused
     assert refused[1] == "the pair is halted: the record was lost"
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from denodo_ha.decisions import DECISIONS, Action, Decision
 from denodo_ha.pairs import Pair
+from denodo_ha.reason import Reason
 from denodo_ha.record import Record
+from denodo_ha.watching import Watching, silent_failure
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
-from denodo_scheduler.state.watch_store import Watching
-from denodo_scheduler.steps.context import PairRun
-from denodo_scheduler.steps.watch.report import Report, nothing_came_of_it, owned, report
+from denodo_scheduler.state.watch_store import WatchStore
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.watch.report import report
 
 BEGAN = datetime(2026, 3, 2, 6, tzinfo=UTC)
 NOW = BEGAN + timedelta(minutes=10)
 WATCHED = {"ended_by": "watched"}
 CHANGED = {"ended_by": "changed"}
-PROBLEM = {"code": "split_brain", "what": "jobs are enabled on both", "next_step": "stop the master"}
+PROBLEM = Reason("split_brain", "jobs are enabled on both", "stop the master")
 
 
 class State(dict[str, Any]):
@@ -27,10 +29,18 @@ class State(dict[str, Any]):
         self[key] = value
 
 
-def run_of(*, record: Any = None, dry_run: bool = False, **options: Any) -> PairRun:
+class Reported(NamedTuple):
+    """What was saved, the events that are new in it, and whether to look again."""
+
+    watching: Watching
+    events: tuple[dict[str, Any], ...]
+    look_again: bool
+
+
+def run_of(*, record: Any = None, dry_run: bool = False, **options: Any) -> PairContext:
     state = State({RECORD_KEY: Record(epoch=4).to_json() if record is None else record})
     nothing: Any = None
-    return PairRun(
+    return PairContext(
         pair=Pair.model_validate({"name": "test", **options}),
         records=RecordStore(state),
         snapshots=nothing,
@@ -69,9 +79,13 @@ def reported(
     watched: Any = WATCHED,
     by_hand: bool = False,
     **of_run: Any,
-) -> Report:
+) -> Reported:
     said = judgement(code) if code else None
-    return report(run_of(**of_run), before, said, problem, watched, by_hand=by_hand)
+    store = WatchStore(State())
+    store.save(before)
+    look_again = report(run_of(**of_run), store, said, problem, watched, by_hand=by_hand)
+    after = store.load()
+    return Reported(after, tuple(after.outbox[len(before.outbox) :]), look_again)
 
 
 # -- the state
@@ -100,7 +114,7 @@ def test_a_step_that_failed_is_the_state_and_settles_nothing() -> None:
 
 
 def test_a_blocked_step_that_fails_as_it_was_decided_is_as_settled_as_the_decision() -> None:
-    problem = {"code": "stale_snapshot", "what": "old", "next_step": "look"}
+    problem = Reason("stale_snapshot", "old", "look")
     assert reported(seen(), "stale_snapshot", problem=problem).watching.settled
 
 
@@ -111,12 +125,6 @@ def test_a_run_that_decided_nothing_settles_nothing() -> None:
     assert (event["kind"], event["code"], event["alert"]) == ("problem", "failed", "blocked")
     assert found.watching.at == BEGAN.isoformat(), "nobody has looked, and the monitor counts as stopped after a while"
     assert found.look_again
-
-
-def test_owning_changes_nothing_else() -> None:
-    before = seen("quench", settled=False, owner="watch-1")
-    after = owned(before, "watch-2")
-    assert (after.owner, after.code, after.since) == ("watch-2", "quench", BEGAN.isoformat())
 
 
 # -- what is told
@@ -139,10 +147,10 @@ def test_one_trouble_after_another_is_told_anew() -> None:
 
 def test_a_step_that_fails_is_told_in_its_own_words_and_split_brain_as_such() -> None:
     (event,) = reported(seen("failed_over"), "quench", problem=PROBLEM).events
-    assert (event["alert"], event["code"], event["what"]) == ("split_brain", "split_brain", PROBLEM["what"])
-    (event,) = reported(seen(), "fail_over", problem={**PROBLEM, "code": "interrupted"}).events
+    assert (event["alert"], event["code"], event["what"]) == ("split_brain", "split_brain", PROBLEM.what)
+    (event,) = reported(seen(), "fail_over", problem=PROBLEM._replace(code="interrupted")).events
     assert (event["alert"], event["code"]) == ("failover", "interrupted")
-    (event,) = reported(seen("failed_over"), "complete", problem={**PROBLEM, "code": "not_enabled"}).events
+    (event,) = reported(seen("failed_over"), "complete", problem=PROBLEM._replace(code="not_enabled")).events
     assert event["alert"] == "blocked", "what nobody has chosen an alert for is still told"
 
 
@@ -239,11 +247,11 @@ def test_a_run_by_hand_asks_where_something_is_new_or_not_settled(before: str, c
 def test_a_step_that_did_not_happen_is_a_problem_of_its_own(
     code: str, before: str, state: str | None, told: bool
 ) -> None:
-    found = nothing_came_of_it(seen(before), judgement(code), state)
+    found = silent_failure(seen(before), judgement(code), state)
     assert (found is not None) is told
     if found:
-        assert found["code"] == "step_failed"
-        assert code in found["what"]
+        assert found.code == "step_failed"
+        assert code in found.what
 
 
 def test_what_was_heard_last_is_kept() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,10 +13,9 @@ from denodo_ha.pairs import Pair
 from denodo_ha.transitions import approval_asked, approval_given
 from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
-from denodo_scheduler.dags.shared import Assets, ask_for_a_look, pair_run, publishing, watched
-from denodo_scheduler.steps.context import PairRun
+from denodo_scheduler.dags.shared import Assets, ask_for_a_look, pair_context, publishing, watched
 from denodo_scheduler.steps.outcome import NothingToDo
-from denodo_scheduler.steps.watch.look import FailoverRun, freshness, judge
+from denodo_scheduler.steps.watch.look import Case, Heard, judge
 
 VALID_FOR = timedelta(minutes=30)
 """How long an approval holds: a failover needs fresh evidence all the same."""
@@ -48,10 +46,11 @@ class ApproveFailoverOperator(ApprovalOperator):
         self.assets = assets
 
     def execute(self, context: Context) -> None:
-        run = pair_run(FailoverRun, self.pair, self.assets, context)
+        run = pair_context(self.pair, self.assets, context)
         evidence = Evidence.from_json((watched(context) or {})["evidence"])
-        judged = judge(replace(run, second_good=run.now()), evidence)
-        if judged.decision.action is not Action.APPROVE or run.now() - evidence.decided > freshness(run):
+        case = Case(run, evidence, heard=Heard(second_good=run.now()))
+        judged = judge(case)
+        if judged.decision.action is not Action.APPROVE or not case.fresh:
             raise NothingToDo("overtaken", f"by now the decision is {judged.decision.code}")
         until = run.now() + self.pair.approval_timeout
         record = approval_asked(run.record(), by=run.run_id, until=until)
@@ -63,7 +62,7 @@ class ApproveFailoverOperator(ApprovalOperator):
         super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        run = pair_run(PairRun, self.pair, self.assets, context)
+        run = pair_context(self.pair, self.assets, context)
         with publishing(run, self.assets, context):
             # Not the ApprovalOperator's: after a rejection it would skip the report too.
             answer = HITLOperator.execute_complete(self, context, event)

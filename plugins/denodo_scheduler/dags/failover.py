@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,11 @@ from airflow.utils.types import DagRunType
 
 from denodo_ha.decisions import Action
 from denodo_ha.pairs import Pair
+from denodo_ha.preconditions import reason_given
+from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, RecordError
 from denodo_ha.verdict import Evidence
+from denodo_ha.watching import FAILED, Watching, silent_failure
 from denodo_scheduler.alerts import deadline, notifiers
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.dags.shared import (
@@ -25,7 +29,7 @@ from denodo_scheduler.dags.shared import (
     ask_for_a_look,
     assets_of,
     explaining,
-    pair_run,
+    pair_context,
     publish,
     publishing,
     watch_store,
@@ -33,14 +37,11 @@ from denodo_scheduler.dags.shared import (
 )
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.operators.ping_master import PingMasterOperator
-from denodo_scheduler.state.watch_store import Watching
-from denodo_scheduler.steps.outcome import Blocked
+from denodo_scheduler.steps.outcome import Blocked, require
 from denodo_scheduler.steps.promote import failover as failing_over
-from denodo_scheduler.steps.watch import block as blocking
-from denodo_scheduler.steps.watch import quench as quenching_master
-from denodo_scheduler.steps.watch import repair as repairing
+from denodo_scheduler.steps.watch import act
 from denodo_scheduler.steps.watch import report as reporting
-from denodo_scheduler.steps.watch.look import FailoverRun, judge
+from denodo_scheduler.steps.watch.look import Case, Consents, Heard, judge
 
 log = logging.getLogger(__name__)
 
@@ -117,36 +118,36 @@ def failover_dag(pair: Pair) -> DAG:
 
         @task.branch(task_id="decide", doc_md=DECIDE_DOC, **state)
         def decide(**context: Any) -> list[str] | str:
-            run = _run(pair, assets, context)
-            judged = judge(run, _evidence(context))
+            case = _case(pair, assets, context)
+            judged = judge(case)
             decision = judged.decision
             context["ti"].xcom_push(key="judgement", value=judged.to_json())
             log.info("%s: %s. Next: %s.", decision.code, decision.what, decision.next_step)
-            _ensure_reason(run)
-            return [] if run.dry_run else decision.action.value
+            _ensure_reason(case)
+            return [] if case.context.dry_run else decision.action.value
 
         @task(task_id=Action.ENABLE_JOBS.value, doc_md=ENABLE_DOC, priority_weight=100, **changing)
         def enable_jobs(**context: Any) -> dict[str, Any]:
             with (
-                _step(pair, assets, context) as run,
-                Looker(run.master, run.slave, second_path=pair.second_path) as looker,
+                _step(pair, assets, context) as case,
+                Looker(case.context.master, case.context.slave, second_path=pair.second_path) as looker,
             ):
-                return failing_over.enable_jobs(run, _evidence(context), looker.look)
+                return failing_over.enable_jobs(case, looker.look)
 
         @task(task_id=Action.QUENCH_MASTER.value, doc_md=QUENCH_DOC, priority_weight=100, **changing)
         def quench_master(**context: Any) -> dict[str, Any]:
-            with _step(pair, assets, context) as run:
-                return quenching_master.quench_master(run, _evidence(context))
+            with _step(pair, assets, context) as case:
+                return act.quench_master(case)
 
         @task(task_id=Action.REPAIR_SLAVE.value, doc_md=REPAIR_DOC, **changing)
         def repair_slave(**context: Any) -> dict[str, Any]:
-            with _step(pair, assets, context) as run:
-                return repairing.repair_slave(run, _evidence(context))
+            with _step(pair, assets, context) as case:
+                return act.repair_slave(case)
 
         @task(task_id=Action.BLOCKED.value, doc_md=BLOCKED_DOC, retries=0, **changing)
         def blocked(**context: Any) -> None:
             with explaining(context):
-                blocking.block(_run(pair, assets, context), _evidence(context))
+                act.block(_case(pair, assets, context))
 
         healthy = EmptyOperator(task_id=Action.HEALTHY.value)
         branches = [enable_jobs(), quench_master(), repair_slave(), blocked(), healthy, *_optional(pair, assets, slot)]
@@ -184,10 +185,10 @@ class WatchMasterOperator(PingMasterOperator):
             self.active_conn_id = None if normal else self.pair.slave
         self.passive_interval = PASSIVE_INTERVAL
         if not _by_hand(context):
-            store.save(reporting.owned(seen, context["dag_run"].run_id))
+            store.save(replace(seen, owner=context["dag_run"].run_id))
             self.known = seen.verdict or None
             self.watch_for = self._watch_for(seen, record)
-            self.delay = RECHECK if seen.code == reporting.FAILED["code"] else timedelta(0)
+            self.delay = RECHECK if seen.code == FAILED.code else timedelta(0)
         return super().execute(context)
 
     def _watch_for(self, seen: Watching, record: Record | None) -> timedelta:
@@ -203,7 +204,7 @@ class WatchMasterOperator(PingMasterOperator):
 
 def _record(pair: Pair, assets: Assets, context: Any) -> Record | None:
     try:
-        return pair_run(FailoverRun, pair, assets, context).records.load()
+        return pair_context(pair, assets, context).records.load()
     except RecordError:
         return None
 
@@ -230,30 +231,26 @@ def _optional(pair: Pair, assets: Assets, slot: dict[str, Any]) -> Iterator[Any]
         )
 
 
-def _run(pair: Pair, assets: Assets, context: Any) -> FailoverRun:
+def _case(pair: Pair, assets: Assets, context: Any) -> Case:
     params = context["params"]
     consents = _by_hand(context) and not context["dag_run"].clear_number  # they hold once, not when the run is cleared
     ping, seen = watched(context) or {}, watch_store(assets, context).load()
-    return pair_run(
-        FailoverRun,
-        pair,
-        assets,
-        context,
-        fail_over=consents and params["fail_over"],
-        accept_old_snapshot=consents and params["accept_old_snapshot"],
-        fenced=consents and params["fenced"],
+    given = {name: consents and params[name] for name in ("fail_over", "accept_old_snapshot", "fenced")}
+    heard = Heard(
         alive_since=_moment(ping.get("alive_since")),
         last_alive=_moment(seen.last_alive),
         second_good=_moment(ping.get("second_good") or seen.second_good),
     )
+    return Case(pair_context(pair, assets, context), _evidence(context), Consents(**given), heard)
 
 
 @contextmanager
-def _step(pair: Pair, assets: Assets, context: Any) -> Iterator[FailoverRun]:
+def _step(pair: Pair, assets: Assets, context: Any) -> Iterator[Case]:
     """Around a step that may change a server."""
-    run = _run(pair, assets, context)
-    with publishing(run, assets, context), explaining(context):
-        yield run
+    with explaining(context):
+        case = _case(pair, assets, context)
+    with publishing(case.context, assets, context), explaining(context):
+        yield case
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -267,13 +264,13 @@ def _evidence(context: Any) -> Evidence:
     return Evidence.from_json(ping["evidence"])
 
 
-def _ensure_reason(run: FailoverRun) -> None:
-    if (run.fail_over or run.accept_old_snapshot or run.fenced) and not run.reason.strip():
-        raise Blocked("reason_missing", "a consent was given without a reason", "trigger the DAG again and say why")
+def _ensure_reason(case: Case) -> None:
+    if case.consents != Consents():
+        require(reason_given(case.context.reason, "a consent was given without a reason"))
 
 
 def _report(pair: Pair, assets: Assets, context: Any, branches: list[str]) -> None:
-    run = _run(pair, assets, context)
+    run = pair_context(pair, assets, context)
     pull = context["ti"].xcom_pull
     judgement = pull(task_ids="decide", key="judgement")
     if judgement is None:
@@ -285,15 +282,14 @@ def _report(pair: Pair, assets: Assets, context: Any, branches: list[str]) -> No
         if seen.owner == run.run_id and not run.dry_run:  # nobody else asks for the next look
             ask_for_a_look(assets, context, seen.code, afresh=False)
         return
-    problem = next((found for branch in branches if (found := pull(task_ids=branch, key="problem"))), None)
+    said = next((found for branch in branches if (found := pull(task_ids=branch, key="problem"))), None)
+    problem = Reason(**said) if said else None
     if judgement and not problem and not run.dry_run:
-        problem = reporting.nothing_came_of_it(seen, judgement, _state_of(judgement["action"], context))
-    found = reporting.report(run, seen, judgement, problem, watched(context), by_hand=_by_hand(context))
-    publish(run, assets, context, found.events)
-    if not run.dry_run:
-        store.save(found.watching)
-    if found.look_again:
-        ask_for_a_look(assets, context, found.watching.code, afresh=False)
+        problem = silent_failure(seen, judgement, _state_of(judgement["action"], context))
+    look_again = reporting.report(run, store, judgement, problem, watched(context), by_hand=_by_hand(context))
+    publish(run, assets, context)
+    if look_again:
+        ask_for_a_look(assets, context, store.load().code, afresh=False)
 
 
 def _state_of(task_id: str, context: Any) -> str | None:

@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param, task
 
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
-from denodo_scheduler.dags.shared import START, Assets, ask_for_a_look, assets_of, explaining, pair_run, publishing
+from denodo_scheduler.dags.shared import START, ask_for_a_look, assets_of, explaining, pair_context, publishing
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.steps import operate as operating
 from denodo_scheduler.steps.outcome import Blocked
@@ -58,9 +58,9 @@ def operations_dag(pair: Pair) -> DAG:
             **assets.of_a_task,
         )
         def operate(**context: Any) -> dict[str, Any]:
-            run = _run(pair, assets, context)
+            run = pair_context(pair, assets, context)
             with publishing(run, assets, context), explaining(context):
-                done = operating.operate(run, context["params"]["operation"])
+                done = operating.operate(run, _request(context))
             ask_for_a_look(assets, context, context["params"]["operation"])
             return done.to_json()
 
@@ -69,16 +69,10 @@ def operations_dag(pair: Pair) -> DAG:
     return dag
 
 
-def _run(pair: Pair, assets: Assets, context: Any) -> operating.OperateRun:
+def _request(context: Any) -> operating.Request:
     params = context["params"]
-    return pair_run(
-        operating.OperateRun,
-        pair,
-        assets,
-        context,
-        until=_moment(params["until"]),
-        active=Role(params["active"]) if params["active"] else None,
-    )
+    active = Role(params["active"]) if params["active"] else None
+    return operating.Request(params["operation"], until=_moment(params["until"]), active=active)
 
 
 def _moment(text: str | None) -> datetime | None:

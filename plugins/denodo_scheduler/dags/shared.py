@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
@@ -16,18 +17,17 @@ from airflow.sdk import Asset, AssetAlias, ObjectStoragePath, Param
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.record import RecordError
+from denodo_ha.transitions import UNKNOWN
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.state.watch_store import WatchStore
-from denodo_scheduler.steps.context import PairRun
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet
 
 log = logging.getLogger(__name__)
-
-R = TypeVar("R", bound=PairRun)
 
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
 """Before any backfill that makes sense; DAGs never catch up by themselves."""
@@ -69,10 +69,10 @@ def assets_of(pair: Pair) -> Assets:
     )
 
 
-def pair_run(cls: type[R], pair: Pair, assets: Assets, context: Any, **fields: Any) -> R:
-    """What a step of ``pair`` needs in this task; ``fields`` are those that ``cls`` has besides."""
+def pair_context(pair: Pair, assets: Assets, context: Any) -> PairContext:
+    """The pair as this task sees it."""
     dag_run = context["dag_run"]
-    return cls(
+    return PairContext(
         pair=pair,
         records=RecordStore(context["asset_state_store"][assets.pair]),
         snapshots=SnapshotStore(snapshot_folder(pair), pair.name),
@@ -82,7 +82,6 @@ def pair_run(cls: type[R], pair: Pair, assets: Assets, context: Any, **fields: A
         reason=context["params"].get("reason") or "",
         run_id=dag_run.run_id,
         dry_run=bool(context["params"].get("dry_run")),
-        **fields,
     )
 
 
@@ -136,7 +135,7 @@ def quiet_params(pair: Pair, where: str) -> dict[str, Param]:
 
 
 @contextmanager
-def publishing(run: PairRun, assets: Assets, context: Any) -> Iterator[None]:
+def publishing(run: PairContext, assets: Assets, context: Any) -> Iterator[None]:
     """Around a step: afterwards the events it saved become asset events and notifications.
 
     A step that fails publishes nothing; its events stay in the record's outbox for the next task that does.
@@ -145,28 +144,33 @@ def publishing(run: PairRun, assets: Assets, context: Any) -> Iterator[None]:
     publish(run, assets, context)
 
 
-def publish(run: PairRun, assets: Assets, context: Any, events: Sequence[dict[str, Any]] = ()) -> None:
-    """Turn ``events`` and those in the record's outbox into asset events of the pair, each once, and notify of them.
+def publish(run: PairContext, assets: Assets, context: Any) -> None:
+    """Turn the events that wait in the outboxes into asset events of the pair, each once, and notify of them.
 
-    An event leaves the outbox only after it was seen in the pair's history, so none is lost when a task dies.
+    An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies.
     """
-    for event in (*_from_outbox(run, assets, context), *events):
-        context["outlet_events"][assets.history].add(assets.pair, extra=event)
-        if alert := ALERTS.get(event["kind"]) or event.get("alert"):
-            notify(run.pair, Alert(alert), event, context)
-
-
-def _from_outbox(run: PairRun, assets: Assets, context: Any) -> tuple[dict[str, Any], ...]:
-    saved = _outbox(run)
-    if not saved:
-        return ()
+    watch = watch_store(assets, context)
+    waiting = [*_outbox(run), *watch.load().outbox]
+    if not waiting:
+        return
     history = context["inlet_events"][assets.pair].ascending(False).limit(200)
-    known = {event.extra.get("id") for event in history}
-    published = known & {event["id"] for event in saved}
-    return _outbox(run, without=published) if published else saved
+    published = {event.extra.get("id") for event in history} & {event["id"] for event in waiting}
+    if published:
+        waiting = [*_outbox(run, without=published), *_watch_outbox(watch, published)]
+    for event in waiting:
+        if _is_complete(event, run):
+            context["outlet_events"][assets.history].add(assets.pair, extra=event)
+            if alert := ALERTS.get(event["kind"]) or event.get("alert"):
+                notify(run.pair, Alert(alert), event, context)
 
 
-def _outbox(run: PairRun, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
+def _is_complete(event: dict[str, Any], run: PairContext) -> bool:
+    """Whether the task that saved the event before its change has completed it, or has had its time to."""
+    begun = (event.get("after") or {}).get("enabled") == UNKNOWN
+    return not begun or run.now() - datetime.fromisoformat(event["at"]) > run.pair.lease
+
+
+def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
     """The record's outbox as it is now, after the events ``without`` were taken out of it."""
     try:
         record = run.records.load()
@@ -176,7 +180,15 @@ def _outbox(run: PairRun, without: Collection[str] = ()) -> tuple[dict[str, Any]
         return ()
     kept = tuple(event for event in record.outbox if event["id"] not in without)
     if len(kept) < len(record.outbox):
-        run.records.save(record.model_copy(update={"outbox": kept}))
+        run.save(record.model_copy(update={"outbox": kept}))
+    return kept
+
+
+def _watch_outbox(watch: WatchStore, without: Collection[str]) -> tuple[dict[str, Any], ...]:
+    watching = watch.load()
+    kept = tuple(event for event in watching.outbox if event["id"] not in without)
+    if len(kept) < len(watching.outbox):
+        watch.save(replace(watching, outbox=kept))
     return kept
 
 
@@ -197,7 +209,5 @@ def explaining(context: Any) -> Iterator[None]:
     try:
         yield
     except (Blocked, NotYet, StorageError, RecordError) as error:
-        context["ti"].xcom_push(
-            key="problem", value={"code": error.code, "what": error.what, "next_step": error.next_step}
-        )
+        context["ti"].xcom_push(key="problem", value=error.reason.to_json())
         raise

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Context, Param, TriggerRule, task
 
 from denodo_ha.pairs import Pair
+from denodo_ha.preconditions import reason_given
+from denodo_ha.reason import Reason
 from denodo_ha.record import Role
 from denodo_scheduler.dags.shared import (
     START,
@@ -18,17 +19,18 @@ from denodo_scheduler.dags.shared import (
     ask_for_a_look,
     assets_of,
     explaining,
-    pair_run,
+    pair_context,
     publish,
     publishing,
     quiet_arguments,
     quiet_params,
+    watch_store,
 )
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.outcome import NothingToDo, require
 from denodo_scheduler.steps.promote import switchover as switching
-from denodo_scheduler.steps.promote.switchover import SwitchRun
 from denodo_scheduler.steps.watch import report as reporting
 
 log = logging.getLogger(__name__)
@@ -90,8 +92,8 @@ def switchover_dag(pair: Pair) -> DAG:
         def check(**context: Any) -> dict[str, Any] | None:
             run = _run(pair, assets, context)
             with explaining(context):
-                _ensure_reason(run)
-                plan = switching.check(run)
+                require(reason_given(run.reason))
+                plan = switching.check(run, _switch(context))
             context["ti"].xcom_push(key="plan", value=plan)
             if run.dry_run:
                 log.info("A dry run: %d jobs would be carried over. Nothing is changed.", plan["enable"]["jobs"])
@@ -105,13 +107,15 @@ def switchover_dag(pair: Pair) -> DAG:
             if plan is None:
                 raise NothingToDo("not_begun", "the check of this run did not let it begin")
             with publishing(run, assets, context), explaining(context):
-                return switching.switch(run, f"{run.run_id}/{uuid4().hex[:8]}", epoch=plan["epoch"])
+                return switching.switch(run, _switch(context), epoch=plan["epoch"])
 
         @task(task_id="report", doc_md=REPORT_DOC, trigger_rule=TriggerRule.ALL_DONE, **changing)
         def report(**context: Any) -> None:
             run, pull = _run(pair, assets, context), context["ti"].xcom_pull
             problem = next((found for step in STEPS if (found := pull(task_ids=step, key="problem"))), None)
-            publish(run, assets, context, [reporting.problem_event(run, problem)] if problem else [])
+            if problem:
+                reporting.add_problem(run, watch_store(assets, context), Reason(**problem))
+            publish(run, assets, context)
             ask_for_a_look(assets, context, f"switchover {context['params']['direction']}")
 
         wait = ActiveQuietWindowSensor(task_id="wait_for_quiet_window", doc_md=QUIET_DOC, **quiet_arguments(pair))
@@ -147,21 +151,14 @@ class SyncAfterFailbackOperator(TriggerDagRunOperator):
         super().execute(context)
 
 
-def _run(pair: Pair, assets: Assets, context: Any) -> SwitchRun:
+def _run(pair: Pair, assets: Assets, context: Any) -> PairContext:
+    window = timedelta(seconds=context["params"]["quiet_window"])
+    return pair_context(pair.model_copy(update={"quiet_window": window}), assets, context)
+
+
+def _switch(context: Any) -> switching.Switch:
     params = context["params"]
-    return pair_run(
-        SwitchRun,
-        pair.model_copy(update={"quiet_window": timedelta(seconds=params["quiet_window"])}),
-        assets,
-        context,
-        to=DIRECTIONS[params["direction"]],
-        accept_differences=params["accept_differences"],
-    )
-
-
-def _ensure_reason(run: SwitchRun) -> None:
-    if not run.reason.strip():
-        raise Blocked("reason_missing", "there is no reason", "trigger the DAG again and say why; it is kept")
+    return switching.Switch(DIRECTIONS[params["direction"]], params["accept_differences"])
 
 
 def _params(pair: Pair) -> dict[str, Param]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +15,7 @@ from denodo_scheduler.dags.shared import (
     START,
     Assets,
     assets_of,
-    pair_run,
+    pair_context,
     publish,
     quiet_arguments,
     quiet_params,
@@ -24,7 +23,8 @@ from denodo_scheduler.dags.shared import (
 )
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
-from denodo_scheduler.steps.context import Plan, SyncRun
+from denodo_scheduler.steps.claim import SyncTicket
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo
 from denodo_scheduler.steps.sync import disable as quenching
 from denodo_scheduler.steps.sync import export as exporting
@@ -98,28 +98,26 @@ def sync_dag(pair: Pair) -> DAG:
         @task.short_circuit(task_id="guard", doc_md=GUARD_DOC, **changing)
         def guard(**context: Any) -> dict[str, Any] | None:
             run = _run(pair, assets, context)
-            _tell_if_nobody_watches(run, assets, context)
-            verdict = guarding.guard(
-                run,
-                operation_id=f"{context['dag_run'].run_id}/{uuid.uuid4().hex[:8]}",
-                wanted=_wanted(context),
-            )
-            publish(run, assets, context, verdict.events)
-            context["ti"].xcom_push(key="verdict", value=verdict.to_json())
-            if verdict.plan is None:
-                log.warning("%s The rest of this run is skipped.", verdict.message)
+            _tell_if_nothing_watches(run, assets, context)
+            admission = guarding.guard(run, operation_id=run.new_operation(), wanted=_wanted(context))
+            publish(run, assets, context)
+            context["ti"].xcom_push(key="verdict", value=admission.to_json())
+            if admission.ticket is None:
+                log.warning("%s The rest of this run is skipped.", admission.message)
                 return None
-            return verdict.plan.to_json()
+            return admission.ticket.to_json()
 
         @task(task_id="export_metadata", doc_md=EXPORT_DOC, **state)
         def export_metadata(**context: Any) -> dict[str, Any]:
-            return exporting.export(_run(pair, assets, context), _plan(context)).to_json()
+            accepted = context["params"]["accept_mass_change"]
+            run = _run(pair, assets, context)
+            return exporting.export(run, _ticket(context), accept_mass_change=accepted).to_json()
 
         @task(task_id="import_metadata", doc_md=IMPORT_DOC, **changing)
         def import_metadata(**context: Any) -> dict[str, Any]:
-            plan = _plan(context)
+            ticket = _ticket(context)
             exported = exporting.Exported.from_json(context["ti"].xcom_pull(task_ids="export_metadata"))
-            return importing.import_snapshot(_run(pair, assets, context), plan, exported).to_json()
+            return importing.import_snapshot(_run(pair, assets, context), ticket, exported).to_json()
 
         @task(
             task_id="disable_jobs",
@@ -132,9 +130,9 @@ def sync_dag(pair: Pair) -> DAG:
         )
         def disable_jobs(**context: Any) -> dict[str, Any]:
             run = _run(pair, assets, context)
-            quenched = quenching.disable_jobs(run, _plan(context))
-            publish(run, assets, context, quenched.events)
-            return quenched.to_json()
+            disabled = quenching.disable_jobs(run, _ticket(context))
+            publish(run, assets, context)
+            return disabled.to_json()
 
         @task(task_id="verify", doc_md=VERIFY_DOC, trigger_rule=TriggerRule.NONE_FAILED, **changing)
         def verify(**context: Any) -> dict[str, Any]:
@@ -143,12 +141,13 @@ def sync_dag(pair: Pair) -> DAG:
             run = _run(pair, assets, context)
             result = verifying.verify(
                 run,
-                _plan(context),
+                _ticket(context),
                 exporting.Exported.from_json(pull(task_ids="export_metadata")),
                 importing.Imported.from_json(imported) if imported else None,
                 quenching.Disabled.from_json(disabled) if disabled else None,
+                accept_mass_change=context["params"]["accept_mass_change"],
             )
-            publish(run, assets, context, [result])
+            publish(run, assets, context)
             return result
 
         wait = SyncQuietWindowSensor(task_id="wait_for_quiet_window", doc_md=QUIET_DOC, **quiet_arguments(pair))
@@ -190,13 +189,6 @@ def _params(pair: Pair) -> dict[str, Param]:
             title="Accept a mass change",
             description="You have looked: it is right that so many jobs vanished or became disabled on the master.",
         ),
-        "initialise": Param(
-            False,
-            type="boolean",
-            title="Initialise the pair",
-            description="The master is the active server. Needed once where the slave already has enabled jobs, "
-            "or when the HA record was lost: the slave's jobs will be disabled.",
-        ),
         **quiet_params(pair, "master"),
         "orphans": Param(
             str(pair.orphans),
@@ -208,29 +200,22 @@ def _params(pair: Pair) -> dict[str, Param]:
     }
 
 
-def _run(pair: Pair, assets: Assets, context: Any) -> SyncRun:
+def _run(pair: Pair, assets: Assets, context: Any) -> PairContext:
     params = context["params"]
     chosen = pair.model_copy(
         update={"quiet_window": timedelta(seconds=params["quiet_window"]), "orphans": params["orphans"]}
     )
-    return pair_run(
-        SyncRun,
-        chosen,
-        assets,
-        context,
-        accept_mass_change=params["accept_mass_change"],
-        initialise=params["initialise"],
-    )
+    return pair_context(chosen, assets, context)
 
 
-def _tell_if_nobody_watches(run: SyncRun, assets: Assets, context: Any) -> None:
+def _tell_if_nothing_watches(run: PairContext, assets: Assets, context: Any) -> None:
     """Who watches the watcher: a sync notices that the failover DAG does not look any more, whatever becomes of it."""
     store = watch_store(assets, context)
     found = reporting.overdue(run, store.load())
     if found and not run.dry_run:
         watching, event = found
-        store.save(watching)
         notify(run.pair, Alert.MONITOR_STOPPED, event, context)
+        store.save(watching)
         log.error("%s", event["what"])
 
 
@@ -243,8 +228,8 @@ def _wanted(context: Any) -> datetime | None:
     return wanted
 
 
-def _plan(context: Any) -> Plan:
-    plan = context["ti"].xcom_pull(task_ids="guard")
-    if plan is None:
+def _ticket(context: Any) -> SyncTicket:
+    ticket = context["ti"].xcom_pull(task_ids="guard")
+    if ticket is None:
         raise NothingToDo("not_begun", "the guard of this run did not let it begin")
-    return Plan.from_json(plan)
+    return SyncTicket.from_json(ticket)

@@ -251,7 +251,7 @@ class DenodoSchedulerHook(HttpHook):
         if not keys:
             return 0
         ids: dict[int, list[int]] = defaultdict(list)
-        for status in self._find(keys, statuses, uri):
+        for status in self.find(keys, statuses, uri=uri):
             ids[status.project_id].append(status.job_id)
         for project_id, job_ids in ids.items():
             self._call(
@@ -270,11 +270,18 @@ class DenodoSchedulerHook(HttpHook):
 
         :raises RequestError: before any request, naming the jobs that the server does not have.
         """
-        for status in self._find(keys, None, uri) if keys else []:
+        for status in self.find(keys, uri=uri) if keys else []:
             path = f"{_API}/projects/{status.project_id}/jobs/{status.job_id}"
             self._call("DELETE", path, _nothing, uri=uri, idempotent=False)
 
-    def _find(self, keys: Iterable[JobKey], statuses: Statuses | None, uri: str | None) -> list[JobStatus]:
+    def find(
+        self, keys: Iterable[JobKey], statuses: Statuses | None = None, *, uri: str | None = None
+    ) -> list[JobStatus]:
+        """
+        Return the statuses of these jobs, a sequence of them in its order.
+
+        :raises RequestError: naming the jobs that the server does not have.
+        """
         known = (statuses or self.statuses(uri=uri)).by_key
         wanted = dict.fromkeys(keys if isinstance(keys, Sequence) else sorted(keys))
         if missing := wanted.keys() - known.keys():
@@ -382,7 +389,7 @@ class DenodoSchedulerHook(HttpHook):
 
     def reports(self, key: JobKey, start: int = 0, count: int = 100, *, uri: str | None = None) -> list[Report]:
         """Return ``count`` reports of finished runs of a job, newest first, beginning with number ``start``."""
-        (status,) = self._find([key], None, uri)
+        (status,) = self.find([key], uri=uri)
         path = f"{_API}/projects/{status.project_id}/jobs/{status.job_id}/reports"
         return self._call("GET", path, answers.parse_reports, uri=uri, params={"start": start, "count": count})
 

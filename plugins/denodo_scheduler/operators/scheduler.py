@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,8 +11,11 @@ from airflow.sdk import BaseOperator, ObjectStoragePath
 
 from denodo_ha.jobs import JobKey, JobState
 from denodo_ha.text import listed
-from denodo_scheduler.exceptions import RETRY_POLICY, RequestError
+from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, RequestError, UnreachableError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
+from denodo_scheduler.renamed import renamed
+from denodo_scheduler.steps.jobs import Changed, by_project, change_jobs
+from denodo_scheduler.steps.servers import Server
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -50,7 +53,7 @@ class DenodoSchedulerOperator(BaseOperator):
         return DenodoSchedulerHook(self.denodo_scheduler_conn_id, scheduler_uri=self.uri)
 
 
-class PingOperator(DenodoSchedulerOperator):
+class DenodoSchedulerPingOperator(DenodoSchedulerOperator):
     """Fail unless the Scheduler server behind the web tool answers. Returns its version, its mode and the roles."""
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -59,7 +62,7 @@ class PingOperator(DenodoSchedulerOperator):
         return {"version": server.version, "mode": server.scheduler_mode, "roles": list(server.roles)}
 
 
-class ExportMetadataOperator(DenodoSchedulerOperator):
+class DenodoSchedulerExportMetadataOperator(DenodoSchedulerOperator):
     """
     Export a server's metadata to a file. Returns its path, size in bytes and SHA-256.
 
@@ -83,7 +86,7 @@ class ExportMetadataOperator(DenodoSchedulerOperator):
         return {"path": str(destination), "size": result.size, "sha256": result.sha256}
 
 
-class ImportMetadataOperator(DenodoSchedulerOperator):
+class DenodoSchedulerImportMetadataOperator(DenodoSchedulerOperator):
     """
     Import an export file into a server. **Every imported job is enabled there afterwards** [KB].
 
@@ -109,7 +112,7 @@ class ImportMetadataOperator(DenodoSchedulerOperator):
         return {"warnings": list(result.warnings)}
 
 
-class _SwitchJobsOperator(DenodoSchedulerOperator):
+class _ChangeJobsOperator(DenodoSchedulerOperator):
     template_fields = (*DenodoSchedulerOperator.template_fields, "jobs")
     action: ClassVar[Literal["enable", "disable"]]
 
@@ -133,13 +136,30 @@ class _SwitchJobsOperator(DenodoSchedulerOperator):
     def execute(self, context: Context) -> dict[str, int]:
         before = self.hook.statuses()
         wanted = self._wanted(before)
-        changed = wanted - self._right(before)
-        requests = self.hook.set_jobs_status(self.action, changed, statuses=before)
-        if changed:
-            self._read_back(changed)
+        changed = self._wrong(wanted, before)
+        deadline = time.monotonic() + self.read_back_timeout
+
+        def enough(number: int) -> bool:
+            if number == 0:
+                return False
+            time.sleep(_READ_BACK_PAUSE)
+            return time.monotonic() >= deadline
+
+        done = change_jobs(
+            Server("server", self.hook),
+            self.action,
+            lambda statuses: self._wrong(changed, statuses),
+            lambda _, left, number: [[key] for key in left] if number else by_project(left),
+            enough=enough,
+            fatal=(UnreachableError, ConfigurationError),
+            patient=True,
+            statuses=before,
+        )
+        if done.left:
+            raise RequestError(self._explained(done))
         already = len(wanted) - len(changed)
         self.log.info("%s: %d jobs changed, %d were right already.", self.action, len(changed), already)
-        return {"changed": len(changed), "already": already, "requests": requests}
+        return {"changed": len(changed), "already": already, "requests": done.requests}
 
     def _wanted(self, statuses: Statuses) -> set[JobKey]:
         drafts = {status.key for status in statuses.jobs if status.state is JobState.DRAFT}
@@ -153,25 +173,24 @@ class _SwitchJobsOperator(DenodoSchedulerOperator):
                 f"A draft cannot be enabled: {listed(sorted(hopeless), 10)}. Nothing was changed. Finish it in the web "
                 "tool, or leave it out of jobs."
             )
+        self.hook.find(wanted, statuses)
         return wanted
 
-    def _right(self, statuses: Statuses) -> set[JobKey]:
-        enabled = self.action == "enable"
-        return {status.key for status in statuses.jobs if status.state.is_enabled is enabled}
+    def _wrong(self, keys: Collection[JobKey], statuses: Statuses) -> list[JobKey]:
+        right = self.action == "enable"
+        return [status.key for status in statuses.jobs if status.key in keys and status.state.is_enabled is not right]
 
-    def _read_back(self, keys: set[JobKey]) -> None:
-        deadline = time.monotonic() + self.read_back_timeout
-        while wrong := keys - self._right(self.hook.statuses()):
-            if time.monotonic() >= deadline:
-                raise RequestError(
-                    f"The server accepted to {self.action} them, but after {self.read_back_timeout:g} s its statuses "
-                    f"do not show it for {listed(sorted(wrong), 10)}. Look at these jobs in the web tool, then clear "
-                    "the task."
-                )
-            time.sleep(_READ_BACK_PAUSE)
+    def _explained(self, done: Changed) -> str:
+        which = listed(sorted(done.left), 10)
+        if done.refused:
+            return f"The server did not {self.action} {which}. The last refusal: {done.refused}"
+        return (
+            f"The server accepted to {self.action} them, but after {self.read_back_timeout:g} s its statuses do not "
+            f"show it for {which}. Look at these jobs in the web tool, then clear the task."
+        )
 
 
-class DisableJobsOperator(_SwitchJobsOperator):
+class DenodoSchedulerDisableJobsOperator(_ChangeJobsOperator):
     """
     Disable jobs and read them back; one request per project. Denodo stops a running job first [D].
 
@@ -186,7 +205,7 @@ class DisableJobsOperator(_SwitchJobsOperator):
     action = "disable"
 
 
-class EnableJobsOperator(_SwitchJobsOperator):
+class DenodoSchedulerEnableJobsOperator(_ChangeJobsOperator):
     """
     Enable jobs and read them back; one request per project.
 
@@ -209,3 +228,22 @@ def _key(entry: Any) -> JobKey:
     if isinstance(entry, list | tuple) and len(entry) == 2:
         return JobKey(project=entry[0], name=entry[1])
     raise ValueError(f'jobs holds {entry!r}: expected [project, name] or {{"project": ..., "name": ...}}.')
+
+
+if TYPE_CHECKING:
+    PingOperator = DenodoSchedulerPingOperator
+    ExportMetadataOperator = DenodoSchedulerExportMetadataOperator
+    ImportMetadataOperator = DenodoSchedulerImportMetadataOperator
+    DisableJobsOperator = DenodoSchedulerDisableJobsOperator
+    EnableJobsOperator = DenodoSchedulerEnableJobsOperator
+else:
+    __getattr__ = renamed(
+        __name__,
+        {
+            "PingOperator": DenodoSchedulerPingOperator,
+            "ExportMetadataOperator": DenodoSchedulerExportMetadataOperator,
+            "ImportMetadataOperator": DenodoSchedulerImportMetadataOperator,
+            "DisableJobsOperator": DenodoSchedulerDisableJobsOperator,
+            "EnableJobsOperator": DenodoSchedulerEnableJobsOperator,
+        },
+    )

@@ -6,13 +6,12 @@ import json
 import logging
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
 from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import Phase, Record, Role
+from denodo_ha.record import EpochMark, Record, Role
 from denodo_ha.snapshot.ids import expired, taken_at
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.storage import StorageError, explained, filesystem
@@ -22,29 +21,12 @@ log = logging.getLogger(__name__)
 _PLAN, _JSON = "plan-", ".json"
 
 
-@dataclass(frozen=True)
-class Witness:
-    """The greatest epoch of a pair and who was active in it, kept beside the snapshots.
-
-    A record that was lost, or restored from a backup, is found out by it.
-    """
-
-    epoch: int
-    active: Role
-
-    def contradicts(self, record: Record) -> bool:
-        """Whether the record is from before what is testified here. It is saved first, so it may be ahead."""
-        under_way = record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
-        return self.epoch > record.epoch or (
-            self.epoch == record.epoch and self.active is not record.active and under_way
-        )
-
-
 class SnapshotStore:
     """Folder of a pair's snapshots: ``<base>/<pair>/<id>/{export.zip,contents.json,manifest.json}``.
 
     ``manifest.json`` is written last and deleted first, so that a folder without it is no snapshot. Beside the folders
-    are ``witness.json`` and the plans of switchovers, ``plan-<id>.json``.
+    are the epoch file ``witness.json`` and lists of jobs, ``plan-<id>.json``, such as the one that a switchover carries
+    over.
 
     Every method raises StorageError when the storage cannot be used.
     """
@@ -67,29 +49,29 @@ class SnapshotStore:
         """
         return self._read(f"{snapshot_id}/contents.json"), self._read(f"{snapshot_id}/manifest.json")
 
-    def testify(self, record: Record) -> None:
+    def record_epoch(self, record: Record) -> None:
         """Keep the record's epoch and active server, after the record was saved."""
         self._write("witness.json", json.dumps({"epoch": record.epoch, "active": record.active}))
 
-    def witness(self) -> Witness | None:
-        """The greatest epoch that was ever saved; None when there was none."""
+    def epoch(self) -> EpochMark | None:
+        """Read the epoch file: the greatest epoch that was ever saved. None when there was none."""
         try:
             value = json.loads(self._read("witness.json"))
         except FileNotFoundError:
             return None
-        return Witness(value["epoch"], Role(value["active"]))
+        return EpochMark(value["epoch"], Role(value["active"]))
 
-    def write_plan(self, plan_id: str, keys: Iterable[JobKey]) -> None:
+    def write_job_list(self, list_id: str, keys: Iterable[JobKey]) -> None:
         """Keep a list of jobs, such as those that a switchover carries over, before the first of them is disabled.
 
-        :param plan_id: made as that of a snapshot; plans are retired by their age too.
+        :param list_id: made as that of a snapshot; lists are retired by their age too.
         """
         rows = [[key.project, key.name] for key in sorted(keys)]
-        self._write(_plan(plan_id), json.dumps(rows, ensure_ascii=False))
+        self._write(_list(list_id), json.dumps(rows, ensure_ascii=False))
 
-    def read_plan(self, plan_id: str) -> list[JobKey]:
+    def read_job_list(self, list_id: str) -> list[JobKey]:
         """:raises FileNotFoundError: there is none of that id."""
-        return [JobKey(project=project, name=name) for project, name in json.loads(self._read(_plan(plan_id)))]
+        return [JobKey(project=project, name=name) for project, name in json.loads(self._read(_list(list_id)))]
 
     def _read(self, name: str) -> bytes:
         path = self._folder / name
@@ -109,8 +91,8 @@ class SnapshotStore:
         """Ids of all snapshots, the incomplete ones included, oldest first."""
         return self._listed()[0]
 
-    def plans(self) -> list[str]:
-        """Ids of all plans, oldest first."""
+    def job_lists(self) -> list[str]:
+        """Ids of all lists of jobs, oldest first."""
         return self._listed()[1]
 
     def _listed(self) -> tuple[list[str], list[str]]:
@@ -129,31 +111,31 @@ class SnapshotStore:
         return sorted(folders), sorted(plans)
 
     def retire(self, keep: int, protected: Collection[str], before: datetime | None = None) -> None:
-        """Delete all but the newest ``keep`` and the ``protected`` snapshots, and of the plans likewise; only those
+        """Delete all but the newest ``keep`` and the ``protected`` snapshots, and of the lists likewise; only those
         from ``before``, where that is given.
 
         What cannot be deleted now is deleted next time.
         """
         try:
-            snapshots, plans = self._listed()
+            snapshots, lists = self._listed()
         except StorageError as error:
             log.warning("Old snapshots cannot be deleted: %s", error)
             return
-        for ids, delete in ((snapshots, self.delete), (plans, self._delete_plan)):
+        for ids, delete in ((snapshots, self.delete), (lists, self._delete_list)):
             for old in expired(ids, keep, protected):
                 if before is None or taken_at(old) < before:
                     try:
                         delete(old)
                     except StorageError as error:
-                        log.warning("The old snapshot or plan %s cannot be deleted: %s", old, error)
+                        log.warning("The old snapshot or list of jobs %s cannot be deleted: %s", old, error)
 
     def delete(self, snapshot_id: str) -> None:
         path = self._folder / snapshot_id
         self._delete(path / "manifest.json")
         self._delete(path, recursive=True)
 
-    def _delete_plan(self, plan_id: str) -> None:
-        self._delete(self._folder / _plan(plan_id))
+    def _delete_list(self, list_id: str) -> None:
+        self._delete(self._folder / _list(list_id))
 
     def _delete(self, path: ObjectStoragePath, *, recursive: bool = False) -> None:
         storage = filesystem(path)
@@ -161,5 +143,5 @@ class SnapshotStore:
             storage.rm(path.path, recursive=recursive)
 
 
-def _plan(plan_id: str) -> str:
-    return f"{_PLAN}{plan_id}{_JSON}"
+def _list(list_id: str) -> str:
+    return f"{_PLAN}{list_id}{_JSON}"

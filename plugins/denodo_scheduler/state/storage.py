@@ -11,6 +11,8 @@ from typing import Any
 
 from airflow.sdk import BaseHook, ObjectStoragePath
 
+from denodo_ha.reason import Explained, Reason
+
 log = logging.getLogger(__name__)
 
 _LOCAL = ("", "file", "local")
@@ -52,15 +54,12 @@ _REASONS = (
 """What the errors of the storages' clients say by themselves or by their causes, in the order of being asked."""
 
 
-class StorageError(OSError):
-    """Storage that cannot be used: ``what`` is wrong, and ``next_step`` for a person. Holds no credentials."""
-
-    code = "storage"
+class StorageError(Explained, OSError):
+    """Storage that cannot be used. The reason holds no credentials."""
 
     def __init__(self, what: str, next_step: str) -> None:
-        super().__init__(f"[{self.code}] {what}. Next: {next_step}.")
-        self.what = what
-        self.next_step = next_step
+        self.reason = Reason("storage", what, next_step)
+        super().__init__(str(self.reason))
 
 
 def is_local(path: ObjectStoragePath) -> bool:

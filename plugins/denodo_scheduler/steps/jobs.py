@@ -1,23 +1,25 @@
-"""Enabling a planned set of jobs on the server that becomes active, in batches, and reading it back."""
+"""Changing the states of jobs and reading them back: the one loop of the DAGs' steps and of the public operators."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Literal
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.promotion import batches
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
 from denodo_scheduler.hooks.scheduler import Statuses
-from denodo_scheduler.steps.context import PairRun
+from denodo_scheduler.steps.context import utc_now
 from denodo_scheduler.steps.servers import Server
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 3
+ENABLE_ROUNDS = 3
 """How often what is not enabled yet is tried again, in ever smaller batches."""
 MISFIRE_THRESHOLD = timedelta(seconds=60)
 """An execution that is overdue by less is run as if it were on time when its trigger is resumed [Q]."""
@@ -25,84 +27,126 @@ CLOCKS = timedelta(seconds=2)
 """How exactly the clocks of two servers can be compared: answers carry whole seconds."""
 _LONGEST_SLEEP = 5.0
 
+Wrong = Callable[[Statuses], Sequence[JobKey]]
+"""The jobs that are not as they are wanted, in the order in which they are to be changed."""
+Pieces = Callable[[Statuses, Sequence[JobKey], int], Iterable[Sequence[JobKey]]]
+"""Cuts the wrong jobs of a round, counted from 0, into what is sent at a time. What has to be looked at right before a
+piece is sent is looked at when the piece is asked for; an error ends the change."""
 
-@dataclass
-class Enabled:
-    """What became of the plan.
 
-    :param at: when each job was told to be enabled.
-    :param failed: jobs that were not read back enabled.
+@dataclass(frozen=True)
+class Changed:
+    """What became of a change.
+
+    :param told: when each job was told to change.
+    :param left: jobs that were not read back as wanted.
     :param verified: when the server was read back, and ``statuses`` what it said.
+    :param requests: how many changing requests were sent.
+    :param refused: the last error with which the server refused a piece, if it did.
     """
 
+    told: dict[JobKey, datetime]
+    left: tuple[JobKey, ...]
     verified: datetime
     statuses: Statuses
-    failed: tuple[JobKey, ...] = ()
-    at: dict[JobKey, datetime] = field(default_factory=dict)
+    requests: int
+    refused: DenodoSchedulerError | None
+
+
+def change_jobs(
+    server: Server,
+    action: Literal["enable", "disable"],
+    wrong: Wrong,
+    pieces: Pieces,
+    *,
+    enough: Callable[[int], bool],
+    now: Callable[[], datetime] = utc_now,
+    fatal: tuple[type[DenodoSchedulerError], ...] = (UnreachableError,),
+    patient: bool = False,
+    statuses: Statuses | None = None,
+) -> Changed:
+    """Send ``action`` for the wrong jobs and read back, until none is wrong any more or it is ``enough``.
+
+    A piece that the server refuses does not stop the others, and is tried again in the next round.
+
+    :param enough: called with the number of rounds so far, when jobs are still wrong.
+    :param fatal: errors that end the change at once; what was changed stays so.
+    :param patient: what the server has accepted is not sent again, but waited for.
+    :param statuses: of the server, where they were read just now.
+    """
+    told: dict[JobKey, datetime] = {}
+    accepted: set[JobKey] = set()
+    requests, refused = 0, None
+    statuses = statuses or server.statuses()
+    number = 0
+    while (left := wrong(statuses)) and not enough(number):
+        due = [key for key in left if key not in accepted]
+        for piece in pieces(statuses, due, number):
+            present = [key for key in piece if key in statuses.by_key]
+            if not present:
+                continue
+            sent = now()
+            try:
+                requests += server.set_jobs_status(action, present, statuses)
+            except fatal:
+                raise
+            except DenodoSchedulerError as error:
+                log.warning("The %s does not %s %d jobs: %s", server.label, action, len(present), error)
+                refused = error
+            else:
+                accepted.update(present if patient else ())
+            told.update(dict.fromkeys(present, sent))
+        statuses = server.statuses()
+        number += 1
+    return Changed(told, tuple(left), now(), statuses, requests, refused)
+
+
+def by_project(keys: Iterable[JobKey]) -> Iterator[list[JobKey]]:
+    """One piece for each project, since one request changes any number of jobs of a project."""
+    for _, of_project in groupby(sorted(keys), key=lambda key: key.folded[0]):
+        yield list(of_project)
 
 
 def enable(
-    run: PairRun,
     server: Server,
     order: Sequence[JobKey],
     *,
+    batch: int,
     before_batch: Callable[[], object],
     not_before: Mapping[JobKey, datetime] | None = None,
-) -> Enabled:
+    now: Callable[[], datetime] = utc_now,
+) -> Changed:
     """Enable the jobs of ``order`` that are not enabled yet, in this order, and read them back.
 
+    :param batch: how many are enabled first; the batches grow eightfold at most.
     :param before_batch: called right before each request; raises when nothing may be changed any more.
     :param not_before: jobs that must wait until then, by this machine's clock; they come last.
     :raises UnreachableError: the server cannot be reached; what was enabled stays so.
     """
     waiting = dict(not_before or {})
-    at: dict[JobKey, datetime] = {}
-    statuses = server.statuses()
-    for size in (run.pair.enable_batch, max(1, run.pair.enable_batch // 4), 1)[:ROUNDS]:
-        pending = _pending(order, statuses)
-        if not pending:
-            break
-        largest = size if at else 8 * size
-        for batch in batches([key for key in pending if key not in waiting], size, largest):
-            _send(run, server, batch, statuses, before_batch, at)
-        late = [key for key in pending if key in waiting]
+
+    def wrong(statuses: Statuses) -> list[JobKey]:
+        known = statuses.by_key
+        return [key for key in order if key not in known or not known[key].state.is_enabled]
+
+    def pieces(_: Statuses, left: Sequence[JobKey], number: int) -> Iterator[Sequence[JobKey]]:
+        size = (batch, max(1, batch // 4), 1)[number]
+        largest = size if number else 8 * size
+        late = [key for key in left if key in waiting]
+        for piece in batches([key for key in left if key not in waiting], size, largest):
+            before_batch()
+            yield piece
         if late:
-            _wait_until(run, max(waiting[key] for key in late) + CLOCKS, before_batch)
-        for batch in batches(late, size, largest):
-            _send(run, server, batch, statuses, before_batch, at)
-        statuses = server.statuses()
-    return Enabled(run.now(), statuses, _pending(order, statuses), at)
+            _wait_until(max(waiting[key] for key in late) + CLOCKS, before_batch, now)
+        for piece in batches(late, size, largest):
+            before_batch()
+            yield piece
+
+    return change_jobs(server, "enable", wrong, pieces, enough=lambda number: number == ENABLE_ROUNDS, now=now)
 
 
-def _pending(order: Sequence[JobKey], statuses: Statuses) -> tuple[JobKey, ...]:
-    known = statuses.by_key
-    return tuple(key for key in order if key not in known or not known[key].state.is_enabled)
-
-
-def _send(
-    run: PairRun,
-    server: Server,
-    batch: Sequence[JobKey],
-    statuses: Statuses,
-    before_batch: Callable[[], object],
-    at: dict[JobKey, datetime],
-) -> None:
-    present = [key for key in batch if key in statuses.by_key]
-    if not present:
-        return
-    before_batch()
-    now = run.now()
-    try:
-        server.set_jobs_status("enable", present, statuses)
-    except UnreachableError:
-        raise
-    except DenodoSchedulerError as error:
-        log.warning("The %s does not enable %d jobs, which are tried again: %s", server.role, len(present), error)
-    at.update(dict.fromkeys(present, now))
-
-
-def _wait_until(run: PairRun, moment: datetime, before_batch: Callable[[], object]) -> None:
-    """Wait in parts, and go on owning the operation meanwhile."""
-    while (left := (moment - run.now()).total_seconds()) > 0:
+def _wait_until(moment: datetime, before_batch: Callable[[], object], now: Callable[[], datetime]) -> None:
+    """Wait in parts, and keep the operation meanwhile."""
+    while (left := (moment - now()).total_seconds()) > 0:
         before_batch()
         time.sleep(min(left, _LONGEST_SLEEP))

@@ -1,34 +1,41 @@
-"""Ends of a step that are not success: each has a reason code and the next step for a person."""
+"""Ends of a step that are not success: each carries a reason with its code and the next step for a person."""
 
 from __future__ import annotations
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
-
-def sentence(code: str, what: str, next_step: str) -> str:
-    """One readable line: ``[code] what. Next: next step.``"""
-    return f"[{code}] {what.rstrip('.')}. Next: {next_step.rstrip('.')}."
+from denodo_ha.reason import Explained, Reason
 
 
-class Blocked(AirflowFailException):
+class Blocked(Explained, AirflowFailException):
     """A rule does not hold; trying again would change nothing, so the task fails at once."""
 
     def __init__(self, code: str, what: str, next_step: str) -> None:
-        super().__init__(sentence(code, what, next_step))
-        self.code, self.what, self.next_step = code, what, next_step
+        self.reason = Reason(code, what, next_step)
+        super().__init__(str(self.reason))
 
 
-class NotYet(AirflowException):
+class NotYet(Explained, AirflowException):
     """A rule does not hold now and may hold soon; the task's retries apply."""
 
     def __init__(self, code: str, what: str, next_step: str) -> None:
-        super().__init__(sentence(code, what, next_step))
-        self.code, self.what, self.next_step = code, what, next_step
+        self.reason = Reason(code, what, next_step)
+        super().__init__(str(self.reason))
 
 
-class NothingToDo(AirflowSkipException):
+class NothingToDo(Explained, AirflowSkipException):
     """The step changes nothing, for a reason that is no fault; the task is skipped."""
 
-    def __init__(self, code: str, what: str) -> None:
-        super().__init__(f"[{code}] {what.rstrip('.')}. Nothing was changed.")
-        self.code = code
+    def __init__(self, code: str, what: str, next_step: str = "") -> None:
+        self.reason = Reason(code, what, next_step)
+        super().__init__(f"{self.reason} Nothing was changed.")
+
+
+def require(*rules: Reason | None) -> None:
+    """Go on only where no rule has a reason against it.
+
+    :raises Blocked: with the first reason.
+    """
+    for reason in rules:
+        if reason:
+            raise Blocked(*reason)

@@ -1,151 +1,143 @@
-"""Keeping the passive server passive: quench, hold, and the check that it is not the active server by mistake."""
+"""Keeping the passive server passive: disable, hold, and the check that it is not the active server by mistake."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import groupby
+from typing import Any
 
-from denodo_ha.checks import ran_since, same_server
+from denodo_ha.checks import ran_since
 from denodo_ha.jobs import JobKey, JobStatus
-from denodo_ha.record import Role
+from denodo_ha.preconditions import passive_by_master, two_servers
+from denodo_ha.record import Operation, Record, Role
 from denodo_ha.text import listed
-from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
+from denodo_ha.transitions import UNKNOWN
+from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
-from denodo_scheduler.steps.context import PairRun
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
-from denodo_scheduler.steps.servers import Server, answering, own_path
+from denodo_scheduler.steps.claim import Claim
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.jobs import by_project, change_jobs
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet, require
+from denodo_scheduler.steps.servers import Server, enabled_in
 
 log = logging.getLogger(__name__)
 
 ROUNDS = 5
-"""How often a quench disables and reads back before it gives up."""
+"""How often jobs are disabled and read back before a task gives up."""
 HOLD_INTERVAL = 2.0
 """Seconds between two looks while an import of unknown end may still enable jobs."""
 
+Before = Callable[[Statuses, Sequence[JobKey]], object]
+"""Called before each round with what was read and the enabled jobs; raises when nothing may be changed."""
+
 
 @dataclass(frozen=True)
-class Quench:
-    """What a quench found and did: the jobs it disabled, and when the server was read back without enabled jobs."""
+class AtRest:
+    """A server that was read back without enabled jobs: which jobs were disabled on the way, and when it was read."""
 
     disabled: tuple[JobKey, ...]
     clean_at: datetime
     statuses: Statuses
 
 
-def enabled_jobs(run: PairRun, statuses: Statuses) -> list[JobStatus]:
-    """The enabled jobs among those that the pair synchronises."""
-    return [job for job in statuses.jobs if job.state.is_enabled and run.pair.scope.matches(job.key)]
-
-
-def suspects(run: PairRun, since: datetime | None, statuses: Statuses) -> tuple[JobKey, ...]:
+def suspects(context: PairContext, since: datetime | None, statuses: Statuses) -> tuple[JobKey, ...]:
     """Jobs in scope that ran on the passive server ``since`` then: each may have run on both servers."""
     if since is None:
         return ()
-    since = statuses.server_time - (run.now() - since)
-    return ran_since([job for job in statuses.jobs if run.pair.scope.matches(job.key)], since)
+    by_server = statuses.server_time - (context.now() - since)
+    ran = ran_since([job for job in statuses.jobs if context.pair.scope.matches(job.key)], by_server)
+    if ran:
+        log.error("Suspected double run: %s ran on the passive server.", listed(sorted(ran)))
+    return ran
 
 
-def ensure_distinct(run: PairRun, master: Statuses, slave: Statuses) -> None:
-    """Refuse to touch the slave when its connection leads to the master.
-
-    :raises Blocked: both connections show one and the same server.
-    """
-    if same_server(master.jobs, slave.jobs):
-        raise Blocked(
-            "same_server",
-            f"the connections {run.pair.master} and {run.pair.slave} lead to the same Scheduler server: same ids, "
-            "states and executions of all jobs",
-            f"correct host, port or scheduler_uri of {run.pair.slave}; if the slave is a fresh clone of the master, "
-            "disable its jobs there once by hand",
-        )
+def ensure_two_servers(context: PairContext, master: Statuses, slave: Statuses) -> None:
+    """:raises Blocked: both connections show one and the same server."""
+    require(two_servers(context.servers.connections, master.jobs, slave.jobs))
 
 
-def ensure_passive(run: PairRun, slave: Statuses) -> None:
-    """Refuse to disable jobs that somebody else has enabled, unless the master is seen to be the active server.
+def _ensure_passive(context: PairContext, slave: Statuses) -> None:
+    """Refuse to disable jobs that this project has not enabled, unless the master is seen to be the active server.
 
     :raises Blocked: the master cannot be read, is the same server, or has no enabled job itself.
     """
-    enabled = [job.key for job in enabled_jobs(run, slave)]
-    what = f"{len(enabled)} jobs of the slave are enabled ({listed(sorted(enabled))}), not by a sync, and "
-    next_step = (
-        "if the slave has taken over, pause this DAG until it hands back; if not, disable these jobs by hand, or run "
-        "the sync with 'initialise' ticked once the master answers"
-    )
+    enabled = enabled_in(context.pair.scope, slave)
+    found: list[JobStatus] | str
     try:
-        _, master = answering(run, Role.MASTER)
+        _, master = context.servers.answering(Role.MASTER)
     except DenodoSchedulerError as error:
-        raise Blocked("slave_may_be_active", f"{what}the master cannot be read: {error}", next_step) from None
-    ensure_distinct(run, master, slave)
-    if not run.initialise and not enabled_jobs(run, master):
-        raise Blocked("slave_may_be_active", f"{what}none of the master's", next_step)
+        found = str(error)
+    else:
+        ensure_two_servers(context, master, slave)
+        found = enabled_in(context.pair.scope, master)
+    require(passive_by_master(enabled, found))
 
 
-def quench(run: PairRun, *, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
-    """Disable every enabled job of the passive slave, see :func:`disable_all`.
-
-    :param may_change: called before each change; raises when this task may not change anything any more.
-    :param imported_by_us: this operation has itself imported into that server, so it is known to be the slave.
-    """
-
-    def before(statuses: Statuses, first: bool) -> None:
-        if first and not imported_by_us:
-            ensure_passive(run, statuses)
-        may_change()
-
-    return disable_all(run, own_path(run, Role.SLAVE), before=before)
-
-
-def disable_all(run: PairRun, server: Server, *, before: Callable[[Statuses, bool], object]) -> Quench:
+def disable_all(context: PairContext, server: Server, *, before: Before) -> AtRest:
     """Disable every enabled job in scope, one request per project, until a read-back shows none.
 
-    :param before: called with what was read, and whether it is for the first time, before each round of changes; raises
-        when nothing may be changed.
     :raises NotYet: jobs are still enabled after :data:`ROUNDS` rounds; names them.
     """
-    disabled: set[JobKey] = set()
-    for _ in range(ROUNDS):
-        statuses = server.statuses()
-        enabled = [job.key for job in enabled_jobs(run, statuses)]
-        if not enabled:
-            return Quench(tuple(sorted(disabled)), run.now(), statuses)
-        before(statuses, not disabled)
-        refused = _disable(server, enabled, statuses)
-        disabled.update(enabled)
-    why = f" ({refused})" if refused else ""
-    raise NotYet(
-        "still_enabled",
-        f"{len(enabled)} jobs of the {server.role} are still enabled after {ROUNDS} rounds of disabling: "
-        f"{listed(sorted(enabled))}{why}",
-        "look whether somebody or something enables them, or disable them there by hand; this task and the next run "
-        "disable them again",
-    )
+
+    def wrong(statuses: Statuses) -> list[JobKey]:
+        return [job.key for job in enabled_in(context.pair.scope, statuses)]
+
+    def pieces(statuses: Statuses, left: Sequence[JobKey], _: int) -> Iterator[Sequence[JobKey]]:
+        before(statuses, left)
+        yield from by_project(left)
+
+    done = change_jobs(server, "disable", wrong, pieces, enough=lambda number: number == ROUNDS, now=context.now)
+    if done.left:
+        why = f" ({done.refused})" if done.refused else ""
+        raise NotYet(
+            "still_enabled",
+            f"{len(done.left)} jobs of the {server.label} are still enabled after {ROUNDS} rounds of disabling: "
+            f"{listed(sorted(done.left))}{why}",
+            "look whether a person or a program enables them, or disable them there by hand; this task and the next "
+            "run disable them again",
+        )
+    return AtRest(tuple(sorted(done.told)), done.verified, done.statuses)
 
 
-def _disable(server: Server, keys: Sequence[JobKey], statuses: Statuses) -> DenodoSchedulerError | None:
-    """Send one request per project; one that fails, which is returned, does not stop the others."""
-    refused = None
-    for _, of_project in groupby(sorted(keys), key=lambda key: key.folded[0]):
-        try:
-            server.set_jobs_status("disable", list(of_project), statuses)
-        except UnreachableError:
-            raise
-        except DenodoSchedulerError as error:
-            log.warning("The %s does not disable the jobs of a project: %s", server.role, error)
-            refused = error
-    return refused
+def rest_slave(context: PairContext, claim: Claim, *, ours: bool, tell: Before | None = None) -> AtRest:
+    """Disable every enabled job of the passive slave, see :func:`disable_all`.
+
+    :param ours: an operation of this project has itself imported into that server, so it is known to be the slave.
+    :param tell: called after all checks, before the first change.
+    """
+    first = True
+
+    def before(statuses: Statuses, keys: Sequence[JobKey]) -> None:
+        nonlocal first
+        if first and not ours:
+            _ensure_passive(context, statuses)
+        claim.ensure()
+        if first and tell:
+            tell(statuses, keys)
+        first = False
+
+    return disable_all(context, context.servers.own_path(Role.SLAVE), before=before)
 
 
-def hold(run: PairRun, *, until: datetime, may_change: Callable[[], object], imported_by_us: bool = False) -> Quench:
-    """Quench again and again until ``until``, after which nothing of a lost import can still be in flight.
+def settle(
+    context: PairContext, operation: Operation | None, claim: Claim, *, ours: bool, tell: Before | None = None
+) -> AtRest:
+    """Bring the slave to rest after ``operation``: once, or again and again while its import may be in flight."""
+    if operation and operation.in_flight(context.now()):
+        return _hold(context, claim, until=operation.lease_until, ours=ours)
+    return rest_slave(context, claim, ours=ours, tell=tell)
+
+
+def _hold(context: PairContext, claim: Claim, *, until: datetime, ours: bool) -> AtRest:
+    """Disable again and again until ``until``, after which nothing of a lost import can still be in flight.
 
     A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,
     which is at most one lease away, whatever clock wrote it.
     """
-    until = min(until, run.now() + run.pair.lease)
+    until = min(until, context.now() + context.pair.lease)
     log.warning(
         "An import was begun and its end is unknown: the server may still be executing it. "
         "The slave's jobs are kept disabled until %s.",
@@ -153,9 +145,9 @@ def hold(run: PairRun, *, until: datetime, may_change: Callable[[], object], imp
     )
     disabled: set[JobKey] = set()
     while True:
-        over = run.now() >= until
+        over = context.now() >= until
         try:
-            found = quench(run, may_change=may_change, imported_by_us=imported_by_us)
+            found = rest_slave(context, claim, ours=ours)
         except (Blocked, NothingToDo):
             raise
         except Exception as error:
@@ -165,5 +157,42 @@ def hold(run: PairRun, *, until: datetime, may_change: Callable[[], object], imp
         else:
             disabled.update(found.disabled)
             if over:
-                return Quench(tuple(sorted(disabled)), found.clean_at, found.statuses)
+                return AtRest(tuple(sorted(disabled)), found.clean_at, found.statuses)
         time.sleep(HOLD_INTERVAL)
+
+
+@dataclass
+class DisablingEvent:
+    """The event that tells of jobs that are disabled where nothing in the record would tell of it.
+
+    It is saved before the first change and completed by the read-back; a task that dies in between leaves one that says
+    that its end is unknown.
+
+    :param since: from when on a run on this server was one too many. :param details: more fields of the event.
+    """
+
+    context: PairContext
+    kind: str
+    since: datetime | None
+    details: dict[str, Any] = field(default_factory=dict)
+    _begun: dict[str, Any] = field(default_factory=dict)
+
+    def begin(self, record: Record, statuses: Statuses, keys: Sequence[JobKey]) -> None:
+        self._begun = self._made(record, keys, statuses, UNKNOWN)
+        self.context.save(record, self._begun)
+
+    def end(self, record: Record, found: AtRest) -> dict[str, Any]:
+        """Complete the event, to be saved with ``record``."""
+        made = self._made(record, found.disabled, found.statuses, 0)
+        return {**made, **{name: self._begun[name] for name in ("id", "at") if name in self._begun}}
+
+    def _made(self, record: Record, keys: Sequence[JobKey], statuses: Statuses, after: int | str) -> dict[str, Any]:
+        return self.context.event(
+            self.kind,
+            record,
+            **self.details,
+            before={"enabled": len(keys)},
+            after={"enabled": after},
+            jobs=listed(sorted(keys)),
+            suspected_double_runs=[str(key) for key in suspects(self.context, self.since, statuses)],
+        )

@@ -2,56 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from denodo_ha.jobs import JobKey
+from denodo_ha.jobs import JobKey, JobStatus
+from denodo_ha.pairs import Pair
+from denodo_ha.preconditions import other
 from denodo_ha.record import Role
+from denodo_ha.scope import Scope
 from denodo_scheduler.client.probe import second_uri
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Action, DenodoSchedulerHook, Statuses
-from denodo_scheduler.steps.context import PairRun
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server of the pair over one path: its own web tool, or the other one's with ``uri``."""
+    """One server of the pair over one path: its own web tool, or the other one's with ``uri``.
 
-    role: Role
+    :param label: how messages name it.
+    """
+
+    label: str
     hook: DenodoSchedulerHook
     uri: str | None = None
 
     def statuses(self) -> Statuses:
         return self.hook.statuses(uri=self.uri)
 
-    def set_jobs_status(self, action: Action, keys: Collection[JobKey], statuses: Statuses) -> int:
+    def set_jobs_status(self, action: Action, keys: Sequence[JobKey], statuses: Statuses) -> int:
         return self.hook.set_jobs_status(action, keys, statuses=statuses, uri=self.uri)
 
 
-def own_path(run: PairRun, role: Role) -> Server:
-    """The server through its own web tool."""
-    return Server(role, run.master if role is Role.MASTER else run.slave)
+@dataclass(frozen=True)
+class Servers:
+    """Both servers of a pair. They are built anew in each task."""
+
+    pair: Pair
+    master: DenodoSchedulerHook
+    slave: DenodoSchedulerHook
+
+    def hook(self, role: Role) -> DenodoSchedulerHook:
+        return self.master if role is Role.MASTER else self.slave
+
+    @property
+    def connections(self) -> tuple[str, str]:
+        return self.pair.master, self.pair.slave
+
+    @property
+    def addresses(self) -> tuple[str, str]:
+        return self.master.address, self.slave.address
+
+    def own_path(self, role: Role) -> Server:
+        """The server through its own web tool."""
+        return Server(str(role), self.hook(role))
+
+    def _paths(self, role: Role) -> Iterator[Server]:
+        """The ways to a server, its own web tool first."""
+        yield self.own_path(role)
+        wanted = self.pair.second_path if role is Role.MASTER or self.pair.second_path == "none" else "auto"
+        if uri := second_uri(wanted, self.hook(role), self.hook(other(role))):
+            yield Server(str(role), self.hook(other(role)), uri)
+
+    def answering(self, role: Role) -> tuple[Server, Statuses]:
+        """The first path over which the server's statuses can be read, and what it said.
+
+        :raises DenodoSchedulerError: there is none; it is the error of the server's own web tool.
+        """
+        first: DenodoSchedulerError | None = None
+        for server in self._paths(role):
+            try:
+                return server, server.statuses()
+            except DenodoSchedulerError as error:
+                first = first or error
+        assert first is not None
+        raise first
 
 
-def paths(run: PairRun, role: Role) -> Iterator[Server]:
-    """The ways to a server, its own web tool first."""
-    yield own_path(run, role)
-    own, other = (run.master, run.slave) if role is Role.MASTER else (run.slave, run.master)
-    wanted = run.pair.second_path if role is Role.MASTER or run.pair.second_path == "none" else "auto"
-    if uri := second_uri(wanted, own, other):
-        yield Server(role, other, uri)
-
-
-def answering(run: PairRun, role: Role) -> tuple[Server, Statuses]:
-    """The first path over which the server's statuses can be read, and what it said.
-
-    :raises DenodoSchedulerError: none; it is the error of the server's own web tool.
-    """
-    first: DenodoSchedulerError | None = None
-    for server in paths(run, role):
-        try:
-            return server, server.statuses()
-        except DenodoSchedulerError as error:
-            first = first or error
-    assert first is not None
-    raise first
+def enabled_in(scope: Scope, statuses: Statuses) -> list[JobStatus]:
+    """The enabled jobs among those that the pair synchronises."""
+    return [job for job in statuses.jobs if job.state.is_enabled and scope.matches(job.key)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal
 
-from denodo_scheduler.steps.watch.look import FailoverRun
+from denodo_scheduler.steps.context import PairContext
 
 log = logging.getLogger(__name__)
 
@@ -22,30 +22,30 @@ class Fence:
     how: str
 
 
-def fence(run: FailoverRun) -> Fence:
-    """Call the pair's hook, unless a person has fenced the master already.
+def fence(context: PairContext, *, by_person: bool) -> Fence:
+    """Call the pair's hook, unless a person has fenced the master already (``by_person``).
 
     The hook is a function ``hook(*, pair: str, master: str, reason: str) -> bool``: True means that the master is off
     and stays off until a person switches it on again; a fence that does not last is none. The master itself is not
     asked: a failover has got here only because no path to it answers.
     """
-    if run.fenced:
-        return Fence("confirmed", f"by the word of {run.actor}")
-    if run.pair.fence is None:
+    if by_person:
+        return Fence("confirmed", f"by the word of {context.actor}")
+    if context.pair.fence is None:
         return Fence("unconfirmed", "the pair has no fencing hook, and the master cannot be asked")
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fence")
     try:
-        module, _, name = run.pair.fence.rpartition(".")
+        module, _, name = context.pair.fence.rpartition(".")
         hook = getattr(import_module(module), name)
-        call = executor.submit(hook, pair=run.pair.name, master=run.pair.master, reason=run.reason)
-        confirmed = call.result(timeout=run.pair.fence_timeout.total_seconds())
+        call = executor.submit(hook, pair=context.pair.name, master=context.pair.master, reason=context.reason)
+        confirmed = call.result(timeout=context.pair.fence_timeout.total_seconds())
     except NotInTime:
-        return Fence("failed", f"{run.pair.fence} did not return in time (fence_timeout)")
+        return Fence("failed", f"{context.pair.fence} did not return in time (fence_timeout)")
     except Exception as error:
         log.exception("The fencing hook failed.")
-        return Fence("failed", f"{run.pair.fence} raised {type(error).__name__}")
+        return Fence("failed", f"{context.pair.fence} raised {type(error).__name__}")
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
     if confirmed is True:
-        return Fence("confirmed", f"by {run.pair.fence}")
-    return Fence("failed", f"{run.pair.fence} returned {confirmed!r}")
+        return Fence("confirmed", f"by {context.pair.fence}")
+    return Fence("failed", f"{context.pair.fence} returned {confirmed!r}")

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
-from denodo_ha.checks import ran_since
 from denodo_ha.jobs import JobKey
-from denodo_ha.promotion import EnablePlan
-from denodo_ha.quartz.missed import Missed, missed_occurrences
+from denodo_ha.outage import missed_in_outage, ran_at_once
+from denodo_ha.promotion import EnableOrder
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.manifest import Manifest
+from denodo_ha.text import NAMED, counted
 from denodo_scheduler.exceptions import DenodoSchedulerError
-from denodo_scheduler.steps.context import PairRun
-from denodo_scheduler.steps.jobs import Enabled
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.jobs import Changed
 
 log = logging.getLogger(__name__)
 
-LISTED = 200
-"""How many jobs or occurrences of a kind an event names; it always tells how many there are."""
-
 
 def describe(
-    run: PairRun,
+    context: PairContext,
     manifest: Manifest,
-    plan: EnablePlan,
-    enabled: Enabled,
+    order: EnableOrder,
+    enabled: Changed,
     *,
     heard: datetime,
     taken: datetime,
@@ -43,72 +40,48 @@ def describe(
     :param heard: when the master was last heard; where the watch never heard it, its first failed look.
     :param last_sign: when jobs that were enabled already had been enabled at the latest; None if there were none.
     """
-    missed, total = _missed(manifest, plan, enabled, heard, zone, last_sign or enabled.verified)
-    burst = _burst(plan, enabled, heard)
+    statuses, verified = enabled.statuses, enabled.verified
+    missed, total = missed_in_outage(
+        manifest,
+        order,
+        told=enabled.told,
+        left=enabled.left,
+        statuses=statuses.jobs,
+        since=heard,
+        verified=verified,
+        last_sign=last_sign or verified,
+        skew=statuses.server_time - verified,
+        zone=zone,
+    )
+    at_once = ran_at_once(statuses.jobs, set(order.order), statuses.server_time - (verified - heard))
     if total:
         log.warning("%d occurrences were missed, such as %s at %s", total, missed[0].key, missed[0].at)
     return {
         "rpo_seconds": round((heard - taken).total_seconds(), 1),
-        "rto_seconds": round((enabled.verified - heard).total_seconds(), 1),
-        "enabled": len(plan.order) - len(enabled.failed),
-        "failed": _names(enabled.failed),
-        "missing": _names(plan.missing),
+        "rto_seconds": round((verified - heard).total_seconds(), 1),
+        "enabled": len(order.order) - len(enabled.left),
+        "failed": counted(enabled.left),
+        "missing": counted(order.missing),
         "missed": {
             "occurrences": total,
-            "listed": [{"job": str(each.key), "at": each.at.isoformat()} for each in missed[:LISTED]],
+            "listed": [{"job": str(each.key), "at": each.at.isoformat()} for each in missed[:NAMED]],
             "time_zone": str(zone),
         },
-        "burst": _names(burst),
-        "caught_up": _names(_catch_up(run, {each.key for each in missed} - set(burst) - set(enabled.failed), enabled)),
+        "burst": counted(at_once),
+        "caught_up": counted(
+            _catch_up(context, {each.key for each in missed} - set(at_once) - set(enabled.left), enabled)
+        ),
     }
 
 
-def _missed(
-    manifest: Manifest, plan: EnablePlan, enabled: Enabled, since: datetime, zone: tzinfo, last_sign: datetime
-) -> tuple[list[Missed], int]:
-    """Occurrences between the master's last sign of life and the moment at which the slave could run the job.
-
-    Jobs go by the servers' clock, of which the slave's is the one that can be asked.
-    """
-    skew = enabled.statuses.server_time - enabled.verified
-    wanted = {*plan.order, *plan.missing}
-    found, total = missed_occurrences(manifest, wanted, since=since + skew, until=enabled.verified + skew, zone=zone)
-    until = _enabled_at(enabled, since + skew, last_sign + skew)
-    until |= {key: at + skew for key, at in enabled.at.items()}
-    until |= dict.fromkeys((*enabled.failed, *plan.missing), enabled.statuses.server_time)
-    missed = [each for each in found if each.at <= until[each.key]]
-    return missed, total - (len(found) - len(missed))
-
-
-def _enabled_at(enabled: Enabled, since: datetime, last_sign: datetime) -> dict[JobKey, datetime]:
-    """When jobs were enabled at the latest that an earlier try has enabled: before they ran, if they did."""
-    return {
-        status.key: min(last_sign, status.previous_execution - timedelta(seconds=1))
-        if status.previous_execution and status.previous_execution > since
-        else last_sign
-        for status in enabled.statuses.jobs
-    }
-
-
-def _burst(plan: EnablePlan, enabled: Enabled, heard: datetime) -> tuple[JobKey, ...]:
-    """Jobs that ran as soon as they were enabled: a resumed trigger that is overdue fires at once [Q]."""
-    planned = set(plan.order)
-    ours = [status for status in enabled.statuses.jobs if status.key in planned]
-    return ran_since(ours, enabled.statuses.server_time - (enabled.verified - heard))
-
-
-def _catch_up(run: PairRun, missed: Collection[JobKey], enabled: Enabled) -> tuple[JobKey, ...]:
+def _catch_up(context: PairContext, missed: Collection[JobKey], enabled: Changed) -> tuple[JobKey, ...]:
     """Start once what was missed, where the pair wants that."""
-    if run.pair.catch_up == "none":
+    if context.pair.catch_up == "none":
         return ()
-    scope = Scope(jobs=run.pair.catch_up_jobs)
+    scope = Scope(jobs=context.pair.catch_up_jobs)
     chosen = tuple(sorted(key for key in missed if scope.matches(key) and key in enabled.statuses.by_key))
     try:
-        run.slave.set_jobs_status("start", chosen, statuses=enabled.statuses)
+        context.slave.set_jobs_status("start", chosen, statuses=enabled.statuses)
     except DenodoSchedulerError as error:
         log.error("The missed jobs could not all be started: %s", error)
     return chosen
-
-
-def _names(keys: Collection[JobKey]) -> dict[str, Any]:
-    return {"jobs": len(keys), "names": [str(key) for key in sorted(keys)][:LISTED]}

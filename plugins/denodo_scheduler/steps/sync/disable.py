@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from denodo_ha.record import Record
+from denodo_ha.jobs import JobKey
 from denodo_ha.text import listed
-from denodo_scheduler.steps.context import Plan, SyncRun
+from denodo_scheduler.hooks.scheduler import Statuses
+from denodo_scheduler.steps.claim import SyncTicket, current_sync, own_sync
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo
-from denodo_scheduler.steps.passive import Quench, hold, quench, suspects
+from denodo_scheduler.steps.passive import DisablingEvent, settle
 
 log = logging.getLogger(__name__)
 
@@ -21,51 +24,41 @@ class Disabled:
 
     disabled: int
     clean_at: str
-    events: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return {"disabled": self.disabled, "clean_at": self.clean_at}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Disabled:
-        return cls(value["disabled"], value["clean_at"])
+        return cls(**value)
 
 
-def disable_jobs(run: SyncRun, plan: Plan) -> Disabled:
+def disable_jobs(context: PairContext, ticket: SyncTicket) -> Disabled:
     """Disable every enabled job in scope on the passive server and read back; level-triggered.
 
-    After an import of unknown end, keep on until the operation's lease is over.
+    After an import of unknown end, go on until the operation's lease is over. Jobs that were enabled since the last
+    commit although no import was begun are drift.
     """
-    if run.dry_run:
+    if context.dry_run:
         raise NothingToDo("dry_run", "this is a dry run")
-    record = run.current(plan)
+    claim = current_sync(context, ticket)
+    record = claim.check()
     operation = record.operation
+    if operation:
+        ours = operation.target == context.slave.address
+        if operation.in_flight(context.now()):
+            claim = own_sync(context, ticket).trusted(operation.lease_until)
+        found = settle(context, operation, claim, ours=ours)
+        return Disabled(len(found.disabled), found.clean_at.isoformat())
 
-    ours = operation is not None and operation.target == run.slave.address
+    drift = DisablingEvent(context, "drift", record.snapshot.committed if record.snapshot else None)
 
-    if operation and operation.in_flight(run.now()):
-        until = operation.lease_until
-        found = hold(run, until=until, may_change=lambda: run.still_own(plan, until), imported_by_us=ours)
-    else:
-        found = quench(run, may_change=lambda: run.current(plan), imported_by_us=ours)
-    drifted = bool(found.disabled) and operation is None
-    events = [_drift(run, record, found)] if drifted else []
-    return Disabled(len(found.disabled), found.clean_at.isoformat(), events)
+    def tell(statuses: Statuses, keys: Sequence[JobKey]) -> None:
+        log.warning("Drift: %d jobs were enabled on the slave, not by a sync: %s", len(keys), listed(sorted(keys)))
+        drift.begin(claim.check(), statuses, keys)
 
-
-def _drift(run: SyncRun, record: Record, found: Quench) -> dict[str, Any]:
-    """The event of jobs that somebody had enabled on the passive server since the last commit."""
-    log.warning(
-        "Drift: somebody had enabled %d jobs on the slave: %s", len(found.disabled), listed(sorted(found.disabled))
-    )
-    ran = suspects(run, record.snapshot.committed if record.snapshot else None, found.statuses)
-    if ran:
-        log.error("Suspected double run: %s ran on the slave since the last sync.", listed(sorted(ran)))
-    return run.event(
-        "drift",
-        record,
-        before={"enabled": len(found.disabled)},
-        after={"enabled": 0},
-        jobs=listed(sorted(found.disabled)),
-        suspected_double_runs=[str(key) for key in ran],
-    )
+    found = settle(context, None, claim, ours=False, tell=tell)
+    if found.disabled:
+        latest = context.record()
+        context.save(latest, drift.end(latest, found))
+    return Disabled(len(found.disabled), found.clean_at.isoformat())

@@ -20,7 +20,8 @@ from denodo_ha.snapshot.manifest import Difference, Manifest, ManifestError, bui
 from denodo_ha.text import listed
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.storage import StorageError
-from denodo_scheduler.steps.context import Plan, SyncRun
+from denodo_scheduler.steps.claim import SyncTicket
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet
 
 log = logging.getLogger(__name__)
@@ -69,58 +70,60 @@ class _Taken:
     size: int
 
 
-def export(run: SyncRun, plan: Plan) -> Exported:
+def export(context: PairContext, ticket: SyncTicket, *, accept_mass_change: bool = False) -> Exported:
     """Take a snapshot and say what is new in it.
+
+    :param accept_mass_change: a person has looked at the mass change and wants it.
 
     :raises Blocked: the file is damaged, the patterns match nothing, or a mass change is not accepted.
     :raises NotYet: the metadata kept changing while it was exported.
     """
-    record = (run.records.load() or Record()) if run.dry_run else run.record()
-    committed = _committed(run, plan.base_snapshot)
-    began = run.now()
+    record = (context.records.load() or Record()) if context.dry_run else context.record()
+    committed = _committed(context, ticket.base_snapshot)
+    began = context.now()
     snapshot_id = new_id(began)
     try:
-        taken = _take(run, snapshot_id, committed)
-        _guard_mass_change(run, record, committed[1] if committed else None, taken.manifest)
-        exported = _describe(run, record, snapshot_id, began, taken, committed)
+        taken = _take(context, snapshot_id, committed)
+        _guard_mass_change(context, record, committed[1] if committed else None, taken.manifest, accept_mass_change)
+        exported = _describe(context, record, snapshot_id, began, taken, committed)
     except BaseException:
         with suppress(StorageError):
-            run.snapshots.delete(snapshot_id)
+            context.snapshots.delete(snapshot_id)
         raise
-    if run.dry_run:
-        run.snapshots.delete(snapshot_id)
+    if context.dry_run:
+        context.snapshots.delete(snapshot_id)
     else:
-        run.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
-        forgotten = began - run.pair.lease - OLDEST_EXPORT
-        protected = {snapshot_id, plan.base_snapshot or "", *record.stored}
-        run.snapshots.retire(run.pair.keep_snapshots, protected, before=forgotten)
+        context.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
+        forgotten = began - context.pair.lease - OLDEST_EXPORT
+        protected = {snapshot_id, ticket.base_snapshot or "", *record.stored}
+        context.snapshots.retire(context.pair.keep_snapshots, protected, before=forgotten)
     log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.comparison)
     return exported
 
 
-def _committed(run: SyncRun, snapshot_id: str | None) -> tuple[ArchiveContents, Manifest] | None:
+def _committed(context: PairContext, snapshot_id: str | None) -> tuple[ArchiveContents, Manifest] | None:
     """The committed snapshot, or None where there is none or its files are gone."""
     if snapshot_id is None:
         return None
     try:
-        contents, manifest = run.snapshots.read(snapshot_id)
+        contents, manifest = context.snapshots.read(snapshot_id)
         return ArchiveContents.from_json(contents), Manifest.from_json(manifest)
     except (FileNotFoundError, ArchiveError, ManifestError) as error:
         log.warning("The committed snapshot %s cannot be read (%s); everything is imported anew.", snapshot_id, error)
         return None
 
 
-def _take(run: SyncRun, snapshot_id: str, committed: tuple[ArchiveContents, Manifest] | None) -> _Taken:
+def _take(context: PairContext, snapshot_id: str, committed: tuple[ArchiveContents, Manifest] | None) -> _Taken:
     """Export until file, definitions and states belong to one and the same moment."""
     why: object = None
     for _ in range(ATTEMPTS):
-        before = run.master.jobs()
-        _ensure_in_scope(run, before)
-        contents, size = _export_file(run, snapshot_id)
+        before = context.master.jobs()
+        _ensure_in_scope(context, before)
+        contents, size = _export_file(context, snapshot_id)
         known = committed is not None and contents.content_hash == committed[0].content_hash
-        after = before if known else run.master.jobs()
+        after = before if known else context.master.jobs()
         try:
-            manifest = build_manifest(after, run.master.statuses().jobs, run.pair.scope)
+            manifest = build_manifest(after, context.master.statuses().jobs, context.pair.scope)
             _ensure_same_moment(before, after, manifest, contents)
             return _Taken(contents, manifest, size)
         except ManifestError as error:
@@ -133,27 +136,27 @@ def _take(run: SyncRun, snapshot_id: str, committed: tuple[ArchiveContents, Mani
     )
 
 
-def _ensure_in_scope(run: SyncRun, jobs: Sequence[Job]) -> None:
+def _ensure_in_scope(context: PairContext, jobs: Sequence[Job]) -> None:
     keys = [job.key for job in jobs]
     try:
         try:
-            run.pair.scope.check(keys)
+            context.pair.scope.check(keys)
         except ScopeError:  # perhaps a pattern is for a project that has no job yet
-            run.pair.scope.check(keys, [project.name for project in run.master.projects()])
+            context.pair.scope.check(keys, [project.name for project in context.master.projects()])
     except ScopeError as error:
         raise Blocked("scope_empty", str(error), "correct the pair and clear this task; nothing was changed") from None
 
 
-def _export_file(run: SyncRun, snapshot_id: str) -> tuple[ArchiveContents, int]:
+def _export_file(context: PairContext, snapshot_id: str) -> tuple[ArchiveContents, int]:
     """Export into the snapshot's folder, check the file, and cut it down to the pair's scope."""
-    path = run.snapshots.export_path(snapshot_id)
-    result = run.master.export_metadata(path)
+    path = context.snapshots.export_path(snapshot_id)
+    result = context.master.export_metadata(path)
     try:
         contents = inspect(path, expected_size=result.size)
-        if run.pair.scope.everything:
+        if context.pair.scope.everything:
             return contents, result.size
         with new_file(path) as destination:
-            filtered = filter_archive(path, contents, destination, run.pair.scope)
+            filtered = filter_archive(path, contents, destination, context.pair.scope)
     except (ArchiveError, ScopeError) as error:
         raise Blocked(
             "export_refused",
@@ -184,16 +187,20 @@ def _names(keys: Iterable[JobKey]) -> Counter[str]:
     return Counter(key.name.casefold() for key in keys)
 
 
-def _guard_mass_change(run: SyncRun, record: Record, old: Manifest | None, new: Manifest) -> None:
+def _guard_mass_change(
+    context: PairContext, record: Record, old: Manifest | None, new: Manifest, accepted: bool
+) -> None:
     if old is None and record.snapshot:
-        found = shrunk(record.snapshot.jobs, record.snapshot.enabled, new, run.pair.mass_change)
+        found = shrunk(record.snapshot.jobs, record.snapshot.enabled, new, context.pair.mass_change)
     else:
-        found = mass_change(old, new, run.pair.mass_change)
+        found = mass_change(old, new, context.pair.mass_change)
     if found is None:
         return
-    if run.accept_mass_change:
-        log.warning("Mass change accepted by %s: %s (%s)", run.actor, found.reason, run.reason or "no reason given")
-    elif run.dry_run:
+    if accepted:
+        log.warning(
+            "Mass change accepted by %s: %s (%s)", context.actor, found.reason, context.reason or "no reason given"
+        )
+    elif context.dry_run:
         log.warning("A real sync would stop here: %s", found.reason)
     else:
         raise Blocked(
@@ -205,7 +212,7 @@ def _guard_mass_change(run: SyncRun, record: Record, old: Manifest | None, new: 
 
 
 def _describe(
-    run: SyncRun,
+    context: PairContext,
     record: Record,
     snapshot_id: str,
     began: datetime,
@@ -217,12 +224,12 @@ def _describe(
         committed[0] if committed else None,
         taken.contents,
         last_import_age=age,
-        secrets_refresh=run.pair.secrets_refresh,
+        secrets_refresh=context.pair.secrets_refresh,
     )
     difference = (committed[1] if committed else Manifest(jobs=())).diff(taken.manifest)
     return Exported(
         snapshot=snapshot_id,
-        location=run.snapshots.location(snapshot_id),
+        location=context.snapshots.location(snapshot_id),
         taken=began.isoformat(),
         version=taken.contents.version,
         content_hash=taken.contents.content_hash,

@@ -1,4 +1,4 @@
-"""The one changing step that wakes jobs: intent, last look, import, and disabling in the same breath."""
+"""The one changing step that wakes jobs: intent, last look, import, and disabling immediately, in the same task."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from denodo_ha.pairs import Pair
+from denodo_ha.preconditions import quiet
 from denodo_ha.quiet_window import assess
-from denodo_ha.record import Record, answered, begin_import, close_operation, mark_dirty
+from denodo_ha.record import Operation, Record, answered, begin_import, close_operation, mark_dirty
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
 from denodo_scheduler.hooks.scheduler import ImportResult, Statuses
-from denodo_scheduler.steps.context import Plan, SyncRun
+from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, passive_slave
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
-from denodo_scheduler.steps.passive import Quench, ensure_distinct, hold, quench
+from denodo_scheduler.steps.passive import AtRest, ensure_two_servers, rest_slave, settle
 from denodo_scheduler.steps.sync.export import OLDEST_EXPORT, Exported
 
 log = logging.getLogger(__name__)
@@ -51,47 +54,50 @@ class Imported:
         return cls(**value)
 
 
-def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
+def import_snapshot(context: PairContext, ticket: SyncTicket, exported: Exported) -> Imported:
     """Import the snapshot into the passive server and disable its jobs at once.
 
-    :raises NothingToDo: a dry run, nothing changed, or the task belongs to the past.
+    :raises NothingToDo: a dry run, nothing changed, or the task is superseded.
     :raises NotYet: the quiet window has closed; nothing was changed.
     :raises Blocked: the slave is too old or the wrong server, or the import was sent and its end is unknown; then
         ``disable_jobs`` sees to it.
     """
-    if run.dry_run:
+    if context.dry_run:
         raise NothingToDo("dry_run", "this is a dry run; the plan is in the XCom of export_metadata")
-    record = run.current(plan)
+    current, own = current_sync(context, ticket), own_sync(context, ticket)
+    record = current.check()
     if exported.unchanged:
         raise NothingToDo("unchanged", exported.comparison)
-    _ensure_fresh(run, exported)
-    _resume(run, plan, record)
-    _ensure_version(run, exported)
-    _ensure_sendable(run, exported)
-    before, master = run.slave.statuses(), run.master.statuses()
-    ensure_distinct(run, master, before)
-    _ensure_still_quiet(run, master)
-    others = [[job.project, job.name] for job in before.jobs if not run.pair.scope.matches(job.key)]
+    _ensure_fresh(context, exported)
+    if record.operation:
+        _resume(context, own, record.operation)
+    _ensure_version(context, exported)
+    _ensure_sendable(context, exported)
+    before, master = context.slave.statuses(), context.master.statuses()
+    ensure_two_servers(context, master, before)
+    _ensure_still_quiet(context.pair, master)
+    others = [[job.project, job.name] for job in before.jobs if not context.pair.scope.matches(job.key)]
 
-    untouched = run.current(plan)
+    untouched = current.check()
     intent = begin_import(
         untouched,
-        operation_id=f"{plan.operation_id}.{uuid4().hex[:4]}",
-        target=run.slave.address,
-        now=run.now(),
-        lease=run.pair.lease,
+        operation_id=f"{ticket.operation_id}.{uuid4().hex[:4]}",
+        target=context.slave.address,
+        now=context.now(),
+        lease=context.pair.lease,
     )
-    run.records.save(intent)
+    context.save(intent)
     gc.freeze()  # a full collection would pause this process while jobs are enabled on the slave
-    began = run.now()
-    result = _import(run, plan, exported, untouched)
-    done = run.now()
-    quenched = _quench(run, plan)
-    _close_answered(run, plan)
+    began = context.now()
+    attempt = _Attempt(context, own, passive_slave(context, ticket), untouched)
+    result = attempt.send(exported)
+    done = context.now()
+    rest = attempt.disable()
+    attempt.close()
     log.info(
         "Imported in %.1f s; %d jobs were enabled by it and are disabled again.",
         (done - began).total_seconds(),
-        len(quenched.disabled),
+        len(rest.disabled),
     )
     for warning in result.warnings:
         log.warning("The slave says about the import: %s", warning)
@@ -101,38 +107,28 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
         snapshot=exported.snapshot,
         began=began.isoformat(),
         answered=done.isoformat(),
-        clean_at=quenched.clean_at.isoformat(),
+        clean_at=rest.clean_at.isoformat(),
         warnings=list(result.warnings),
         others=others,
     )
 
 
-def _resume(run: SyncRun, plan: Plan, record: Record) -> None:
+def _resume(context: PairContext, own: Claim, operation: Operation) -> None:
     """Go on after an earlier try of this task: disable what it left enabled until nothing of it can be in flight."""
-    operation = record.operation
-    if operation is None:
-        return
-
-    def may_change() -> object:
-        return run.own(plan)
-
-    if operation.in_flight(run.now()):
-        hold(run, until=operation.lease_until, may_change=may_change, imported_by_us=True)
-    else:
-        quench(run, may_change=may_change, imported_by_us=True)
-    run.records.save(close_operation(run.own(plan)))
+    settle(context, operation, own, ours=True)
+    own.save(close_operation)
 
 
-def _ensure_fresh(run: SyncRun, exported: Exported) -> None:
+def _ensure_fresh(context: PairContext, exported: Exported) -> None:
     """An export of long ago, of a task that was cleared alone, would bring back what is gone."""
-    age = run.now() - datetime.fromisoformat(exported.taken)
-    if age > run.pair.lease + OLDEST_EXPORT:
-        raise NothingToDo("superseded", f"this task belongs to the past: the export was taken {age} ago; clear the run")
+    age = context.now() - datetime.fromisoformat(exported.taken)
+    if age > context.pair.lease + OLDEST_EXPORT:
+        raise NothingToDo("superseded", f"superseded: the export was taken {age} ago; clear the run")
 
 
-def _ensure_version(run: SyncRun, exported: Exported) -> None:
+def _ensure_version(context: PairContext, exported: Exported) -> None:
     """An export is for a server of the same or a newer version [S]. Versions that cannot be read are not compared."""
-    slave = run.slave.me().version
+    slave = context.slave.me().version
     ours, theirs = version_of(exported.version), version_of(slave)
     if ours and theirs and theirs < ours:
         raise Blocked(
@@ -148,11 +144,11 @@ def version_of(text: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def _ensure_sendable(run: SyncRun, exported: Exported) -> None:
+def _ensure_sendable(context: PairContext, exported: Exported) -> None:
     """What can fail without anything being sent fails before the intent is written."""
-    run.slave.check_import()
+    context.slave.check_import()
     try:
-        run.snapshots.export_path(exported.snapshot).stat()
+        context.snapshots.export_path(exported.snapshot).stat()
     except OSError as error:
         raise Blocked(
             "snapshot_missing",
@@ -162,69 +158,80 @@ def _ensure_sendable(run: SyncRun, exported: Exported) -> None:
         ) from None
 
 
-def _ensure_still_quiet(run: SyncRun, statuses: Statuses) -> None:
+def _ensure_still_quiet(pair: Pair, master: Statuses) -> None:
     """Look once more, without the margin: it is the reserve for what has passed since the wait, such as the export."""
-    jobs = [job for job in statuses.jobs if run.pair.scope.matches(job.key)]
-    found = assess(jobs, now=statuses.server_time, window=run.pair.quiet_window, margin=timedelta(0))
-    if not found.quiet:
-        raise NotYet(
-            "window_closed",
-            f"the quiet window has closed before the import: {found}",
-            "nothing was changed; this task looks again, and the next run waits for the next window",
-        )
+    jobs = [job for job in master.jobs if pair.scope.matches(job.key)]
+    found = assess(jobs, now=master.server_time, window=pair.quiet_window, margin=timedelta(0))
+    if reason := quiet(found, "import"):
+        raise NotYet(*reason)
 
 
-def _import(run: SyncRun, plan: Plan, exported: Exported, untouched: Record) -> ImportResult:
-    """Send the import. Whatever its end, what it may have enabled is disabled, or left to ``disable_jobs``."""
-    _ensure_time_left(run, plan, untouched)
-    try:
-        return run.slave.import_metadata(
-            run.snapshots.export_path(exported.snapshot), timeout=run.pair.import_timeout.total_seconds()
-        )
-    except UnreachableError:
-        run.own(plan)
-        run.records.save(untouched)
-        raise
-    except DenodoSchedulerError as error:
-        if _refused(error):
-            _quench(run, plan)
-            _close_answered(run, plan)
+@dataclass(frozen=True)
+class _Attempt:
+    """One import that is sent, and what has to follow whatever its end is.
+
+    :param own: the right to import. :param passive: the right to disable what it woke.
+    :param untouched: the record before the intent.
+    """
+
+    context: PairContext
+    own: Claim
+    passive: Claim
+    untouched: Record
+
+    def send(self, exported: Exported) -> ImportResult:
+        """Send the import. What a failed one may have enabled is disabled, or left to ``disable_jobs``."""
+        self._ensure_time_left()
+        path = self.context.snapshots.export_path(exported.snapshot)
+        try:
+            return self.context.slave.import_metadata(path, timeout=self.context.pair.import_timeout.total_seconds())
+        except UnreachableError:
+            self._undo_intent()
             raise
-        _quench_now(run, plan)
-        raise Blocked(
-            "import_unanswered",
-            f"the import was sent and its end is unknown ({error}); the server may still be executing it",
-            "disable_jobs keeps the slave's jobs disabled until it can no longer be; then the next run imports again",
-        ) from None
+        except DenodoSchedulerError as error:
+            if _refused(error):
+                self.disable()
+                self.close()
+                raise
+            try:
+                self.disable()
+            except (DenodoSchedulerError, NotYet) as second:
+                log.warning("The slave's jobs could not be disabled yet: %s", second)
+            raise Blocked(
+                "import_unanswered",
+                f"the import was sent and its end is unknown ({error}); the server may still be executing it",
+                "disable_jobs keeps the slave's jobs disabled until it can no longer be; then the next run imports "
+                "again",
+            ) from None
 
+    def _ensure_time_left(self) -> None:
+        """A process that slept since it wrote its intent must not send an import that outlives the lease."""
+        operation = self.own.check().operation
+        if operation and self.context.now() + self.context.pair.import_timeout > operation.lease_until:
+            self._undo_intent()
+            raise NotYet(
+                "lease_short",
+                f"the lease of this operation ends at {operation.lease_until:%H:%M:%S} UTC, too soon for an import",
+                "nothing was sent; this task tries again",
+            )
 
-def _ensure_time_left(run: SyncRun, plan: Plan, untouched: Record) -> None:
-    """A process that slept since it wrote its intent must not send an import that outlives the lease."""
-    operation = run.own(plan).operation
-    if operation and run.now() + run.pair.import_timeout > operation.lease_until:
-        run.records.save(untouched)
-        raise NotYet(
-            "lease_short",
-            f"the lease of this operation ends at {operation.lease_until:%H:%M:%S} UTC, too soon for an import",
-            "nothing was sent; this task tries again",
-        )
+    def _undo_intent(self) -> None:
+        """Nothing was sent: the slave is as clean, or as dirty, as it was."""
+        self.own.save(lambda record: record.model_copy(update={"operation": None, "dirty": self.untouched.dirty}))
 
+    def disable(self) -> AtRest:
+        claim = self.passive.trusted(self.context.now() + self.context.pair.lease)
+        return rest_slave(self.context, claim, ours=True)
 
-def _quench(run: SyncRun, plan: Plan) -> Quench:
-    until = run.now() + run.pair.lease
-    return quench(run, may_change=lambda: run.still_passive(plan, until), imported_by_us=True)
-
-
-def _close_answered(run: SyncRun, plan: Plan) -> None:
-    """Note that nothing is in flight any more; if another run has taken over meanwhile, the slave is dirty again."""
-    try:
-        run.records.save(answered(run.own(plan)))
-    except NothingToDo as error:
-        reason = "an import ended after another run had taken over"
-        run.records.save(mark_dirty(run.record(), now=run.now(), reason=reason))
-        raise Blocked(
-            "import_late", f"{reason} ({error})", "the next run repairs the slave and imports again"
-        ) from None
+    def close(self) -> None:
+        """Note that nothing is in flight any more; if another run has taken over, the slave is dirty again."""
+        try:
+            self.own.save(answered)
+        except NothingToDo as error:
+            reason = "an import ended after another run had taken over"
+            self.context.save(mark_dirty(self.context.record(), now=self.context.now(), reason=reason))
+            how = "the next run repairs the slave and imports again"
+            raise Blocked("import_late", f"{reason} ({error})", how) from None
 
 
 def _refused(error: DenodoSchedulerError) -> bool:
@@ -235,11 +242,3 @@ def _refused(error: DenodoSchedulerError) -> bool:
     """
     never_sent = isinstance(error, ConfigurationError) and error.status is None
     return never_sent or (isinstance(error, ConfigurationError | RequestError) and 300 <= (error.status or 0) < 500)
-
-
-def _quench_now(run: SyncRun, plan: Plan) -> None:
-    """Disable at once what is enabled already; ``disable_jobs`` goes on with it."""
-    try:
-        _quench(run, plan)
-    except (DenodoSchedulerError, NotYet) as error:
-        log.warning("The slave's jobs could not be disabled yet: %s", error)

@@ -13,7 +13,8 @@ from denodo_ha.record import Record, SnapshotRef, close_operation, commit, mark_
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
-from denodo_scheduler.steps.context import Plan, SyncRun
+from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 from denodo_scheduler.steps.passive import suspects
 from denodo_scheduler.steps.sync.disable import Disabled
@@ -24,42 +25,45 @@ log = logging.getLogger(__name__)
 
 
 def verify(
-    run: SyncRun, plan: Plan, exported: Exported, imported: Imported | None, disabled: Disabled | None
+    context: PairContext,
+    ticket: SyncTicket,
+    exported: Exported,
+    imported: Imported | None,
+    disabled: Disabled | None,
+    *,
+    accept_mass_change: bool = False,
 ) -> dict[str, Any]:
     """Compare the passive server with the manifest, commit the snapshot, and return the sync's event.
 
     :param imported: None: this run imported nothing.
     :param disabled: None: ``disable_jobs`` was skipped, because there was nothing to do or to be done by this run.
+    :param accept_mass_change: a person has agreed to many changes at once, such as the deletion of many orphans.
     :raises Blocked: a job is missing, different or enabled; the pair stays dirty and the next run tries again.
     """
-    if run.dry_run:
+    if context.dry_run:
         raise NothingToDo("dry_run", "this is a dry run")
-    if run.record().snapshot_id == exported.snapshot:
+    if context.record().snapshot_id == exported.snapshot:
         raise NothingToDo("committed", f"the snapshot {exported.snapshot} is committed already")
     if imported and imported.snapshot != exported.snapshot:
         raise NothingToDo(
             "superseded", f"the slave was given {imported.snapshot}, not {exported.snapshot}; clear the run"
         )
-    record = _committable(run, plan, imported)
-    manifest = Manifest.from_json(run.snapshots.read(exported.snapshot)[1])
-    statuses = run.slave.statuses()
-    orphans = _compare(run, plan, manifest, statuses, imported)
-    deleted = _delete_orphans(run, plan, orphans, statuses)
-    ran = suspects(run, record.dirty.since if record.dirty else None, statuses)
-    if ran:
-        log.error("Suspected double run: %s ran on the slave since the import began.", listed(sorted(ran)))
-
-    latest = _committable(run, plan, imported)
-    done = run.records.save(commit(latest, _reference(run, record, exported, imported)))
-    run.snapshots.retire(run.pair.keep_snapshots, done.stored)
+    claim = _committable(context, ticket, imported)
+    record = claim.check()
+    manifest = Manifest.from_json(context.snapshots.read(exported.snapshot)[1])
+    statuses = context.slave.statuses()
+    orphans = _compare(context, current_sync(context, ticket), manifest, statuses, imported)
+    may_delete = accept_mass_change or not _many(context, orphans, statuses)
+    deleted = _delete_orphans(context, current_sync(context, ticket), orphans, may_delete)
+    ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
     exposure = _exposure(imported, disabled)
-    if exposure["exposure_seconds"] > run.pair.quiet_window.total_seconds():
+    if exposure["exposure_seconds"] > context.pair.quiet_window.total_seconds():
         log.warning("Jobs were enabled on the slave for longer than the quiet window: raise quiet_window of the pair.")
-    return run.event(
+    event = context.event(
         "sync",
-        done,
-        operation=plan.operation_id,
-        before={"snapshot": plan.base_snapshot, "dirty": record.dirty is not None},
+        record,
+        operation=ticket.operation_id,
+        before={"snapshot": ticket.base_snapshot, "dirty": record.dirty is not None},
         after={"snapshot": exported.snapshot, "dirty": False},
         imported=imported is not None,
         jobs=exported.jobs,
@@ -74,39 +78,46 @@ def verify(
         suspected_double_runs=[str(key) for key in ran],
         **exposure,
     )
+    reference = _reference(context, record, exported, imported)
+    done = claim.save(lambda latest: commit(latest, reference), event)
+    context.snapshots.retire(context.pair.keep_snapshots, done.stored)
+    return event
 
 
-def _committable(run: SyncRun, plan: Plan, imported: Imported | None) -> Record:
-    """Read the record afresh: only what this run has imported, or what a clean slave has already, can be committed."""
-    if imported:
-        record = run.own(plan)
-        if record.operation and record.operation.id != imported.operation:
-            raise NothingToDo("superseded", "another try of this run has imported since; clear the run")
-        return record
-    record = run.current(plan)
-    if record.dirty:
-        raise Blocked(
-            "not_verified",
-            f"the slave is dirty ({record.dirty.reason}), and this run has imported nothing",
-            "the next run repairs the slave and imports",
-        )
-    return record
+def _committable(context: PairContext, ticket: SyncTicket, imported: Imported | None) -> Claim:
+    """Only what this run has imported, or what a clean slave has already, can be committed."""
+    own = (own_sync if imported else current_sync)(context, ticket).rule
+
+    def rule(record: Record) -> Exception | None:
+        if refused := own(record):
+            return refused
+        if imported and record.operation and record.operation.id != imported.operation:
+            return NothingToDo("superseded", "another try of this run has imported since; clear the run")
+        if imported is None and record.dirty:
+            return Blocked(
+                "not_verified",
+                f"the slave is dirty ({record.dirty.reason}), and this run has imported nothing",
+                "the next run repairs the slave and imports",
+            )
+        return None
+
+    return Claim(context, rule)
 
 
 def _compare(
-    run: SyncRun, plan: Plan, manifest: Manifest, statuses: Statuses, imported: Imported | None
+    context: PairContext, current: Claim, manifest: Manifest, statuses: Statuses, imported: Imported | None
 ) -> tuple[JobKey, ...]:
     """Refuse a passive server that is not what the manifest lists; return its orphans.
 
     Without an import the definitions were verified when this content was committed, so the states are enough.
     """
-    jobs = run.slave.jobs() if imported else None
+    jobs = context.slave.jobs() if imported else None
     found = check(
         manifest,
         jobs,
         statuses.jobs,
-        run.pair.scope,
-        definitions=run.pair.verify_definitions,
+        context.pair.scope,
+        definitions=context.pair.verify_definitions,
         before=[JobKey(project=project, name=name) for project, name in (imported.others if imported else [])],
     )
     problems = {
@@ -117,10 +128,11 @@ def _compare(
     }
     said = [f"{len(keys)} jobs {what}: {listed(sorted(keys))}" for what, keys in problems.items() if keys]
     if said:
-        _mark_dirty(run, plan, "the slave does not equal the snapshot: " + "; ".join(said))
+        why = "the slave does not equal the snapshot: " + "; ".join(said)
+        current.save(lambda record: mark_dirty(close_operation(record), now=context.now(), reason=why))
         raise Blocked(
             "not_verified",
-            "the slave does not equal the snapshot: " + "; ".join(said),
+            why,
             "the slave stays passive and the old snapshot stays the newest verified one; the next run imports again. "
             "If it stays so, compare these jobs on both servers; where only the definitions differ and that is "
             "harmless, set verify_definitions to false for the pair",
@@ -128,41 +140,38 @@ def _compare(
     return found.orphans
 
 
-def _mark_dirty(run: SyncRun, plan: Plan, reason: str) -> None:
-    run.records.save(mark_dirty(close_operation(run.current(plan)), now=run.now(), reason=reason))
+def _many(context: PairContext, orphans: Sequence[JobKey], statuses: Statuses) -> bool:
+    """Many orphans at once look like a wrong master, so their deletion takes the consent of any mass change."""
+    in_scope = sum(context.pair.scope.matches(job.key) for job in statuses.jobs)
+    return context.pair.mass_change.exceeded(len(orphans), in_scope)
 
 
-def _delete_orphans(run: SyncRun, plan: Plan, orphans: Sequence[JobKey], statuses: Statuses) -> bool:
-    """Delete jobs that the master does not have, where the pair or the person who started the run says so.
-
-    Many at once look like a wrong master, so they take the same consent as any mass change.
-    """
+def _delete_orphans(context: PairContext, current: Claim, orphans: Sequence[JobKey], may_delete: bool) -> bool:
+    """Delete jobs that the master does not have, where the pair says so and they are not too many."""
     if not orphans:
         return False
-    if run.pair.orphans != "delete":
+    if context.pair.orphans != "delete":
         log.warning("Orphans, on the slave only and disabled: %s", listed(sorted(orphans)))
         return False
-    in_scope = sum(run.pair.scope.matches(job.key) for job in statuses.jobs)
-    if run.pair.mass_change.exceeded(len(orphans), in_scope) and not run.accept_mass_change:
+    if not may_delete:
         log.warning(
-            "%d of the slave's %d jobs are orphans, too many to delete unasked: %s. To delete them, run the sync by "
-            "hand with 'accept a mass change' ticked.",
+            "%d jobs of the slave are orphans, too many to delete unasked: %s. To delete them, run the sync by hand "
+            "with 'accept a mass change' ticked.",
             len(orphans),
-            in_scope,
             listed(sorted(orphans)),
         )
         return False
-    run.current(plan)
-    run.slave.delete_jobs(orphans)
+    current.check()
+    context.slave.delete_jobs(orphans)
     log.warning("Orphans deleted from the slave: %s", listed(sorted(orphans)))
     return True
 
 
-def _reference(run: SyncRun, record: Record, exported: Exported, imported: Imported | None) -> SnapshotRef:
+def _reference(context: PairContext, record: Record, exported: Exported, imported: Imported | None) -> SnapshotRef:
     return SnapshotRef(
         id=exported.snapshot,
         taken=datetime.fromisoformat(exported.taken),
-        committed=run.now(),
+        committed=context.now(),
         imported=_imported_at(record, imported),
         content_hash=exported.content_hash,
         manifest_hash=exported.manifest_hash,

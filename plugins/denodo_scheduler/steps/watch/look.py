@@ -8,37 +8,66 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from denodo_ha.decisions import Action, Alert, Decision, Situation, decide
+from denodo_ha.pairs import Pair
+from denodo_ha.preconditions import INITIALISE, OPERATIONS, fits_epoch, same_servers
+from denodo_ha.reason import Reason
 from denodo_ha.record import CLOCK_SKEW, Phase, Record, RecordError, Role, Step
 from denodo_ha.verdict import Evidence, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError
-from denodo_scheduler.steps.context import PairRun
-from denodo_scheduler.steps.passive import enabled_jobs
-from denodo_scheduler.steps.servers import answering
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.outcome import NothingToDo
+from denodo_scheduler.steps.servers import enabled_in
 
 log = logging.getLogger(__name__)
 
 PROOF_HOLDS = timedelta(days=1)
 """How long ago path 2 may have been seen to work."""
-_OPERATIONS = "the operations DAG"
 
 
 @dataclass(frozen=True)
-class FailoverRun(PairRun):
-    """What a run of the failover DAG needs besides; the consents are those of the person who triggered it.
+class Consents:
+    """What the person who triggered a run of the failover DAG takes responsibility for, in that run only.
 
     :param fail_over: fail over although the pair's policy is not ``automatic``.
     :param accept_old_snapshot: promote a snapshot that is older than the pair allows.
     :param fenced: the master cannot start again by itself; that person has seen to it.
-    :param alive_since: since when the watch has heard the master without a gap.
-    :param last_alive: when it was last heard at all. :param second_good: when path 2 was last seen to work.
     """
 
     fail_over: bool = False
     accept_old_snapshot: bool = False
     fenced: bool = False
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the watch remembers of the master.
+
+    :param alive_since: since when it has been heard without a gap. :param last_alive: when it was last heard at all.
+    :param second_good: when path 2 was last seen to work.
+    """
+
     alive_since: datetime | None = None
     last_alive: datetime | None = None
     second_good: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one run of the failover DAG has to decide, with what it has seen."""
+
+    context: PairContext
+    evidence: Evidence
+    consents: Consents = Consents()
+    heard: Heard = Heard()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the evidence is young enough for a failover to begin."""
+        return self.context.now() - self.evidence.decided <= freshness(self.context.pair)
+
+    @property
+    def may_be_unfenced(self) -> bool:
+        return self.context.pair.fencing == "best_effort" or self.consents.fenced
 
 
 @dataclass(frozen=True)
@@ -67,116 +96,98 @@ class Judgement:
         }
 
 
-def judge(run: FailoverRun, evidence: Evidence) -> Judgement:
+def judge(case: Case) -> Judgement:
     """Read the record and both servers, and look the decision up. Changes nothing."""
-    now = run.now()
+    context, verdict = case.context, case.evidence.verdict
+    now = context.now()
     try:
-        record = run.records.load()
+        record = context.records.load()
     except RecordError as error:
-        unusable = Decision("record_unusable", Action.BLOCKED, error.what, error.next_step, alert=Alert.HALTED)
-        return Judgement(unusable, evidence.verdict, None, now)
+        return Judgement(_decided(error.reason, Alert.HALTED), verdict, None, now)
     if record is None:
-        return Judgement(_without_record(run), evidence.verdict, None, now)
-    if changed := _servers_changed(run, record):
-        return Judgement(changed, evidence.verdict, record, now)
-    situation = _situation(run, record, evidence)
-    log.info("Phase %s, verdict %s, %s", record.phase, evidence.verdict, situation)
-    decision = decide(record.phase, evidence.verdict, situation)
+        return Judgement(_without_record(context), verdict, None, now)
+    if reason := same_servers(record, context.servers.addresses):
+        return Judgement(_decided(reason, Alert.BLOCKED), verdict, record, now)
+    situation = _situation(case, record)
+    log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
+    decision = decide(record.phase, verdict, situation)
     if record.phase is Phase.HALTED and record.halted:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
-    return Judgement(decision, evidence.verdict, record, now)
+    return Judgement(decision, verdict, record, now)
 
 
-def _without_record(run: FailoverRun) -> Decision:
-    if run.snapshots.witness() is None:
-        return Decision(
-            "not_initialised",
-            Action.BLOCKED,
-            f"the pair {run.pair.name} has no HA record yet, so it cannot fail over",
-            "run the sync DAG once; if the slave is the active server now, initialise the pair with " + _OPERATIONS,
-            alert=Alert.BLOCKED,
-        )
-    return Decision(
-        "record_lost",
-        Action.BLOCKED,
-        f"the HA record of the pair {run.pair.name} is gone; nothing is changed by guess",
-        f"look which server has enabled jobs, then initialise the pair with {_OPERATIONS}",
-        alert=Alert.HALTED,
-    )
+def still(case: Case, action: Action) -> Judgement:
+    """Judge again, right before an action.
+
+    :raises NothingToDo: by now the decision is another one.
+    """
+    return expected(judge(case), action)
 
 
-def _servers_changed(run: FailoverRun, record: Record) -> Decision | None:
-    for role, known, now in ((Role.MASTER, record.master, run.master), (Role.SLAVE, record.slave, run.slave)):
-        if known not in (None, now.address):
-            return Decision(
-                "servers_changed",
-                Action.BLOCKED,
-                f"the connection of the {role} leads to {now.address}, and led to {known} so far",
-                f"correct the connection; if it is right, initialise the pair with {_OPERATIONS}",
-                alert=Alert.BLOCKED,
-            )
-    return None
+def expected(judged: Judgement, action: Action) -> Judgement:
+    """:raises NothingToDo: the decision is another one."""
+    if judged.decision.action is not action:
+        raise NothingToDo("overtaken", f"by now the decision is {judged.decision.code}: {judged.decision.what}")
+    return judged
 
 
-def _situation(run: FailoverRun, record: Record, evidence: Evidence) -> Situation:
-    now = run.now()
+def freshness(pair: Pair) -> timedelta:
+    """How old evidence may be when a failover begins: as long as it takes to gather it, and a minute to begin."""
+    return pair.fall * pair.probe_interval + timedelta(minutes=1)
+
+
+def _decided(reason: Reason, alert: Alert) -> Decision:
+    return Decision(reason.code, Action.BLOCKED, reason.what, reason.next_step, alert=alert)
+
+
+def _without_record(context: PairContext) -> Decision:
+    name = context.pair.name
+    if context.snapshots.epoch() is None:
+        how = f"run the sync DAG once; if the slave is the active server now, initialise the pair with {OPERATIONS}"
+        what = f"the pair {name} has no HA record yet, so it cannot fail over"
+        return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
+    what = f"the HA record of the pair {name} is gone; nothing is changed by guess"
+    return _decided(Reason("record_lost", what, INITIALISE), Alert.HALTED)
+
+
+def _situation(case: Case, record: Record) -> Situation:
+    context, pair, consents, heard = case.context, case.context.pair, case.consents, case.heard
+    now = context.now()
     operation, snapshot, approval = record.operation, record.snapshot, record.approval
-    slave_reachable, slave_enabled = _slave(run)
+    slave_enabled = _any_enabled(context, Role.SLAVE)
     approved = approval is not None and approval.granted_by is not None and now < approval.until
     promotion = record.last_promotion
+    stable = heard.alive_since is not None and now - heard.alive_since >= pair.stable_for
     return Situation(
         paused=record.is_paused(now),
         operation_open=operation is not None and operation.open(now),
-        history_agrees=_history_agrees(run, record),
+        history_agrees=fits_epoch(record, context.snapshots.epoch()) is None,
         resuming=operation is not None and operation.step in (Step.DISABLING, Step.ENABLING),
         snapshot=snapshot is not None,
         dirty=record.dirty is not None,
         snapshot_fresh=snapshot is not None
-        and (run.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= run.pair.promotable_for),
+        and (consents.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= pair.promotable_for),
         cooled_down=record.cool_down_until is None or now >= record.cool_down_until,
         acknowledged=record.acknowledged,
-        slave_reachable=slave_reachable,
-        second_path=run.fail_over or (run.second_good is not None and now - run.second_good <= PROOF_HOLDS),
-        slave_enabled=slave_enabled,
-        master_enabled=_master_enabled(run) if evidence.verdict.alive else None,
-        one_path=run.pair.one_path,
-        automatic=run.pair.failover == "automatic" or approved or run.fail_over,
-        manual=run.pair.failover == "manual",
+        slave_reachable=slave_enabled is not None,
+        second_path=consents.fail_over or (heard.second_good is not None and now - heard.second_good <= PROOF_HOLDS),
+        slave_enabled=bool(slave_enabled),
+        master_enabled=_any_enabled(context, Role.MASTER) if case.evidence.verdict.alive else None,
+        one_path=pair.one_path,
+        automatic=pair.failover == "automatic" or approved or consents.fail_over,
+        manual=pair.failover == "manual",
         approval_asked=approval is not None and approval.granted_by is None and now < approval.until,
-        fenceable=run.pair.fencing == "best_effort" or run.pair.fence is not None or run.fenced,
+        fenceable=case.may_be_unfenced or pair.fence is not None,
         complete=promotion is None or promotion.complete,
-        fail_back=run.pair.on_master_return == "fail_back" and _stable(run, now),
+        fail_back=pair.on_master_return == "fail_back" and stable,
     )
 
 
-def _slave(run: PairRun) -> tuple[bool, bool]:
-    """Whether the slave answers, and whether jobs in scope are enabled there."""
+def _any_enabled(context: PairContext, role: Role) -> bool | None:
+    """Whether jobs in scope are enabled on the server; None when it cannot be read."""
     try:
-        _, statuses = answering(run, Role.SLAVE)
+        _, statuses = context.servers.answering(role)
     except DenodoSchedulerError as error:
-        log.warning("The slave cannot be read: %s", error)
-        return False, False
-    return True, bool(enabled_jobs(run, statuses))
-
-
-def _master_enabled(run: PairRun) -> bool | None:
-    try:
-        _, statuses = answering(run, Role.MASTER)
-    except DenodoSchedulerError as error:
-        log.warning("The master's jobs cannot be read: %s", error)
+        log.warning("The %s cannot be read: %s", role, error)
         return None
-    return bool(enabled_jobs(run, statuses))
-
-
-def _history_agrees(run: PairRun, record: Record) -> bool:
-    witness = run.snapshots.witness()
-    return witness is None or not witness.contradicts(record)
-
-
-def _stable(run: FailoverRun, now: datetime) -> bool:
-    return run.alive_since is not None and now - run.alive_since >= run.pair.stable_for
-
-
-def freshness(run: PairRun) -> timedelta:
-    """How old evidence may be when a failover begins: as long as it takes to gather it, and a minute to begin."""
-    return run.pair.fall * run.pair.probe_interval + timedelta(minutes=1)
+    return bool(enabled_in(context.pair.scope, statuses))

@@ -1,0 +1,61 @@
+"""What was not run while the master was down, and what ran at once when the slave took over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+
+from denodo_ha.checks import ran_since
+from denodo_ha.jobs import JobKey, JobStatus
+from denodo_ha.promotion import EnableOrder
+from denodo_ha.quartz.missed import Missed, missed_occurrences
+from denodo_ha.snapshot.manifest import Manifest
+
+
+def missed_in_outage(
+    manifest: Manifest,
+    order: EnableOrder,
+    *,
+    told: Mapping[JobKey, datetime],
+    left: Iterable[JobKey],
+    statuses: Sequence[JobStatus],
+    since: datetime,
+    verified: datetime,
+    last_sign: datetime,
+    skew: timedelta,
+    zone: tzinfo,
+) -> tuple[list[Missed], int]:
+    """Occurrences by cron between the master's last sign of life and the moment at which the slave could run the job.
+
+    :param told: when each job was told to be enabled. :param left: jobs that could not be enabled.
+    :param statuses: of the slave, read back at ``verified``.
+    :param since: when the master was last heard.
+    :param last_sign: when jobs that were enabled already had been enabled at the latest.
+    :param skew: how far the slave's clock, by which the jobs go, is ahead of the one that gave these moments.
+    :return: the first of them, and how many there are.
+    """
+    wanted = {*order.order, *order.missing}
+    found, total = missed_occurrences(manifest, wanted, since=since + skew, until=verified + skew, zone=zone)
+    until = _enabled_at(statuses, since + skew, last_sign + skew)
+    until |= {key: at + skew for key, at in told.items()}
+    until |= dict.fromkeys((*left, *order.missing), verified + skew)
+    missed = [each for each in found if each.at <= until[each.key]]
+    return missed, total - (len(found) - len(missed))
+
+
+def _enabled_at(statuses: Sequence[JobStatus], since: datetime, last_sign: datetime) -> dict[JobKey, datetime]:
+    """When jobs were enabled at the latest that an earlier try has enabled: before they ran, if they did."""
+    return {
+        status.key: min(last_sign, status.previous_execution - timedelta(seconds=1))
+        if status.previous_execution and status.previous_execution > since
+        else last_sign
+        for status in statuses
+    }
+
+
+def ran_at_once(statuses: Sequence[JobStatus], keys: Collection[JobKey], since: datetime) -> tuple[JobKey, ...]:
+    """Jobs that ran as soon as they were enabled: a resumed trigger that is overdue may fire at once [Q].
+
+    :param since: by the clock of the server that gave the statuses.
+    """
+    return ran_since([status for status in statuses if status.key in keys], since)

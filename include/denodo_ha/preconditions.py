@@ -1,0 +1,254 @@
+"""May it begin? One pure function per rule; each says why not, or None.
+
+The guard of the sync, the failover, the switchover and the operations each list the rules that they need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from denodo_ha.checks import same_server
+from denodo_ha.jobs import JobStatus
+from denodo_ha.quiet_window import Assessment
+from denodo_ha.reason import Reason
+from denodo_ha.record import EpochMark, Phase, Record, Role
+from denodo_ha.snapshot.manifest import Manifest
+from denodo_ha.text import listed
+
+OPERATIONS = "the operations DAG"
+SWITCHOVER = "the switchover DAG"
+INITIALISE = f"look which server has enabled jobs, then initialise the pair with {OPERATIONS}"
+
+
+def other(role: Role) -> Role:
+    return Role.SLAVE if role is Role.MASTER else Role.MASTER
+
+
+# -- the connections
+
+
+def two_addresses(connections: tuple[str, str], addresses: tuple[str, str]) -> Reason | None:
+    """The two connections name two servers.
+
+    :param connections: names of the connections of master and slave. :param addresses: where they lead to.
+    """
+    if addresses[0] != addresses[1]:
+        return None
+    return Reason(
+        "same_server",
+        f"the connections {connections[0]} and {connections[1]} name the same Scheduler server, {addresses[1]}",
+        f"correct host, port or scheduler_uri of {connections[1]}",
+    )
+
+
+def two_servers(connections: tuple[str, str], master: Sequence[JobStatus], slave: Sequence[JobStatus]) -> Reason | None:
+    """What was read over the two connections comes from two servers."""
+    if not same_server(master, slave):
+        return None
+    return Reason(
+        "same_server",
+        f"the connections {connections[0]} and {connections[1]} lead to the same Scheduler server: same ids, states "
+        "and executions of all jobs",
+        f"correct host, port or scheduler_uri of {connections[1]}; if the slave is a fresh clone of the master, "
+        "disable its jobs there once by hand",
+    )
+
+
+def moved(record: Record, addresses: tuple[str, str]) -> tuple[Role, str, str] | None:
+    """The server whose connection leads elsewhere than so far: its role, where it led to, where it leads to now."""
+    known = (record.master, record.slave)
+    for role, before, now in reversed(list(zip(Role, known, addresses, strict=True))):
+        if before not in (None, now):
+            assert before is not None
+            return role, before, now
+    return None
+
+
+def same_servers(record: Record, addresses: tuple[str, str]) -> Reason | None:
+    """The connections lead to the servers that were the pair's so far."""
+    found = moved(record, addresses)
+    if found is None:
+        return None
+    role, before, now = found
+    return Reason(
+        "servers_changed",
+        f"the connection of the {role} leads to {now}, and led to {before} so far",
+        f"correct the connection; if it is right, initialise the pair with {OPERATIONS}",
+    )
+
+
+# -- the record
+
+
+def fits_epoch(record: Record | None, mark: EpochMark | None) -> Reason | None:
+    """The record is not older than the epoch file beside the snapshots."""
+    if mark is None or (record is not None and not mark.contradicts(record)):
+        return None
+    how = "is gone" if record is None else f"says epoch {record.epoch} and active server {record.active}"
+    return Reason(
+        "record_contradicted",
+        f"the HA record {how}, and the pair has been in epoch {mark.epoch} with the {mark.active} as the active "
+        "server: the record was lost, or restored from a backup",
+        INITIALISE,
+    )
+
+
+def not_halted(record: Record) -> Reason | None:
+    if record.phase is not Phase.HALTED:
+        return None
+    why = record.halted.reason if record.halted else "see the pair's asset events"
+    return Reason("halted", f"the pair is halted: {why}", f"see to it, then release the pair with {OPERATIONS}")
+
+
+def not_paused(record: Record, now: datetime) -> Reason | None:
+    if record.paused is None or not record.is_paused(now):
+        return None
+    return Reason(
+        "paused", f"automation is paused: {record.paused.reason}", f"resume the pair with {OPERATIONS}, then try again"
+    )
+
+
+def master_active(record: Record) -> Reason | None:
+    """A sync copies from the master to the slave, so the master has to be the active server."""
+    if record.phase is Phase.NORMAL and record.active is Role.MASTER:
+        return None
+    return Reason(
+        record.phase.value if record.phase is not Phase.NORMAL else "slave_active",
+        f"the pair is in phase {record.phase.value} and the active server is the {record.active.value}: a sync would "
+        "overwrite it",
+        f"fail back first, with {SWITCHOVER}; then syncs go on by themselves",
+    )
+
+
+def no_other_operation(record: Record) -> Reason | None:
+    """No failover or switchover is under way; an interrupted sync is repaired by the next one."""
+    if record.operation is None or record.operation.kind == "sync":
+        return None
+    return Reason(
+        "operation_open",
+        f"the {record.operation.kind} {record.operation.id} is not at its end",
+        "wait for it; one that was interrupted is resumed by the failover DAG",
+    )
+
+
+def sync_may_begin(record: Record, now: datetime) -> Reason | None:
+    """The rules of a sync about the record, in their order."""
+    return not_halted(record) or master_active(record) or not_paused(record, now) or no_other_operation(record)
+
+
+def direction(record: Record, to: Role) -> Reason | None:
+    """The pair is in the phase from which ``to`` can become the active server."""
+    if record.active is to:
+        return Reason("already_active", f"the {to} is the active server already", "nothing is to be done")
+    if record.phase is not (Phase.NORMAL if to is Role.SLAVE else Phase.FAILED_OVER):
+        how = f"look at the pair's history and {OPERATIONS}"
+        return Reason(record.phase.value, f"the pair is in phase {record.phase}", how)
+    return None
+
+
+def slave_ready(record: Record) -> Reason | None:
+    """What the slave would run was verified."""
+    if record.snapshot is not None and record.dirty is None:
+        return None
+    why = f"the slave is dirty ({record.dirty.reason})" if record.dirty else "there is no committed snapshot"
+    return Reason("sync_first", f"{why}, so it is not known what the slave would run", "run the sync DAG first")
+
+
+def promotion_complete(record: Record) -> Reason | None:
+    """The enabled jobs of the slave are all that are to run."""
+    if record.last_promotion is None or record.last_promotion.complete:
+        return None
+    return Reason(
+        "promotion_incomplete",
+        "not all jobs of the last failover could be enabled on the slave yet, so its enabled jobs are not all that are "
+        "to run",
+        "wait until the failover DAG has completed it, or mend or delete these jobs on the slave",
+    )
+
+
+# -- what a person asks for
+
+
+def reason_given(reason: str, what: str = "there is no reason") -> Reason | None:
+    if reason.strip():
+        return None
+    return Reason("reason_missing", what, "trigger the DAG again and say why; it is kept")
+
+
+# -- what the servers hold
+
+
+def quiet(found: Assessment, before: str) -> Reason | None:
+    """Nothing runs and nothing is due. ``before``: the step that must not begin otherwise."""
+    if found.quiet:
+        return None
+    return Reason(
+        "window_closed",
+        f"the quiet window has closed before the {before}: {found}",
+        "nothing was changed; this task looks again. If it stays so, clear the run",
+    )
+
+
+def something_enabled(active: Manifest, role: Role) -> Reason | None:
+    if active.enabled:
+        return None
+    return Reason(
+        "nothing_enabled",
+        f"no job of the {role} is enabled, although it is the active server; a paused one looks exactly like this",
+        f"resume the {role}'s Scheduler, or enable its jobs",
+    )
+
+
+def target_at_rest(target: Manifest, role: Role) -> Reason | None:
+    if not target.enabled:
+        return None
+    return Reason(
+        "target_enabled",
+        f"{len(target.enabled)} jobs of the {role} are enabled ({listed(sorted(target.enabled))}), but it is not the "
+        "active server",
+        f"disable them there, or let the failover DAG do so; if it is the active server, initialise the pair with "
+        f"{OPERATIONS}",
+    )
+
+
+def all_on_target(active: Manifest, target: Manifest, to: Role) -> Reason | None:
+    missing = sorted(active.enabled - target.by_key.keys())
+    if not missing:
+        return None
+    how = "run the sync DAG" if to is Role.SLAVE else "create them on the master, or disable them on the slave"
+    what = f"{len(missing)} enabled jobs do not exist on the {to}: {listed(missing, 20)}"
+    return Reason("missing_on_target", what, how)
+
+
+def equal_on_target(active: Manifest, target: Manifest, to: Role) -> Reason | None:
+    different = active.diff(target).changed
+    if not different:
+        return None
+    how = (
+        "run the sync DAG first"
+        if to is Role.SLAVE
+        else "edit them on the master as they are on the slave, whose own the next sync overwrites"
+    )
+    return Reason(
+        "different",
+        f"{len(different)} jobs have another definition on the {to}: {listed(different, 20)}",
+        f"{how}, or trigger {SWITCHOVER} with 'accept differences' ticked",
+    )
+
+
+def passive_by_master(slave: Collection[JobStatus], master: Collection[JobStatus] | str) -> Reason | None:
+    """Jobs of the slave may be disabled although this project did not enable them: the master is the active server.
+
+    :param slave: the enabled jobs of the slave. :param master: those of the master, or why they cannot be read.
+    """
+    if master and not isinstance(master, str):
+        return None
+    why = f"the master cannot be read: {master}" if master else "none of the master's"
+    keys = sorted(job.key for job in slave)
+    return Reason(
+        "slave_may_be_active",
+        f"{len(keys)} jobs of the slave are enabled ({listed(keys)}), not by a sync, and {why}",
+        f"if the slave is the active server, initialise the pair so with {OPERATIONS}; if not, disable these jobs by "
+        "hand",
+    )

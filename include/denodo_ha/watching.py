@@ -1,0 +1,163 @@
+"""What one look at a pair led to, compared with the look before: what is news, and whether to look again at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from denodo_ha.decisions import DECISIONS, Action, Alert
+from denodo_ha.reason import Reason
+
+MONITOR_STOPPED = "monitor_stopped"
+STEP_FAILED = "step_failed"
+HALTING = ("record_contradicted",)
+"""Decisions after which nothing is automatic any more until a person has initialised the pair."""
+GOOD = ("healthy", "failed_over", "master_back")
+"""Decisions that mean that a trouble is over."""
+FAILED = Reason(
+    "failed",
+    "the pair could not be looked at: ping_master or decide failed",
+    "see the logs of these tasks: a connection, or the storage of the snapshots, cannot be used",
+)
+MONITOR_SLACK = timedelta(minutes=15)
+"""How much longer than a watch the last look may be ago."""
+
+
+@dataclass(frozen=True)
+class Watching:
+    """Who watches the pair now, and what the last look at it led to.
+
+    :param owner: run of the failover DAG that watches; only the owner asks for another look when its own is over.
+    :param code: of the last decision. :param since: when the pair came into that state, ISO 8601.
+    :param at: when it was last looked at, ISO 8601.
+    :param last_alive: when the master was last heard. :param second_good: when path 2 was last seen to work. ISO 8601.
+    :param outbox: events that tell of a change of this state and are not in the history yet.
+    """
+
+    owner: str = ""
+    verdict: str = ""
+    code: str = ""
+    settled: bool = False
+    since: str = ""
+    at: str = ""
+    last_alive: str = ""
+    second_good: str = ""
+    outbox: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class News:
+    """An event that is to be written: its kind and its details."""
+
+    kind: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """:param news: what has changed, if anything. :param look_again: whether to look again at once."""
+
+    watching: Watching
+    news: News | None
+    look_again: bool
+
+
+def monitor_stopped(
+    seen: Watching, now: datetime, *, watch_for: timedelta, dag_id: str
+) -> tuple[Watching, News] | None:
+    """The news that the monitor has stopped, once; None while the failover DAG looks at the pair, or never did."""
+    if (
+        not seen.at
+        or seen.code == MONITOR_STOPPED
+        or now - datetime.fromisoformat(seen.at) <= watch_for + MONITOR_SLACK
+    ):
+        return None
+    reason = Reason(
+        MONITOR_STOPPED,
+        f"the pair was last looked at at {seen.at}, so nothing would take over when the master is down",
+        f"unpause {dag_id}, and look whether Airflow's triggerer runs",
+    )
+    news = _problem(Alert.MONITOR_STOPPED, reason, seen.code)
+    return replace(seen, code=MONITOR_STOPPED, settled=False), news
+
+
+def compare(
+    seen: Watching,
+    judgement: Mapping[str, Any] | None,
+    problem: Reason | None,
+    watched: Mapping[str, Any] | None,
+    *,
+    now: datetime,
+) -> Looked:
+    """Compare this look with the last one.
+
+    :param judgement: of the task ``decide``; None when it failed.
+    :param problem: why the step failed, if one did.
+    :param watched: what ``ping_master`` returned.
+    """
+    if judgement is None:
+        problem = problem or FAILED
+    reason = problem or _reason(judgement)
+    evidence = (watched or {}).get("evidence") or {}
+    changed = reason.code != seen.code
+    watching = replace(
+        seen,
+        verdict=judgement["verdict"] if judgement else "",
+        code=reason.code,
+        settled=judgement is not None and judgement["settled"] and reason.code == judgement["code"],
+        since=now.isoformat() if changed or not seen.since else seen.since,
+        at=now.isoformat() if judgement else seen.at,
+        last_alive=max(seen.last_alive, evidence.get("last_alive") or ""),
+        second_good=max(seen.second_good, (watched or {}).get("second_good") or ""),
+    )
+    news = _news(seen.code, reason, judgement, failed=problem is not None) if changed else None
+    return Looked(watching, news, look_again=changed or not watching.settled)
+
+
+def _news(before: str, reason: Reason, judgement: Mapping[str, Any] | None, *, failed: bool) -> News | None:
+    """A trouble that begins, or one that is over. A halt has had its own event."""
+    if reason.code in ("halted", *HALTING):
+        return None
+    if not failed and judgement and judgement["action"] != Action.BLOCKED:
+        if reason.code in GOOD and _was_trouble(before):
+            return News("recovered", {"before": {"code": before}, "after": {"code": reason.code}})
+        return None
+    alert = (judgement or {}).get("alert") or Alert.BLOCKED
+    news = _problem(Alert.SPLIT_BRAIN if reason.code == "split_brain" else alert, reason, before)
+    return replace(news, details={**news.details, "verdict": (judgement or {}).get("verdict")})
+
+
+def _problem(alert: str, reason: Reason, before: str) -> News:
+    details = {"alert": str(alert), **reason.to_json(), "before": {"code": before}, "after": {"code": reason.code}}
+    return News("problem", details)
+
+
+def _reason(judgement: Mapping[str, Any] | None) -> Reason:
+    assert judgement is not None
+    return Reason(judgement["code"], judgement["what"], judgement["next_step"])
+
+
+def silent_failure(seen: Watching, judgement: Mapping[str, Any], state: str | None) -> Reason | None:
+    """Why a step that was decided did not happen, where it did not say so itself; a skip is one the second time.
+
+    :param state: of the task that the decision leads to.
+    """
+    code, action = judgement["code"], judgement["action"]
+    if action == Action.HEALTHY or state == "success" or (state == "skipped" and (seen.code != code or _tried(action))):
+        return None
+    return Reason(
+        STEP_FAILED,
+        f"the decision was {code}, and the task {action} ended as {state or 'not run'} without a reason code",
+        f"see the log of {action}; the next look tries again",
+    )
+
+
+def _tried(action: str) -> bool:
+    """Branches whose skip is no trouble: another run was at it."""
+    return action in (Action.BLOCKED, Action.FAIL_BACK, Action.APPROVE)
+
+
+def _was_trouble(code: str) -> bool:
+    return bool(code) and (code not in DECISIONS or DECISIONS[code].action is Action.BLOCKED)

@@ -1,0 +1,221 @@
+"""Who may act, and why: a task's right to change a server or the record of its pair.
+
+Every change is preceded by :meth:`Claim.check`, which reads the record afresh and asks the one rule that gave the task
+its right. The rules are all on this page:
+
+==========================  =============================================================================
+rule                        the record must still say
+==========================  =============================================================================
+:func:`unchanged`           all that it said when it was judged
+:func:`of_epoch`            the same epoch and phase, and no operation is open
+:func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run
+:func:`own_sync`            the same, and the operation of this sync is open
+:func:`passive_slave`       the same epoch, with the master as the active server
+:class:`OperationClaim`     the failover or switchover of this very try, within its lease
+==========================  =============================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from denodo_ha.preconditions import OPERATIONS, sync_may_begin
+from denodo_ha.record import Phase, Record, Role, Step, superseded
+from denodo_ha.transitions import advanced, renewed
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
+
+log = logging.getLogger(__name__)
+
+Rule = Callable[[Record], Exception | None]
+"""Why a task must not act on this record any more, as the exception that ends it; None if it may."""
+
+LEASE = timedelta(minutes=2)
+"""How long no other task takes a failover or switchover over after its last sign of life; longer than any of its
+requests."""
+
+
+@dataclass
+class Claim:
+    """A right that holds as long as ``rule`` has nothing against it.
+
+    :param trusted_until: until then a record that cannot be read forbids nothing: the lease of the task's operation
+        keeps others away, and jobs must be disabled even while Airflow's own database is away.
+    """
+
+    context: PairContext
+    rule: Rule
+    trusted_until: datetime | None = None
+
+    def check(self) -> Record:
+        """Read the record afresh, right before a change.
+
+        :raises NothingToDo: the right has passed to another task, or the pair has moved on.
+        :raises Blocked: a person has stopped the pair, or the record cannot be used.
+        """
+        record = self.context.record()
+        if refused := self.rule(record):
+            raise refused
+        return record
+
+    def ensure(self) -> None:
+        """Like :meth:`check`, but a record that cannot be read forbids nothing before ``trusted_until``."""
+        try:
+            self.check()
+        except NothingToDo:
+            raise
+        except Exception as error:
+            unreadable = not isinstance(error, Blocked | NotYet) or error.code == "record_unusable"
+            if not unreadable or self.trusted_until is None or self.context.now() >= self.trusted_until:
+                raise
+            log.warning("The HA record cannot be read (%s); the lease of this operation still holds.", error)
+
+    def trusted(self, until: datetime) -> Claim:
+        return Claim(self.context, self.rule, until)
+
+    def save(self, change: Callable[[Record], Record], event: dict[str, Any] | None = None) -> Record:
+        """Change the record as it is now, if this task still may."""
+        return self.context.save(change(self.check()), event)
+
+
+def unchanged(context: PairContext, judged: Record, error: type[NothingToDo] | type[NotYet] = NothingToDo) -> Claim:
+    """Nothing but the outbox has changed since the record was judged."""
+
+    def rule(record: Record) -> Exception | None:
+        if record.model_copy(update={"outbox": ()}) == judged.model_copy(update={"outbox": ()}):
+            return None
+        return error("superseded", "the pair's record has changed since it was judged", "this task looks again")
+
+    return Claim(context, rule)
+
+
+def of_epoch(context: PairContext, epoch: int, phase: Phase, *, while_paused: bool) -> Claim:
+    """No other change of the active server has begun.
+
+    :param while_paused: whether a pause of the automation leaves the right.
+    """
+
+    def rule(record: Record) -> Exception | None:
+        if (record.epoch, record.phase, record.operation) != (epoch, phase, None):
+            return NothingToDo("superseded", "the pair has moved on")
+        if not while_paused and record.is_paused(context.now()):
+            return NothingToDo("paused", "automation was paused meanwhile")
+        return None
+
+    return Claim(context, rule)
+
+
+# -- a sync
+
+
+@dataclass(frozen=True)
+class SyncTicket:
+    """What the guard let through: later tasks act only while it still describes the pair."""
+
+    operation_id: str
+    epoch: int
+    base_snapshot: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"operation_id": self.operation_id, "epoch": self.epoch, "base_snapshot": self.base_snapshot}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> SyncTicket:
+        return cls(value["operation_id"], value["epoch"], value["base_snapshot"])
+
+
+def current_sync(context: PairContext, ticket: SyncTicket) -> Claim:
+    """The record belongs to the epoch, operation and snapshot from which the sync began, and the slave is the same.
+
+    A pause or halt ends it only before it has begun to change anything; what it has begun it brings to an end.
+    """
+
+    def rule(record: Record) -> Exception | None:
+        if record.slave not in (None, context.slave.address):
+            return Blocked(
+                "slave_changed",
+                f"the connection {context.pair.slave} leads to {context.slave.address} now, and to {record.slave} "
+                "before",
+                "correct the connection; nothing was changed by this task",
+            )
+        why = superseded(record, **ticket.to_json())
+        if why:
+            return NothingToDo("superseded", f"superseded by a newer run: {why}")
+        reason = sync_may_begin(record, context.now())
+        return NothingToDo(*reason) if reason and record.operation is None else None
+
+    return Claim(context, rule)
+
+
+def own_sync(context: PairContext, ticket: SyncTicket) -> Claim:
+    """Like :func:`current_sync`, after the import was begun: its operation must still be open."""
+    current = current_sync(context, ticket).rule
+
+    def rule(record: Record) -> Exception | None:
+        if refused := current(record):
+            return refused
+        if record.operation is None:
+            return NothingToDo("superseded", "superseded by another run, which has closed the operation of this one")
+        return None
+
+    return Claim(context, rule)
+
+
+def passive_slave(context: PairContext, ticket: SyncTicket) -> Claim:
+    """Whoever owns the pair now, the jobs that an import has woken must be disabled, unless the slave is active."""
+
+    def rule(record: Record) -> Exception | None:
+        if (record.epoch, record.active) == (ticket.epoch, Role.MASTER):
+            return None
+        return NothingToDo("slave_active", "the slave has become, or is becoming, the active server")
+
+    return Claim(context, rule)
+
+
+# -- a failover or switchover
+
+
+class OperationClaim(Claim):
+    """The right of one try of a failover or switchover; it lasts for a lease, which each change prolongs."""
+
+    def __init__(self, context: PairContext, record: Record) -> None:
+        assert record.operation is not None
+        self.kind, self.id, self.epoch = record.operation.kind, record.operation.id, record.epoch
+        super().__init__(context, self._refused)
+
+    def _refused(self, record: Record) -> Exception | None:
+        if record.epoch != self.epoch or record.operation is None or record.operation.id != self.id:
+            return NothingToDo("superseded", f"another task has taken this {self.kind} over, or ended it")
+        resumed = f"the failover DAG then resumes the {self.kind}"
+        if record.phase is Phase.HALTED:
+            how = f"see to the cause, then release the pair with {OPERATIONS}: {resumed}"
+            return Blocked("halted", f"the pair was halted in the middle of a {self.kind}", how)
+        if self.kind == "failover" and record.is_paused(self.context.now()):
+            what = "automation was paused in the middle of a failover"
+            return Blocked("paused_midway", what, f"resume the pair with {OPERATIONS}: {resumed}")
+        if record.operation.open(self.context.now()):
+            return None
+        what = "this task slept longer than its lease"
+        if self.kind == "failover":
+            return NothingToDo("lease_over", f"{what}; the next run resumes the failover")
+        return NotYet("lease_over", what, "a retry resumes the switchover")
+
+    def renew(self, time: timedelta = LEASE) -> Record:
+        """Prolong the lease."""
+        until = self.context.now() + time
+        return self.save(lambda record: renewed(record, until))
+
+    def advance(self, step: Step) -> Record:
+        """Note, right before a change, that it is coming, and prolong the lease."""
+        until = self.context.now() + LEASE
+        return self.save(lambda record: advanced(renewed(record, until), step))
+
+    def release(self) -> None:
+        """End the lease of a try that has ended in an orderly way, so that the next one need not wait for it."""
+        record = self.context.record()
+        if record.operation and record.operation.id == self.id:
+            self.context.save(renewed(record, self.context.now()))

@@ -1,0 +1,94 @@
+"""What a failover and a switchover have in common: one try of one operation that changes the active server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from denodo_ha.record import Operation, Record, Role, Step
+from denodo_ha.transitions import claim, resumed
+from denodo_scheduler.steps.claim import LEASE, OperationClaim
+from denodo_scheduler.steps.context import PairContext
+
+
+def begun(
+    context: PairContext,
+    record: Record,
+    *,
+    kind: Literal["failover", "switchover"],
+    to: Role,
+    operation_id: str,
+    plan: str,
+    why: str,
+) -> Record:
+    """Write the intent to make ``to`` the active server.
+
+    :param plan: the snapshot or stored list of the jobs that are to be enabled.
+    """
+    target = context.servers.hook(to).address
+    now = context.now()
+    intent = claim(record, kind=kind, to=to, operation_id=operation_id, target=target, plan=plan, now=now, lease=LEASE)
+    return context.begin(intent, record, why)
+
+
+def taken_over(context: PairContext, record: Record, operation_id: str) -> Record:
+    """Go on with an operation whose task is dead, under a new id and in a new epoch."""
+    assert record.operation is not None
+    taken = resumed(record, operation_id=operation_id, now=context.now(), lease=LEASE)
+    return context.begin(taken, record, f"an interrupted {record.operation.kind} is resumed")
+
+
+@dataclass
+class Try:
+    """One try of one operation: the record says how far it is, and every change asks it again.
+
+    :param record: as this try has claimed it or taken it over, and last saved it.
+    """
+
+    context: PairContext
+    record: Record
+    claim: OperationClaim = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.claim = OperationClaim(self.context, self.record)
+
+    @property
+    def operation(self) -> Operation:
+        assert self.record.operation is not None
+        return self.record.operation
+
+    @property
+    def step(self) -> Step:
+        return self.operation.step
+
+    @property
+    def plan_id(self) -> str:
+        assert self.operation.plan is not None
+        return self.operation.plan
+
+    def advance(self, step: Step) -> None:
+        self.record = self.claim.advance(step)
+
+    def leave(self, kind: str, back: Callable[[Record], Record], why: str, **details: Any) -> dict[str, Any]:
+        """Go back to the phase before the operation."""
+        event, self.record = left(self.context, self.claim.check(), kind, back, why, **details)
+        return event
+
+
+def left(
+    context: PairContext, record: Record, kind: str, back: Callable[[Record], Record], why: str, **details: Any
+) -> tuple[dict[str, Any], Record]:
+    """End the open operation without a change of the active server; the event, and the record as it was saved."""
+    assert record.operation is not None
+    after = back(record)
+    event = context.event(
+        kind,
+        after,
+        operation=record.operation.id,
+        before={"phase": record.phase, "active": record.active},
+        after={"phase": after.phase, "active": after.active},
+        why=why,
+        **details,
+    )
+    return event, context.move(after, event)
