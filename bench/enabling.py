@@ -55,8 +55,8 @@ def measure(stage: Stage) -> Iterator[Measurement]:
 
 def _fail_over(run: FailoverRun) -> tuple[dict[str, Any], float]:
     """The event, and the seconds that the task took."""
-    with Looker(run.master, run.slave, second_path=run.pair.second_path) as looker:
-        evidence = _evidence(looker, run.pair.fall)
+    with Looker(run.master, run.slave, second_path=run.pair.watch.second_path) as looker:
+        evidence = _evidence(looker, run.pair.watch.fall)
         begin = time.perf_counter()
         event = failing_over.enable_jobs(run, evidence, looker.look)
         return event, time.perf_counter() - begin

@@ -47,7 +47,7 @@ def measure(stage: Stage) -> Iterator[Measurement]:
 def _pairs_file(folder: Path, count: int) -> Path:
     file = folder / f"pairs-{count}.yaml"
     pairs = (
-        f"  pair_{number}: {{master: denodo_master_{number}, slave: denodo_slave_{number}, schedule: '@hourly'}}\n"
+        f"  pair_{number}: {{master: master_{number}, slave: slave_{number}, sync: {{schedule: '@hourly'}}}}\n"
         for number in range(count)
     )
     file.write_text("pairs:\n" + "".join(pairs), encoding="utf-8")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from denodo_ha.decisions import DECISIONS, Action, Decision
-from denodo_ha.pairs import Pair
 from denodo_ha.record import Record
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.watch_store import Watching
 from denodo_scheduler.steps.context import PairRun
 from denodo_scheduler.steps.watch.report import Report, nothing_came_of_it, owned, report
+from support.pairs import make_pair
 
 BEGAN = datetime(2026, 3, 2, 6, tzinfo=UTC)
 NOW = BEGAN + timedelta(minutes=10)
@@ -31,7 +31,7 @@ def run_of(*, record: Any = None, dry_run: bool = False, **options: Any) -> Pair
     state = State({RECORD_KEY: Record(epoch=4).to_json() if record is None else record})
     nothing: Any = None
     return PairRun(
-        pair=Pair.model_validate({"name": "test", **options}),
+        pair=make_pair(**options),
         records=RecordStore(state),
         snapshots=nothing,
         master=nothing,

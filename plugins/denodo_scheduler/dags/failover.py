@@ -91,7 +91,7 @@ def failover_dag(pair: Pair) -> DAG:
         doc_md=DAG_DOC.format(
             pair=pair.name, master=pair.master, asset=pair.asset_uri, operations=pair.dag_id_operations
         ),
-        schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(pair.watch_for), assets=[assets.look]),
+        schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(pair.watch.duration), assets=[assets.look]),
         start_date=START,
         catchup=False,
         max_active_runs=8,
@@ -107,9 +107,9 @@ def failover_dag(pair: Pair) -> DAG:
             assets=assets,
             denodo_scheduler_conn_id=pair.master,
             slave_conn_id=pair.slave,
-            second_path=pair.second_path,
-            interval=pair.probe_interval,
-            fall=pair.fall,
+            second_path=pair.watch.second_path,
+            interval=pair.watch.probe_interval,
+            fall=pair.watch.fall,
             include_projects=pair.projects,
             include_jobs=pair.jobs,
             **state,
@@ -129,7 +129,7 @@ def failover_dag(pair: Pair) -> DAG:
         def enable_jobs(**context: Any) -> dict[str, Any]:
             with (
                 _step(pair, assets, context) as run,
-                Looker(run.master, run.slave, second_path=pair.second_path) as looker,
+                Looker(run.master, run.slave, second_path=pair.watch.second_path) as looker,
             ):
                 return failing_over.enable_jobs(run, _evidence(context), looker.look)
 
@@ -193,9 +193,9 @@ class WatchMasterOperator(PingMasterOperator):
     def _watch_for(self, seen: Watching, record: Record | None) -> timedelta:
         if not seen.settled:
             return RECHECK
-        longest = self.pair.watch_for
-        if self.pair.on_master_return == "fail_back" and seen.code == "master_back":
-            longest = min(longest, self.pair.stable_for)
+        longest = self.pair.watch.duration
+        if self.pair.failover.on_master_return == "fail_back" and seen.code == "master_back":
+            longest = min(longest, self.pair.failover.stable_for)
         if record and record.paused and record.paused.until:
             longest = min(longest, max(RECHECK, record.paused.until - utcnow()))
         return longest + self.fall * self.interval + OVERLAP
@@ -214,11 +214,11 @@ def _by_hand(context: Any) -> bool:
 
 def _optional(pair: Pair, assets: Assets, slot: dict[str, Any]) -> Iterator[Any]:
     """Branches that only some policies have; what they need is imported only there, since every task parses this."""
-    if pair.failover == "approval":
+    if pair.failover.policy == "approval":
         from denodo_scheduler.dags.approval import ApproveFailoverOperator
 
         yield ApproveFailoverOperator(task_id=Action.APPROVE.value, pair=pair, assets=assets, **slot)
-    if pair.on_master_return == "fail_back":
+    if pair.failover.on_master_return == "fail_back":
         from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
         yield TriggerDagRunOperator(

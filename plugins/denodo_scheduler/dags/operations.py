@@ -9,7 +9,15 @@ from airflow.sdk import DAG, Param, task
 
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
-from denodo_scheduler.dags.shared import START, Assets, ask_for_a_look, assets_of, explaining, pair_run, publishing
+from denodo_scheduler.dags.shared import (
+    START,
+    Assets,
+    ask_for_a_look,
+    assets_of,
+    explaining,
+    pair_run,
+    publishing,
+)
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.steps import operate as operating
 from denodo_scheduler.steps.outcome import Blocked

@@ -98,17 +98,17 @@ def watched(context: Any) -> dict[str, Any] | None:
 
 
 def snapshot_folder(pair: Pair) -> ObjectStoragePath:
-    """Where the pair's snapshots are: its ``snapshots`` option, or a folder of the Airflow home."""
-    return ObjectStoragePath(pair.snapshots or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
+    """Where the pair's snapshots are: its option ``snapshots.location``, or a folder of the Airflow home."""
+    return ObjectStoragePath(pair.snapshots.location or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
 
 
 def quiet_arguments(pair: Pair) -> dict[str, Any]:
     """Of the sensor that waits for a quiet window of ``pair``."""
     return {
         "denodo_scheduler_conn_id": pair.master,
-        "window": pair.quiet_window,
-        "margin": pair.quiet_margin,
-        "timeout": pair.quiet_timeout,
+        "window": pair.sync.quiet_window,
+        "margin": pair.sync.quiet_margin,
+        "timeout": pair.sync.quiet_timeout,
         "timezone": pair.timezone,
         "include_projects": pair.projects,
         "include_jobs": pair.jobs,
@@ -120,14 +120,14 @@ def quiet_params(pair: Pair, where: str) -> dict[str, Param]:
     """Fields of a form: the wait for a quiet window on the server that ``where`` names."""
     return {
         "quiet_window": Param(
-            int(pair.quiet_window.total_seconds()),
+            int(pair.sync.quiet_window.total_seconds()),
             type="integer",
             minimum=1,
             title="Quiet window (seconds)",
             description=f"How long nothing may be due on the {where}.",
         ),
         "quiet_timeout": Param(
-            int(pair.quiet_timeout.total_seconds()),
+            int(pair.sync.quiet_timeout.total_seconds()),
             type="integer",
             minimum=1,
             title="Wait for a quiet window at most (seconds)",

@@ -149,9 +149,10 @@ class SyncAfterFailbackOperator(TriggerDagRunOperator):
 
 def _run(pair: Pair, assets: Assets, context: Any) -> SwitchRun:
     params = context["params"]
+    sync = {"quiet_window": timedelta(seconds=params["quiet_window"])}
     return pair_run(
         SwitchRun,
-        pair.model_copy(update={"quiet_window": timedelta(seconds=params["quiet_window"])}),
+        pair.model_copy(update={"sync": pair.sync.model_copy(update=sync)}),
         assets,
         context,
         to=DIRECTIONS[params["direction"]],

@@ -83,16 +83,12 @@ def sync_dag(pair: Pair) -> DAG:
         dag_id=pair.dag_id_sync,
         description=pair.description or f"Keep {pair.slave} in step with {pair.master}",
         doc_md=DAG_DOC.format(pair=pair.name, master=pair.master, slave=pair.slave, asset=pair.asset_uri),
-        schedule=pair.schedule,
+        schedule=pair.sync.schedule,
         start_date=START,
         catchup=False,
         max_active_runs=1,
         tags=["denodo", "denodo-ha", *pair.tags],
-        default_args={
-            "retries": 2,
-            "retry_delay": timedelta(seconds=15),
-            "retry_policy": RETRY_POLICY,
-        },
+        default_args={"retries": 2, "retry_delay": timedelta(seconds=15), "retry_policy": RETRY_POLICY},
     ) as dag:
 
         @task.short_circuit(task_id="guard", doc_md=GUARD_DOC, **changing)
@@ -199,7 +195,7 @@ def _params(pair: Pair) -> dict[str, Param]:
         ),
         **quiet_params(pair, "master"),
         "orphans": Param(
-            str(pair.orphans),
+            str(pair.sync.orphans),
             type="string",
             enum=["report", "delete"],
             title="Orphans",
@@ -210,12 +206,10 @@ def _params(pair: Pair) -> dict[str, Param]:
 
 def _run(pair: Pair, assets: Assets, context: Any) -> SyncRun:
     params = context["params"]
-    chosen = pair.model_copy(
-        update={"quiet_window": timedelta(seconds=params["quiet_window"]), "orphans": params["orphans"]}
-    )
+    sync = {"quiet_window": timedelta(seconds=params["quiet_window"]), "orphans": params["orphans"]}
     return pair_run(
         SyncRun,
-        chosen,
+        pair.model_copy(update={"sync": pair.sync.model_copy(update=sync)}),
         assets,
         context,
         accept_mass_change=params["accept_mass_change"],

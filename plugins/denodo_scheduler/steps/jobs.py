@@ -58,7 +58,7 @@ def enable(
     waiting = dict(not_before or {})
     at: dict[JobKey, datetime] = {}
     statuses = server.statuses()
-    for size in (run.pair.enable_batch, max(1, run.pair.enable_batch // 4), 1)[:ROUNDS]:
+    for size in (run.pair.failover.enable_batch, max(1, run.pair.failover.enable_batch // 4), 1)[:ROUNDS]:
         pending = _pending(order, statuses)
         if not pending:
             break

@@ -145,7 +145,7 @@ def hold(run: PairRun, *, until: datetime, may_change: Callable[[], object], imp
     A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,
     which is at most one lease away, whatever clock wrote it.
     """
-    until = min(until, run.now() + run.pair.lease)
+    until = min(until, run.now() + run.pair.sync.lease)
     log.warning(
         "An import was begun and its end is unknown: the server may still be executing it. "
         "The slave's jobs are kept disabled until %s.",

@@ -37,7 +37,7 @@ def paths(run: PairRun, role: Role) -> Iterator[Server]:
     """The ways to a server, its own web tool first."""
     yield own_path(run, role)
     own, other = (run.master, run.slave) if role is Role.MASTER else (run.slave, run.master)
-    wanted = run.pair.second_path if role is Role.MASTER or run.pair.second_path == "none" else "auto"
+    wanted = run.pair.watch.second_path if role is Role.MASTER or run.pair.watch.second_path == "none" else "auto"
     if uri := second_uri(wanted, own, other):
         yield Server(role, other, uri)
 

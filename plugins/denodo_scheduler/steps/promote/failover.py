@@ -95,7 +95,7 @@ def _resume_switchover(run: FailoverRun, record: Record, evidence: Evidence) -> 
     to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
     shared = {name: getattr(run, name) for name in ("pair", "records", "snapshots", "master", "slave", "actor", "now")}
     fresh = run.now() - evidence.decided <= freshness(run)
-    may_be_unfenced = run.pair.fencing == "best_effort" or run.fenced
+    may_be_unfenced = run.pair.failover.fencing == "best_effort" or run.fenced
     down = to is Role.SLAVE and evidence.verdict is Verdict.DOWN and fresh and may_be_unfenced
     return switching.resume(
         switching.SwitchRun(**shared, run_id=run.run_id, to=to), _operation_id(run), old_is_down=down
@@ -152,7 +152,7 @@ def _taken_over(run: FailoverRun, record: Record, evidence: Evidence) -> Record:
 
 
 def _down(run: FailoverRun, verdict: Verdict) -> bool:
-    return verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and run.pair.one_path)
+    return verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and run.pair.watch.one_path)
 
 
 def _gave_up(run: FailoverRun, record: Record, back: Record, why: str) -> dict[str, Any]:
@@ -220,7 +220,11 @@ class _Failover:
         assert self.record.operation is not None
         heard = self.evidence.last_alive or self.run.last_alive or self.evidence.since
         pair = self.run.pair
-        return min(heard, self.record.operation.started - pair.fall * pair.probe_interval) if self.last_sign else heard
+        return (
+            min(heard, self.record.operation.started - pair.watch.fall * pair.watch.probe_interval)
+            if self.last_sign
+            else heard
+        )
 
     def _own(self) -> Record:
         """Read the record afresh.
@@ -296,13 +300,13 @@ class _Failover:
         return self.record.operation.id
 
     def _fenced(self) -> Fence:
-        if self.run.pair.fence:
-            self.run.records.save(renewed(self._own(), self.run.now() + self.run.pair.fence_timeout + LEASE))
+        if self.run.pair.failover.fence:
+            self.run.records.save(renewed(self._own(), self.run.now() + self.run.pair.failover.fence_timeout + LEASE))
         fenced = fence(self.run)
         log.warning("Fencing %s: %s.", fenced.result, fenced.how)
         record = self._own()
         assert record.operation is not None
-        if self.run.pair.fencing == "required" and fenced.result != "confirmed":
+        if self.run.pair.failover.fencing == "required" and fenced.result != "confirmed":
             if record.operation.step is Step.CLAIMED:
                 self._give_up(record, f"the master could not be fenced: {fenced.how}")
             raise Blocked(
@@ -325,7 +329,7 @@ class _Failover:
         if enabled.failed:
             left = new_id(self.run.now())
             self.run.snapshots.write_plan(left, enabled.failed)
-        done = promoted(self._own(), now=self.run.now(), left=left, cool_down=self.run.pair.cool_down)
+        done = promoted(self._own(), now=self.run.now(), left=left, cool_down=self.run.pair.failover.cool_down)
         event = self.run.event(
             "failover",
             done,

@@ -31,21 +31,21 @@ def fence(run: FailoverRun) -> Fence:
     """
     if run.fenced:
         return Fence("confirmed", f"by the word of {run.actor}")
-    if run.pair.fence is None:
+    if run.pair.failover.fence is None:
         return Fence("unconfirmed", "the pair has no fencing hook, and the master cannot be asked")
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fence")
     try:
-        module, _, name = run.pair.fence.rpartition(".")
+        module, _, name = run.pair.failover.fence.rpartition(".")
         hook = getattr(import_module(module), name)
         call = executor.submit(hook, pair=run.pair.name, master=run.pair.master, reason=run.reason)
-        confirmed = call.result(timeout=run.pair.fence_timeout.total_seconds())
+        confirmed = call.result(timeout=run.pair.failover.fence_timeout.total_seconds())
     except NotInTime:
-        return Fence("failed", f"{run.pair.fence} did not return in time (fence_timeout)")
+        return Fence("failed", f"{run.pair.failover.fence} did not return in time (fence_timeout)")
     except Exception as error:
         log.exception("The fencing hook failed.")
-        return Fence("failed", f"{run.pair.fence} raised {type(error).__name__}")
+        return Fence("failed", f"{run.pair.failover.fence} raised {type(error).__name__}")
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
     if confirmed is True:
-        return Fence("confirmed", f"by {run.pair.fence}")
-    return Fence("failed", f"{run.pair.fence} returned {confirmed!r}")
+        return Fence("confirmed", f"by {run.pair.failover.fence}")
+    return Fence("failed", f"{run.pair.failover.fence} returned {confirmed!r}")

@@ -99,9 +99,9 @@ def _burst(plan: EnablePlan, enabled: Enabled, heard: datetime) -> tuple[JobKey,
 
 def _catch_up(run: PairRun, missed: Collection[JobKey], enabled: Enabled) -> tuple[JobKey, ...]:
     """Start once what was missed, where the pair wants that."""
-    if run.pair.catch_up == "none":
+    if run.pair.failover.catch_up == "none":
         return ()
-    scope = Scope(jobs=run.pair.catch_up_jobs)
+    scope = Scope(jobs=run.pair.failover.catch_up_jobs)
     chosen = tuple(sorted(key for key in missed if scope.matches(key) and key in enabled.statuses.by_key))
     try:
         run.slave.set_jobs_status("start", chosen, statuses=enabled.statuses)

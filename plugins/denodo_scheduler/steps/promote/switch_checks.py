@@ -205,7 +205,7 @@ def _ensure_carried_over(run: SwitchRun, active: Manifest, target: Manifest) -> 
             "missing_on_target", f"{len(missing)} enabled jobs do not exist on the {run.to}: {listed(missing, 20)}", how
         )
     different = active.diff(target).changed
-    if different and run.pair.verify_definitions and not run.accept_differences:
+    if different and run.pair.sync.verify_definitions and not run.accept_differences:
         how = (
             "run the sync DAG first, "
             if run.to is Role.SLAVE
@@ -222,7 +222,7 @@ def ensure_quiet(run: SwitchRun, statuses: Statuses) -> None:
     """Nothing runs, because disabling would stop it [D], and nothing is due: without the margin, which is the reserve
     for the time since the wait."""
     jobs = [job for job in statuses.jobs if run.pair.scope.matches(job.key)]
-    seen = assess(jobs, now=statuses.server_time, window=run.pair.quiet_window, margin=timedelta(0))
+    seen = assess(jobs, now=statuses.server_time, window=run.pair.sync.quiet_window, margin=timedelta(0))
     if not seen.quiet:
         raise NotYet(
             "window_closed",

@@ -91,9 +91,9 @@ def export(run: SyncRun, plan: Plan) -> Exported:
         run.snapshots.delete(snapshot_id)
     else:
         run.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
-        forgotten = began - run.pair.lease - OLDEST_EXPORT
+        forgotten = began - run.pair.sync.lease - OLDEST_EXPORT
         protected = {snapshot_id, plan.base_snapshot or "", *record.stored}
-        run.snapshots.retire(run.pair.keep_snapshots, protected, before=forgotten)
+        run.snapshots.retire(run.pair.snapshots.keep, protected, before=forgotten)
     log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.comparison)
     return exported
 
@@ -186,9 +186,9 @@ def _names(keys: Iterable[JobKey]) -> Counter[str]:
 
 def _guard_mass_change(run: SyncRun, record: Record, old: Manifest | None, new: Manifest) -> None:
     if old is None and record.snapshot:
-        found = shrunk(record.snapshot.jobs, record.snapshot.enabled, new, run.pair.mass_change)
+        found = shrunk(record.snapshot.jobs, record.snapshot.enabled, new, run.pair.sync.mass_change)
     else:
-        found = mass_change(old, new, run.pair.mass_change)
+        found = mass_change(old, new, run.pair.sync.mass_change)
     if found is None:
         return
     if run.accept_mass_change:
@@ -217,7 +217,7 @@ def _describe(
         committed[0] if committed else None,
         taken.contents,
         last_import_age=age,
-        secrets_refresh=run.pair.secrets_refresh,
+        secrets_refresh=run.pair.sync.secrets_refresh,
     )
     difference = (committed[1] if committed else Manifest(jobs=())).diff(taken.manifest)
     return Exported(

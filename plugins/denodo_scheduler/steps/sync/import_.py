@@ -79,7 +79,7 @@ def import_snapshot(run: SyncRun, plan: Plan, exported: Exported) -> Imported:
         operation_id=f"{plan.operation_id}.{uuid4().hex[:4]}",
         target=run.slave.address,
         now=run.now(),
-        lease=run.pair.lease,
+        lease=run.pair.sync.lease,
     )
     run.records.save(intent)
     gc.freeze()  # a full collection would pause this process while jobs are enabled on the slave
@@ -126,7 +126,7 @@ def _resume(run: SyncRun, plan: Plan, record: Record) -> None:
 def _ensure_fresh(run: SyncRun, exported: Exported) -> None:
     """An export of long ago, of a task that was cleared alone, would bring back what is gone."""
     age = run.now() - datetime.fromisoformat(exported.taken)
-    if age > run.pair.lease + OLDEST_EXPORT:
+    if age > run.pair.sync.lease + OLDEST_EXPORT:
         raise NothingToDo("superseded", f"this task belongs to the past: the export was taken {age} ago; clear the run")
 
 
@@ -165,7 +165,7 @@ def _ensure_sendable(run: SyncRun, exported: Exported) -> None:
 def _ensure_still_quiet(run: SyncRun, statuses: Statuses) -> None:
     """Look once more, without the margin: it is the reserve for what has passed since the wait, such as the export."""
     jobs = [job for job in statuses.jobs if run.pair.scope.matches(job.key)]
-    found = assess(jobs, now=statuses.server_time, window=run.pair.quiet_window, margin=timedelta(0))
+    found = assess(jobs, now=statuses.server_time, window=run.pair.sync.quiet_window, margin=timedelta(0))
     if not found.quiet:
         raise NotYet(
             "window_closed",
@@ -179,7 +179,7 @@ def _import(run: SyncRun, plan: Plan, exported: Exported, untouched: Record) -> 
     _ensure_time_left(run, plan, untouched)
     try:
         return run.slave.import_metadata(
-            run.snapshots.export_path(exported.snapshot), timeout=run.pair.import_timeout.total_seconds()
+            run.snapshots.export_path(exported.snapshot), timeout=run.pair.sync.import_timeout.total_seconds()
         )
     except UnreachableError:
         run.own(plan)
@@ -201,7 +201,7 @@ def _import(run: SyncRun, plan: Plan, exported: Exported, untouched: Record) -> 
 def _ensure_time_left(run: SyncRun, plan: Plan, untouched: Record) -> None:
     """A process that slept since it wrote its intent must not send an import that outlives the lease."""
     operation = run.own(plan).operation
-    if operation and run.now() + run.pair.import_timeout > operation.lease_until:
+    if operation and run.now() + run.pair.sync.import_timeout > operation.lease_until:
         run.records.save(untouched)
         raise NotYet(
             "lease_short",
@@ -211,7 +211,7 @@ def _ensure_time_left(run: SyncRun, plan: Plan, untouched: Record) -> None:
 
 
 def _quench(run: SyncRun, plan: Plan) -> Quench:
-    until = run.now() + run.pair.lease
+    until = run.now() + run.pair.sync.lease
     return quench(run, may_change=lambda: run.still_passive(plan, until), imported_by_us=True)
 
 

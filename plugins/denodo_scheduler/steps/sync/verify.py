@@ -51,9 +51,9 @@ def verify(
 
     latest = _committable(run, plan, imported)
     done = run.records.save(commit(latest, _reference(run, record, exported, imported)))
-    run.snapshots.retire(run.pair.keep_snapshots, done.stored)
+    run.snapshots.retire(run.pair.snapshots.keep, done.stored)
     exposure = _exposure(imported, disabled)
-    if exposure["exposure_seconds"] > run.pair.quiet_window.total_seconds():
+    if exposure["exposure_seconds"] > run.pair.sync.quiet_window.total_seconds():
         log.warning("Jobs were enabled on the slave for longer than the quiet window: raise quiet_window of the pair.")
     return run.event(
         "sync",
@@ -106,7 +106,7 @@ def _compare(
         jobs,
         statuses.jobs,
         run.pair.scope,
-        definitions=run.pair.verify_definitions,
+        definitions=run.pair.sync.verify_definitions,
         before=[JobKey(project=project, name=name) for project, name in (imported.others if imported else [])],
     )
     problems = {
@@ -139,11 +139,11 @@ def _delete_orphans(run: SyncRun, plan: Plan, orphans: Sequence[JobKey], statuse
     """
     if not orphans:
         return False
-    if run.pair.orphans != "delete":
+    if run.pair.sync.orphans != "delete":
         log.warning("Orphans, on the slave only and disabled: %s", listed(sorted(orphans)))
         return False
     in_scope = sum(run.pair.scope.matches(job.key) for job in statuses.jobs)
-    if run.pair.mass_change.exceeded(len(orphans), in_scope) and not run.accept_mass_change:
+    if run.pair.sync.mass_change.exceeded(len(orphans), in_scope) and not run.accept_mass_change:
         log.warning(
             "%d of the slave's %d jobs are orphans, too many to delete unasked: %s. To delete them, run the sync by "
             "hand with 'accept a mass change' ticked.",

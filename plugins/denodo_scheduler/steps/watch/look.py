@@ -132,20 +132,20 @@ def _situation(run: FailoverRun, record: Record, evidence: Evidence) -> Situatio
         snapshot=snapshot is not None,
         dirty=record.dirty is not None,
         snapshot_fresh=snapshot is not None
-        and (run.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= run.pair.promotable_for),
+        and (run.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= run.pair.failover.oldest_snapshot),
         cooled_down=record.cool_down_until is None or now >= record.cool_down_until,
         acknowledged=record.acknowledged,
         slave_reachable=slave_reachable,
         second_path=run.fail_over or (run.second_good is not None and now - run.second_good <= PROOF_HOLDS),
         slave_enabled=slave_enabled,
         master_enabled=_master_enabled(run) if evidence.verdict.alive else None,
-        one_path=run.pair.one_path,
-        automatic=run.pair.failover == "automatic" or approved or run.fail_over,
-        manual=run.pair.failover == "manual",
+        one_path=run.pair.watch.one_path,
+        automatic=run.pair.failover.policy == "automatic" or approved or run.fail_over,
+        manual=run.pair.failover.policy == "manual",
         approval_asked=approval is not None and approval.granted_by is None and now < approval.until,
-        fenceable=run.pair.fencing == "best_effort" or run.pair.fence is not None or run.fenced,
+        fenceable=run.pair.failover.fencing == "best_effort" or run.pair.failover.fence is not None or run.fenced,
         complete=promotion is None or promotion.complete,
-        fail_back=run.pair.on_master_return == "fail_back" and _stable(run, now),
+        fail_back=run.pair.failover.on_master_return == "fail_back" and _stable(run, now),
     )
 
 
@@ -174,9 +174,9 @@ def _history_agrees(run: PairRun, record: Record) -> bool:
 
 
 def _stable(run: FailoverRun, now: datetime) -> bool:
-    return run.alive_since is not None and now - run.alive_since >= run.pair.stable_for
+    return run.alive_since is not None and now - run.alive_since >= run.pair.failover.stable_for
 
 
 def freshness(run: PairRun) -> timedelta:
     """How old evidence may be when a failover begins: as long as it takes to gather it, and a minute to begin."""
-    return run.pair.fall * run.pair.probe_interval + timedelta(minutes=1)
+    return run.pair.watch.fall * run.pair.watch.probe_interval + timedelta(minutes=1)

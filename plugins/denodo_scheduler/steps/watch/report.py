@@ -41,7 +41,7 @@ def owned(seen: Watching, run_id: str) -> Watching:
 
 def overdue(run: PairRun, seen: Watching) -> tuple[Watching, dict[str, Any]] | None:
     """The event of a monitor that has stopped, once; None while the failover DAG looks at the pair, or never did."""
-    allowed = run.pair.watch_for + MONITOR_SLACK
+    allowed = run.pair.watch.duration + MONITOR_SLACK
     if not seen.at or seen.code == MONITOR_STOPPED or run.now() - datetime.fromisoformat(seen.at) <= allowed:
         return None
     event = run.event(
