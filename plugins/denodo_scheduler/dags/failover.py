@@ -24,6 +24,7 @@ from denodo_scheduler.dags.shared import (
     Assets,
     ask_for_a_look,
     assets_of,
+    default_args,
     explaining,
     pair_run,
     publish,
@@ -31,7 +32,6 @@ from denodo_scheduler.dags.shared import (
     watch_store,
     watched,
 )
-from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.operators.ping_master import PingMasterOperator
 from denodo_scheduler.state.watch_store import Watching
 from denodo_scheduler.steps.outcome import Blocked
@@ -98,7 +98,7 @@ def failover_dag(pair: Pair) -> DAG:
         allowed_run_types=[kind for kind in DagRunType if kind != DagRunType.BACKFILL_JOB],  # type: ignore[misc]
         deadline=deadline(pair),
         tags=["denodo", "denodo-ha", *pair.tags],
-        default_args={"retries": 3, "retry_delay": timedelta(seconds=5), "retry_policy": RETRY_POLICY},
+        default_args=default_args(pair, retries=3, retry_delay=timedelta(seconds=5)),
     ) as dag:
         ping = WatchMasterOperator(
             task_id="ping_master",

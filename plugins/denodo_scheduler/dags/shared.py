@@ -17,6 +17,7 @@ from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.record import RecordError
 from denodo_scheduler.alerts import notify
+from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
@@ -67,6 +68,16 @@ def assets_of(pair: Pair) -> Assets:
         look=Asset(name=pair.look_uri, uri=pair.look_uri, group=GROUP),
         history=AssetAlias(name=f"denodo-scheduler-history-{pair.name}", group=GROUP),
     )
+
+
+def default_args(pair: Pair, **own: Any) -> dict[str, Any]:
+    """Arguments of every task of ``pair``, besides ``own``.
+
+    A default timeout of the Airflow installation does not apply: the steps have timeouts of their own, and one that is
+    killed midway costs a repair.
+    """
+    queue = {"queue": pair.queue} if pair.queue else {}
+    return {"owner": pair.owner, **queue, "execution_timeout": None, "retry_policy": RETRY_POLICY, **own}
 
 
 def pair_run(cls: type[R], pair: Pair, assets: Assets, context: Any, **fields: Any) -> R:

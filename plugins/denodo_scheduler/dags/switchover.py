@@ -17,6 +17,7 @@ from denodo_scheduler.dags.shared import (
     Assets,
     ask_for_a_look,
     assets_of,
+    default_args,
     explaining,
     pair_run,
     publish,
@@ -24,7 +25,6 @@ from denodo_scheduler.dags.shared import (
     quiet_arguments,
     quiet_params,
 )
-from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 from denodo_scheduler.steps.promote import switchover as switching
@@ -83,7 +83,7 @@ def switchover_dag(pair: Pair) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["denodo", "denodo-ha", *pair.tags],
-        default_args={"retries": 10, "retry_delay": timedelta(seconds=10), "retry_policy": RETRY_POLICY},
+        default_args=default_args(pair, retries=10, retry_delay=timedelta(seconds=10)),
     ) as dag:
 
         @task.short_circuit(task_id="check", doc_md=CHECK_DOC, **state)

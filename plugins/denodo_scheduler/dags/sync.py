@@ -16,13 +16,13 @@ from denodo_scheduler.dags.shared import (
     START,
     Assets,
     assets_of,
+    default_args,
     pair_run,
     publish,
     quiet_arguments,
     quiet_params,
     watch_store,
 )
-from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 from denodo_scheduler.steps.context import Plan, SyncRun
 from denodo_scheduler.steps.outcome import NothingToDo
@@ -88,7 +88,7 @@ def sync_dag(pair: Pair) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["denodo", "denodo-ha", *pair.tags],
-        default_args={"retries": 2, "retry_delay": timedelta(seconds=15), "retry_policy": RETRY_POLICY},
+        default_args=default_args(pair, retries=2, retry_delay=timedelta(seconds=15)),
     ) as dag:
 
         @task.short_circuit(task_id="guard", doc_md=GUARD_DOC, **changing)
