@@ -56,8 +56,8 @@ def measure(stage: Stage) -> Iterator[Measurement]:
 
 def _fail_over(context: PairContext) -> tuple[dict[str, Any], float]:
     """The event, and the seconds that the task took."""
-    with Looker(context.master, context.slave, second_path=context.pair.second_path) as looker:
-        evidence = _evidence(looker, context.pair.fall)
+    with Looker(context.master, context.slave, second_path=context.pair.watch.second_path) as looker:
+        evidence = _evidence(looker, context.pair.watch.fall)
         begin = time.perf_counter()
         event = failing_over.enable_jobs(Case(context, evidence), looker.look)
         return event, time.perf_counter() - begin

@@ -29,7 +29,9 @@ SLACK = 15
 _PATIENCE = 300.0
 _CALM = timedelta(seconds=100)
 _PAIRS = """
-defaults: {{schedule: null, quiet_window: 5s, quiet_margin: 1s, probe_interval: {interval}s, fall: {fall}}}
+defaults:
+  sync: {{schedule: null, quiet_window: 5s, quiet_margin: 1s}}
+  watch: {{probe_interval: {interval}s, fall: {fall}}}
 pairs: {{{names}}}
 """
 

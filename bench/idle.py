@@ -22,11 +22,11 @@ HOURS = 5
 """How many such hours are counted."""
 
 _HOUR = timedelta(hours=1)
-_WATCH_FOR = Pair(name="default").watch_for
+_WATCH_FOR = Pair(name="default").watch.duration
 _PAIRS = """
-defaults: {{schedule: null, quiet_window: 5s, quiet_margin: 1s}}
+defaults: {{sync: {{schedule: null, quiet_window: 5s, quiet_margin: 1s}}}}
 pairs:
-  short: {{watch_for: {seconds}s, probe_interval: 1s}}
+  short: {{watch: {{duration: {seconds}s, probe_interval: 1s}}}}
   default: {{}}
 """
 _PATIENCE = 300.0

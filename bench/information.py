@@ -32,7 +32,7 @@ def measure(stage: Stage) -> Iterator[Measurement]:
         jobs, statuses = hook.jobs(), hook.statuses()
         file = ObjectStoragePath(f"file://{stage.folder / 'export.zip'}")
         hook.export_metadata(file)
-        window, margin = syncs.pair.quiet_window, syncs.pair.quiet_margin
+        window, margin = syncs.pair.sync.quiet_window, syncs.pair.sync.quiet_margin
         with stage.progress.step("Forecast of quiet windows for 5,000 jobs"):
             begin = time.perf_counter()
             found = forecast(jobs, statuses.jobs, now=statuses.server_time, window=window, margin=margin)

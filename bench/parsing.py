@@ -15,6 +15,7 @@ from pathlib import Path
 from bench.report import Measurement
 from bench.stage import BenchError, Stage
 from denodo_demo.airflow import PROJECT
+from denodo_ha.pairs_file import load_pairs
 
 TITLE = "Parsing the DAG files with 100 pairs and with 1"
 PAIRS = (1, 100)
@@ -39,6 +40,9 @@ def measure(stage: Stage) -> Iterator[Measurement]:
     one, hundred = (statistics.median(parse.dags for parse in parses[count]) for count in PAIRS)
     yield Measurement("1 pair", one, "s", note=f"median of {TIMES} fresh processes, import of our modules included")
     yield Measurement("100 pairs", hundred, "s", at_most=1.5 * one + 0.5, note="1.5 x 1 pair + 0.5 s")
+    alone, among = (min(_reading(file) for _ in range(TIMES)) for file in files.values())
+    yield Measurement("file of 1 pair, read by a task", 1000 * alone, "ms", note=f"best of {TIMES}")
+    yield Measurement("file of 100 pairs, read by a task", 1000 * among, "ms", at_most=1000 * alone + 5, note="+ 5 ms")
     for count in PAIRS:
         whole = statistics.median(parse.process for parse in parses[count])
         yield Measurement(f"whole process, {count} pairs", whole, "s", note="with the start of Airflow itself")
@@ -47,11 +51,17 @@ def measure(stage: Stage) -> Iterator[Measurement]:
 def _pairs_file(folder: Path, count: int) -> Path:
     file = folder / f"pairs-{count}.yaml"
     pairs = (
-        f"  pair_{number}: {{master: denodo_master_{number}, slave: denodo_slave_{number}, schedule: '@hourly'}}\n"
+        f"  pair_{number}: {{master: master_{number}, slave: slave_{number}, sync: {{schedule: '@hourly'}}}}\n"
         for number in range(count)
     )
     file.write_text("pairs:\n" + "".join(pairs), encoding="utf-8")
     return file
+
+
+def _reading(pairs_file: Path) -> float:
+    begin = time.perf_counter()
+    load_pairs(pairs_file, only="pair_0")
+    return time.perf_counter() - begin
 
 
 def _parse(pairs_file: Path, count: int) -> _Parse:

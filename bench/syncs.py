@@ -105,8 +105,8 @@ class Syncs:
         sensor = QuietWindowSensor(
             task_id="wait_for_quiet_window",
             denodo_scheduler_conn_id=self.pair.master,
-            window=self.pair.quiet_window,
-            margin=self.pair.quiet_margin,
+            window=self.pair.sync.quiet_window,
+            margin=self.pair.sync.quiet_margin,
         )
         if not sensor.poke({}).is_done:
             raise BenchError("The master is not quiet, though its clock stands still at a quiet moment.")

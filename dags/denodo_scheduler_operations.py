@@ -7,7 +7,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG  # noqa: F401  (Airflow looks into files that mention it)
 
-from denodo_ha.pairs import load_pairs
+from denodo_ha.pairs_file import load_pairs
 from denodo_scheduler.dags.operations import operations_dag
 
 PAIRS = Path(os.environ.get("DENODO_HA_PAIRS") or Path(__file__).parents[1] / "include" / "pairs.yaml")

@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_duration,
         default=MAX_AGE,
         metavar="DURATION",
-        help="the monitor counts as stopped when the last look at the pair is older: the pair's watch_for and 10 "
+        help="the monitor counts as stopped when the last look at the pair is older: the pair's watch.duration and 10 "
         f"minutes more (default: {format_duration(MAX_AGE)})",
     )
 

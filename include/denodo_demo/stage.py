@@ -31,15 +31,10 @@ pairs:
   {pair}:
     master: denodo_scheduler_master
     slave: denodo_scheduler_slave
-    schedule: {schedule}
-    quiet_window: 6s
-    quiet_margin: 2s
-    quiet_timeout: 3m
-    probe_interval: 1s
-    fall: 3
-    watch_for: 5m
-    cool_down: 5m
-    snapshots: file://{snapshots}
+    sync: {{schedule: {schedule}, quiet_window: 6s, quiet_margin: 2s, quiet_timeout: 3m}}
+    watch: {{probe_interval: 1s, fall: 3, duration: 5m}}
+    failover: {{cool_down: 5m}}
+    snapshots: {{location: "file://{snapshots}"}}
 """
 
 

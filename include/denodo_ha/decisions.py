@@ -32,7 +32,7 @@ class Action(StrEnum):
 
 
 class Alert(StrEnum):
-    """What people are notified of, and can choose by in the pair's ``notify``."""
+    """What people are notified of, and can choose by in the pair's ``alerts.notify``."""
 
     FAILOVER = "failover"
     BLOCKED = "blocked"

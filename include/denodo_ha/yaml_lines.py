@@ -26,6 +26,7 @@ class YamlDocument:
         self.mistakes: list[tuple[Path, int, str]] = []
         self.data: Any = None
         self._lines: dict[Path, int] = {}
+        self._blank: set[Path] = set()
         loader = Loader(text)
         try:
             self._loader = loader
@@ -45,6 +46,10 @@ class YamlDocument:
         """Line (from 1) of the key or list item at ``path``; None when the file does not have it."""
         return self._lines.get(path)
 
+    def is_blank(self, path: Path) -> bool:
+        """Whether nothing is written at ``path`` after its key, not even ``null``."""
+        return path in self._blank
+
     def _value(self, node: yaml.Node, path: Path) -> Any:
         if len(path) > _MAX_DEPTH:
             return self._mistake(node, path, "is nested too deeply")
@@ -53,6 +58,8 @@ class YamlDocument:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
+        if node.tag == "tag:yaml.org,2002:null" and not node.value:
+            self._blank.add(path)
         try:
             return self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError, KeyError):

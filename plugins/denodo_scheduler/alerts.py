@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import os
 import pkgutil
 import threading
 import time
@@ -27,9 +26,9 @@ from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.log import mask_secret
 
-import denodo_ha
 from denodo_ha.decisions import DECISIONS, Alert
-from denodo_ha.pairs import Notify, Pair, load_pairs
+from denodo_ha.pairs import Notify, Pair
+from denodo_ha.pairs_file import load_pairs, pairs_path
 from denodo_ha.text import listed
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ def notifiers(pair: Pair) -> list[BaseNotifier]:
 
     :raises ValueError: one of them cannot be built.
     """
-    return [_built(pair, each) for each in pair.notify]
+    return [_built(pair, each) for each in pair.alerts.notify]
 
 
 def message(pair: Pair, alert: Alert, event: Mapping[str, Any]) -> str:
@@ -91,7 +90,7 @@ def notify(pair: Pair, alert: Alert, event: Mapping[str, Any], context: Context 
     :return: the class paths of those that failed, or did not end in time.
     """
     seen = {**context, "event": dict(event), "alert": str(alert), "message": message(pair, alert, event)}
-    calls = [_Call(pair, each, seen) for each in pair.notify if alert in each.alerts]
+    calls = [_Call(pair, each, seen) for each in pair.alerts.notify if alert in each.alerts]
     for call in calls:
         call.start()
     deadline = time.monotonic() + TIMEOUT
@@ -157,25 +156,22 @@ class MonitorAlertError(RuntimeError):
 
 def allowed(pair: Pair) -> timedelta:
     """How long after it was queued a run of the failover DAG is late."""
-    asking = pair.approval_timeout if pair.failover == "approval" else timedelta(0)
-    return pair.watch_for + 2 * pair.fall * pair.probe_interval + asking + SLACK
+    asking = pair.failover.approval_timeout if pair.failover.policy == "approval" else timedelta(0)
+    return pair.watch.duration + 2 * pair.watch.fall * pair.watch.probe_interval + asking + SLACK
 
 
-def deadline(pair: Pair, file: Path | None = None) -> DeadlineAlert | None:
+def deadline(pair: Pair) -> DeadlineAlert | None:
     """The deadline of the failover DAG's runs; None where no notifier is meant for it.
 
     The callback runs in the executor, which a dead triggerer does not concern, and finds the pair by its name, so that
     no argument of a notifier gets into Airflow's database. An executor that cannot run callbacks would bring down the
     scheduler; there it is left to the triggerer.
-
-    :param file: where the pair is read from; by default what ``DENODO_HA_PAIRS`` names, or the project's own file.
     """
-    if not any(Alert.MONITOR_STOPPED in each.alerts for each in pair.notify):
+    if not any(Alert.MONITOR_STOPPED in each.alerts for each in pair.alerts.notify):
         return None
     from airflow.executors.executor_loader import ExecutorLoader  # costs time, and every task parses this
 
-    file = file or Path(os.environ.get("DENODO_HA_PAIRS") or Path(denodo_ha.__file__).parents[1] / "pairs.yaml")
-    kwargs = {"pair": pair.name, "file": str(file.resolve())}
+    kwargs = {"pair": pair.name, "file": str(pairs_path().resolve())}
     executor, _ = ExecutorLoader.import_default_executor_cls()
     callback = SyncCallback(late, kwargs) if executor.supports_callbacks else AsyncCallback(late_async, kwargs)
     return DeadlineAlert(
@@ -194,7 +190,7 @@ def late(pair: str, file: str, context: Mapping[str, Any] | None = None) -> None
     """
     context = context or {}
     run = context.get("dag_run") or {}
-    known = load_pairs(Path(file))
+    known = load_pairs(Path(file), pair)
     if pair not in known:
         raise MonitorAlertError(f"The file of pairs {file} has no pair {pair} any more.")
     event = {

@@ -20,9 +20,10 @@ BRANCHES = {"enable_jobs", "quench_master", "repair_slave", "blocked", "healthy"
 NOTIFIER = """\
 pairs:
   default:
-    notify:
-      - notifier: {path}
-        arguments: {arguments}
+    alerts:
+      notify:
+        - notifier: {path}
+          arguments: {arguments}
 """
 
 
@@ -45,7 +46,8 @@ def test_order_of_tasks(dag: DAG) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "branch"), [("failover: approval", "approve"), ("on_master_return: fail_back", "fail_back")]
+    ("policy", "branch"),
+    [("failover: {policy: approval}", "approve"), ("failover: {on_master_return: fail_back}", "fail_back")],
 )
 def test_a_policy_may_have_a_branch_of_its_own(parse: Parse, policy: str, branch: str) -> None:
     dag = options(parse, policy)
@@ -54,7 +56,7 @@ def test_a_policy_may_have_a_branch_of_its_own(parse: Parse, policy: str, branch
 
 
 def test_every_decision_has_its_branch(parse: Parse) -> None:
-    dag = options(parse, "failover: approval, on_master_return: fail_back")
+    dag = options(parse, "failover: {policy: approval, on_master_return: fail_back}")
     assert {decision.action.value for decision in DECISIONS.values()} == dag.get_task("decide").downstream_task_ids
     assert {action.value for action in Action} == dag.get_task("decide").downstream_task_ids
 
@@ -64,7 +66,7 @@ def test_it_reports_whatever_happened_before(dag: DAG) -> None:
 
 
 def test_what_changes_something_runs_in_the_slot_of_the_pair(parse: Parse) -> None:
-    dag = options(parse, "failover: approval")
+    dag = options(parse, "failover: {policy: approval}")
     in_pool = {task.task_id for task in dag.tasks if task.pool == "denodo_ha_default"}
     assert in_pool == {"enable_jobs", "quench_master", "repair_slave", "blocked", "approve", "report"}
 
@@ -74,7 +76,7 @@ def test_a_run_by_hand_need_not_wait_for_the_watch_in_progress(dag: DAG) -> None
     assert dag.catchup is False
 
 
-@pytest.mark.parametrize("text", ["", "watch_for: 20m"])
+@pytest.mark.parametrize("text", ["", "watch: {duration: 20m}"])
 def test_it_is_always_watching_and_can_be_asked_for_a_look(parse: Parse, text: str) -> None:
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(options(parse, text)))))
     timetable = stored.timetable

@@ -27,7 +27,7 @@ def import_error(bag: DagBag) -> str:
     """What is wrong, which every DAG file says."""
     assert not bag.dags, "a file with a mistake must not give DAGs for some of its pairs"
     assert len(bag.import_errors) == len(KINDS)
-    said = {error[error.index("denodo_ha.pairs.PairsError") :] for error in bag.import_errors.values()}
+    said = {error[error.index("denodo_ha.pairs_file.PairsError") :] for error in bag.import_errors.values()}
     assert len(said) == 1
     return said.pop()
 
@@ -40,7 +40,7 @@ def test_shipped_file(parse: Parse) -> None:
 
 
 def test_own_file(parse: Parse) -> None:
-    bag = parse("pairs:\n  emea: {}\n  apac.2: {schedule: null}\n")
+    bag = parse("pairs:\n  emea: {}\n  apac.2: {sync: {schedule: null}}\n")
     assert bag.import_errors == {}
     assert sorted(bag.dag_ids) == dag_ids("apac.2", "emea")
 
@@ -50,6 +50,15 @@ def test_the_example_with_three_pairs(parse: Parse, project: Path) -> None:
     assert bag.import_errors == {}
     assert sorted(bag.dag_ids) == dag_ids("madrid", "singapore", "test")
     assert "production" in bag.dags["denodo_scheduler_failover__madrid"].tags
+
+
+def test_options_without_groups_are_still_read(parse: Parse, caplog: pytest.LogCaptureFixture) -> None:
+    """The log of the DAG processor says where each is now."""
+    bag = parse("pairs:\n  emea:\n    watch_for: 20m\n    failover: manual\n")
+    assert bag.import_errors == {}
+    assert sorted(bag.dag_ids) == dag_ids("emea")
+    assert ":3: pairs.emea.watch_for is now watch.duration" in caplog.text
+    assert ":4: pairs.emea.failover is now failover.policy" in caplog.text
 
 
 def test_empty_variable_means_the_shipped_file(parse: Parse, monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
@@ -65,29 +74,45 @@ MISTAKES = {
     "no pair": ("defaults: {}\npairs: {}\n", 2, "names no pair"),
     "pairs is a list": ("pairs:\n  - default\n", 1, "must be a mapping"),
     "misspelt section": ("pair:\n  default: {}\n", 1, 'did you mean "pairs"?'),
-    "misspelt option": ("pairs:\n  default:\n    shedule: null\n", 3, 'did you mean "schedule"?'),
-    "misspelt option among defaults": ("defaults:\n  orphan: delete\npairs:\n  default: {}\n", 2, '"orphans"?'),
+    "misspelt option": ("pairs:\n  default:\n    sync: {shedule: null}\n", 3, 'did you mean "schedule"?'),
+    "misspelt option among defaults": ("defaults:\n  orphan: delete\npairs:\n  default: {}\n", 2, '"sync.orphans"?'),
     "pair twice": ("pairs:\n  default: {}\n  default: {}\n", 3, "stands twice"),
-    "option twice": ("pairs:\n  default:\n    lease: 1h\n    lease: 2h\n", 4, "stands twice; first in line 3"),
+    "option twice": (
+        "pairs:\n  default:\n    sync:\n      lease: 1h\n      lease: 2h\n",
+        5,
+        "stands twice; first in line 4",
+    ),
     "pairs that differ by case": ("pairs:\n  emea: {}\n  EMEA: {}\n", 3, "only by case"),
     "name no DAG can have": ("pairs:\n  north america: {}\n", 2, "letters, digits"),
-    "cron of six fields": ('pairs:\n  default:\n    schedule: "0 0 * * * ?"\n', 3, "five fields"),
-    "cron out of range": ('pairs:\n  default:\n    schedule: "61 * * * *"\n', 3, "must be a cron expression"),
-    "unknown preset": ('pairs:\n  default:\n    schedule: "@fortnightly"\n', 3, "must be a cron expression"),
-    "duration": ("pairs:\n  default:\n    quiet_window: soon\n", 3, "must be a duration such as 5m"),
-    "duration of zero": ("pairs:\n  default:\n    quiet_window: 0s\n", 3, "longer than 0"),
+    "cron of six fields": ('pairs:\n  default:\n    sync: {schedule: "0 0 * * * ?"}\n', 3, "five fields"),
+    "cron out of range": ('pairs:\n  default:\n    sync: {schedule: "61 * * * *"}\n', 3, "must be a cron expression"),
+    "unknown preset": ('pairs:\n  default:\n    sync: {schedule: "@fortnightly"}\n', 3, "must be a cron expression"),
+    "duration": ("pairs:\n  default:\n    sync: {quiet_window: soon}\n", 3, "must be a duration such as 5m"),
+    "duration of zero": ("pairs:\n  default:\n    sync: {quiet_window: 0s}\n", 3, "longer than 0"),
     "time zone": ("pairs:\n  default:\n    timezone: Europe/Madird\n", 3, '"Europe/Madrid"?'),
-    "policy": ("pairs:\n  default:\n    orphans: keep\n", 3, "'report' or 'delete'"),
+    "policy": ("pairs:\n  default:\n    sync: {orphans: keep}\n", 3, "'report' or 'delete'"),
     "one server": ("pairs:\n  default:\n    master: a\n    slave: a\n", 4, "must differ from master"),
-    "password in a URL": ("pairs:\n  default:\n    snapshots: s3://me:hush@bucket/x\n", 3, "must not hold a password"),
-    "folder of wherever": ("pairs:\n  default:\n    snapshots: snapshots\n", 3, "must be an absolute path, or a URL"),
+    "password in a URL": (
+        "pairs:\n  default:\n    snapshots: {location: s3://me:hush@bucket/x}\n",
+        3,
+        "must not hold a password",
+    ),
+    "folder of wherever": (
+        "pairs:\n  default:\n    snapshots: {location: snapshots}\n",
+        3,
+        "must be an absolute path, or a URL",
+    ),
     "two roles": ("pairs:\n  one: {master: a, slave: b}\n  two: {master: b, slave: c}\n", 3, "one role"),
-    "lease too short": ("pairs:\n  default:\n    import_timeout: 20m\n", 3, "must be shorter than lease"),
+    "lease too short": ("pairs:\n  default:\n    sync: {lease: 5m}\n", 3, "must be longer than import_timeout"),
     "no pattern": ("pairs:\n  default:\n    projects: []\n", 3, "must not be empty"),
-    "watch too short": ("pairs:\n  default:\n    watch_for: 19s\n", 3, "is too short: 4 probes"),
-    "cool-down below the watch": ("pairs:\n  default:\n    cool_down: 10m\n", 3, "must not be shorter than watch_for"),
-    "notifier": ("pairs:\n  default:\n    notify: [{notifier: mail}]\n", 3, "path of a class"),
-    "limit": ("pairs:\n  default:\n    mass_change:\n      percent: 101\n", 4, "at most 100"),
+    "watch too short": ("pairs:\n  default:\n    watch: {duration: 19s}\n", 3, "is too short: 4 probes"),
+    "cool-down below the watch": (
+        "pairs:\n  default:\n    failover: {cool_down: 10m}\n",
+        3,
+        "not be shorter than watch.duration",
+    ),
+    "notifier": ("pairs:\n  default:\n    alerts: {notify: [{notifier: mail}]}\n", 3, "path of a class"),
+    "limit": ("pairs:\n  default:\n    sync:\n      mass_change:\n        percent: 101\n", 5, "at most 100"),
 }
 
 
@@ -99,8 +124,8 @@ def test_mistake_is_an_import_error(parse: Parse, pairs_file: Path, text: str, l
 
 
 def test_one_bad_pair_of_two_is_not_silently_missing(parse: Parse, pairs_file: Path) -> None:
-    error = import_error(parse("pairs:\n  good: {}\n  bad: {lease: never}\n  worse: 7\n"))
-    assert f"{pairs_file}:3: pairs.bad.lease: " in error
+    error = import_error(parse("pairs:\n  good: {}\n  bad: {sync: {lease: never}}\n  worse: 7\n"))
+    assert f"{pairs_file}:3: pairs.bad.sync.lease: " in error
     assert f"{pairs_file}:4: pairs.worse: " in error
 
 
@@ -112,8 +137,8 @@ def test_missing_file(parse: Parse, pairs_file: Path, monkeypatch: pytest.Monkey
 
 
 def test_corrected_file_is_read_anew(parse: Parse) -> None:
-    import_error(parse("pairs:\n  default: {lease: never}\n"))
-    assert sorted(parse("pairs:\n  default: {lease: 1h}\n").dag_ids) == dag_ids("default")
+    import_error(parse("pairs:\n  default: {sync: {lease: never}}\n"))
+    assert sorted(parse("pairs:\n  default: {sync: {lease: 1h}}\n").dag_ids) == dag_ids("default")
 
 
 def test_hundred_pairs(parse: Parse) -> None:
@@ -140,6 +165,6 @@ def test_only_files_are_read(parse: Parse, monkeypatch: pytest.MonkeyPatch) -> N
         (sqlalchemy.engine.Engine, "connect"),
     ):
         monkeypatch.setattr(owner, name, forbidden)
-    bag = parse("pairs:\n  default: {projects: ['sales*'], snapshots: 's3://aws_default@bucket/denodo'}\n")
+    bag = parse("pairs:\n  default: {projects: ['sales*'], snapshots: {location: 's3://aws_default@bucket/denodo'}}\n")
     assert bag.import_errors == {}
     assert sorted(bag.dag_ids) == dag_ids("default")

@@ -28,13 +28,11 @@ IN_POOL = {"switch_over", "report"}
 OPTIONS = """\
 pairs:
   default:
-    quiet_window: 90s
-    quiet_margin: 10s
-    quiet_timeout: 2h
-    timezone: Europe/Madrid
     projects: [Sales, "fin*"]
     jobs: ["Load *"]
+    timezone: Europe/Madrid
     tags: [sales]
+    sync: {quiet_window: 90s, quiet_margin: 10s, quiet_timeout: 2h}
 """
 
 

@@ -32,15 +32,11 @@ OPTIONS = """\
 pairs:
   default:
     description: The servers of Sales
-    schedule: "30 2 * * *"
-    quiet_window: 90s
-    quiet_margin: 10s
-    quiet_timeout: 2h
-    timezone: Europe/Madrid
     projects: [Sales, "fin*"]
     jobs: ["Load *"]
-    orphans: delete
+    timezone: Europe/Madrid
     tags: [sales]
+    sync: {schedule: "30 2 * * *", quiet_window: 90s, quiet_margin: 10s, quiet_timeout: 2h, orphans: delete}
 """
 
 
@@ -101,7 +97,7 @@ def test_runs(dag: DAG) -> None:
     ],
 )
 def test_every_schedule_that_a_pair_may_have_is_one_for_airflow(parse: Parse, schedule: str, shown: str) -> None:
-    bag = parse(f"pairs:\n  default:\n    schedule: {schedule}\n")
+    bag = parse(f"pairs:\n  default:\n    sync:\n      schedule: {schedule}\n")
     assert bag.import_errors == {}
     dag = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags["denodo_scheduler_sync__default"]))
     assert dag.timetable.summary == shown

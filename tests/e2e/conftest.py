@@ -23,19 +23,15 @@ DISABLED = 7
 
 PAIRS = """\
 defaults:
-  quiet_window: 5s
-  quiet_margin: 1s
-  quiet_timeout: 2m
-  lease: 12s
-  import_timeout: 10s
-  snapshots: file://{snapshots}
+  sync: {{schedule: null, quiet_window: 5s, quiet_margin: 1s, quiet_timeout: 2m, import_timeout: 10s, lease: 12s}}
+  snapshots: {{location: "file://{snapshots}"}}
 pairs:
-  default: {{schedule: null}}
-  monthly: {{schedule: "@monthly"}}
-  hourly: {{schedule: "@hourly"}}
-  killed: {{schedule: null}}
-  restarted: {{schedule: null}}
-  locked-out: {{schedule: null, slave: wrong_password}}
+  default: {{}}
+  monthly: {{sync: {{schedule: "@monthly"}}}}
+  hourly: {{sync: {{schedule: "@hourly"}}}}
+  killed: {{}}
+  restarted: {{}}
+  locked-out: {{slave: wrong_password}}
 """
 PAIR_NAMES = ("default", "monthly", "hourly", "killed", "restarted", "locked-out")
 WRONG_PASSWORD = "not-the-stand-ins-password"

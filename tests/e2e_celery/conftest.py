@@ -26,13 +26,8 @@ from support.sync_dag import SyncDag
 PAIRS = f"""\
 pairs:
   default:
-    schedule: null
-    quiet_window: 5s
-    quiet_margin: 1s
-    quiet_timeout: 2m
-    lease: 12s
-    import_timeout: 10s
-    snapshots: {SNAPSHOTS}
+    sync: {{schedule: null, quiet_window: 5s, quiet_margin: 1s, quiet_timeout: 2m, import_timeout: 10s, lease: 12s}}
+    snapshots: {{location: "{SNAPSHOTS}"}}
 """
 
 

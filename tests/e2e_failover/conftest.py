@@ -15,7 +15,7 @@ import pytest
 
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.standin import Json, StandinPair
-from denodo_ha.pairs import load_pairs
+from denodo_ha.pairs_file import load_pairs
 from denodo_scheduler.state.watch_store import WATCH_KEY
 from e2e_failover import stories
 from support.databases import Database, database
@@ -39,23 +39,21 @@ TOKEN = "the-notifiers-own-secret"
 
 PAIRS = """\
 defaults:
-  schedule: null
-  probe_interval: 1s
-  fall: 2
-  quiet_window: 2s
-  quiet_margin: 0
-  enable_batch: 4
-  snapshots: file://{snapshots}
-  notify:
-    - notifier: support.file_notifier.FileNotifier
-      arguments: {{path: "{alerts}", token: {token}}}
+  sync: {{schedule: null, quiet_window: 2s, quiet_margin: 0}}
+  watch: {{probe_interval: 1s, fall: 2}}
+  failover: {{enable_batch: 4}}
+  snapshots: {{location: "file://{snapshots}"}}
+  alerts:
+    notify:
+      - notifier: support.file_notifier.FileNotifier
+        arguments: {{path: "{alerts}", token: {token}}}
 pairs:
-  calm: {{master: calm_master, slave: calm_slave, fall: {fall}}}
+  calm: {{master: calm_master, slave: calm_slave, watch: {{fall: {fall}}}}}
   night: {{master: night_master, slave: night_slave}}
   cut: {{master: cut_master, slave: cut_slave, projects: [cut]}}
-  fenced: {{master: cut_master, slave: cut_slave, projects: [fenced], fencing: required}}
-  "no": {{master: dead_master, slave: dead_slave, projects: ["no"], failover: approval}}
-  "yes": {{master: dead_master, slave: dead_slave, projects: ["yes"], failover: approval}}
+  fenced: {{master: cut_master, slave: cut_slave, projects: [fenced], failover: {{fencing: required}}}}
+  "no": {{master: dead_master, slave: dead_slave, projects: ["no"], failover: {{policy: approval}}}}
+  "yes": {{master: dead_master, slave: dead_slave, projects: ["yes"], failover: {{policy: approval}}}}
   killed: {{master: dead_master, slave: dead_slave, projects: [killed]}}
 """
 SERVERS = {

@@ -30,7 +30,9 @@ FORMS = (METADATA_PASSWORD, "hush%20%26%20hush%2F%C3%9F", "hush+%26+hush%2F%C3%9
 """As it is, in a URL, in a form, in JSON."""
 PAIRS = """\
 pairs:
-  default: {schedule: null, quiet_window: 2s, quiet_margin: 0, snapshots: s3://warehouse@denodo-snapshots/pairs}
+  default:
+    sync: {schedule: null, quiet_window: 2s, quiet_margin: 0}
+    snapshots: {location: s3://warehouse@denodo-snapshots/pairs}
 """
 
 

@@ -151,14 +151,14 @@ class Failover:
             server.webtool.faults()
 
     def looker(self, run: PairContext) -> Looker:
-        return Looker(run.master, run.slave, second_path=run.pair.second_path)
+        return Looker(run.master, run.slave, second_path=run.pair.watch.second_path)
 
     def look(self, looker: Looker) -> Observation:
         return replace(looker.look(), at=self.sync.now())
 
     def evidence(self, run: PairContext) -> Evidence:
         """Look until a verdict is confirmed; no time passes between the looks."""
-        watch = Watch(run.pair.fall)
+        watch = Watch(run.pair.watch.fall)
         with self.looker(run) as looker:
             while (found := watch.add(self.look(looker))) is None:
                 pass

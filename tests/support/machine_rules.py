@@ -176,16 +176,19 @@ class Rules:
         """A failover begins."""
         self.counts["failover begun"] += 1
         pair = self.world.pair
-        if task.down_in_a_row < pair.fall:
+        if task.down_in_a_row < pair.watch.fall:
             self._violated(5, f"a failover begins after {task.down_in_a_row} looks that found the master down")
-        if self.network.now - task.looked_at > pair.fall * pair.probe_interval + timedelta(minutes=1):
+        if self.network.now - task.looked_at > pair.watch.fall * pair.watch.probe_interval + timedelta(minutes=1):
             self._violated(5, "a failover begins from stale evidence")
         snapshot = new.snapshot
         if snapshot is None or snapshot.id not in self._committed:
             self._violated(4, "a failover promotes a snapshot that was never verified")
         elif self._unverified:
             self._violated(4, f"a failover promotes a snapshot although {self._unverified}")
-        elif self.network.now - snapshot.taken > pair.promotable_for and "accept_old_snapshot" not in task.consents:
+        elif (
+            self.network.now - snapshot.taken > pair.failover.oldest_snapshot
+            and "accept_old_snapshot" not in task.consents
+        ):
             self._violated(4, "a failover promotes an old snapshot")
         alive = self._machine(MASTER).up and self._silent_since
         self._loose.append(_Loose(MASTER, self._silent_since if alive and self._silent_since else self.network.now))

@@ -23,7 +23,6 @@ from airflow.sdk import Connection, ObjectStoragePath
 
 from denodo_ha.decisions import Action
 from denodo_ha.jobs import JobKey
-from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, RecordError, Role
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.verdict import Evidence, Observation, Watch
@@ -43,11 +42,11 @@ from denodo_scheduler.steps.watch.look import Case, Consents, Heard, judge
 from support.machine_rules import Rules
 from support.machine_servers import MASTER, ROLES, SLAVE, Network, connected, connection
 from support.machine_tasks import EXPECTED, Fate, Kind, Task
+from support.pairs import make_pair
 from support.sync import TASKS, DagRun, MemoryState
 
 START = datetime(2026, 3, 2, 6, 7, tzinfo=UTC)
 OPTIONS: dict[str, Any] = {
-    "name": "test",
     "schedule": None,
     "quiet_window": "2m",
     "quiet_margin": "10s",
@@ -141,7 +140,7 @@ class World:
         self.network.reset(START, ahead)
         self.network.tick = timedelta(0)
         shutil.rmtree(self._snapshots, ignore_errors=True)
-        self.pair = Pair.model_validate({**OPTIONS, **options})
+        self.pair = make_pair(**{**OPTIONS, **options})
         self.state = _State(self)
         self.copies: list[dict[str, str]] = []
         self.last_alive: datetime | None = None
@@ -304,10 +303,10 @@ class World:
 
     def _looker(self) -> Looker:
         master, slave = DenodoSchedulerHook(self.pair.master), DenodoSchedulerHook(self.pair.slave)
-        return Looker(master, slave, second_path=self.pair.second_path)
+        return Looker(master, slave, second_path=self.pair.watch.second_path)
 
     def _watch(self, task: Task, looker: Looker, rounds: int) -> Evidence:
-        watch = Watch(self.pair.fall)
+        watch = Watch(self.pair.watch.fall)
         done = 0
         while True:
             found, done = watch.add(self._look(task, looker, counted=True)), done + 1
@@ -316,7 +315,7 @@ class World:
             if found and done >= rounds:
                 self.last_alive = found.last_alive or self.last_alive
                 return found
-            self.network.advance(self.pair.probe_interval)
+            self.network.advance(self.pair.watch.probe_interval)
 
     def _look(self, task: Task, looker: Looker, *, counted: bool = False) -> Observation:
         task.call("before it looks", looks=True)

@@ -34,6 +34,7 @@ from denodo_scheduler.steps.sync import import_ as importing
 from denodo_scheduler.steps.sync import verify as verifying
 from denodo_standin.exportfile import Export, write_export
 from denodo_standin.generate import Generated, generate
+from support.pairs import make_pair
 
 NOW = "2026-03-02T06:07:00Z"
 """Where the servers' clocks stand: nothing that is generated is due within eight minutes."""
@@ -355,7 +356,7 @@ class Sync:
 
     def pair(self, **options: Any) -> Pair:
         quick = {"quiet_window": "2s", "quiet_margin": 0, "lease": "1m", "import_timeout": "50s", "schedule": None}
-        return Pair.model_validate({"name": "test", **quick, **self.options, **options})
+        return make_pair(**{**quick, **self.options, **options})
 
     def prepared(self, *, pair: dict[str, Any] | None = None, **asked: Any) -> PairContext:
         chosen = self.pair(**(pair or {}))

@@ -146,8 +146,8 @@ def _wait_for_a_quiet_window(sync: Sync) -> None:
     sensor = QuietWindowSensor(
         task_id="wait",
         denodo_scheduler_conn_id=pair.master,
-        window=pair.quiet_window,
-        margin=pair.quiet_margin,
+        window=pair.sync.quiet_window,
+        margin=pair.sync.quiet_margin,
     )
     assert sensor.poke({}).is_done
 

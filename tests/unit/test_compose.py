@@ -18,7 +18,7 @@ import yaml
 from cryptography.fernet import Fernet
 
 from denodo_demo.airflow import PROJECT
-from denodo_ha.pairs import load_pairs
+from denodo_ha.pairs_file import load_pairs
 
 PROFILES = ("standin", "celery", "s3")
 AIRFLOW = ("airflow-init", "api-server", "scheduler", "dag-processor", "triggerer", "worker-1", "worker-2")
@@ -236,7 +236,7 @@ class TestServices:
 def test_the_pairs_of_the_containers_are_good(folder: str) -> None:
     (pair,) = load_pairs(PROJECT / "deploy" / "compose" / folder / "pairs.yaml").values()
     assert (pair.name, pair.master, pair.slave) == ("default", "denodo_scheduler_master", "denodo_scheduler_slave")
-    assert (pair.snapshots or "").startswith("s3://") == (folder == "standin-s3")
+    assert (pair.snapshots.location or "").startswith("s3://") == (folder == "standin-s3")
 
 
 def test_the_image_starts_from_an_argument_installs_by_hash_and_is_not_root() -> None:

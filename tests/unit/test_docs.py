@@ -18,7 +18,8 @@ from airflow.sdk import DAG
 
 from denodo_cli import cli
 from denodo_ha.decisions import DECISIONS, RULES, Alert
-from denodo_ha.pairs import MassChangeLimits, Notify, Pair, PairOptions, load_pairs
+from denodo_ha.pairs import MassChangeLimits, Notify, Pair, PairOptions
+from denodo_ha.pairs_file import GROUPS, load_pairs
 from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import Operation, Pause, Phase, Record, Role, Step
 from denodo_ha.verdict import Verdict
@@ -199,11 +200,21 @@ def _triggered(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
     return dag_id, json.loads(rest[1]) if rest else {}
 
 
+OPTIONS = [
+    *(name for name in PairOptions.model_fields if name not in GROUPS),
+    *(f"{group}.{name}" for group, model in GROUPS.items() for name in model.model_fields),
+]
+
+
 class TestOptions:
-    @pytest.mark.parametrize("option", PairOptions.model_fields)
+    @pytest.mark.parametrize("option", OPTIONS)
     def test_are_in_the_file_of_pairs_and_on_the_page(self, option: str) -> None:
         file = (ROOT / "include" / "pairs.yaml").read_text()
-        assert re.search(rf"^    (# )?{option}:", file, re.MULTILINE), f"{option} is not in include/pairs.yaml"
+        group, _, name = option.rpartition(".")
+        if group:
+            file = re.search(rf"^    {group}:.*\n((?:      .*\n)*)", file, re.MULTILINE)[1]  # type: ignore[index]
+        indent = "      " if group else "    "
+        assert re.search(rf"^{indent}(# )?{name}:", file, re.MULTILINE), f"{option} is not in include/pairs.yaml"
         assert option in first_cells(section(DEPLOYMENT, "## 3. The pair"))
 
     def test_of_an_option_are_in_the_file_of_pairs(self) -> None:
@@ -212,7 +223,7 @@ class TestOptions:
             assert re.search(rf"#.*\b{name}:", file), name
 
     def test_the_page_lists_no_other(self) -> None:
-        assert first_cells(section(DEPLOYMENT, "## 3. The pair")) == set(PairOptions.model_fields)
+        assert first_cells(section(DEPLOYMENT, "## 3. The pair")) == set(OPTIONS)
 
     def test_every_alert_is_in_the_file_of_pairs(self) -> None:
         file = (ROOT / "include" / "pairs.yaml").read_text()

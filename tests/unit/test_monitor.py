@@ -14,22 +14,26 @@ from airflow.sdk._shared.module_loading import accepts_context
 from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineReference
 
-from denodo_ha.pairs import Notify, Pair
+from denodo_ha.pairs import Pair
 from denodo_scheduler.alerts import MonitorAlertError, allowed, deadline, late, late_async
+from support.pairs import make_pair
 
 SLACK_WEBHOOK = "airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier"
 PAIRS = f"""\
 pairs:
   sales:
-    notify: [{{notifier: {SLACK_WEBHOOK}, arguments: {{slack_webhook_conn_id: slack}}}}]
+    alerts:
+      notify: [{{notifier: {SLACK_WEBHOOK}, arguments: {{slack_webhook_conn_id: slack}}}}]
 """
 CONTEXT = {"dag_run": {"dag_run_id": "scheduled__1", "queued_at": "2026-03-01T12:00:00Z"}, "deadline": {"id": "d"}}
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The configured file of pairs."""
     file = tmp_path / "pairs.yaml"
     file.write_text(PAIRS)
+    monkeypatch.setenv("DENODO_HA_PAIRS", str(file))
     return file
 
 
@@ -42,7 +46,7 @@ def slack(webtool: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def pair(**options: Any) -> Pair:
-    return Pair(name="sales", notify=(Notify(notifier="a.B"),), **options)
+    return make_pair("sales", **{"notify": [{"notifier": "a.B"}], **options})
 
 
 def test_a_run_is_late_after_watch_detection_and_slack() -> None:
@@ -55,7 +59,7 @@ def test_waiting_for_an_approval_is_not_late() -> None:
 
 
 def test_the_deadline_counts_from_the_queue_and_calls_back_in_the_executor(file: Path) -> None:
-    alert = deadline(pair(), file)
+    alert = deadline(pair())
     assert alert is not None
     assert alert.reference == DeadlineReference.DAGRUN_QUEUED_AT
     assert alert.interval == allowed(pair())
@@ -65,7 +69,7 @@ def test_the_deadline_counts_from_the_queue_and_calls_back_in_the_executor(file:
 
 
 def test_nothing_of_a_notifier_gets_into_the_database(file: Path) -> None:
-    alert = deadline(pair(), file)
+    alert = deadline(pair())
     assert alert is not None
     assert alert.callback.kwargs == {"pair": "sales", "file": str(file)}
     assert json.loads(json.dumps(alert.callback.kwargs)) == alert.callback.kwargs
@@ -75,14 +79,13 @@ def test_an_executor_without_callbacks_leaves_them_to_the_triggerer(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(LocalExecutor, "supports_callbacks", False)
-    alert = deadline(pair(), file)
+    alert = deadline(pair())
     assert alert is not None
     assert isinstance(alert.callback, AsyncCallback)
     assert accepts_context(late_async)
 
 
-def test_the_file_is_what_the_environment_names(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DENODO_HA_PAIRS", str(file))
+def test_the_file_is_what_the_environment_names(file: Path) -> None:
     alert = deadline(pair())
     assert alert is not None
     assert alert.callback.kwargs is not None
@@ -98,8 +101,8 @@ def test_the_file_is_the_projects_own_by_default(monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_a_notifier_for_it_there_is_no_deadline() -> None:
-    assert deadline(Pair(name="sales")) is None
-    assert deadline(Pair(name="sales", notify=(Notify(notifier="a.B", alerts=("failover",)),))) is None
+    assert deadline(pair(notify=[])) is None
+    assert deadline(pair(notify=[{"notifier": "a.B", "alerts": ["failover"]}])) is None
 
 
 def test_a_late_run_is_told_of(file: Path, slack: Any) -> None:

@@ -19,9 +19,10 @@ from airflow.sdk._shared.secrets_masker import redact
 
 from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, Alert
-from denodo_ha.pairs import Notify, Pair
+from denodo_ha.pairs import Pair
 from denodo_scheduler import alerts as notifications
 from denodo_scheduler.alerts import message, notifiers, notify
+from support.pairs import make_pair
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 SLACK_WEBHOOK = "airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier"
@@ -43,7 +44,7 @@ LINE = "[sales] failover: the slave is the active server <now>. Next: repair the
 
 
 def pair(*notify: dict[str, Any]) -> Pair:
-    return Pair(name="sales", notify=tuple(Notify(**each) for each in notify))
+    return make_pair("sales", notify=notify)
 
 
 class Mailbox:

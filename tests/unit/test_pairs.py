@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import operator
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -8,8 +9,20 @@ import pytest
 import yaml
 
 from denodo_ha.decisions import Alert
-from denodo_ha.pairs import MassChangeLimits, Notify, Pair, PairOptions, PairsError, load_pairs
+from denodo_ha.pairs import (
+    Alerts,
+    Failover,
+    MassChangeLimits,
+    Notify,
+    Pair,
+    PairOptions,
+    Snapshots,
+    Sync,
+    Watch,
+)
+from denodo_ha.pairs_file import GROUPS, PairsError, load_pairs
 from denodo_ha.scope import Scope
+from support.pairs import make_pair
 
 SHIPPED = Path(__file__).parents[2] / "include" / "pairs.yaml"
 
@@ -42,9 +55,18 @@ def test_the_shipped_file_is_one_pair_with_the_defaults() -> None:
 def test_the_shipped_file_explains_every_option_with_its_default(file: Path) -> None:
     """Uncommenting everything under the pair gives the defaults again, so the comments tell the truth."""
     head, _, options = SHIPPED.read_text(encoding="utf-8").partition("  default:")
-    uncommented = re.sub(r"^    # ", "    ", options, flags=re.MULTILINE)
+    uncommented = re.sub(r"^( {4}| {6})# ", r"\1", options, flags=re.MULTILINE)
     assert load(file, f"{head}  default:{uncommented}") == {"default": Pair(name="default")}
-    assert set(yaml.safe_load(file.read_text(encoding="utf-8"))["pairs"]["default"]) == set(PairOptions.model_fields)
+    written = yaml.safe_load(file.read_text(encoding="utf-8"))["pairs"]["default"]
+    assert list(written)[-len(GROUPS) :] == list(GROUPS)
+    assert set(written) == set(PairOptions.model_fields)
+    for group, model in GROUPS.items():
+        assert set(written[group]) == set(model.model_fields)
+
+
+def test_of_the_shipped_file_a_newcomer_sees_the_servers_and_five_groups() -> None:
+    shown = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))["pairs"]["default"]
+    assert shown == {"master": "denodo_scheduler_master", "slave": "denodo_scheduler_slave", **dict.fromkeys(GROUPS)}
 
 
 def test_every_option(file: Path) -> None:
@@ -56,44 +78,51 @@ def test_every_option(file: Path) -> None:
             description: Europe
             master: m
             slave: s
-            schedule: "*/10 2-4 * * 1-5"
             projects: [sales_*, hr]
             jobs: ["load*"]
-            quiet_window: 90s
-            quiet_margin: 0
-            quiet_timeout: PT1H
             timezone: Europe/Madrid
-            lease: 1h30m
-            import_timeout: 1h
-            mass_change: {percent: 50, jobs: 1}
-            orphans: delete
-            probe_interval: 5s
-            fall: 4
-            watch_for: 20s
-            second_path: //master-host:8000
-            one_path: true
-            failover: approval
-            approval_timeout: 10m
-            fencing: required
-            fence: my_site.fences.power_off
-            fence_timeout: 30s
-            on_master_return: fail_back
-            stable_for: 15s
-            cool_down: 20s
-            oldest_snapshot: 3d
-            enable_batch: 1
-            catch_up: start_missed
-            catch_up_jobs: ["load_*"]
-            notify:
-              - notifier: my_site.Pager
-                arguments: {to: [ops], level: 5}
-                alerts: [failover, split_brain]
-              - notifier: my_site.Log
-            snapshots: s3://aws@bucket/x
-            keep_snapshots: 2
-            secrets_refresh: 0s
-            verify_definitions: false
+            owner: data-platform
+            queue: near_denodo
             tags: [a, b]
+            sync:
+              schedule: "*/10 2-4 * * 1-5"
+              quiet_window: 90s
+              quiet_margin: 0
+              quiet_timeout: PT1H
+              import_timeout: 1h
+              lease: 1h30m
+              mass_change: {percent: 50, jobs: 1}
+              orphans: delete
+              verify_definitions: false
+              secrets_refresh: 0s
+            watch:
+              probe_interval: 5s
+              fall: 4
+              duration: 20s
+              second_path: //master-host:8000
+              one_path: true
+            failover:
+              policy: approval
+              approval_timeout: 10m
+              fencing: required
+              fence: my_site.fences.power_off
+              fence_timeout: 30s
+              oldest_snapshot: 3d
+              enable_batch: 1
+              cool_down: 20s
+              catch_up: start_missed
+              catch_up_jobs: ["load_*"]
+              on_master_return: fail_back
+              stable_for: 15s
+            snapshots:
+              location: s3://aws@bucket/x
+              keep: 2
+            alerts:
+              notify:
+                - notifier: my_site.Pager
+                  arguments: {to: [ops], level: 5}
+                  alerts: [failover, split_brain]
+                - notifier: my_site.Log
         """,
     )["emea-1.x"]
     assert pair == Pair(
@@ -101,47 +130,56 @@ def test_every_option(file: Path) -> None:
         description="Europe",
         master="m",
         slave="s",
-        schedule="*/10 2-4 * * 1-5",
         projects=("sales_*", "hr"),
         jobs=("load*",),
-        quiet_window=timedelta(seconds=90),
-        quiet_margin=timedelta(0),
-        quiet_timeout=timedelta(hours=1),
         timezone="Europe/Madrid",
-        lease=timedelta(minutes=90),
-        import_timeout=timedelta(hours=1),
-        mass_change=MassChangeLimits(percent=50, jobs=1),
-        orphans="delete",
-        probe_interval=timedelta(seconds=5),
-        fall=4,
-        watch_for=timedelta(seconds=20),
-        second_path="//master-host:8000",
-        one_path=True,
-        failover="approval",
-        approval_timeout=timedelta(minutes=10),
-        fencing="required",
-        fence="my_site.fences.power_off",
-        fence_timeout=timedelta(seconds=30),
-        on_master_return="fail_back",
-        stable_for=timedelta(seconds=15),
-        cool_down=timedelta(seconds=20),
-        oldest_snapshot=timedelta(days=3),
-        enable_batch=1,
-        catch_up="start_missed",
-        catch_up_jobs=("load_*",),
-        notify=(
-            Notify(
-                notifier="my_site.Pager",
-                arguments={"to": ["ops"], "level": 5},
-                alerts=(Alert.FAILOVER, Alert.SPLIT_BRAIN),
-            ),
-            Notify(notifier="my_site.Log", alerts=tuple(Alert)),
-        ),
-        snapshots="s3://aws@bucket/x",
-        keep_snapshots=2,
-        secrets_refresh=timedelta(0),
-        verify_definitions=False,
+        owner="data-platform",
+        queue="near_denodo",
         tags=("a", "b"),
+        sync=Sync(
+            schedule="*/10 2-4 * * 1-5",
+            quiet_window=timedelta(seconds=90),
+            quiet_margin=timedelta(0),
+            quiet_timeout=timedelta(hours=1),
+            import_timeout=timedelta(hours=1),
+            lease=timedelta(minutes=90),
+            mass_change=MassChangeLimits(percent=50, jobs=1),
+            orphans="delete",
+            verify_definitions=False,
+            secrets_refresh=timedelta(0),
+        ),
+        watch=Watch(
+            probe_interval=timedelta(seconds=5),
+            fall=4,
+            duration=timedelta(seconds=20),
+            second_path="//master-host:8000",
+            one_path=True,
+        ),
+        failover=Failover(
+            policy="approval",
+            approval_timeout=timedelta(minutes=10),
+            fencing="required",
+            fence="my_site.fences.power_off",
+            fence_timeout=timedelta(seconds=30),
+            oldest_snapshot=timedelta(days=3),
+            enable_batch=1,
+            cool_down=timedelta(seconds=20),
+            catch_up="start_missed",
+            catch_up_jobs=("load_*",),
+            on_master_return="fail_back",
+            stable_for=timedelta(seconds=15),
+        ),
+        snapshots=Snapshots(location="s3://aws@bucket/x", keep=2),
+        alerts=Alerts(
+            notify=(
+                Notify(
+                    notifier="my_site.Pager",
+                    arguments={"to": ["ops"], "level": 5},
+                    alerts=(Alert.FAILOVER, Alert.SPLIT_BRAIN),
+                ),
+                Notify(notifier="my_site.Log", alerts=tuple(Alert)),
+            )
+        ),
     )
     assert pair.scope == Scope(projects=("sales_*", "hr"), jobs=("load*",))
     assert pair.dag_id_sync == "denodo_scheduler_sync__emea-1.x"
@@ -157,22 +195,30 @@ def test_a_pair_without_options_has_the_defaults(file: Path) -> None:
     assert load(file, "pairs: {a: , b: {}}") == {"a": Pair(name="a"), "b": Pair(name="b")}
 
 
-def test_own_options_win_over_defaults_also_inside_mass_change(file: Path) -> None:
+def test_own_options_win_over_defaults_group_by_group(file: Path) -> None:
     pairs = load(
         file,
         """
-        defaults: {lease: 20m, mass_change: {percent: 10, jobs: 7}}
+        defaults:
+          tags: [ours]
+          sync: {lease: 20m, orphans: delete, mass_change: {percent: 10, jobs: 7}}
+          alerts: {notify: [{notifier: my_site.Pager, arguments: {to: ops}}]}
         pairs:
-          a: {mass_change: {jobs: 9}}
-          b: {lease: 30m}
+          a: {sync: {mass_change: {jobs: 9}}, alerts: {notify: [{notifier: my_site.Log}]}}
+          b: {sync: {lease: 30m}, tags: [theirs]}
         """,
     )
-    assert (pairs["a"].lease, pairs["a"].mass_change) == (timedelta(minutes=20), MassChangeLimits(percent=10, jobs=9))
-    assert (pairs["b"].lease, pairs["b"].mass_change) == (timedelta(minutes=30), MassChangeLimits(percent=10, jobs=7))
+    a, b = pairs["a"], pairs["b"]
+    assert (a.tags, a.sync.lease, a.sync.orphans) == (("ours",), timedelta(minutes=20), "delete")
+    assert (b.tags, b.sync.lease, b.sync.orphans) == (("theirs",), timedelta(minutes=30), "delete")
+    assert a.sync.mass_change == MassChangeLimits(percent=10, jobs=9)
+    assert b.sync.mass_change == MassChangeLimits(percent=10, jobs=7)
+    assert a.alerts.notify == (Notify(notifier="my_site.Log"),), "a list is replaced as a whole"
+    assert b.alerts.notify == (Notify(notifier="my_site.Pager", arguments={"to": "ops"}),)
 
 
 def test_null_schedule_means_by_hand_only(file: Path) -> None:
-    assert load(file, "pairs: {a: {schedule: null}}")["a"].schedule is None
+    assert load(file, "pairs: {a: {sync: {schedule: null}}}")["a"].sync.schedule is None
 
 
 def test_names_that_yaml_takes_for_something_else_stay_text(file: Path) -> None:
@@ -188,110 +234,111 @@ def test_all_mistakes_at_once_in_the_order_of_the_lines(file: Path) -> None:
 default:
   lease: 1h
 defaults:
-  orphans: remove
+  sync: {orphans: remove}
 pairs:
   a b:
     quite_window: 5m
-    schedule: "@fortnightly"
-    keep_snapshots: 1
-    mass_change:
-      percent: 120
-      job: 3
+    sync:
+      schedule: "@fortnightly"
+      mass_change:
+        percent: 120
+        job: 3
+    snapshots: {keep: 1}
   c:
     master: same
     slave: same
-    lease: 5m
+    sync: {lease: 5m, fall: 3}
     projects: sales
-    verify_definitions: "yes"
+    watch: 5
     tags: [ok, 5]
 """
     presets = "@daily, @hourly, @monthly, @quarterly, @weekly, @yearly"
-    allowed = ", ".join(sorted(PairOptions.model_fields))
+    allowed, of_sync = (", ".join(sorted(model.model_fields)) for model in (PairOptions, Sync))
     assert mistakes(file, text) == [
         '1: default: is not an option; did you mean "defaults"? Allowed: defaults, pairs',
-        "4: defaults.orphans: must be 'report' or 'delete', not 'remove'",
+        "4: defaults.sync.orphans: must be 'report' or 'delete', not 'remove'",
         "6: pairs.a b: the name of a pair has 1 to 100 letters, digits, _ - . and nothing else, a letter or digit "
         "first",
-        f'7: pairs.a b.quite_window: is not an option; did you mean "quiet_window"? Allowed: {allowed}',
-        f'8: pairs.a b.schedule: must be a cron expression such as "0 * * * *", one of {presets}, or null for manual '
-        "only; '@fortnightly' is none of these: it needs five fields",
-        "9: pairs.a b.keep_snapshots: must be at least 2, not 1",
-        "11: pairs.a b.mass_change.percent: must be at most 100, not 120",
-        '12: pairs.a b.mass_change.job: is not an option; did you mean "jobs"? Allowed: jobs, percent',
-        "13: pairs.c.import_timeout: 10m must be shorter than lease, which is 5m: an import that outlives its lease "
-        "could meet the next operation",
-        '15: pairs.c.slave: must differ from master; both are the connection "same"',
-        """17: pairs.c.projects: must be a list such as ["sales_*"], not 'sales'""",
-        "18: pairs.c.verify_definitions: must be true or false, not 'yes'",
-        "19: pairs.c.tags.1: must be text, not 5",
+        f'7: pairs.a b.quite_window: is not an option; did you mean "sync.quiet_window"? Allowed: {allowed}',
+        f'9: pairs.a b.sync.schedule: must be a cron expression such as "0 * * * *", one of {presets}, or null for '
+        "manual only; '@fortnightly' is none of these: it needs five fields",
+        "11: pairs.a b.sync.mass_change.percent: must be at most 100, not 120",
+        '12: pairs.a b.sync.mass_change.job: is not an option; did you mean "jobs"? Allowed: jobs, percent',
+        "13: pairs.a b.snapshots.keep: must be at least 2, not 1",
+        '16: pairs.c.slave: must differ from master; both are the connection "same"',
+        f'17: pairs.c.sync.fall: is not an option; did you mean "watch.fall"? Allowed: {of_sync}',
+        "17: pairs.c.sync.lease: 5m must be longer than import_timeout, which is 10m: an import that outlives its "
+        "lease could meet the next operation",
+        """18: pairs.c.projects: must be a list such as ["sales_*"], not 'sales'""",
+        "19: pairs.c.watch: must be a mapping of keys to values, not 5",
+        "20: pairs.c.tags.1: must be text, not 5",
     ]
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ("quiet_window: 5", None),
-        (
-            "quiet_window: 5 minutes",
-            "must be a duration such as 5m, 90s, 1h30m, PT5M or whole seconds, not '5 minutes'",
-        ),
-        ("quiet_window: 0", "must be longer than 0"),
-        ("quiet_margin: -1", "must not be negative"),
-        ("lease: true", "must be a duration such as 5m, 90s, 1h30m, PT5M or whole seconds, not True"),
-        (
-            "import_timeout: 15m",
-            "15m must be shorter than lease, which is 15m: an import that outlives its lease could",
-        ),
-        ("schedule: 0 0 31 2 *", "is none of these: failed to find next date"),
-        ("schedule: 0 0 * * * *", "is none of these: it needs five fields"),
-        ("schedule: 61 * * * *", "is none of these: [61 * * * *] is not acceptable, out of range"),
-        ("timezone: Europe/Madird", "must be a time zone such as Europe/Madrid, not 'Europe/Madird'; did you mean"),
-        ("timezone: ../../etc/passwd", "must be a time zone such as Europe/Madrid, not"),
-        ("master: 5", "must be text, not 5"),
-        ("master: ''", "must not be empty, not ''"),
-        ("master: denodo_scheduler_slave", "both are the connection"),
-        ("projects: []", "must not be empty, not a list"),
-        ("jobs: {a: b}", 'must be a list such as ["sales_*"], not a mapping'),
-        ("mass_change: 20", "must be a mapping such as {percent: 20, jobs: 5}, not 20"),
-        ("keep_snapshots: true", "must be a whole number, not True"),
-        ("description: 2024-99-99", "cannot be read as timestamp: '2024-99-99'"),
-        ("tags: !!python/name:os.system x", "cannot be read as"),
-        ("probe_interval: 0", "must be longer than 0"),
-        ("fall: 0", "must be at least 1, not 0"),
-        ("fall: 2.5", "must be a whole number, not 2.5"),
-        (
-            "second_path: master-host:8000",
-            "must be auto, none, or the master's Scheduler server as the slave's web tool",
-        ),
-        ("second_path: //host", "such as //master-host:8000, not '//host'"),
-        ("second_path: http://host:9090", "such as //master-host:8000, not"),
-        ("one_path: 1", "must be true or false, not 1"),
-        ("failover: never", "must be 'automatic', 'approval' or 'manual', not 'never'"),
-        ("approval_timeout: soon", "must be a duration such as"),
-        ("fencing: maybe", "must be 'best_effort' or 'required', not 'maybe'"),
-        ("fence: power_off", "not 'power_off'"),
-        ("fence: my site.power_off", "not 'my site.power_off'"),
-        ("fence_timeout: -5s", "must be"),
-        ("on_master_return: fail back", "must be 'hold' or 'fail_back', not 'fail back'"),
-        ("stable_for: 0", "must be longer than 0"),
-        ("enable_batch: 0", "must be at least 1, not 0"),
-        ("catch_up: all", "must be 'none' or 'start_missed', not 'all'"),
-        ("catch_up_jobs: []", "must not be empty"),
-        ("notify: me@example.com", "must be a list"),
-        ("watch_for: 19s", "19s is too short: 4 probes (fall) every 5s (probe_interval) take 20s"),
-        ("cool_down: 39m", "39m must not be shorter than watch_for, which is 40m: two failovers could follow"),
-        ("oldest_snapshot: 59m", "59m must not be shorter than the interval of the syncs, which is 1h: every snapshot"),
-        ("name: b", "is not an option"),
-        ("<<: {lease: 1h}", "is not an option"),
-    ],
-)
+MISTAKES = [
+    ("sync.quiet_window: 5 minutes", "a duration such as 5m, 90s, 1h30m, PT5M or whole seconds, not '5 minutes'"),
+    ("sync.quiet_window: 0", "must be longer than 0"),
+    ("sync.quiet_margin: -1", "must not be negative"),
+    ("sync.lease: true", "must be a duration such as 5m, 90s, 1h30m, PT5M or whole seconds, not True"),
+    ("sync.lease: 10m", "10m must be longer than import_timeout, which is 10m: an import that outlives its lease"),
+    ("sync.import_timeout: 1", None),
+    ("sync.import_timeout: never", "must be a duration such as"),
+    ("sync.schedule: 0 0 31 2 *", "is none of these: failed to find next date"),
+    ("sync.schedule: 0 0 * * * *", "is none of these: it needs five fields"),
+    ("sync.schedule: 61 * * * *", "is none of these: [61 * * * *] is not acceptable, out of range"),
+    ("timezone: Europe/Madird", "must be a time zone such as Europe/Madrid, not 'Europe/Madird'; did you mean"),
+    ("timezone: ../../etc/passwd", "must be a time zone such as Europe/Madrid, not"),
+    ("master: 5", "must be text, not 5"),
+    ("master: ''", "must not be empty, not ''"),
+    ("master: denodo_scheduler_slave", "both are the connection"),
+    ("owner: ''", "must not be empty, not ''"),
+    ("owner: null", "must be text, not None"),
+    ("queue: [a]", "must be text, not a list"),
+    ("projects: []", "must not be empty, not a list"),
+    ("jobs: {a: b}", 'must be a list such as ["sales_*"], not a mapping'),
+    ("sync.mass_change: 20", "must be a mapping such as {percent: 20, jobs: 5}, not 20"),
+    ("snapshots.keep: true", "must be a whole number, not True"),
+    ("snapshots.location: snapshots", "must be an absolute path, or a URL such as"),
+    ("description: 2024-99-99", "cannot be read as timestamp: '2024-99-99'"),
+    ("tags: !!python/name:os.system x", "cannot be read as"),
+    ("watch.probe_interval: 0", "must be longer than 0"),
+    ("watch.fall: 0", "must be at least 1, not 0"),
+    ("watch.fall: 2.5", "must be a whole number, not 2.5"),
+    ("watch.duration: 19s", "19s is too short: 4 probes (fall) every 5s (probe_interval) take 20s"),
+    ("watch.second_path: master-host:8000", "auto, none, or the master's Scheduler server as the slave's web tool"),
+    ("watch.second_path: //host", "such as //master-host:8000, not '//host'"),
+    ("watch.second_path: http://host:9090", "such as //master-host:8000, not"),
+    ("watch.one_path: 1", "must be true or false, not 1"),
+    ("failover.policy: never", "must be 'automatic', 'approval' or 'manual', not 'never'"),
+    ("failover.approval_timeout: soon", "must be a duration such as"),
+    ("failover.fencing: maybe", "must be 'best_effort' or 'required', not 'maybe'"),
+    ("failover.fence: power_off", "not 'power_off'"),
+    ("failover.fence: my site.power_off", "not 'my site.power_off'"),
+    ("failover.fence_timeout: -5s", "must be"),
+    ("failover.on_master_return: fail back", "must be 'hold' or 'fail_back', not 'fail back'"),
+    ("failover.stable_for: 0", "must be longer than 0"),
+    ("failover.enable_batch: 0", "must be at least 1, not 0"),
+    ("failover.catch_up: all", "must be 'none' or 'start_missed', not 'all'"),
+    ("failover.catch_up_jobs: []", "must not be empty"),
+    ("failover.cool_down: 39m", "39m must not be shorter than watch.duration, which is 40m: two failovers could"),
+    ("failover.oldest_snapshot: 59m", "must not be shorter than the interval of the syncs, which is 1h: every"),
+    ("alerts.notify: me@example.com", "must be a list"),
+    ("name: b", "is not an option"),
+    ("<<: {lease: 1h}", "is not an option"),
+]
+
+
+@pytest.mark.parametrize(("option", "message"), MISTAKES)
 def test_each_kind_of_mistake_names_line_key_and_what_is_allowed(file: Path, option: str, message: str | None) -> None:
-    text = f"pairs:\n  a:\n    {option}\n"
+    place, _, value = option.partition(": ")
+    *group, name = place.split(".")
+    lines = ["pairs:", "  a:", *(f"    {each}:" for each in group), f"{'  ' * len(group)}    {name}: {value}", ""]
+    text = "\n".join(lines)
     if message is None:
         assert load(file, text)
         return
-    key = "slave" if "both are" in message else option.partition(":")[0]
-    line = 2 if key == "slave" else 3  # the slave is not written in the file, so its pair is pointed at
+    key = "slave" if "both are" in message else place
+    line = 2 if key == "slave" else len(lines) - 1  # no slave is written in the file, so its pair is pointed at
     (found,) = mistakes(file, text)
     assert found.startswith(f"{line}: pairs.a.{key}: ")
     assert message in found
@@ -300,51 +347,62 @@ def test_each_kind_of_mistake_names_line_key_and_what_is_allowed(file: Path, opt
 @pytest.mark.parametrize(
     ("line", "where", "message"),
     [
-        ("notifier: SmtpNotifier", "5: pairs.a.notify.0.notifier: ", "not 'SmtpNotifier'"),
-        ("notifier: a.B\n        alerts: [failover, quench]", "6: pairs.a.notify.0.alerts.1: ", "'quenched'"),
-        ("notifier: a.B\n        alerts: failover", "6: pairs.a.notify.0.alerts: ", "must be a list"),
-        ("notifier: a.B\n        argument: {to: x}", "6: pairs.a.notify.0.argument: ", 'did you mean "arguments"?'),
-        ("notifier: a.B\n        arguments: x", "6: pairs.a.notify.0.arguments: ", "not 'x'"),
-        ("alerts: [failover]", "5: pairs.a.notify.0.notifier: ", ""),
+        ("notifier: SmtpNotifier", "5: {}.0.notifier: ", "not 'SmtpNotifier'"),
+        ("notifier: a.B\n          alerts: [failover, quench]", "6: {}.0.alerts.1: ", "'quenched'"),
+        ("notifier: a.B\n          alerts: failover", "6: {}.0.alerts: ", "must be a list"),
+        ("notifier: a.B\n          argument: {to: x}", "6: {}.0.argument: ", 'did you mean "arguments"?'),
+        ("notifier: a.B\n          arguments: x", "6: {}.0.arguments: ", "not 'x'"),
+        ("alerts: [failover]", "5: {}.0.notifier: ", ""),
     ],
     ids=["no class path", "unknown alert", "no list of alerts", "unknown key", "no arguments", "no notifier"],
 )
 def test_a_mistake_in_a_notifier_names_its_line(file: Path, line: str, where: str, message: str) -> None:
-    (found,) = mistakes(file, f"pairs:\n  a:\n    tags: []\n    notify:\n      - {line}\n")
-    assert found.startswith(where)
+    (found,) = mistakes(file, f"pairs:\n  a:\n    alerts:\n      notify:\n        - {line}\n")
+    assert found.startswith(where.format("pairs.a.alerts.notify"))
     assert message in found
 
 
 @pytest.mark.parametrize(
-    ("options", "line"),
-    [
-        ("probe_interval: 1m\n    fall: 41", "2: pairs.a.watch_for: 40m is too short: 41 probes (fall) every 1m"),
-        ("watch_for: 2h", "2: pairs.a.cool_down: 1h must not be shorter than watch_for, which is 2h"),
-        (
-            'oldest_snapshot: 12h\n    schedule: "0 3 * * *"',
-            "3: pairs.a.oldest_snapshot: 12h must not be shorter than the interval of the syncs, which is 1d",
-        ),
-        (
-            'oldest_snapshot: 3h\n    schedule: "0 8-20/2 * * *"',
-            "3: pairs.a.oldest_snapshot: 3h must not be shorter than the interval of the syncs, which is 12h",
-        ),
-    ],
+    ("sync", "failover", "interval"),
+    [("0 3 * * *", "12h", "1d"), ("0 8-20/2 * * *", "3h", "12h"), ("7,37 * * * *", "29m", "30m")],
 )
-def test_a_default_that_the_other_options_make_senseless_is_a_mistake(file: Path, options: str, line: str) -> None:
-    (found,) = mistakes(file, f"pairs:\n  a:\n    {options}\n")
-    assert found.startswith(line)
+def test_a_snapshot_cannot_be_too_old_before_the_next(file: Path, sync: str, failover: str, interval: str) -> None:
+    text = f'pairs:\n  a:\n    sync: {{schedule: "{sync}"}}\n    failover: {{oldest_snapshot: {failover}}}\n'
+    (found,) = mistakes(file, text)
+    assert found.startswith(
+        f"4: pairs.a.failover.oldest_snapshot: {failover} must not be shorter than the interval of the syncs, which is "
+        f"{interval}"
+    )
+
+
+def test_groups_that_contradict_each_other_in_two_ways_are_two_mistakes(file: Path) -> None:
+    text = """\
+pairs:
+  a:
+    watch: {duration: 2h}
+    failover:
+      cool_down: 1h
+      stable_for: 3h
+      on_master_return: fail_back
+"""
+    assert [found.partition(" must ")[0] for found in mistakes(file, text)] == [
+        "5: pairs.a.failover.cool_down: 1h",
+        "6: pairs.a.failover.stable_for: 3h",
+    ]
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        "{probe_interval: 10s, fall: 3, watch_for: 30s}",
-        "{watch_for: 2h, cool_down: 2h}",
-        "{oldest_snapshot: 1h}",
-        "{oldest_snapshot: 1m, schedule: null}",
-        "{second_path: none}",
-        "{fence: my_site.fences.power_off}",
-        "{notify: []}",
+        "{watch: {probe_interval: 10s, fall: 3, duration: 30s}}",
+        "{watch: {duration: 2h}, failover: {cool_down: 2h}}",
+        "{watch: {duration: 5m}, failover: {stable_for: 10m}}",
+        "{failover: {oldest_snapshot: 1h}}",
+        "{sync: {schedule: null}, failover: {oldest_snapshot: 1m}}",
+        "{watch: {second_path: none}}",
+        "{failover: {fence: my_site.fences.power_off}}",
+        "{alerts: {notify: []}}",
+        "{sync: , watch: , failover: , snapshots: , alerts: }",
     ],
 )
 def test_what_just_makes_sense_is_accepted(file: Path, options: str) -> None:
@@ -352,25 +410,55 @@ def test_what_just_makes_sense_is_accepted(file: Path, options: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "hours"),
+    ("options", "option", "minutes"),
     [
-        ({}, 2),
-        ({"schedule": "*/10 * * * *"}, 1),
-        ({"schedule": "@daily"}, 48),
-        ({"schedule": "0 8-20/2 * * *"}, 24),
-        ({"schedule": None}, 24),
-        ({"oldest_snapshot": "90m"}, 1.5),
+        ({}, "sync.lease", 15),
+        ({"import_timeout": "2m"}, "sync.lease", 15),
+        ({"import_timeout": "12m"}, "sync.lease", 17),
+        ({"import_timeout": "2h"}, "sync.lease", 125),
+        ({"import_timeout": "2h", "lease": "3h"}, "sync.lease", 180),
+        ({}, "watch.duration", 40),
+        ({"probe_interval": "1m", "fall": 45}, "watch.duration", 45),
+        ({"probe_interval": "1m", "fall": 45, "watch_for": "1h"}, "watch.duration", 60),
+        ({}, "failover.cool_down", 60),
+        ({"watch_for": "20m"}, "failover.cool_down", 60),
+        ({"watch_for": "2h"}, "failover.cool_down", 120),
+        ({"probe_interval": "1m", "fall": 90}, "failover.cool_down", 90),
+        ({"watch_for": "2h", "cool_down": "3h"}, "failover.cool_down", 180),
+        ({}, "failover.stable_for", 10),
+        ({"watch_for": "5m", "on_master_return": "fail_back"}, "failover.stable_for", 5),
+        ({"watch_for": "5m", "stable_for": "4m"}, "failover.stable_for", 4),
+        ({}, "failover.oldest_snapshot", 120),
+        ({"schedule": "*/10 * * * *"}, "failover.oldest_snapshot", 60),
+        ({"schedule": "17 * * * *"}, "failover.oldest_snapshot", 120),
+        ({"schedule": "@daily"}, "failover.oldest_snapshot", 48 * 60),
+        ({"schedule": "0 8-20/2 * * *"}, "failover.oldest_snapshot", 24 * 60),
+        ({"schedule": None}, "failover.oldest_snapshot", 24 * 60),
+        ({"oldest_snapshot": "90m"}, "failover.oldest_snapshot", 90),
+        ({"oldest_snapshot": None}, "failover.oldest_snapshot", 120),
     ],
     ids=str,
 )
-def test_how_long_a_snapshot_can_be_promoted(options: dict[str, object], hours: float) -> None:
-    assert Pair.model_validate({"name": "a", **options}).promotable_for == timedelta(hours=hours)
+def test_durations_follow_from_others_unless_they_are_given(
+    options: dict[str, object], option: str, minutes: int
+) -> None:
+    assert operator.attrgetter(option)(make_pair(**options)) == timedelta(minutes=minutes)
+
+
+def test_they_follow_also_in_groups_that_are_built_apart() -> None:
+    pair = Pair(name="a", watch=Watch(duration=timedelta(hours=2)), failover=Failover(policy="manual"))
+    assert (pair.failover.cool_down, pair.failover.policy) == (timedelta(hours=2), "manual")
+
+
+def test_they_follow_from_defaults_and_own_options_together(file: Path) -> None:
+    pairs = load(file, "defaults: {watch: {duration: 2h}}\npairs: {a: {}, b: {watch: {duration: 3h}}}\n")
+    assert [pair.failover.cool_down for pair in pairs.values()] == [timedelta(hours=2), timedelta(hours=3)]
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("pairs:\n  a:\n    lease: 1h\n    lease: 2h\n", ["4: pairs.a.lease: stands twice; first in line 3"]),
+        ("pairs:\n  a:\n    jobs: [x]\n    jobs: [y]\n", ["4: pairs.a.jobs: stands twice; first in line 3"]),
         ("pairs:\n  a: {}\n  b: {}\n  a: {}\n", ["4: pairs.a: stands twice; first in line 2"]),
         ("pairs:\n  a: {}\n  A: {}\n", ['3: pairs.A: differs from pair "a" only by case; choose another name']),
         ("pairs:\n  a: [x]\n", ["2: pairs.a: must be a mapping of keys to values, not a list"]),
@@ -400,14 +488,14 @@ def test_no_yaml_at_all(file: Path, text: str, start: str) -> None:
 
 
 def test_a_mistake_in_defaults_is_reported_once_and_there(file: Path) -> None:
-    found = mistakes(file, "defaults:\n  lease: long\npairs:\n  a: {}\n  b: {}\n")
-    assert [line.partition(" must")[0] for line in found] == ["2: defaults.lease:"]
+    found = mistakes(file, "defaults:\n  sync: {lease: long}\npairs:\n  a: {}\n  b: {}\n")
+    assert [line.partition(" must")[0] for line in found] == ["2: defaults.sync.lease:"]
 
 
 def test_defaults_that_only_one_pair_contradicts_are_reported_at_the_pair(file: Path) -> None:
-    found = mistakes(file, "defaults:\n  import_timeout: 12m\npairs:\n  a: {}\n  b:\n    lease: 11m\n")
-    assert [line.partition(":")[0] for line in found] == ["5"]
-    assert "pairs.b.import_timeout: 12m must be shorter than lease, which is 11m" in found[0]
+    found = mistakes(file, "defaults:\n  sync: {import_timeout: 12m}\npairs:\n  a: {}\n  b:\n    sync: {lease: 11m}\n")
+    assert [line.partition(":")[0] for line in found] == ["6"]
+    assert "pairs.b.sync.lease: 11m must be longer than import_timeout, which is 12m" in found[0]
 
 
 def test_a_server_cannot_be_master_here_and_slave_there(file: Path) -> None:

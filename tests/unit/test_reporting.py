@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from denodo_ha.decisions import DECISIONS, Action, Decision
-from denodo_ha.pairs import Pair
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record
 from denodo_ha.watching import Watching, silent_failure
@@ -16,6 +15,7 @@ from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.watch_store import WatchStore
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.watch.report import report
+from support.pairs import make_pair
 
 BEGAN = datetime(2026, 3, 2, 6, tzinfo=UTC)
 NOW = BEGAN + timedelta(minutes=10)
@@ -41,7 +41,7 @@ def run_of(*, record: Any = None, dry_run: bool = False, **options: Any) -> Pair
     state = State({RECORD_KEY: Record(epoch=4).to_json() if record is None else record})
     nothing: Any = None
     return PairContext(
-        pair=Pair.model_validate({"name": "test", **options}),
+        pair=make_pair(**options),
         records=RecordStore(state),
         snapshots=nothing,
         master=nothing,

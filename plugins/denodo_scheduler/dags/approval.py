@@ -38,8 +38,8 @@ class ApproveFailoverOperator(ApprovalOperator):
     def __init__(self, *, pair: Pair, assets: Assets, **kwargs: Any) -> None:
         super().__init__(
             subject=f"Fail over from {pair.master} to {pair.slave}?",
-            body=BODY.replace("{again}", f"{pair.approval_timeout.total_seconds() / 60:.0f} minutes"),
-            response_timeout=pair.approval_timeout,
+            body=BODY.replace("{again}", f"{pair.failover.approval_timeout.total_seconds() / 60:.0f} minutes"),
+            response_timeout=pair.failover.approval_timeout,
             **{**kwargs, "retries": 0},
         )
         self.pair = pair
@@ -52,7 +52,7 @@ class ApproveFailoverOperator(ApprovalOperator):
         judged = judge(case)
         if judged.decision.action is not Action.APPROVE or not case.fresh:
             raise NothingToDo("overtaken", f"by now the decision is {judged.decision.code}")
-        until = run.now() + self.pair.approval_timeout
+        until = run.now() + self.pair.failover.approval_timeout
         record = approval_asked(run.record(), by=run.run_id, until=until)
         event = run.event(
             "approval_asked", record, what="the master is down; a person is asked to approve the failover"

@@ -28,6 +28,7 @@ from denodo_scheduler.dags.shared import (
     Assets,
     ask_for_a_look,
     assets_of,
+    default_args,
     explaining,
     pair_context,
     publish,
@@ -35,7 +36,6 @@ from denodo_scheduler.dags.shared import (
     watch_store,
     watched,
 )
-from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.operators.ping_master import PingMasterOperator
 from denodo_scheduler.steps.outcome import Blocked, require
 from denodo_scheduler.steps.promote import failover as failing_over
@@ -92,14 +92,14 @@ def failover_dag(pair: Pair) -> DAG:
         doc_md=DAG_DOC.format(
             pair=pair.name, master=pair.master, asset=pair.asset_uri, operations=pair.dag_id_operations
         ),
-        schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(pair.watch_for), assets=[assets.look]),
+        schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(pair.watch.duration), assets=[assets.look]),
         start_date=START,
         catchup=False,
         max_active_runs=8,
         allowed_run_types=[kind for kind in DagRunType if kind != DagRunType.BACKFILL_JOB],  # type: ignore[misc]
         deadline=deadline(pair),
         tags=["denodo", "denodo-ha", *pair.tags],
-        default_args={"retries": 3, "retry_delay": timedelta(seconds=5), "retry_policy": RETRY_POLICY},
+        default_args=default_args(pair, retries=3, retry_delay=timedelta(seconds=5)),
     ) as dag:
         ping = WatchMasterOperator(
             task_id="ping_master",
@@ -108,9 +108,9 @@ def failover_dag(pair: Pair) -> DAG:
             assets=assets,
             denodo_scheduler_conn_id=pair.master,
             slave_conn_id=pair.slave,
-            second_path=pair.second_path,
-            interval=pair.probe_interval,
-            fall=pair.fall,
+            second_path=pair.watch.second_path,
+            interval=pair.watch.probe_interval,
+            fall=pair.watch.fall,
             include_projects=pair.projects,
             include_jobs=pair.jobs,
             **state,
@@ -130,7 +130,7 @@ def failover_dag(pair: Pair) -> DAG:
         def enable_jobs(**context: Any) -> dict[str, Any]:
             with (
                 _step(pair, assets, context) as case,
-                Looker(case.context.master, case.context.slave, second_path=pair.second_path) as looker,
+                Looker(case.context.master, case.context.slave, second_path=pair.watch.second_path) as looker,
             ):
                 return failing_over.enable_jobs(case, looker.look)
 
@@ -194,9 +194,9 @@ class WatchMasterOperator(PingMasterOperator):
     def _watch_for(self, seen: Watching, record: Record | None) -> timedelta:
         if not seen.settled:
             return RECHECK
-        longest = self.pair.watch_for
-        if self.pair.on_master_return == "fail_back" and seen.code == "master_back":
-            longest = min(longest, self.pair.stable_for)
+        longest = self.pair.watch.duration
+        if self.pair.failover.on_master_return == "fail_back" and seen.code == "master_back":
+            longest = min(longest, self.pair.failover.stable_for)
         if record and record.paused and record.paused.until:
             longest = min(longest, max(RECHECK, record.paused.until - utcnow()))
         return longest + self.fall * self.interval + OVERLAP
@@ -215,11 +215,11 @@ def _by_hand(context: Any) -> bool:
 
 def _optional(pair: Pair, assets: Assets, slot: dict[str, Any]) -> Iterator[Any]:
     """Branches that only some policies have; what they need is imported only there, since every task parses this."""
-    if pair.failover == "approval":
+    if pair.failover.policy == "approval":
         from denodo_scheduler.dags.approval import ApproveFailoverOperator
 
         yield ApproveFailoverOperator(task_id=Action.APPROVE.value, pair=pair, assets=assets, **slot)
-    if pair.on_master_return == "fail_back":
+    if pair.failover.on_master_return == "fail_back":
         from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
         yield TriggerDagRunOperator(

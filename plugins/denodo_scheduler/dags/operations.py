@@ -9,8 +9,15 @@ from airflow.sdk import DAG, Param, task
 
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
-from denodo_scheduler.dags.shared import START, ask_for_a_look, assets_of, explaining, pair_context, publishing
-from denodo_scheduler.exceptions import RETRY_POLICY
+from denodo_scheduler.dags.shared import (
+    START,
+    ask_for_a_look,
+    assets_of,
+    default_args,
+    explaining,
+    pair_context,
+    publishing,
+)
 from denodo_scheduler.steps import operate as operating
 from denodo_scheduler.steps.outcome import Blocked
 
@@ -46,7 +53,7 @@ def operations_dag(pair: Pair) -> DAG:
         start_date=START,
         catchup=False,
         tags=["denodo", "denodo-ha", *pair.tags],
-        default_args={"retries": 2, "retry_delay": timedelta(seconds=10), "retry_policy": RETRY_POLICY},
+        default_args=default_args(pair, retries=2, retry_delay=timedelta(seconds=10)),
     ) as dag:
 
         @task(

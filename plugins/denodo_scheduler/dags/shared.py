@@ -19,6 +19,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.record import RecordError
 from denodo_ha.transitions import UNKNOWN
 from denodo_scheduler.alerts import notify
+from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
@@ -69,6 +70,16 @@ def assets_of(pair: Pair) -> Assets:
     )
 
 
+def default_args(pair: Pair, **own: Any) -> dict[str, Any]:
+    """Arguments of every task of ``pair``, besides ``own``.
+
+    A default timeout of the Airflow installation does not apply: the steps have timeouts of their own, and one that is
+    killed midway costs a repair.
+    """
+    queue = {"queue": pair.queue} if pair.queue else {}
+    return {"owner": pair.owner, **queue, "execution_timeout": None, "retry_policy": RETRY_POLICY, **own}
+
+
 def pair_context(pair: Pair, assets: Assets, context: Any) -> PairContext:
     """The pair as this task sees it."""
     dag_run = context["dag_run"]
@@ -97,17 +108,17 @@ def watched(context: Any) -> dict[str, Any] | None:
 
 
 def snapshot_folder(pair: Pair) -> ObjectStoragePath:
-    """Where the pair's snapshots are: its ``snapshots`` option, or a folder of the Airflow home."""
-    return ObjectStoragePath(pair.snapshots or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
+    """Where the pair's snapshots are: its option ``snapshots.location``, or a folder of the Airflow home."""
+    return ObjectStoragePath(pair.snapshots.location or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
 
 
 def quiet_arguments(pair: Pair) -> dict[str, Any]:
     """Of the sensor that waits for a quiet window of ``pair``."""
     return {
         "denodo_scheduler_conn_id": pair.master,
-        "window": pair.quiet_window,
-        "margin": pair.quiet_margin,
-        "timeout": pair.quiet_timeout,
+        "window": pair.sync.quiet_window,
+        "margin": pair.sync.quiet_margin,
+        "timeout": pair.sync.quiet_timeout,
         "timezone": pair.timezone,
         "include_projects": pair.projects,
         "include_jobs": pair.jobs,
@@ -119,14 +130,14 @@ def quiet_params(pair: Pair, where: str) -> dict[str, Param]:
     """Fields of a form: the wait for a quiet window on the server that ``where`` names."""
     return {
         "quiet_window": Param(
-            int(pair.quiet_window.total_seconds()),
+            int(pair.sync.quiet_window.total_seconds()),
             type="integer",
             minimum=1,
             title="Quiet window (seconds)",
             description=f"How long nothing may be due on the {where}.",
         ),
         "quiet_timeout": Param(
-            int(pair.quiet_timeout.total_seconds()),
+            int(pair.sync.quiet_timeout.total_seconds()),
             type="integer",
             minimum=1,
             title="Wait for a quiet window at most (seconds)",
@@ -167,7 +178,7 @@ def publish(run: PairContext, assets: Assets, context: Any) -> None:
 def _is_complete(event: dict[str, Any], run: PairContext) -> bool:
     """Whether the task that saved the event before its change has completed it, or has had its time to."""
     begun = (event.get("after") or {}).get("enabled") == UNKNOWN
-    return not begun or run.now() - datetime.fromisoformat(event["at"]) > run.pair.lease
+    return not begun or run.now() - datetime.fromisoformat(event["at"]) > run.pair.sync.lease
 
 
 def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:

@@ -18,6 +18,7 @@ from denodo_scheduler.dags.shared import (
     Assets,
     ask_for_a_look,
     assets_of,
+    default_args,
     explaining,
     pair_context,
     publish,
@@ -26,7 +27,6 @@ from denodo_scheduler.dags.shared import (
     quiet_params,
     watch_store,
 )
-from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo, require
@@ -85,7 +85,7 @@ def switchover_dag(pair: Pair) -> DAG:
         catchup=False,
         max_active_runs=1,
         tags=["denodo", "denodo-ha", *pair.tags],
-        default_args={"retries": 10, "retry_delay": timedelta(seconds=10), "retry_policy": RETRY_POLICY},
+        default_args=default_args(pair, retries=10, retry_delay=timedelta(seconds=10)),
     ) as dag:
 
         @task.short_circuit(task_id="check", doc_md=CHECK_DOC, **state)
@@ -153,7 +153,7 @@ class SyncAfterFailbackOperator(TriggerDagRunOperator):
 
 def _run(pair: Pair, assets: Assets, context: Any) -> PairContext:
     window = timedelta(seconds=context["params"]["quiet_window"])
-    return pair_context(pair.model_copy(update={"quiet_window": window}), assets, context)
+    return pair_context(pair.with_sync(quiet_window=window), assets, context)
 
 
 def _switch(context: Any) -> switching.Switch:

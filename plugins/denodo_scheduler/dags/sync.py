@@ -15,13 +15,13 @@ from denodo_scheduler.dags.shared import (
     START,
     Assets,
     assets_of,
+    default_args,
     pair_context,
     publish,
     quiet_arguments,
     quiet_params,
     watch_store,
 )
-from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
@@ -83,16 +83,12 @@ def sync_dag(pair: Pair) -> DAG:
         dag_id=pair.dag_id_sync,
         description=pair.description or f"Keep {pair.slave} in step with {pair.master}",
         doc_md=DAG_DOC.format(pair=pair.name, master=pair.master, slave=pair.slave, asset=pair.asset_uri),
-        schedule=pair.schedule,
+        schedule=pair.sync.schedule,
         start_date=START,
         catchup=False,
         max_active_runs=1,
         tags=["denodo", "denodo-ha", *pair.tags],
-        default_args={
-            "retries": 2,
-            "retry_delay": timedelta(seconds=15),
-            "retry_policy": RETRY_POLICY,
-        },
+        default_args=default_args(pair, retries=2, retry_delay=timedelta(seconds=15)),
     ) as dag:
 
         @task.short_circuit(task_id="guard", doc_md=GUARD_DOC, **changing)
@@ -191,7 +187,7 @@ def _params(pair: Pair) -> dict[str, Param]:
         ),
         **quiet_params(pair, "master"),
         "orphans": Param(
-            str(pair.orphans),
+            str(pair.sync.orphans),
             type="string",
             enum=["report", "delete"],
             title="Orphans",
@@ -202,10 +198,8 @@ def _params(pair: Pair) -> dict[str, Param]:
 
 def _run(pair: Pair, assets: Assets, context: Any) -> PairContext:
     params = context["params"]
-    chosen = pair.model_copy(
-        update={"quiet_window": timedelta(seconds=params["quiet_window"]), "orphans": params["orphans"]}
-    )
-    return pair_context(chosen, assets, context)
+    sync = {"quiet_window": timedelta(seconds=params["quiet_window"]), "orphans": params["orphans"]}
+    return pair_context(pair.with_sync(**sync), assets, context)
 
 
 def _tell_if_nothing_watches(run: PairContext, assets: Assets, context: Any) -> None:

@@ -137,7 +137,7 @@ def _hold(context: PairContext, claim: Claim, *, until: datetime, ours: bool) ->
     A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,
     which is at most one lease away, whatever clock wrote it.
     """
-    until = min(until, context.now() + context.pair.lease)
+    until = min(until, context.now() + context.pair.sync.lease)
     log.warning(
         "An import was begun and its end is unknown: the server may still be executing it. "
         "The slave's jobs are kept disabled until %s.",

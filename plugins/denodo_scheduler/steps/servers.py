@@ -59,7 +59,7 @@ class Servers:
     def _paths(self, role: Role) -> Iterator[Server]:
         """The ways to a server, its own web tool first."""
         yield self.own_path(role)
-        wanted = self.pair.second_path if role is Role.MASTER or self.pair.second_path == "none" else "auto"
+        wanted = self.pair.watch.second_path if role is Role.MASTER or self.pair.watch.second_path == "none" else "auto"
         if uri := second_uri(wanted, self.hook(role), self.hook(other(role))):
             yield Server(str(role), self.hook(other(role)), uri)
 

@@ -93,7 +93,7 @@ def examine(context: PairContext, record: Record, to: Role, *, accept_difference
     of_role = {old: statuses, to: target_statuses}
     ensure_two_servers(context, of_role[Role.MASTER], of_role[Role.SLAVE])
     active, target = read_manifest(pair, path, statuses), read_manifest(pair, target_path, target_statuses)
-    any_definition = accept_differences or not pair.verify_definitions
+    any_definition = accept_differences or not pair.sync.verify_definitions
     require(
         something_enabled(active, old)
         or target_at_rest(target, to)
@@ -114,6 +114,6 @@ def ensure_quiet(pair: Pair, statuses: Statuses) -> None:
     """Nothing runs, because disabling would stop it [D], and nothing is due: without the margin, which is the reserve
     for the time since the wait."""
     jobs = [job for job in statuses.jobs if pair.scope.matches(job.key)]
-    seen = assess(jobs, now=statuses.server_time, window=pair.quiet_window, margin=timedelta(0))
+    seen = assess(jobs, now=statuses.server_time, window=pair.sync.quiet_window, margin=timedelta(0))
     if reason := quiet(seen, "switchover"):
         raise NotYet(*reason)

@@ -131,7 +131,7 @@ def _ensure_fresh(case: Case) -> None:
 
 
 def _down(case: Case, verdict: Verdict) -> bool:
-    return verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and case.context.pair.one_path)
+    return verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and case.context.pair.watch.one_path)
 
 
 def _manifest(context: PairContext, snapshot_id: str) -> Manifest:
@@ -182,7 +182,11 @@ class _Failover(Try):
         """When the master was last heard before the failover. The evidence of a run that resumes it begins later."""
         heard = self.case.evidence.last_alive or self.case.heard.last_alive or self.case.evidence.since
         pair = self.context.pair
-        return min(heard, self.operation.started - pair.fall * pair.probe_interval) if self.last_sign else heard
+        return (
+            min(heard, self.operation.started - pair.watch.fall * pair.watch.probe_interval)
+            if self.last_sign
+            else heard
+        )
 
     def _abort_if_alive(self, seen: Observation, record: Record) -> None:
         """Before the first job is enabled, give up unless the master is still seen to be down. After that there is only
@@ -212,13 +216,13 @@ class _Failover(Try):
 
     def _fenced(self) -> Fence:
         pair = self.context.pair
-        if pair.fence:
-            self.claim.renew(pair.fence_timeout + LEASE)
+        if pair.failover.fence:
+            self.claim.renew(pair.failover.fence_timeout + LEASE)
         fenced = fence(self.context, by_person=self.case.consents.fenced)
         log.warning("Fencing %s: %s.", fenced.result, fenced.how)
         record = self.claim.check()
         assert record.operation is not None
-        if pair.fencing == "required" and fenced.result != "confirmed":
+        if pair.failover.fencing == "required" and fenced.result != "confirmed":
             if record.operation.step is Step.CLAIMED:
                 self.leave("failover_given_up", given_up, f"the master could not be fenced: {fenced.how}")
             raise Blocked(
@@ -238,7 +242,9 @@ class _Failover(Try):
         if enabled.left:
             remaining = new_id(context.now())
             context.snapshots.write_job_list(remaining, enabled.left)
-        done = promoted(self.claim.check(), now=context.now(), left=remaining, cool_down=context.pair.cool_down)
+        done = promoted(
+            self.claim.check(), now=context.now(), left=remaining, cool_down=context.pair.failover.cool_down
+        )
         event = context.event(
             "failover",
             done,
@@ -305,7 +311,7 @@ def _enable(
     present = server.statuses()
     order = order_enabling(wanted, waits_for, [job.key for job in present.jobs])
     late = _not_before(case, manifest, order.order, zone, present.server_time - context.now())
-    batch = context.pair.enable_batch
+    batch = context.pair.failover.enable_batch
     return order, enable(server, order.order, batch=batch, before_batch=before_batch, not_before=late, now=context.now)
 
 

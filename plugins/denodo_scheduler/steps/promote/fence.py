@@ -31,21 +31,21 @@ def fence(context: PairContext, *, by_person: bool) -> Fence:
     """
     if by_person:
         return Fence("confirmed", f"by the word of {context.actor}")
-    if context.pair.fence is None:
+    if context.pair.failover.fence is None:
         return Fence("unconfirmed", "the pair has no fencing hook, and the master cannot be asked")
     executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fence")
     try:
-        module, _, name = context.pair.fence.rpartition(".")
+        module, _, name = context.pair.failover.fence.rpartition(".")
         hook = getattr(import_module(module), name)
         call = executor.submit(hook, pair=context.pair.name, master=context.pair.master, reason=context.reason)
-        confirmed = call.result(timeout=context.pair.fence_timeout.total_seconds())
+        confirmed = call.result(timeout=context.pair.failover.fence_timeout.total_seconds())
     except NotInTime:
-        return Fence("failed", f"{context.pair.fence} did not return in time (fence_timeout)")
+        return Fence("failed", f"{context.pair.failover.fence} did not return in time (fence_timeout)")
     except Exception as error:
         log.exception("The fencing hook failed.")
-        return Fence("failed", f"{context.pair.fence} raised {type(error).__name__}")
+        return Fence("failed", f"{context.pair.failover.fence} raised {type(error).__name__}")
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
     if confirmed is True:
-        return Fence("confirmed", f"by {context.pair.fence}")
-    return Fence("failed", f"{context.pair.fence} returned {confirmed!r}")
+        return Fence("confirmed", f"by {context.pair.failover.fence}")
+    return Fence("failed", f"{context.pair.failover.fence} returned {confirmed!r}")

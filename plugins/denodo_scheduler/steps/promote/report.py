@@ -76,9 +76,9 @@ def describe(
 
 def _catch_up(context: PairContext, missed: Collection[JobKey], enabled: Changed) -> tuple[JobKey, ...]:
     """Start once what was missed, where the pair wants that."""
-    if context.pair.catch_up == "none":
+    if context.pair.failover.catch_up == "none":
         return ()
-    scope = Scope(jobs=context.pair.catch_up_jobs)
+    scope = Scope(jobs=context.pair.failover.catch_up_jobs)
     chosen = tuple(sorted(key for key in missed if scope.matches(key) and key in enabled.statuses.by_key))
     try:
         context.slave.set_jobs_status("start", chosen, statuses=enabled.statuses)

@@ -281,7 +281,7 @@ class _Switching(Try):
         before_batch: Callable[[], object],
         late: Mapping[JobKey, datetime] | None = None,
     ) -> Changed:
-        batch, now = self.context.pair.enable_batch, self.context.now
+        batch, now = self.context.pair.failover.enable_batch, self.context.now
         return enable(server, order.order, batch=batch, before_batch=before_batch, not_before=late, now=now)
 
     def _before_batch(self) -> None:

@@ -94,9 +94,9 @@ def export(context: PairContext, ticket: SyncTicket, *, accept_mass_change: bool
         context.snapshots.delete(snapshot_id)
     else:
         context.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
-        forgotten = began - context.pair.lease - OLDEST_EXPORT
+        forgotten = began - context.pair.sync.lease - OLDEST_EXPORT
         protected = {snapshot_id, ticket.base_snapshot or "", *record.stored}
-        context.snapshots.retire(context.pair.keep_snapshots, protected, before=forgotten)
+        context.snapshots.retire(context.pair.snapshots.keep, protected, before=forgotten)
     log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.comparison)
     return exported
 
@@ -191,9 +191,9 @@ def _guard_mass_change(
     context: PairContext, record: Record, old: Manifest | None, new: Manifest, accepted: bool
 ) -> None:
     if old is None and record.snapshot:
-        found = shrunk(record.snapshot.jobs, record.snapshot.enabled, new, context.pair.mass_change)
+        found = shrunk(record.snapshot.jobs, record.snapshot.enabled, new, context.pair.sync.mass_change)
     else:
-        found = mass_change(old, new, context.pair.mass_change)
+        found = mass_change(old, new, context.pair.sync.mass_change)
     if found is None:
         return
     if accepted:
@@ -224,7 +224,7 @@ def _describe(
         committed[0] if committed else None,
         taken.contents,
         last_import_age=age,
-        secrets_refresh=context.pair.secrets_refresh,
+        secrets_refresh=context.pair.sync.secrets_refresh,
     )
     difference = (committed[1] if committed else Manifest(jobs=())).diff(taken.manifest)
     return Exported(

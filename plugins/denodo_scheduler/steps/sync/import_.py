@@ -84,7 +84,7 @@ def import_snapshot(context: PairContext, ticket: SyncTicket, exported: Exported
         operation_id=f"{ticket.operation_id}.{uuid4().hex[:4]}",
         target=context.slave.address,
         now=context.now(),
-        lease=context.pair.lease,
+        lease=context.pair.sync.lease,
     )
     context.save(intent)
     gc.freeze()  # a full collection would pause this process while jobs are enabled on the slave
@@ -122,7 +122,7 @@ def _resume(context: PairContext, own: Claim, operation: Operation) -> None:
 def _ensure_fresh(context: PairContext, exported: Exported) -> None:
     """An export of long ago, of a task that was cleared alone, would bring back what is gone."""
     age = context.now() - datetime.fromisoformat(exported.taken)
-    if age > context.pair.lease + OLDEST_EXPORT:
+    if age > context.pair.sync.lease + OLDEST_EXPORT:
         raise NothingToDo("superseded", f"superseded: the export was taken {age} ago; clear the run")
 
 
@@ -161,7 +161,7 @@ def _ensure_sendable(context: PairContext, exported: Exported) -> None:
 def _ensure_still_quiet(pair: Pair, master: Statuses) -> None:
     """Look once more, without the margin: it is the reserve for what has passed since the wait, such as the export."""
     jobs = [job for job in master.jobs if pair.scope.matches(job.key)]
-    found = assess(jobs, now=master.server_time, window=pair.quiet_window, margin=timedelta(0))
+    found = assess(jobs, now=master.server_time, window=pair.sync.quiet_window, margin=timedelta(0))
     if reason := quiet(found, "import"):
         raise NotYet(*reason)
 
@@ -184,7 +184,9 @@ class _Attempt:
         self._ensure_time_left()
         path = self.context.snapshots.export_path(exported.snapshot)
         try:
-            return self.context.slave.import_metadata(path, timeout=self.context.pair.import_timeout.total_seconds())
+            return self.context.slave.import_metadata(
+                path, timeout=self.context.pair.sync.import_timeout.total_seconds()
+            )
         except UnreachableError:
             self._undo_intent()
             raise
@@ -207,7 +209,7 @@ class _Attempt:
     def _ensure_time_left(self) -> None:
         """A process that slept since it wrote its intent must not send an import that outlives the lease."""
         operation = self.own.check().operation
-        if operation and self.context.now() + self.context.pair.import_timeout > operation.lease_until:
+        if operation and self.context.now() + self.context.pair.sync.import_timeout > operation.lease_until:
             self._undo_intent()
             raise NotYet(
                 "lease_short",
@@ -220,7 +222,7 @@ class _Attempt:
         self.own.save(lambda record: record.model_copy(update={"operation": None, "dirty": self.untouched.dirty}))
 
     def disable(self) -> AtRest:
-        claim = self.passive.trusted(self.context.now() + self.context.pair.lease)
+        claim = self.passive.trusted(self.context.now() + self.context.pair.sync.lease)
         return rest_slave(self.context, claim, ours=True)
 
     def close(self) -> None:

@@ -57,7 +57,7 @@ def verify(
     deleted = _delete_orphans(context, current_sync(context, ticket), orphans, may_delete)
     ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
     exposure = _exposure(imported, disabled)
-    if exposure["exposure_seconds"] > context.pair.quiet_window.total_seconds():
+    if exposure["exposure_seconds"] > context.pair.sync.quiet_window.total_seconds():
         log.warning("Jobs were enabled on the slave for longer than the quiet window: raise quiet_window of the pair.")
     event = context.event(
         "sync",
@@ -80,7 +80,7 @@ def verify(
     )
     reference = _reference(context, record, exported, imported)
     done = claim.save(lambda latest: commit(latest, reference), event)
-    context.snapshots.retire(context.pair.keep_snapshots, done.stored)
+    context.snapshots.retire(context.pair.snapshots.keep, done.stored)
     return event
 
 
@@ -117,7 +117,7 @@ def _compare(
         jobs,
         statuses.jobs,
         context.pair.scope,
-        definitions=context.pair.verify_definitions,
+        definitions=context.pair.sync.verify_definitions,
         before=[JobKey(project=project, name=name) for project, name in (imported.others if imported else [])],
     )
     problems = {
@@ -143,14 +143,14 @@ def _compare(
 def _many(context: PairContext, orphans: Sequence[JobKey], statuses: Statuses) -> bool:
     """Many orphans at once look like a wrong master, so their deletion takes the consent of any mass change."""
     in_scope = sum(context.pair.scope.matches(job.key) for job in statuses.jobs)
-    return context.pair.mass_change.exceeded(len(orphans), in_scope)
+    return context.pair.sync.mass_change.exceeded(len(orphans), in_scope)
 
 
 def _delete_orphans(context: PairContext, current: Claim, orphans: Sequence[JobKey], may_delete: bool) -> bool:
     """Delete jobs that the master does not have, where the pair says so and they are not too many."""
     if not orphans:
         return False
-    if context.pair.orphans != "delete":
+    if context.pair.sync.orphans != "delete":
         log.warning("Orphans, on the slave only and disabled: %s", listed(sorted(orphans)))
         return False
     if not may_delete:

@@ -67,7 +67,7 @@ class Case:
 
     @property
     def may_be_unfenced(self) -> bool:
-        return self.context.pair.fencing == "best_effort" or self.consents.fenced
+        return self.context.pair.failover.fencing == "best_effort" or self.consents.fenced
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def expected(judged: Judgement, action: Action) -> Judgement:
 
 def freshness(pair: Pair) -> timedelta:
     """How old evidence may be when a failover begins: as long as it takes to gather it, and a minute to begin."""
-    return pair.fall * pair.probe_interval + timedelta(minutes=1)
+    return pair.watch.fall * pair.watch.probe_interval + timedelta(minutes=1)
 
 
 def _decided(reason: Reason, alert: Alert) -> Decision:
@@ -157,7 +157,7 @@ def _situation(case: Case, record: Record) -> Situation:
     slave_enabled = _any_enabled(context, Role.SLAVE)
     approved = approval is not None and approval.granted_by is not None and now < approval.until
     promotion = record.last_promotion
-    stable = heard.alive_since is not None and now - heard.alive_since >= pair.stable_for
+    stable = heard.alive_since is not None and now - heard.alive_since >= pair.failover.stable_for
     return Situation(
         paused=record.is_paused(now),
         operation_open=operation is not None and operation.open(now),
@@ -166,20 +166,20 @@ def _situation(case: Case, record: Record) -> Situation:
         snapshot=snapshot is not None,
         dirty=record.dirty is not None,
         snapshot_fresh=snapshot is not None
-        and (consents.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= pair.promotable_for),
+        and (consents.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= pair.failover.oldest_snapshot),
         cooled_down=record.cool_down_until is None or now >= record.cool_down_until,
         acknowledged=record.acknowledged,
         slave_reachable=slave_enabled is not None,
         second_path=consents.fail_over or (heard.second_good is not None and now - heard.second_good <= PROOF_HOLDS),
         slave_enabled=bool(slave_enabled),
         master_enabled=_any_enabled(context, Role.MASTER) if case.evidence.verdict.alive else None,
-        one_path=pair.one_path,
-        automatic=pair.failover == "automatic" or approved or consents.fail_over,
-        manual=pair.failover == "manual",
+        one_path=pair.watch.one_path,
+        automatic=pair.failover.policy == "automatic" or approved or consents.fail_over,
+        manual=pair.failover.policy == "manual",
         approval_asked=approval is not None and approval.granted_by is None and now < approval.until,
-        fenceable=case.may_be_unfenced or pair.fence is not None,
+        fenceable=case.may_be_unfenced or pair.failover.fence is not None,
         complete=promotion is None or promotion.complete,
-        fail_back=pair.on_master_return == "fail_back" and stable,
+        fail_back=pair.failover.on_master_return == "fail_back" and stable,
     )
 
 

@@ -41,7 +41,7 @@ def report(
 def overdue(context: PairContext, seen: Watching) -> tuple[Watching, dict[str, Any]] | None:
     """The event of a monitor that has stopped, once; None while the failover DAG looks at the pair, or never did."""
     pair = context.pair
-    found = monitor_stopped(seen, context.now(), watch_for=pair.watch_for, dag_id=pair.dag_id_failover)
+    found = monitor_stopped(seen, context.now(), watch_for=pair.watch.duration, dag_id=pair.dag_id_failover)
     return (found[0], _event(context, found[1])) if found else None
 
 
