@@ -28,8 +28,12 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "RETRY_WAIT", tenacity.wait_none())
-    monkeypatch.setattr(passive, "HOLD_INTERVAL", 0.1)
+    no_long_pauses(monkeypatch)
+
+
+def no_long_pauses(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(transport, "RETRY_WAIT", tenacity.wait_none())
+    patch.setattr(passive, "HOLD_INTERVAL", 0.1)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What others rely on, pinned: see ``support.outside`` for what to do when one of these tests fails."""
