@@ -161,6 +161,7 @@ class Stage:
         """Have another pair in the same state, with the same snapshot."""
         other = self.pairs[name]
         other.state.values = dict(self.pair.state.values)
+        other.history = list(self.pair.history)
         shutil.copytree(self.folder / "snapshots/pair", self.folder / "snapshots" / name, dirs_exist_ok=True)
         return other
 

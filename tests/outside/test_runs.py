@@ -42,6 +42,7 @@ NOT_PLAYED = {
     "old_answers",
     "rolled_back",
     "still_enabled",
+    "storage",
     "unsteady",
     "version",
 }
