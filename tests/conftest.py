@@ -28,6 +28,8 @@ os.environ |= {
 import pytest
 from hypothesis import settings
 
+from support.time_limit import pytest_timeout_set_timer as pytest_timeout_set_timer
+
 END_TO_END = ("tests/e2e/", "tests/e2e_failover/", "tests/e2e_celery/")
 FIRST = ("tests/e2e/", "tests/e2e_failover/", "tests/machine/", "tests/model/", "tests/e2e_celery/")
 

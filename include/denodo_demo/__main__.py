@@ -5,16 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-import httpx
 from rich.console import Console
 
-from denodo_demo.airflow_api import AirflowApiError
 from denodo_demo.demo import demo
-from denodo_demo.processes import WaitError, stopping_everything
+from denodo_demo.processes import stopping_everything
 from denodo_demo.progress import Progress
 from denodo_demo.run import run
-from denodo_demo.stage import RUN_FOLDER, alone
-from denodo_demo.standin import StandinError
+from denodo_demo.stage import ERRORS, RUN_FOLDER, alone
 
 _PLAIN_WIDTH = 110
 
@@ -40,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
                 progress.say("Stopping everything")
     except KeyboardInterrupt:
         return 0 if command == "run" else 130
-    except (WaitError, AirflowApiError, StandinError, httpx.HTTPError) as error:
+    except ERRORS as error:
         problems = [str(error) or repr(error)]
     for problem in problems:
         print(f"make {command} failed: {problem}", file=sys.stderr)

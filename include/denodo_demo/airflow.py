@@ -20,6 +20,12 @@ from denodo_demo.processes import Child, WaitError, free_port, process_stat, wai
 PROJECT = Path(__file__).parents[2]
 
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+_PATIENT = (
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT",
+    "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT",
+)
+"""Settings with a number of seconds that a busy machine can need longer for."""
 
 
 class LocalAirflow:
@@ -60,7 +66,7 @@ class LocalAirflow:
         """Start all components without waiting for them."""
         self._child = Child("airflow", self.command, log=self.log, env=self.env, stop_signal=signal.SIGINT)
 
-    def wait_until_healthy(self, timeout: float = 180.0) -> None:
+    def wait_until_healthy(self, timeout: float = 300.0) -> None:
         """Return when each component says that it is healthy."""
         wait_for(self.is_healthy, timeout, "Airflow with all its components", child=self._child)
 
@@ -102,7 +108,7 @@ class LocalAirflow:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def wait_for_dag(self, dag_id: str, timeout: float = 60.0) -> Json:
+    def wait_for_dag(self, dag_id: str, timeout: float = 200.0) -> Json:
         """The DAG as soon as it has been parsed; Airflow's import errors when it has not in time."""
 
         def dag() -> Json | None:
@@ -156,6 +162,7 @@ class LocalAirflow:
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(8794)),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+            **dict.fromkeys(_PATIENT, "600"),
         }
 
 

@@ -2,43 +2,55 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-import tenacity
 
 from denodo_cli import airflow_api
 from denodo_cli.airflow_api import AirflowApiError, Json
-from denodo_demo.processes import WaitError, wait_for
+from denodo_demo.processes import LONGEST_ANSWER, WaitError, wait_for
+from denodo_demo.progress import signs_of_life
+from denodo_demo.slowness import Deadline
 
 __all__ = ["FINISHED", "AirflowApiError", "ApiClient", "Json"]
 
 FINISHED = frozenset({"success", "failed"})
 
 
-def _is_database_error(error: BaseException) -> bool:
-    server_error = httpx.codes.INTERNAL_SERVER_ERROR
-    return isinstance(error, AirflowApiError) and error.status == server_error and "Database error" in str(error)
+_PATIENCE = 200.0
+"""Seconds of an idle machine for which a request that failed is sent again."""
+_PAUSE = 1.0
 
 
 class ApiClient(airflow_api.ApiClient):
-    """Starts, clears and follows runs, too. Uses no proxy on its way to this machine."""
+    """Starts, clears and follows runs, too. Uses no proxy on its way to this machine.
+
+    It waits for an Airflow that is slow, and sends a request again that had no effect, or has the same one twice.
+    """
+
+    tell: Callable[[str], object] | None = None
+    """Is given a line about each request that is slow: what is asked of whom, and for how long already."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
-        super().__init__(url, user, password, trust_env=False)
+        super().__init__(url, user, password, timeout=LONGEST_ANSWER, trust_env=False)
+        self._url = url
 
-    @tenacity.retry(
-        retry=tenacity.retry_if_exception(_is_database_error),
-        stop=tenacity.stop_after_attempt(5),
-        wait=tenacity.wait_random_exponential(multiplier=0.5, max=5),
-        reraise=True,
-    )
     def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
-        """A busy SQLite makes Airflow roll a request back now and then; it is sent again."""
-        return super().request(method, path, root=root, **kwargs)
+        deadline = Deadline(_PATIENCE)
+        what = f"Airflow at {self._url} has not answered {method} {root}{path}"
+        while True:
+            try:
+                with signs_of_life(what, self.tell) if self.tell else contextlib.nullcontext():
+                    return super().request(method, path, root=root, **kwargs)
+            except (AirflowApiError, httpx.TransportError) as error:
+                if deadline.left() <= 0 or not _may_be_sent_again(method, error):
+                    raise
+            time.sleep(_PAUSE)
 
     # DAGs and runs
 
@@ -169,6 +181,16 @@ class ApiClient(airflow_api.ApiClient):
         """What the form's test button says: ``status`` and ``message``. Stored fields fill those that are not given."""
         body = {"connection_id": connection_id, "conn_type": conn_type, **fields}
         return self._json(self.request("POST", "/connections/test", json=body))
+
+
+def _may_be_sent_again(method: str, error: Exception) -> bool:
+    """A busy database makes Airflow roll a request back now and then; any but a POST can be repeated."""
+    if isinstance(error, httpx.ConnectError):
+        return False
+    if not isinstance(error, AirflowApiError):
+        return method != "POST"
+    rolled_back = error.status == httpx.codes.SERVICE_UNAVAILABLE or "Database error" in str(error)
+    return error.status >= httpx.codes.INTERNAL_SERVER_ERROR and (rolled_back or method != "POST")
 
 
 def _run(dag_id: str, run_id: str) -> str:

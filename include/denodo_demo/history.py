@@ -21,7 +21,9 @@ class History:
         self._known: set[str] = set()
         self._api = api
         self._progress = progress
-        self._asset_id: int = next(each["id"] for each in api.assets() if each["name"] == asset)
+        self._asset_id: int = wait_for(
+            lambda: next((each["id"] for each in api.assets() if each["name"] == asset), None), 60, f"The asset {asset}"
+        )
         self._known = {event["id"] for event in self._new()}
 
     def tell(self, *_: object) -> None:

@@ -20,8 +20,12 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, TypeVar
 
+from denodo_demo.slowness import Deadline, allow
+
 T = TypeVar("T")
 
+LONGEST_ANSWER = 600.0
+"""Seconds that an answer of a process of ours may take; one that has ended fails the request at once."""
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 _running: list[Child] = []
@@ -72,11 +76,11 @@ class Child:
         return self._popen.poll() is None
 
     def stop(self, grace: float = 20.0) -> None:
-        """Ask the process to end, wait ``grace`` seconds, then kill what is left of its session."""
+        """Ask the process to end, wait ``grace`` seconds of an idle machine, then kill what is left of its session."""
         if self.running:
             self._popen.send_signal(self._stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._popen.wait(grace)
+                self._popen.wait(allow(grace))
         self.kill()
 
     def kill(self) -> None:
@@ -170,19 +174,19 @@ def wait_for(
 ) -> T:
     """The first true value of ``condition``, asked every ``poll`` seconds.
 
-    :param timeout: seconds after which to give up.
+    :param timeout: seconds of an idle machine after which to give up.
     :param what: what is awaited, as the subject of the error's sentence.
     :param child: a process without which the condition cannot come true; its end is an error at once.
     :raises WaitError: nothing came; the message holds ``what`` and the last lines of the child's log.
     """
-    deadline = time.monotonic() + timeout
+    began, deadline = time.monotonic(), Deadline(timeout)
     while True:
         if value := condition():
             return value
         if child is not None and not child.running:
             raise WaitError(f"{what}: the process {child.name} ended before.{_tail(child)}")
-        if time.monotonic() > deadline:
-            raise WaitError(f"{what}: not within {timeout:g} s.{_tail(child)}")
+        if deadline.left() <= 0:
+            raise WaitError(f"{what}: not within {time.monotonic() - began:.0f} s.{_tail(child)}")
         time.sleep(poll)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 from rich.progress import Progress as Spinner
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 SIGN_OF_LIFE = 10.0
-"""Seconds between two lines about one step where there is no terminal to show a spinner on."""
+"""Seconds between two lines about one step where there is no terminal to show a spinner on, or about one request."""
 
 
 class Progress:
@@ -30,7 +30,7 @@ class Progress:
     def step(self, what: str) -> Iterator[None]:
         """Say what begins, and show that it goes on until the block ends."""
         self.say(what)
-        with self._spinner(what) if self.console.is_interactive else self._lines(what):
+        with self._spinner(what) if self.console.is_interactive else signs_of_life(what, self.say):
             yield
 
     @contextlib.contextmanager
@@ -40,19 +40,21 @@ class Progress:
             spinner.add_task(what, total=None)
             yield
 
-    @contextlib.contextmanager
-    def _lines(self, what: str) -> Iterator[None]:
-        done = threading.Event()
-        begin = time.monotonic()
 
-        def tell() -> None:
-            while not done.wait(SIGN_OF_LIFE):
-                self.say(f"... {what}, for {time.monotonic() - begin:.0f} s now")
+@contextlib.contextmanager
+def signs_of_life(what: str, say: Callable[[str], object]) -> Iterator[None]:
+    """Say again and again what goes on, and for how long already, until the block ends."""
+    done = threading.Event()
+    begin = time.monotonic()
 
-        teller = threading.Thread(target=tell, daemon=True)
-        teller.start()
-        try:
-            yield
-        finally:
-            done.set()
-            teller.join()
+    def tell() -> None:
+        while not done.wait(SIGN_OF_LIFE):
+            say(f"... {what}, for {time.monotonic() - begin:.0f} s now")
+
+    teller = threading.Thread(target=tell, daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        done.set()
+        teller.join()

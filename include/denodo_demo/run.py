@@ -5,16 +5,14 @@ from __future__ import annotations
 import contextlib
 import select
 import sys
+import threading
 import time
+from collections.abc import Iterator
 
-import httpx
-
-from denodo_demo.airflow_api import AirflowApiError
 from denodo_demo.history import History
-from denodo_demo.processes import WaitError
 from denodo_demo.progress import Progress
 from denodo_demo.report import PairReading, show_places, show_servers
-from denodo_demo.stage import DAG_ID, FAILOVER, OPERATIONS, SWITCHOVER, Stage
+from denodo_demo.stage import DAG_ID, ERRORS, FAILOVER, OPERATIONS, SWITCHOVER, Stage
 from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD, StandinProcess
 
 _HISTORY_EVERY = 2.0
@@ -23,23 +21,28 @@ _HISTORY_EVERY = 2.0
 def run(progress: Progress) -> None:
     """Start everything, sync once if the slave is empty, watch the master, and stay until interrupted.
 
-    :raises WaitError: Airflow has ended by itself.
+    Once everything has started, nothing but the end of Airflow ends it: what fails is told.
+
+    :raises WaitError: something does not start, or Airflow has ended by itself.
     """
     stage = Stage.build("run", progress, schedule='"*/15 * * * *"')
     stage.start()
-    if not stage.pair.slave.statuses():
-        _first_sync(stage)
-    history = stage.watch()
-    _show(stage)
-    _stay(stage, history)
+    with _staying_up(stage):
+        if not stage.pair.slave.statuses():
+            stage.scheduled_sync("First scheduled sync: everything is new to the slave")
+    with _staying_up(stage):
+        _show(stage)
+    threading.Thread(target=_watch, args=(stage,), daemon=True).start()
+    _stay(stage)
 
 
-def _first_sync(stage: Stage) -> None:
-    """A sync that fails is worth a look at Airflow too, so everything stays up."""
+@contextlib.contextmanager
+def _staying_up(stage: Stage) -> Iterator[None]:
+    """Tell a failure and go on: it is worth a look at what runs."""
     try:
-        stage.scheduled_sync("First scheduled sync: everything is new to the slave")
-    except WaitError as error:
-        stage.progress.say(f"{error} Everything stays up for you to look.")
+        yield
+    except ERRORS as error:
+        stage.progress.say(f"{str(error) or repr(error)} Everything stays up for you to look.")
 
 
 def _show(stage: Stage) -> None:
@@ -69,32 +72,37 @@ def _show(stage: Stage) -> None:
     show_places(console, places)
 
 
-def _stay(stage: Stage, history: History) -> None:
-    """Tell the pair's history and when a process ends, and start what is down when a person presses Enter."""
+def _watch(stage: Stage) -> None:
+    """Have the master watched, and tell the pair's history; an Airflow that fails to answer is asked again later."""
+    history: History | None = None
+    while True:
+        with contextlib.suppress(*ERRORS):
+            history = history or stage.watch()
+            history.tell()
+        time.sleep(_HISTORY_EVERY)
+
+
+def _stay(stage: Stage) -> None:
+    """Tell when a process ends, and start what is down when a person presses Enter."""
     down: set[str] = set()
-    told = time.monotonic()
     inputs = [sys.stdin] if sys.stdin.isatty() else []
     while stage.airflow.running:
         for process in _processes(stage):
             if not process.running and process.name not in down:
                 down.add(process.name)
                 stage.progress.say(f"{process.name} has ended. Press Enter to start it again.")
-        if time.monotonic() - told > _HISTORY_EVERY:
-            told = _tell(history)
         if select.select(inputs, [], [], 0.5)[0] and sys.stdin.readline():
             for process in _processes(stage):
                 if not process.running:
-                    process.start()
-                    down.discard(process.name)
-                    stage.progress.say(f"{process.name} is back: process {process.pid}")
+                    _start(stage, process, down)
     stage.airflow.wait_until_healthy(timeout=0)
 
 
-def _tell(history: History) -> float:
-    """An Airflow that does not answer just now is asked again later."""
-    with contextlib.suppress(httpx.HTTPError, AirflowApiError):
-        history.tell()
-    return time.monotonic()
+def _start(stage: Stage, process: StandinProcess, down: set[str]) -> None:
+    with _staying_up(stage):
+        process.start()
+        down.discard(process.name)
+        stage.progress.say(f"{process.name} is back: process {process.pid}")
 
 
 def _processes(stage: Stage) -> list[StandinProcess]:

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from denodo_demo.airflow import PROJECT, LocalAirflow
-from denodo_demo.airflow_api import Json
+from denodo_demo.airflow_api import AirflowApiError, Json
 from denodo_demo.fill import DISABLED, JOBS, PROJECTS, fill
 from denodo_demo.history import History
 from denodo_demo.processes import WaitError, wait_for
 from denodo_demo.progress import Progress
-from denodo_demo.standin import StandinPair
+from denodo_demo.standin import StandinError, StandinPair
 
 PAIR = "default"
 DAG_ID = f"denodo_scheduler_sync__{PAIR}"
@@ -24,6 +26,10 @@ SWITCHOVER = f"denodo_scheduler_switchover__{PAIR}"
 OPERATIONS = f"denodo_scheduler_operations__{PAIR}"
 ASSET = f"denodo-scheduler://{PAIR}"
 RUN_FOLDER = PROJECT / ".run"
+PATIENCE = 300.0
+"""Seconds of an idle machine after which what was waited for counts as never coming."""
+ERRORS = (WaitError, AirflowApiError, StandinError, httpx.HTTPError)
+"""What may go wrong between us and the processes that we started."""
 
 _PAIRS_YAML = """\
 # Written by `make {command}`: the shipped pair with times that are short enough to watch.
@@ -31,7 +37,7 @@ pairs:
   {pair}:
     master: denodo_scheduler_master
     slave: denodo_scheduler_slave
-    sync: {{schedule: {schedule}, quiet_window: 6s, quiet_margin: 2s, quiet_timeout: 3m}}
+    sync: {{schedule: {schedule}, quiet_window: 6s, quiet_margin: 2s, quiet_timeout: 8m}}
     watch: {{probe_interval: 1s, fall: 3, duration: 5m}}
     failover: {{cool_down: 5m}}
     snapshots: {{location: "file://{snapshots}"}}
@@ -73,6 +79,7 @@ class Stage:
         pairs_file.write_text(text, encoding="utf-8")
         pair = StandinPair(folder / "pair", preferred_ports=True)
         airflow = LocalAirflow(folder / "airflow", pairs_file=pairs_file, env=pair.connections_env(), port=8080)
+        airflow.api.tell = progress.say
         return cls(folder, pair, airflow, progress)
 
     def start(self) -> None:
@@ -108,7 +115,7 @@ class Stage:
         """Follow the run that Airflow starts, for the last scheduled moment, as soon as a new DAG is not paused."""
 
         def first_run() -> str:
-            runs = wait_for(lambda: self.airflow.api.dag_runs(DAG_ID), 60, "The first scheduled run")
+            runs = wait_for(lambda: self.airflow.api.dag_runs(DAG_ID), PATIENCE, "The first scheduled run")
             return str(runs[-1]["dag_run_id"])
 
         return self.follow(what, first_run)
@@ -143,7 +150,7 @@ class Stage:
 
         with self.progress.step(what):
             run_id = begin()
-            api.wait_for_run(dag_id, run_id, timeout=240, on_progress=show)
+            api.wait_for_run(dag_id, run_id, timeout=2 * PATIENCE, on_progress=show)
         if api.task_states(dag_id, run_id)[last] != "success":
             raise WaitError(f"The run {run_id} of {dag_id} did not get to its end. {self._why(dag_id, run_id)}")
         return run_id

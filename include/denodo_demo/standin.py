@@ -12,7 +12,7 @@ from typing import Any, Self, TypeAlias
 
 import httpx
 
-from denodo_demo.processes import Child, free_port, wait_for
+from denodo_demo.processes import LONGEST_ANSWER, Child, free_port, wait_for
 
 Json: TypeAlias = dict[str, Any]
 
@@ -43,7 +43,7 @@ class StandinProcess:
         self._arguments = [*arguments, "--port", str(self.port)]
         self._log = log
         self._child: Child | None = None
-        self._http = httpx.Client(base_url=f"{self.url}/control", timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=f"{self.url}/control", timeout=LONGEST_ANSWER, trust_env=False)
 
     @property
     def running(self) -> bool:
@@ -59,7 +59,7 @@ class StandinProcess:
         command = [_COMMAND, *self._arguments]
         self._child = Child(self.name, command, log=self._log, env=_environment())
 
-    def wait_until_ready(self, timeout: float = 60.0) -> None:
+    def wait_until_ready(self, timeout: float = 120.0) -> None:
         wait_for(self._answers, timeout, f"{self.name} on port {self.port}", child=self._child, poll=0.05)
 
     def start(self) -> None:
@@ -146,7 +146,7 @@ class StandinApi:
         self.uri = uri
         self._password = password
         self._http = httpx.Client(
-            base_url=f"{url}{BASE_PATH}/public/api", auth=(LOGIN, password), timeout=60, trust_env=False
+            base_url=f"{url}{BASE_PATH}/public/api", auth=(LOGIN, password), timeout=LONGEST_ANSWER, trust_env=False
         )
 
     def request(self, method: str, path: str, params: Json | None = None, **kwargs: Any) -> Any:

@@ -12,15 +12,12 @@ from denodo_demo.history import History
 from denodo_demo.judge import Fate, Job, Occurrence, Turn, due, fates, made_up, missed
 from denodo_demo.processes import wait_for
 from denodo_demo.report import PairReading, Reading, crons, show_facts, show_occurrences, show_servers, zone
-from denodo_demo.stage import DAG_ID, SWITCHOVER, Stage
+from denodo_demo.slowness import allow
+from denodo_demo.stage import DAG_ID, PATIENCE, SWITCHOVER, Stage
 
-PATIENCE = 120.0
-"""Seconds after which an event counts as never coming."""
 KILL_AT = timedelta(seconds=50)
 """When in a minute the master's Scheduler is killed: jobs are due before anybody can have noticed."""
 _MINUTE = timedelta(minutes=1)
-_SETTLE = timedelta(seconds=2)
-"""What is due is in the journal by then."""
 
 
 @dataclass
@@ -79,7 +76,7 @@ class FailoverStory:
         with self.stage.progress.step(f"kill -9 of the {scheduler.name}: the slave has to take over"):
             self.history.wait_for("failover", PATIENCE)
         # A master that starts again at once runs what fell due in the minute before, which nobody can prevent.
-        until = moment - KILL_AT + 2 * _MINUTE + _SETTLE
+        until = moment - KILL_AT + 2 * _MINUTE + _settle()
         self._wait(until, f"The slave runs what is due at {until:%H:%M} UTC")
 
     def _master_returns(self) -> None:
@@ -119,7 +116,7 @@ class FailoverStory:
 
     def _judge(self, before: PairReading) -> list[str]:
         self.history.tell()
-        until = datetime.now(UTC) - _SETTLE
+        until = datetime.now(UTC) - _settle()
         after = PairReading.of(self.stage.pair)
         found = self._fates(after, until)
         self._show(after, found)
@@ -154,6 +151,11 @@ class FailoverStory:
             "history": f"{len(self.history.events)} events on the asset, told above",
         }
         show_facts(console, facts)
+
+
+def _settle() -> timedelta:
+    """Return how long after it was due a job is certainly in the journal."""
+    return timedelta(seconds=allow(2))
 
 
 def kill_time(now: datetime) -> datetime:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from denodo_demo.processes import Child, wait_for
+from denodo_demo.processes import LONGEST_ANSWER, Child, wait_for
 
 BASE_PATH = "/webadmin/denodo-scheduler-admin"
 LOGIN = ("admin", "admin")
@@ -37,7 +37,7 @@ class Process:
 
     @cached_property
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=f"http://{self.address}", timeout=60, trust_env=False)
+        return httpx.Client(base_url=f"http://{self.address}", timeout=LONGEST_ANSWER, trust_env=False)
 
     @property
     def uri(self) -> str:
@@ -66,8 +66,8 @@ class Api(httpx.Client):
 
     def __init__(self, webtool: Process, scheduler: Process, **settings: Any) -> None:
         base_url = f"http://{webtool.address}{BASE_PATH}/public/api"
-        defaults: dict[str, Any] = {"auth": LOGIN, "params": {"uri": scheduler.uri}, "timeout": 60, "trust_env": False}
-        super().__init__(base_url=base_url, **(defaults | settings))
+        defaults: dict[str, Any] = {"auth": LOGIN, "params": {"uri": scheduler.uri}, "timeout": LONGEST_ANSWER}
+        super().__init__(base_url=base_url, trust_env=False, **(defaults | settings))
 
     def ok(self, method: str, path: str, **request: Any) -> Any:
         """The JSON of an answer that must be a success."""

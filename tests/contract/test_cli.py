@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from denodo_demo.slowness import allow
 from denodo_standin.cli import main
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def standin(capsys: pytest.CaptureFixture[str]) -> Standin:
 def fail_to_serve(*arguments: str | Path) -> str:
     """Start a server that must end with exit code 1; return what it says."""
     command = [sys.executable, "-m", "denodo_standin", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=allow(60))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     return done.stderr

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from support.timeouts import IMPATIENT
+
 if TYPE_CHECKING:
     from tests.contract.conftest import Api, Process, Start
 
@@ -129,7 +131,7 @@ def test_alive_unknown_host(scheduler: Process) -> None:
 def test_alive_timeout(api: Api, webtool: Process) -> None:
     webtool.control("faults", {"faults": [{"kind": "hang"}]})
     with pytest.raises(httpx.ReadTimeout):
-        api.get("/me", timeout=0.2)
+        api.get("/me", timeout=IMPATIENT)
 
 
 @pytest.mark.parametrize(

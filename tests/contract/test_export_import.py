@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from denodo_demo.processes import wait_for
+from denodo_demo.slowness import allow
+from support.timeouts import IMPATIENT
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Api, Process, Start
@@ -176,10 +178,10 @@ def test_guess_new_ids(api: Api, to_slave: Api, slave: Process, job: Any) -> Non
 def test_guess_slow_import_finishes_after_the_client_gave_up(api: Api, to_slave: Api, slave: Process, job: Any) -> None:
     add(api, "sales", **job("load"))
     content = api.export()
-    slave.control("guesses", {"import_seconds": 1})
+    slave.control("guesses", {"import_seconds": allow(1)})
     headers = {"content-type": "application/octet-stream"}
     with pytest.raises(httpx.ReadTimeout):
-        to_slave.post("/serverMetadata/import", content=content, headers=headers, timeout=0.3)
+        to_slave.post("/serverMetadata/import", content=content, headers=headers, timeout=IMPATIENT)
     wait_for(lambda: to_slave.states() == {("sales", "load"): "NOT_RUNNING"}, 30, "The import that nobody waits for")
 
 

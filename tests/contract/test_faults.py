@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from support.timeouts import IMPATIENT
+
 if TYPE_CHECKING:
     from tests.contract.conftest import Api, Process
 
@@ -33,16 +35,17 @@ def test_status_answers_the_error_body_without_effect(api: Api, webtool: Process
 
 
 def test_latency_delays_and_keeps_the_answer(api: Api, webtool: Process) -> None:
-    webtool.control("faults", {"faults": [{"kind": "latency", "seconds": 0.5}]})
+    latencies = [{"kind": "latency", "seconds": 60, "times": 1}, {"kind": "latency", "seconds": 0.2, "skip": 1}]
+    webtool.control("faults", {"faults": latencies})
     with pytest.raises(httpx.ReadTimeout):
-        _new_project(api, "late", timeout=0.1)
+        _new_project(api, "late", timeout=IMPATIENT)
     assert _new_project(api, "late and patient").status_code == 201
 
 
 def test_hang_never_answers(api: Api, webtool: Process) -> None:
     webtool.control("faults", {"faults": [{"kind": "hang"}]})
     with pytest.raises(httpx.ReadTimeout):
-        _new_project(api, "hang", timeout=0.2)
+        _new_project(api, "hang", timeout=IMPATIENT)
     assert not _exists(api, webtool, "hang")
 
 
@@ -98,9 +101,10 @@ def test_match_chooses_by_method_path_and_query(api: Api, webtool: Process) -> N
 
 
 def test_latency_combines_with_another_fault(api: Api, webtool: Process) -> None:
-    webtool.control("faults", {"faults": [{"kind": "latency", "seconds": 0.3}, {"kind": "status", "status": 502}]})
+    late = {"kind": "latency", "seconds": 60, "times": 1}
+    webtool.control("faults", {"faults": [late, {"kind": "status", "status": 502}]})
     with pytest.raises(httpx.ReadTimeout):
-        api.get("/me", timeout=0.1)
+        api.get("/me", timeout=IMPATIENT)
     assert api.get("/me").status_code == 502
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
+from denodo_demo.processes import LONGEST_ANSWER, wait_for
+from denodo_demo.slowness import allow
 from denodo_ha.jobs import JobKey
 from denodo_standin.generate import generate
 from denodo_standin.load import load_into_server, write
@@ -65,9 +67,9 @@ def test_every_acknowledged_change_is_there_after_sigkill(
     ).json()
     writer = Writer(process.address, project["id"])
     writer.start()
-    assert writer.enough.wait(60), "the server acknowledged too few changes"
+    assert writer.enough.wait(allow(60)), "the server acknowledged too few changes"
     process.child.kill()
-    writer.join(60)
+    writer.join(allow(60))
 
     _is_intact(data)
     store = Store(data)
@@ -95,15 +97,13 @@ def test_a_server_killed_during_an_import_starts_again_and_takes_it_anew(
 
     def give_up() -> None:
         with contextlib.suppress(httpx.TransportError):
-            httpx.post(url, content=file.read_bytes(), auth=("admin", "admin"), timeout=600, trust_env=False)
+            httpx.post(url, content=file.read_bytes(), auth=("admin", "admin"), timeout=LONGEST_ANSWER, trust_env=False)
 
     client = threading.Thread(target=give_up)
     client.start()
-    jobs = 0
-    while jobs == 0:
-        jobs = process.control("state")["jobs"]
+    jobs = wait_for(lambda: int(process.control("state")["jobs"]), 60, "The first imported jobs", poll=0)
     process.child.kill()
-    client.join(60)
+    client.join(allow(60))
     assert 0 < jobs < 400
     _is_intact(data)
 

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from denodo_demo.processes import wait_for
+from denodo_demo.slowness import allow
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Api, Process, Start
@@ -96,4 +97,4 @@ def test_sigterm_is_a_clean_stop_even_while_a_request_hangs(start: Start, role: 
         waiting.sendall(b"GET /anything HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_for(lambda: process.control("requests"), 30, "The request that hangs", poll=0.02)
         process.child._popen.terminate()
-        assert process.child._popen.wait(30) == 0
+        assert process.child._popen.wait(allow(30)) == 0

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from denodo_demo.processes import LONGEST_ANSWER
+from support.timeouts import IMPATIENT
+
 if TYPE_CHECKING:
     from tests.contract.conftest import Api, Process, Start
 
@@ -52,7 +55,10 @@ def test_an_unknown_path_is_404(api: Api, webtool: Process) -> None:
 def test_without_a_proper_uri_400(webtool: Process, uri: str | None) -> None:
     params = {} if uri is None else {"uri": uri}
     answer = httpx.get(
-        f"http://{webtool.address}{BASE_PATH}/public/api/me", params=params, auth=("admin", "admin"), timeout=30
+        f"http://{webtool.address}{BASE_PATH}/public/api/me",
+        params=params,
+        auth=("admin", "admin"),
+        timeout=LONGEST_ANSWER,
     )
     assert (answer.status_code, answer.json()["message"]) == (400, "Illegal argument")
 
@@ -72,7 +78,7 @@ def test_the_default_answer_when_the_scheduler_server_is_down_is_500(api: Api, n
 def test_hang_when_the_scheduler_server_is_down(api: Api, webtool: Process, nobody: str) -> None:
     webtool.control("guesses", {"scheduler_down": "hang"})
     with pytest.raises(httpx.ReadTimeout):
-        api.get("/me", params={"uri": nobody}, timeout=0.3)
+        api.get("/me", params={"uri": nobody}, timeout=IMPATIENT)
 
 
 def _operation(webtool: Process, path: str) -> tuple[dict[str, Any], dict[str, Any]]:

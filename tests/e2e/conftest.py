@@ -8,14 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from denodo_demo.airflow import LocalAirflow
+from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair
 from support.databases import Database, database
-from support.sync_dag import Bookmark, Chapter, History, SyncDag, make_orphan, put_in_order, set_due
+from support.sync_dag import (
+    Bookmark,
+    Chapter,
+    History,
+    SyncDag,
+    let_nothing_be_due,
+    make_orphan,
+    put_in_order,
+    quick_to_notice_deaths,
+    set_due,
+)
 
 JOBS = 60
 PROJECTS = 4
@@ -23,30 +35,31 @@ DISABLED = 7
 
 PAIRS = """\
 defaults:
-  sync: {{schedule: null, quiet_window: 5s, quiet_margin: 1s, quiet_timeout: 2m, import_timeout: 10s, lease: 12s}}
+  sync:
+    schedule: null
+    quiet_window: 5s
+    quiet_margin: 1s
+    quiet_timeout: {quiet_timeout:.0f}s
+    lease: {lease:.0f}s
+    import_timeout: {import_timeout:.0f}s
   snapshots: {{location: "file://{snapshots}"}}
 pairs:
   default: {{}}
-  monthly: {{sync: {{schedule: "@monthly"}}}}
-  hourly: {{sync: {{schedule: "@hourly"}}}}
+  scheduled: {{sync: {{schedule: "{far}"}}}}
+  backfilled: {{sync: {{schedule: "{far}"}}}}
   killed: {{}}
   restarted: {{}}
   locked-out: {{slave: wrong_password}}
 """
-PAIR_NAMES = ("default", "monthly", "hourly", "killed", "restarted", "locked-out")
+PAIR_NAMES = ("default", "scheduled", "backfilled", "killed", "restarted", "locked-out")
 WRONG_PASSWORD = "not-the-stand-ins-password"
-
-QUICK_TO_NOTICE_DEATHS = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
-}
 
 
 @pytest.fixture(scope="package")
 def session_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
     with StandinPair(tmp_path_factory.mktemp("pair")) as pair:
         pair.master.generate(jobs=JOBS, projects=PROJECTS, disabled=DISABLED)
-        pair.master.let_nobody_wait()
+        let_nothing_be_due(pair.master)
         yield pair
 
 
@@ -63,8 +76,21 @@ def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pairs over the same two servers, each with a record of its own; their DAGs start paused."""
     folder = tmp_path_factory.mktemp("pairs")
     file = folder / "pairs.yaml"
-    file.write_text(PAIRS.format(snapshots=folder / "snapshots"))
+    file.write_text(
+        PAIRS.format(
+            snapshots=folder / "snapshots",
+            far=_far_from_now(),
+            quiet_timeout=allow(120),
+            lease=allow(12),
+            import_timeout=allow(10),
+        )
+    )
     return file
+
+
+def _far_from_now() -> str:
+    """A schedule that fires twice, an hour apart, half a year ago and half a year from now: never during a test."""
+    return f"0 3,4 1 {(datetime.now(UTC).month + 5) % 12 + 1} *"
 
 
 @pytest.fixture(scope="package")
@@ -84,7 +110,7 @@ def airflow(
 ) -> Iterator[LocalAirflow]:
     """Scheduler, triggerer, DAG processor and API server, with the project's DAGs read."""
     wrong = session_pair.slave.connection() | {"password": WRONG_PASSWORD}
-    env = {**metadata.env, **session_pair.connections_env(), **QUICK_TO_NOTICE_DEATHS}
+    env = {**metadata.env, **session_pair.connections_env(), **quick_to_notice_deaths()}
     env["AIRFLOW_CONN_WRONG_PASSWORD"] = json.dumps(wrong)
     airflow = LocalAirflow(airflow_home, pairs_file=pairs_file, env=env)
     try:
@@ -128,9 +154,10 @@ def history(airflow: LocalAirflow, session_pair: StandinPair) -> History:
 
     orphan = make_orphan(session_pair.slave)
     mark = Bookmark(session_pair)
-    job, due = set_due(session_pair.master, seconds=20)
+    soon = round(allow(20))
+    job, due = set_due(session_pair.master, seconds=soon)
     seen: set[tuple[str, str]] = set()
-    run_id = dag.trigger(reason="cleaning up", orphans="delete", quiet_window=40)
+    run_id = dag.trigger(reason="cleaning up", orphans="delete", quiet_window=2 * soon)
     state = dag.wait(run_id, lambda tasks: seen.update((task["task_id"], task["state"]) for task in tasks))
     assert state == "success", dag.why(run_id)
     second = Chapter(run_id, mark.read(), dag.record())

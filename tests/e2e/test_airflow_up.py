@@ -5,19 +5,21 @@ from __future__ import annotations
 import pytest
 
 from denodo_demo.airflow import LocalAirflow
+from denodo_demo.processes import wait_for
 from denodo_demo.standin import StandinPair
+from support.sync_dag import PATIENCE
 
 pytestmark = pytest.mark.e2e
 
 
 def test_all_components_are_healthy(airflow: LocalAirflow) -> None:
-    health = airflow.api.health()
-    assert {name: health[name]["status"] for name in ("metadatabase", "scheduler", "triggerer", "dag_processor")} == {
-        "metadatabase": "healthy",
-        "scheduler": "healthy",
-        "triggerer": "healthy",
-        "dag_processor": "healthy",
-    }
+    components = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+
+    def healthy() -> bool:
+        health = airflow.api.health()
+        return all(health[name]["status"] == "healthy" for name in components)
+
+    wait_for(healthy, PATIENCE, "Health of all components, whose heartbeats may be late")
 
 
 def test_no_import_errors(airflow: LocalAirflow) -> None:

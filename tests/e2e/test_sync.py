@@ -10,7 +10,7 @@ import pytest
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.processes import wait_for
 from denodo_demo.standin import StandinPair
-from support.sync_dag import PATIENCE, Bookmark, History, SyncDag, enabled, keys, moment
+from support.sync_dag import PATIENCE, Bookmark, History, SyncDag, enabled, keys, moment, set_due
 
 pytestmark = pytest.mark.e2e
 
@@ -139,6 +139,7 @@ def test_second_sync_names_what_is_new(history: History) -> None:
 
 def test_form_says_how_long_it_must_be_quiet(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
     """No two hours pass without a job; that is foreseen, and the run fails at once instead of waiting."""
+    set_due(pair.master, seconds=1800)
     dag, mark = sync_dag("default"), Bookmark(pair)
     run_id = dag.trigger(quiet_window=7200, quiet_timeout=600)
     assert dag.wait(run_id) == "failed"
@@ -155,7 +156,7 @@ def test_form_says_how_long_it_must_be_quiet(sync_dag: Callable[[str], SyncDag],
 
 def test_scheduled_run(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
     """A schedule that has not been followed so far is taken up with its last run, and never catches up further."""
-    dag, mark = sync_dag("monthly"), Bookmark(pair)
+    dag, mark = sync_dag("scheduled"), Bookmark(pair)
     dag.unpause()
     run = wait_for(lambda: next(iter(dag.airflow.api.dag_runs(dag.dag_id)), None), PATIENCE, "a scheduled run")
     assert run["run_type"] == "scheduled"

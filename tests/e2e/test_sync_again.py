@@ -48,7 +48,7 @@ def test_clearing_an_old_run(history: History, pair: StandinPair) -> None:
 
 def test_backfill_of_a_bad_day(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
     """All runs have failed; then all of them again, at the same time as a backfill does, and one import is enough."""
-    dag, mark = sync_dag("hourly"), Bookmark(pair)
+    dag, mark = sync_dag("backfilled"), Bookmark(pair)
     api = dag.airflow.api
 
     pair.slave.webtool.faults({"kind": "status", "status": 401})

@@ -11,6 +11,7 @@ import pytest
 
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.processes import wait_for
+from denodo_demo.slowness import allow
 from denodo_demo.standin import LOGIN, PASSWORD, StandinPair
 from support.databases import Database
 from support.sync_dag import (
@@ -111,8 +112,9 @@ def _ensure_in_step(dag: SyncDag, run_id: str, pair: StandinPair) -> None:
 
 def test_airflow_killed_while_a_run_waits(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
     dag, mark = sync_dag("restarted"), Bookmark(pair)
-    job, due = set_due(pair.master, seconds=28)
-    run_id = dag.trigger(quiet_window=60, quiet_timeout=300)
+    soon = round(allow(28))
+    job, due = set_due(pair.master, seconds=soon)
+    run_id = dag.trigger(quiet_window=2 * soon, quiet_timeout=10 * soon)
     dag.wait_for_task(run_id, "wait_for_quiet_window", ["deferred"])
 
     dag.airflow.kill()

@@ -6,16 +6,23 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.airflow_api import FINISHED, Json
 from denodo_demo.judge import Exposure, exposures
 from denodo_demo.processes import wait_for
+from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair, StandinServer
 
 PATIENCE = 180.0
-"""Seconds after which something that was waited for counts as never coming."""
+"""Seconds of an idle machine after which something that was waited for counts as never coming."""
+NEVER = "0 0 3 1 1 ? 2099"
+
+
+def quick_to_notice_deaths() -> dict[str, str]:
+    """Airflow's settings by which it soon takes a task for dead whose heartbeats are missing."""
+    timeout = "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT"
+    return {timeout: f"{allow(15):.0f}", f"{timeout}_DETECTION_INTERVAL": "3"}
 
 
 @dataclass(frozen=True)
@@ -187,12 +194,20 @@ def put_in_order(servers: StandinPair) -> None:
     servers.slave.set_status("disable", enabled(servers.slave))
 
 
+def let_nothing_be_due(server: StandinServer) -> None:
+    """Give all enabled jobs a cron that is not due in any test, so that the time of day makes no difference."""
+    for status in enabled(server):
+        server.set_cron(status, NEVER)
+
+
 def set_due(server: StandinServer, *, seconds: float) -> tuple[Json, datetime]:
-    """Let one job of a server be due once, so many seconds from now; returns its status and the moment."""
+    """Let one job of a server be due so many seconds from now, then once an hour; returns its status and the moment.
+
+    Without an hour in the cron neither time zones nor their changes matter.
+    """
     due = (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0)
-    there = due.astimezone(ZoneInfo(server.timezone))
     status = enabled(server)[0]
-    server.set_cron(status, f"{there.second} {there.minute} {there.hour} {there.day} {there.month} ? {there.year}")
+    server.set_cron(status, f"{due.second} {due.minute} * * * ?")
     return status, due
 
 

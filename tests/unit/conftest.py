@@ -157,7 +157,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., DenodoSchedulerHoo
             "host": "127.0.0.1",
             "login": LOGIN,
             "password": PASSWORD,
-            "extra": extra if extra is not None else {"timeout": [5, 5]},
+            "extra": extra if extra is not None else {"timeout": [60, 60]},
             **fields,
         }
         monkeypatch.setenv("AIRFLOW_CONN_WEB", json.dumps(connection))

@@ -18,6 +18,7 @@ import yaml
 from cryptography.fernet import Fernet
 
 from denodo_demo.airflow import PROJECT
+from denodo_demo.slowness import allow
 from denodo_ha.pairs_file import load_pairs
 
 PROFILES = ("standin", "celery", "s3")
@@ -48,7 +49,7 @@ def clone(tmp_path: Path) -> Path:
 
 def run(clone: Path, *command: str, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", str(clone)), **(variables or {})}
-    return subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True, check=False, timeout=allow(60))
 
 
 def make_env(clone: Path) -> Values:

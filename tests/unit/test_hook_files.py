@@ -180,7 +180,7 @@ def test_multipart_options_of_an_export_are_sent_whole_again(
     webtool.on("GET", "//v3/api-docs", {"paths": {f"/public/api{EXPORT}": {"post": operation}}})
     webtool.on("POST", EXPORT, answer(fault="cut"), answer(_zip(), headers=ZIPPED))
 
-    connect({"transfer_timeout": 5}, port=webtool.port).export_metadata(target)
+    connect({"transfer_timeout": 60}, port=webtool.port).export_metadata(target)
 
     first, second = webtool.asked("POST", EXPORT)
     assert first.body == second.body
@@ -329,7 +329,7 @@ def test_an_import_is_never_sent_twice(
     webtool: Any, connect: Connect, answer: Any, source: ObjectStoragePath, given: dict[str, Any], kind: type
 ) -> None:
     webtool.on("POST", IMPORT, answer(**given))
-    hook = connect({"transfer_timeout": 0.2}, port=webtool.port)
+    hook = connect({"transfer_timeout": 0.2 if given.get("fault") == "hang" else 60}, port=webtool.port)
 
     with pytest.raises(kind):
         hook.import_metadata(source)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from email import message_from_bytes
 from email.message import Message
@@ -18,6 +17,7 @@ from airflow.sdk import BaseNotifier
 from airflow.sdk._shared.secrets_masker import redact
 
 from denodo_demo.processes import free_port
+from denodo_demo.slowness import allow
 from denodo_ha.decisions import DECISIONS, Alert
 from denodo_ha.pairs import Pair
 from denodo_scheduler import alerts as notifications
@@ -179,7 +179,7 @@ class Silent(BaseNotifier):
     go = threading.Event()
 
     def notify(self, context: Mapping[str, Any]) -> None:  # type: ignore[override]
-        self.go.wait(60)
+        self.go.wait()
 
 
 class Failing(BaseNotifier):
@@ -212,13 +212,11 @@ class TestFailures:
     def test_one_that_hangs_is_waited_for_only_so_long(
         self, slack: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(notifications, "TIMEOUT", 0.5)
+        monkeypatch.setattr(notifications, "TIMEOUT", allow(1))
         hangs = {"notifier": f"{HERE}Silent"}
         good = {"notifier": SLACK_WEBHOOK, "arguments": {"slack_webhook_conn_id": "slack"}}
-        begin = time.monotonic()
         assert notify(pair(hangs, hangs, good), Alert.FAILOVER, EVENT, {}) == [f"{HERE}Silent"] * 2
-        assert time.monotonic() - begin < 20  # and not the 60 s of the notifier
-        assert "it did not end within 0.5 s" in caplog.text
+        assert "it did not end within" in caplog.text
         assert len(slack.requests) == 1
         Silent.go.set()
 

@@ -23,6 +23,7 @@ from airflow.sdk.serde import deserialize, serialize
 from airflow.sdk.timezone import utcnow
 from airflow.serialization.serialized_objects import DagSerialization
 
+from denodo_demo.slowness import allow
 from denodo_ha.jobs import Job, JobState, JobStatus, Trigger
 from denodo_ha.quartz.cron import QuartzCron
 from denodo_ha.quartz.forecast import Forecast, forecast
@@ -140,7 +141,7 @@ def make_trigger(**arguments: Any) -> QuietWindowTrigger:
             "recheck": timedelta(milliseconds=5),
             "started": utcnow() - timedelta(minutes=2),
             "check_at": utcnow(),
-            "end": utcnow() + timedelta(minutes=10),
+            "end": utcnow() + timedelta(hours=1),
             "last_seen": "not quiet: sales / load is RUNNING",
         }
         | arguments
@@ -151,7 +152,7 @@ def event_of(trigger: QuietWindowTrigger) -> dict[str, Any]:
     async def first() -> Any:
         return await anext(aiter(trigger.run()))
 
-    payload: dict[str, Any] = asyncio.run(asyncio.wait_for(first(), 30)).payload
+    payload: dict[str, Any] = asyncio.run(asyncio.wait_for(first(), allow(30))).payload
     assert json.loads(json.dumps(payload)) == payload
     return payload
 
@@ -427,14 +428,14 @@ class TestTrigger:
         """The answer comes only when the event loop has gone on meanwhile."""
         released = threading.Event()
         in_time: list[bool] = []
-        hook.before_answer = lambda: in_time.append(released.wait(10))
+        hook.before_answer = lambda: in_time.append(released.wait(allow(10)))
 
         async def both() -> Any:
             waiting = asyncio.ensure_future(anext(aiter(make_trigger().run())))
             while not hook.requests:
                 await asyncio.sleep(0.001)
             released.set()
-            return await asyncio.wait_for(waiting, 30)
+            return await asyncio.wait_for(waiting, allow(30))
 
         assert asyncio.run(both()).payload["status"] == "quiet"
         assert in_time == [True]
@@ -445,7 +446,7 @@ class TestTrigger:
             await asyncio.sleep(0)
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(waiting, 30)
+                await asyncio.wait_for(waiting, allow(30))
 
         asyncio.run(cancelled())
         assert hook.requests == []

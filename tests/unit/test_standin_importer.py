@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from denodo_demo.slowness import allow
 from denodo_standin.errors import ApiError
 from denodo_standin.exportfile import Export, write_export
 from denodo_standin.importer import Replace
@@ -19,7 +20,6 @@ from denodo_standin.settings import Guesses
 
 NOW = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 HOURLY = {"type": "cron", "cronExpression": "0 0 * * * ?"}
-DEADLINE = 30.0
 ALL = Replace(jobs=True, data_sources=True, plugins=True, drivers=True)
 
 
@@ -221,7 +221,7 @@ def test_a_slow_import_goes_on_after_its_client_gave_up_and_enables_step_by_step
         task = asyncio.create_task(server.import_file(export, Replace()))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(task), 0.01)
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(allow(30)):
             while not task.done():
                 seen.add(len(server.store.jobs))
                 await asyncio.sleep(0.005)
