@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := dags plugins include tests bench
+SCRIPTS = .ci/run $$(find deploy tests -name '*.sh')
 
 .PHONY: help demo run env up down test test-compose lint bench tables lock clean
 
@@ -49,10 +50,13 @@ test: $(VENV)/.installed-dev  ## All tests
 test-compose: $(VENV)/.installed-dev  ## The containers, with whatever Docker there is; as root on Debian it gets itself one
 	@bash tests/compose/run.sh $(ARGS)
 
-lint: $(VENV)/.installed-dev  ## ruff (with Airflow's rules) and mypy --strict
+lint: $(VENV)/.installed-dev  ## ruff (with Airflow's rules), mypy --strict, codespell and shellcheck
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
+	@$(BIN)/codespell . .ci/run
+	@if [[ -x $(BIN)/shellcheck ]]; then $(BIN)/shellcheck $(SCRIPTS); \
+	  else echo "No shellcheck: there is no wheel of it for this machine"; fi
 
 bench: $(VENV)/.installed-dev  ## Measure; prints a table and writes bench/results/bench.json
 	@$(BIN)/python -m bench $(ARGS)

@@ -7,10 +7,10 @@ set -eu
 folder=$2
 
 start() {
-    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || {
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
         echo "No Docker engine answers, and only root on Debian can be given one. Start Docker." >&2
         exit 1
-    }
+    fi
     missing=
     command -v dockerd >/dev/null || missing="docker.io iptables"
     command -v debootstrap >/dev/null || missing="$missing debootstrap"

@@ -13,6 +13,7 @@ if ! present denodo-ha-test/debian; then
     done
     [ -n "$missing" ] || exit 0
     echo "No registry gives$missing: building stand-ins from Debian packages"
+    # shellcheck disable=SC2016  # apt-get fills in $(REPO_URI)
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
     rm -rf "$state/trixie"
     debootstrap --variant=minbase --include=ca-certificates trixie "$state/trixie" "$mirror" >"$state/debootstrap.log"

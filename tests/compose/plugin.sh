@@ -3,12 +3,13 @@
 # works on Debian 12; nothing is installed but this one program.
 set -eu
 if docker compose version >/dev/null 2>&1; then exit 0; fi
-command -v docker >/dev/null && command -v apt-get >/dev/null || {
+if ! command -v docker >/dev/null || ! command -v apt-get >/dev/null; then
     echo "Install Docker with its plugin compose, 2.24 or newer." >&2
     exit 1
-}
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+# shellcheck disable=SC2016  # apt-get fills in $(REPO_URI)
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie main" >"$work/sources.list"
 mkdir -p "$work/lists/partial" "$work/archives/partial"

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Like the entrypoint of the image postgres when it is started as the user postgres.
 set -eu
 data=/var/lib/postgresql/data
