@@ -15,6 +15,7 @@ from airflow.sdk import ObjectStoragePath
 
 from bench.stage import BenchError
 from denodo_ha.pairs import Pair
+from denodo_ha.sync_results import Imported
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
@@ -46,7 +47,7 @@ class Synced:
     """One sync: how long each task took in seconds, what it imported, if anything, and the event of its end."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    imported: importing.Imported | None = None
+    imported: Imported | None = None
     event: dict[str, Any] = field(default_factory=dict)
 
     @contextmanager

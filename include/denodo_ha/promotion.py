@@ -17,6 +17,10 @@ from heapq import heappop, heappush
 from denodo_ha.jobs import JobKey
 from denodo_ha.quartz.cron import CronError, QuartzCron
 
+MISFIRE_THRESHOLD = timedelta(seconds=60)
+"""An execution that is overdue by less is run as if it were on time when its trigger is resumed [Q]."""
+CLOCKS = timedelta(seconds=2)
+"""How exactly the clocks of two servers can be compared: answers carry whole seconds."""
 _SECOND = timedelta(seconds=1)
 
 
@@ -95,6 +99,36 @@ def batches(order: Sequence[JobKey], first: int, largest: int = 160) -> Iterator
     while begin < len(order):
         yield tuple(order[begin : begin + size])
         begin, size = begin + size, min(2 * size, max(first, largest))
+
+
+def maybe_ran(
+    crons: Mapping[JobKey, Sequence[str]], *, silent_since: datetime, now: datetime, skew: timedelta, zone: tzinfo
+) -> dict[JobKey, datetime]:
+    """Jobs whose last execution the old server may have run, and the new one would run again if it were resumed now.
+
+    :param silent_since: until then the old server may have run it.
+    :param skew: how far the new server's clock is ahead.
+    :return: until when each had better wait.
+    """
+    silent = silent_since + CLOCKS
+    due = risky(crons, since=now - MISFIRE_THRESHOLD + skew - CLOCKS, until=silent + skew, zone=zone)
+    return {key: at - skew + MISFIRE_THRESHOLD for key, at in due.items()}
+
+
+def just_ran(
+    ran: Mapping[JobKey, datetime | None], *, old_time: datetime, new_time: datetime, now: datetime
+) -> dict[JobKey, datetime]:
+    """Jobs that the old server has just run, and the new one would run again if it were resumed now.
+
+    By the slower of both clocks, since the new server looks back by its own. However far apart they are, nothing waits
+    longer than the threshold.
+
+    :param ran: when each job ran last on the old server. :param old_time: now by that server's clock.
+    :return: until when each had better wait, by our clock.
+    """
+    since = min(old_time, new_time) - MISFIRE_THRESHOLD - CLOCKS
+    latest = now + MISFIRE_THRESHOLD
+    return {key: min(at + MISFIRE_THRESHOLD - (new_time - now), latest) for key, at in ran.items() if at and at > since}
 
 
 def risky(

@@ -3,9 +3,9 @@
 The decisions are those of the real code: ``denodo_ha.verdict`` judges what is heard, ``denodo_ha.decisions`` says
 what to do about it, and ``denodo_ha.record`` and ``denodo_ha.transitions`` change the record. Modelled are the two
 servers, the network, time, people, and the tasks, each as a program of small steps (``syncing``, ``failing_over``,
-``switching_over``) in the order of ``denodo_scheduler.steps``. Between any two steps everything in ``world`` can happen:
-a server or a path fails or comes back, a lease ends, a task is killed, also with its request still on its way, is begun a
-second time by another run or a clear, or goes on although Airflow has given it up.
+``switching_over``) in the order of ``denodo_scheduler.steps``. Between any two steps everything in ``world`` can
+happen: a server or a path fails or comes back, a lease ends, a task is killed, also with its request still on its way,
+is begun a second time by another run or a clear, or goes on although Airflow has given it up.
 
 What the model takes for granted:
 

@@ -18,6 +18,7 @@ from denodo_demo.standin import StandinServer
 from denodo_ha.decisions import Action
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record
+from denodo_ha.situation import Consents, Heard, Judgement
 from denodo_ha.verdict import Evidence, Observation, Verdict, Watch
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -26,7 +27,7 @@ from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.promote import failover as failing_over
 from denodo_scheduler.steps.watch import act as acting
-from denodo_scheduler.steps.watch.look import Case, Consents, Heard, Judgement, judge
+from denodo_scheduler.steps.watch.look import Case, judge
 from support.sync import NOW, Sync, WorkerKilled, act, enabled, kill_the_worker, states
 
 QUICK = {

@@ -24,6 +24,7 @@ from airflow.sdk import Connection, ObjectStoragePath
 from denodo_ha.decisions import Action
 from denodo_ha.jobs import JobKey
 from denodo_ha.record import Record, RecordError, Role
+from denodo_ha.situation import Consents, Heard
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.verdict import Evidence, Observation, Watch
 from denodo_scheduler.client import transport
@@ -38,7 +39,7 @@ from denodo_scheduler.steps.promote import failover as failing_over
 from denodo_scheduler.steps.promote import switchover as switching
 from denodo_scheduler.steps.promote.switchover import Switch
 from denodo_scheduler.steps.watch import act as acting
-from denodo_scheduler.steps.watch.look import Case, Consents, Heard, judge
+from denodo_scheduler.steps.watch.look import Case, judge
 from support.machine_rules import Rules
 from support.machine_servers import MASTER, ROLES, SLAVE, Network, connected, connection
 from support.machine_tasks import EXPECTED, Fate, Kind, Task

@@ -20,6 +20,7 @@ from airflow.sdk import ObjectStoragePath
 from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, Role
+from denodo_ha.sync_results import Disabled, Exported, Imported
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
@@ -289,19 +290,19 @@ class DagRun:
         )
 
     @property
-    def exported(self) -> exporting.Exported | None:
+    def exported(self) -> Exported | None:
         value = self._pull("export_metadata")
-        return exporting.Exported.from_json(value) if value else None
+        return Exported.from_json(value) if value else None
 
     @property
-    def imported(self) -> importing.Imported | None:
+    def imported(self) -> Imported | None:
         value = self._pull("import_metadata")
-        return importing.Imported.from_json(value) if value else None
+        return Imported.from_json(value) if value else None
 
     @property
-    def disabled(self) -> quenching.Disabled | None:
+    def disabled(self) -> Disabled | None:
         value = self._pull("disable_jobs")
-        return quenching.Disabled.from_json(value) if value else None
+        return Disabled.from_json(value) if value else None
 
     @property
     def event(self) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text()
 CODED = {"Blocked": 0, "NotYet": 0, "NothingToDo": 0, "Reason": 0, "Decision": 0, "_blocked": 0, "_healthy": 0}
 CODED |= {"Admission": 1}
 """What is called with a reason code, and as which argument."""
-KINDS = {"event": 0, "_saved": 1, "leave": 0, "left": 2, "News": 0, "DisablingEvent": 1}
+KINDS = {"event": 0, "_saved": 1, "leave": 0, "left": 2, "Change": 1, "News": 0, "DisablingEvent": 1}
 """What is called with a kind of event."""
 
 Calls = Mapping[str, int]
@@ -65,7 +65,7 @@ COMPUTED: dict[tuple[str, str], set[str]] = {
     ("passive.py", "self.kind"): set(),
     ("report.py", "news.kind"): set(),
     ("operation.py", "kind"): set(),
-    ("operate.py", "kind"): set(),
+    ("operate.py", "found.kind"): set(),
     ("context.py", "f'{record.operation.kind}_begun'"): {"failover_begun", "switchover_begun"},
     ("guard.py", "reason.code"): set(),
     ("guard.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},

@@ -10,12 +10,13 @@ from airflow.sdk import Context
 
 from denodo_ha.decisions import Action, Alert
 from denodo_ha.pairs import Pair
+from denodo_ha.situation import Heard
 from denodo_ha.transitions import approval_asked, approval_given
 from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags.shared import Assets, ask_for_a_look, pair_context, publishing, watched
 from denodo_scheduler.steps.outcome import NothingToDo
-from denodo_scheduler.steps.watch.look import Case, Heard, judge
+from denodo_scheduler.steps.watch.look import Case, judge
 
 VALID_FOR = timedelta(minutes=30)
 """How long an approval holds: a failover needs fresh evidence all the same."""

@@ -19,6 +19,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, RecordError
+from denodo_ha.situation import Consents, Heard
 from denodo_ha.verdict import Evidence
 from denodo_ha.watching import FAILED, Watching, silent_failure
 from denodo_scheduler.alerts import deadline, notifiers
@@ -41,7 +42,7 @@ from denodo_scheduler.steps.outcome import Blocked, require
 from denodo_scheduler.steps.promote import failover as failing_over
 from denodo_scheduler.steps.watch import act
 from denodo_scheduler.steps.watch import report as reporting
-from denodo_scheduler.steps.watch.look import Case, Consents, Heard, judge
+from denodo_scheduler.steps.watch.look import Case, judge
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from airflow.sdk import DAG, Context, Param, TriggerRule, task
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
+from denodo_ha.sync_results import Disabled, Exported, Imported
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags.shared import (
     START,
@@ -112,7 +113,7 @@ def sync_dag(pair: Pair) -> DAG:
         @task(task_id="import_metadata", doc_md=IMPORT_DOC, **changing)
         def import_metadata(**context: Any) -> dict[str, Any]:
             ticket = _ticket(context)
-            exported = exporting.Exported.from_json(context["ti"].xcom_pull(task_ids="export_metadata"))
+            exported = Exported.from_json(context["ti"].xcom_pull(task_ids="export_metadata"))
             return importing.import_snapshot(_run(pair, assets, context), ticket, exported).to_json()
 
         @task(
@@ -138,9 +139,9 @@ def sync_dag(pair: Pair) -> DAG:
             result = verifying.verify(
                 run,
                 _ticket(context),
-                exporting.Exported.from_json(pull(task_ids="export_metadata")),
-                importing.Imported.from_json(imported) if imported else None,
-                quenching.Disabled.from_json(disabled) if disabled else None,
+                Exported.from_json(pull(task_ids="export_metadata")),
+                Imported.from_json(imported) if imported else None,
+                Disabled.from_json(disabled) if disabled else None,
                 accept_mass_change=context["params"]["accept_mass_change"],
             )
             publish(run, assets, context)

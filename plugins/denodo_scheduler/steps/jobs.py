@@ -6,12 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.promotion import batches
+from denodo_ha.promotion import CLOCKS, batches
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import utc_now
@@ -21,10 +21,6 @@ log = logging.getLogger(__name__)
 
 ENABLE_ROUNDS = 3
 """How often what is not enabled yet is tried again, in ever smaller batches."""
-MISFIRE_THRESHOLD = timedelta(seconds=60)
-"""An execution that is overdue by less is run as if it were on time when its trigger is resumed [Q]."""
-CLOCKS = timedelta(seconds=2)
-"""How exactly the clocks of two servers can be compared: answers carry whole seconds."""
 _LONGEST_SLEEP = 5.0
 
 Wrong = Callable[[Statuses], Sequence[JobKey]]

@@ -6,16 +6,17 @@ None of it touches a server.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.preconditions import fits_epoch, other, reason_given, two_addresses
-from denodo_ha.record import NewerRecordError, Phase, Record, RecordError, Role
+from denodo_ha.operations import OPERATIONS, Asked, Operation, change
+from denodo_ha.preconditions import other, reason_given, two_addresses
+from denodo_ha.reason import Reason
+from denodo_ha.record import NewerRecordError, Record, RecordError, Role
 from denodo_ha.text import listed
-from denodo_ha.transitions import acknowledged, halted, initialised, paused, released, unpaused
+from denodo_ha.transitions import initialised
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
@@ -23,10 +24,9 @@ from denodo_scheduler.steps.outcome import Blocked, require
 from denodo_scheduler.steps.passive import ensure_two_servers
 from denodo_scheduler.steps.servers import enabled_in
 
-log = logging.getLogger(__name__)
+__all__ = ["OPERATIONS", "Done", "Operation", "Request", "operate"]
 
-Operation = Literal["pause", "resume", "acknowledge", "halt", "release", "initialise"]
-OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,22 @@ def operate(context: PairContext, request: Request) -> Done:
     :raises Blocked: it makes no sense; nothing was changed.
     """
     require(reason_given(context.reason))
-    if request.operation == "initialise":
-        done = _initialise(context, request.active)
-    elif request.operation == "pause":
-        done = _pause(context, _record(context), request.until)
-    else:
-        done = _STEPS[request.operation](context, _record(context))
+    done = _initialise(context, request.active) if request.operation == "initialise" else _change(context, request)
     log.info("%s", done.what)
     return done
+
+
+def _change(context: PairContext, request: Request) -> Done:
+    asked = Asked(context.actor, context.reason, context.now(), request.until)
+    mark = context.snapshots.epoch() if request.operation == "release" else None
+    found = change(request.operation, _record(context), asked, mark)
+    if isinstance(found, Reason):
+        raise Blocked(*found)
+    if isinstance(found, str):
+        return Done(f"{found} Nothing was changed.")
+    event = context.event(found.kind, found.record, before=found.before, after=found.after)
+    context.save(found.record, event)
+    return Done(found.what, event)
 
 
 def _record(context: PairContext) -> Record:
@@ -80,68 +88,6 @@ def _record(context: PairContext) -> Record:
             "run the sync DAG once, or initialise the pair if you know which server is the active one",
         )
     return record
-
-
-def _saved(
-    context: PairContext, kind: str, what: str, before: dict[str, Any], after: dict[str, Any], new: Record
-) -> Done:
-    event = context.event(kind, new, before=before, after=after)
-    context.save(new, event)
-    return Done(what, event)
-
-
-def _pause(context: PairContext, record: Record, until: datetime | None) -> Done:
-    now = context.now()
-    if until is not None and until <= now:
-        raise Blocked("until_past", f"'until' is {until.isoformat()}, which is past", "choose a time in the future")
-    new = paused(record, now=now, reason=context.reason, by=context.actor, until=until)
-    ends = until.isoformat() if until else None
-    what = f"Automation is paused until {ends or 'a person resumes it'}; it goes on observing."
-    return _saved(context, "paused", what, {"paused": record.is_paused(now)}, {"paused": True, "until": ends}, new)
-
-
-def _resume(context: PairContext, record: Record) -> Done:
-    if record.paused is None:
-        return Done("The pair is not paused. Nothing was changed.")
-    before = {"paused": record.is_paused(context.now()), "since": record.paused.since.isoformat()}
-    return _saved(context, "resumed", "Automation goes on.", before, {"paused": False}, unpaused(record))
-
-
-def _acknowledge(context: PairContext, record: Record) -> Done:
-    if record.acknowledged and record.cool_down_until is None:
-        return Done("There is no failover to be acknowledged. Nothing was changed.")
-    cool_down = record.cool_down_until.isoformat() if record.cool_down_until else None
-    what = "The last failover is acknowledged, its cool-down is over: the pair may fail over again."
-    before = {"acknowledged": record.acknowledged, "cool_down_until": cool_down}
-    after = {"acknowledged": True, "cool_down_until": None}
-    return _saved(context, "acknowledged", what, before, after, acknowledged(record))
-
-
-def _halt(context: PairContext, record: Record) -> Done:
-    if record.phase is Phase.HALTED:
-        return Done("The pair is halted already. Nothing was changed.")
-    new = halted(record, now=context.now(), code="by_hand", reason=context.reason, by=context.actor)
-    what = "The pair is halted: nothing is changed on either server until somebody releases it."
-    return _saved(context, "halted", what, {"phase": record.phase}, {"phase": new.phase}, new)
-
-
-def _release(context: PairContext, record: Record) -> Done:
-    if record.halted is None:
-        return Done("The pair is not halted. Nothing was changed.")
-    require(fits_epoch(record, context.snapshots.epoch()))
-    new = released(record)
-    what = f"The pair is released, and in phase {new.phase} again."
-    return _saved(
-        context, "released", what, {"phase": record.phase, "code": record.halted.code}, {"phase": new.phase}, new
-    )
-
-
-_STEPS: dict[str, Callable[[PairContext, Record], Done]] = {
-    "resume": _resume,
-    "acknowledge": _acknowledge,
-    "halt": _halt,
-    "release": _release,
-}
 
 
 # -- initialise

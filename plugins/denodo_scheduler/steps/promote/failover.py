@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from denodo_ha.decisions import Action
 from denodo_ha.jobs import JobKey
-from denodo_ha.promotion import EnableOrder, order_enabling, risky
+from denodo_ha.promotion import EnableOrder, maybe_ran, order_enabling
 from denodo_ha.quartz.missed import server_zone
 from denodo_ha.record import Phase, Record, Role, Step
+from denodo_ha.situation import Judgement
 from denodo_ha.snapshot.ids import new_id, taken_at
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_ha.transitions import completed, given_up, promoted
@@ -21,14 +22,14 @@ from denodo_ha.verdict import Observation, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
 from denodo_scheduler.steps.claim import LEASE, of_epoch, unchanged
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.jobs import CLOCKS, MISFIRE_THRESHOLD, Changed, enable
+from denodo_scheduler.steps.jobs import Changed, enable
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.promote import switchover
 from denodo_scheduler.steps.promote.fence import Fence, fence
 from denodo_scheduler.steps.promote.operation import Try, begun, left, taken_over
 from denodo_scheduler.steps.promote.report import describe
 from denodo_scheduler.steps.watch.act import demote_master, demotion_event
-from denodo_scheduler.steps.watch.look import Case, Judgement, expected, judge
+from denodo_scheduler.steps.watch.look import Case, expected, judge
 
 log = logging.getLogger(__name__)
 
@@ -310,7 +311,14 @@ def _enable(
     waits_for = {job.key: job.dependencies for job in manifest.jobs}
     present = server.statuses()
     order = order_enabling(wanted, waits_for, [job.key for job in present.jobs])
-    late = _not_before(case, manifest, order.order, zone, present.server_time - context.now())
+    now = context.now()
+    late = maybe_ran(
+        {key: manifest.by_key[key].crons for key in order.order},
+        silent_since=case.evidence.since,
+        now=now,
+        skew=present.server_time - now,
+        zone=zone,
+    )
     batch = context.pair.failover.enable_batch
     return order, enable(server, order.order, batch=batch, before_batch=before_batch, not_before=late, now=context.now)
 
@@ -319,16 +327,3 @@ def _zone(context: PairContext, manifest: Manifest, snapshot_id: str) -> tzinfo:
     """The master's time zone; UTC where it cannot be told."""
     said = ZoneInfo(context.pair.timezone) if context.pair.timezone else None
     return server_zone(manifest, taken_at(snapshot_id), said) or UTC
-
-
-def _not_before(
-    case: Case, manifest: Manifest, order: tuple[JobKey, ...], zone: tzinfo, skew: timedelta
-) -> dict[JobKey, datetime]:
-    """Jobs whose last execution the master may have run, and the slave would run again if it were resumed now.
-
-    It may have run until the first look that it did not answer.
-    """
-    silent = case.evidence.since + CLOCKS
-    crons = {key: manifest.by_key[key].crons for key in order}
-    due = risky(crons, since=case.context.now() - MISFIRE_THRESHOLD + skew - CLOCKS, until=silent + skew, zone=zone)
-    return {key: at - skew + MISFIRE_THRESHOLD for key, at in due.items()}

@@ -14,7 +14,7 @@ from typing import Any
 from denodo_ha.jobs import JobKey, JobState
 from denodo_ha.outage import ran_at_once
 from denodo_ha.preconditions import not_halted, not_paused, other
-from denodo_ha.promotion import EnableOrder, order_enabling
+from denodo_ha.promotion import EnableOrder, just_ran, order_enabling
 from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.snapshot.ids import new_id
 from denodo_ha.text import counted, listed
@@ -22,7 +22,7 @@ from denodo_ha.transitions import failed_back, given_up, promoted, rolled_back
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.jobs import CLOCKS, MISFIRE_THRESHOLD, Changed, enable
+from denodo_scheduler.steps.jobs import Changed, enable
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet, require
 from denodo_scheduler.steps.passive import AtRest, disable_all
 from denodo_scheduler.steps.promote.examine import ensure_may_begin, ensure_quiet, examine, read_manifest
@@ -167,7 +167,7 @@ class _Switching(Try):
             self.at_rest_unseen = rest is None
             server, statuses = self.context.servers.answering(self.to)
             order = self._ordered(server, statuses)
-            enabled = self._enable(server, order, self._late(order, rest, statuses))
+            enabled = self._enable(server, order, self._just_ran(order, rest, statuses))
         except (DenodoSchedulerError, _Back) as error:
             return self._back(error)
         return self._commit(order, enabled)
@@ -245,23 +245,12 @@ class _Switching(Try):
             log.warning("The jobs are enabled without regard to what they wait for: %s", error)
             return {}
 
-    def _late(self, order: EnableOrder, rest: AtRest | None, target: Statuses) -> dict[JobKey, datetime]:
-        """Jobs that the old server has just run, and the other one would run again if it were resumed now.
-
-        By the slower of both clocks, since the target looks back by its own. However far apart they are, nothing waits
-        longer than the threshold.
-        """
+    def _just_ran(self, order: EnableOrder, rest: AtRest | None, target: Statuses) -> dict[JobKey, datetime]:
         if rest is None:
             return {}
-        old, now = rest.statuses, self.context.now()
-        ahead = target.server_time - now
-        since = min(old.server_time, target.server_time) - MISFIRE_THRESHOLD - CLOCKS
-        ran = {key: old.by_key[key].previous_execution for key in order.order if key in old.by_key}
-        return {
-            key: min(at + MISFIRE_THRESHOLD - ahead, now + MISFIRE_THRESHOLD)
-            for key, at in ran.items()
-            if at and at > since
-        }
+        known, old_time = rest.statuses.by_key, rest.statuses.server_time
+        ran = {key: known[key].previous_execution for key in order.order if key in known}
+        return just_ran(ran, old_time=old_time, new_time=target.server_time, now=self.context.now())
 
     def _enable(self, server: Server, order: EnableOrder, late: Mapping[JobKey, datetime]) -> Changed:
         enabled = self._enable_on(server, order, self._before_batch, late)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from denodo_ha.jobs import JobKey
+from denodo_ha.sync_results import Disabled
 from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, current_sync, own_sync
@@ -16,21 +15,6 @@ from denodo_scheduler.steps.outcome import NothingToDo
 from denodo_scheduler.steps.passive import DisablingEvent, settle
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Disabled:
-    """:param disabled: number of jobs this step disabled. :param clean_at: when none was enabled any more, ISO 8601."""
-
-    disabled: int
-    clean_at: str
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Disabled:
-        return cls(**value)
 
 
 def disable_jobs(context: PairContext, ticket: SyncTicket) -> Disabled:

@@ -6,9 +6,8 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from denodo_ha.checks import mass_change, shrunk
 from denodo_ha.jobs import Job, JobKey
@@ -16,7 +15,8 @@ from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
 from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect, same_content
 from denodo_ha.snapshot.ids import new_id
-from denodo_ha.snapshot.manifest import Difference, Manifest, ManifestError, build_manifest
+from denodo_ha.snapshot.manifest import Manifest, ManifestError, build_manifest
+from denodo_ha.sync_results import Exported, summary
 from denodo_ha.text import listed
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.storage import StorageError
@@ -30,37 +30,6 @@ OLDEST_EXPORT = timedelta(hours=1)
 """How old an export may be when it is imported, beyond the lease that an earlier try may have waited for."""
 ATTEMPTS = 3
 """How often the export is repeated when the metadata changed while it was written."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """A snapshot that was taken and checked, and what a sync will do with it.
-
-    :param taken: when the export began, ISO 8601.
-    :param unchanged: the slave has this content already, so there is nothing to import.
-    :param comparison: why it counts as changed or unchanged.
-    :param plan: what changed since the committed snapshot: per kind of change a number and a few names.
-    """
-
-    snapshot: str
-    location: str
-    taken: str
-    version: str
-    content_hash: str
-    manifest_hash: str
-    size: int
-    jobs: int
-    enabled: int
-    unchanged: bool
-    comparison: str
-    plan: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Exported:
-        return cls(**value)
 
 
 @dataclass(frozen=True)
@@ -239,16 +208,5 @@ def _describe(
         enabled=taken.manifest.counts["enabled"],
         unchanged=comparison.unchanged and record.dirty is None,
         comparison=comparison.reason if record.dirty is None else f"the slave is dirty: {record.dirty.reason}",
-        plan=_summary(difference),
+        plan=summary(difference),
     )
-
-
-def _summary(difference: Difference) -> dict[str, Any]:
-    kinds: dict[str, tuple[JobKey, ...]] = {
-        "added": difference.added,
-        "removed": difference.removed,
-        "changed": difference.changed,
-        "enabled": difference.enabled,
-        "disabled": difference.disabled,
-    }
-    return {kind: {"jobs": len(keys), "names": listed(sorted(keys))} for kind, keys in kinds.items() if keys}

@@ -5,53 +5,24 @@ from __future__ import annotations
 import gc
 import logging
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import quiet
 from denodo_ha.quiet_window import assess
 from denodo_ha.record import Operation, Record, answered, begin_import, close_operation, mark_dirty
+from denodo_ha.sync_results import Exported, Imported
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
 from denodo_scheduler.hooks.scheduler import ImportResult, Statuses
 from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, passive_slave
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.passive import AtRest, ensure_two_servers, rest_slave, settle
-from denodo_scheduler.steps.sync.export import OLDEST_EXPORT, Exported
+from denodo_scheduler.steps.sync.export import OLDEST_EXPORT
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Imported:
-    """An import that was answered.
-
-    :param operation: id of this try of the import.
-    :param snapshot: what was imported.
-    :param began: when the import was sent, ISO 8601.
-    :param answered: when its answer came, ISO 8601.
-    :param clean_at: when the slave was first read back without enabled jobs, ISO 8601.
-    :param warnings: what the server said besides.
-    :param others: jobs of the slave outside the pair's scope before the import, as [project, name].
-    """
-
-    operation: str
-    snapshot: str
-    began: str
-    answered: str
-    clean_at: str
-    warnings: list[str]
-    others: list[list[str]]
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Imported:
-        return cls(**value)
 
 
 def import_snapshot(context: PairContext, ticket: SyncTicket, exported: Exported) -> Imported:

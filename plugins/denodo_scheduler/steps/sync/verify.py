@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from denodo_ha.checks import verify as check
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import Record, SnapshotRef, close_operation, commit, mark_dirty
+from denodo_ha.record import Record, close_operation, commit, mark_dirty
 from denodo_ha.snapshot.manifest import Manifest
+from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference
 from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 from denodo_scheduler.steps.passive import suspects
-from denodo_scheduler.steps.sync.disable import Disabled
-from denodo_scheduler.steps.sync.export import Exported
-from denodo_scheduler.steps.sync.import_ import Imported
 
 log = logging.getLogger(__name__)
 
@@ -56,8 +53,8 @@ def verify(
     may_delete = accept_mass_change or not _many(context, orphans, statuses)
     deleted = _delete_orphans(context, current_sync(context, ticket), orphans, may_delete)
     ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
-    exposure = _exposure(imported, disabled)
-    if exposure["exposure_seconds"] > context.pair.sync.quiet_window.total_seconds():
+    exposed = exposure(imported, disabled)
+    if exposed["exposure_seconds"] > context.pair.sync.quiet_window.total_seconds():
         log.warning("Jobs were enabled on the slave for longer than the quiet window: raise quiet_window of the pair.")
     event = context.event(
         "sync",
@@ -76,10 +73,10 @@ def verify(
         warnings=imported.warnings if imported else [],
         orphans={"jobs": len(orphans), "names": listed(sorted(orphans)), "deleted": deleted},
         suspected_double_runs=[str(key) for key in ran],
-        **exposure,
+        **exposed,
     )
-    reference = _reference(context, record, exported, imported)
-    done = claim.save(lambda latest: commit(latest, reference), event)
+    snapshot = reference(record, exported, imported, context.now())
+    done = claim.save(lambda latest: commit(latest, snapshot), event)
     context.snapshots.retire(context.pair.snapshots.keep, done.stored)
     return event
 
@@ -165,38 +162,3 @@ def _delete_orphans(context: PairContext, current: Claim, orphans: Sequence[JobK
     context.slave.delete_jobs(orphans)
     log.warning("Orphans deleted from the slave: %s", listed(sorted(orphans)))
     return True
-
-
-def _reference(context: PairContext, record: Record, exported: Exported, imported: Imported | None) -> SnapshotRef:
-    return SnapshotRef(
-        id=exported.snapshot,
-        taken=datetime.fromisoformat(exported.taken),
-        committed=context.now(),
-        imported=_imported_at(record, imported),
-        content_hash=exported.content_hash,
-        manifest_hash=exported.manifest_hash,
-        jobs=exported.jobs,
-        enabled=exported.enabled,
-    )
-
-
-def _imported_at(record: Record, imported: Imported | None) -> datetime:
-    if imported:
-        return datetime.fromisoformat(imported.began)
-    assert record.snapshot is not None
-    return record.snapshot.imported
-
-
-def _exposure(imported: Imported | None, disabled: Disabled | None) -> dict[str, float]:
-    """How long jobs may have been enabled on the passive server, in seconds.
-
-    ``exposure_seconds`` counts from the moment the import was sent, ``exposure_after_answer_seconds`` from its answer,
-    both to the moment all jobs were read back disabled.
-    """
-    if imported is None:
-        return {"exposure_seconds": 0.0, "exposure_after_answer_seconds": 0.0}
-    clean = datetime.fromisoformat(disabled.clean_at if disabled and disabled.disabled else imported.clean_at)
-    return {
-        "exposure_seconds": round((clean - datetime.fromisoformat(imported.began)).total_seconds(), 3),
-        "exposure_after_answer_seconds": round((clean - datetime.fromisoformat(imported.answered)).total_seconds(), 3),
-    }

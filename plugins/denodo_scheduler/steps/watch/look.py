@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from denodo_ha.decisions import Action, Alert, Decision, Situation, decide
-from denodo_ha.pairs import Pair
+from denodo_ha.decisions import Action, Alert, Decision, decide
 from denodo_ha.preconditions import INITIALISE, OPERATIONS, fits_epoch, same_servers
 from denodo_ha.reason import Reason
-from denodo_ha.record import CLOCK_SKEW, Phase, Record, RecordError, Role, Step
-from denodo_ha.verdict import Evidence, Verdict
+from denodo_ha.record import Phase, RecordError, Role
+from denodo_ha.situation import Consents, Heard, Judgement, freshness, situation_of
+from denodo_ha.verdict import Evidence
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo
 from denodo_scheduler.steps.servers import enabled_in
 
 log = logging.getLogger(__name__)
-
-PROOF_HOLDS = timedelta(days=1)
-"""How long ago path 2 may have been seen to work."""
-
-
-@dataclass(frozen=True)
-class Consents:
-    """What the person who triggered a run of the failover DAG takes responsibility for, in that run only.
-
-    :param fail_over: fail over although the pair's policy is not ``automatic``.
-    :param accept_old_snapshot: promote a snapshot that is older than the pair allows.
-    :param fenced: the master cannot start again by itself; that person has seen to it.
-    """
-
-    fail_over: bool = False
-    accept_old_snapshot: bool = False
-    fenced: bool = False
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the watch remembers of the master.
-
-    :param alive_since: since when it has been heard without a gap. :param last_alive: when it was last heard at all.
-    :param second_good: when path 2 was last seen to work.
-    """
-
-    alive_since: datetime | None = None
-    last_alive: datetime | None = None
-    second_good: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +25,8 @@ class Case:
 
     context: PairContext
     evidence: Evidence
-    consents: Consents = Consents()
-    heard: Heard = Heard()
+    consents: Consents = field(default_factory=Consents)
+    heard: Heard = field(default_factory=Heard)
 
     @property
     def fresh(self) -> bool:
@@ -68,32 +36,6 @@ class Case:
     @property
     def may_be_unfenced(self) -> bool:
         return self.context.pair.failover.fencing == "best_effort" or self.consents.fenced
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A decision and the record and verdict that it was made of; no record, no phase."""
-
-    decision: Decision
-    verdict: Verdict
-    record: Record | None
-    at: datetime
-
-    def to_json(self) -> dict[str, Any]:
-        decision = self.decision
-        return {
-            "at": self.at.isoformat(),
-            "code": decision.code,
-            "action": str(decision.action),
-            "what": decision.what,
-            "next_step": decision.next_step,
-            "settled": decision.settled,
-            "alert": str(decision.alert) if decision.alert else None,
-            "verdict": str(self.verdict),
-            "phase": str(self.record.phase) if self.record else None,
-            "active": str(self.record.active) if self.record else None,
-            "epoch": self.record.epoch if self.record else None,
-        }
 
 
 def judge(case: Case) -> Judgement:
@@ -108,7 +50,16 @@ def judge(case: Case) -> Judgement:
         return Judgement(_without_record(context), verdict, None, now)
     if reason := same_servers(record, context.servers.addresses):
         return Judgement(_decided(reason, Alert.BLOCKED), verdict, record, now)
-    situation = _situation(case, record)
+    situation = situation_of(
+        record,
+        context.pair,
+        case.consents,
+        case.heard,
+        now=now,
+        history_agrees=fits_epoch(record, context.snapshots.epoch()) is None,
+        slave_enabled=_any_enabled(context, Role.SLAVE),
+        master_enabled=_any_enabled(context, Role.MASTER) if verdict.alive else None,
+    )
     log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
     decision = decide(record.phase, verdict, situation)
     if record.phase is Phase.HALTED and record.halted:
@@ -131,11 +82,6 @@ def expected(judged: Judgement, action: Action) -> Judgement:
     return judged
 
 
-def freshness(pair: Pair) -> timedelta:
-    """How old evidence may be when a failover begins: as long as it takes to gather it, and a minute to begin."""
-    return pair.watch.fall * pair.watch.probe_interval + timedelta(minutes=1)
-
-
 def _decided(reason: Reason, alert: Alert) -> Decision:
     return Decision(reason.code, Action.BLOCKED, reason.what, reason.next_step, alert=alert)
 
@@ -148,39 +94,6 @@ def _without_record(context: PairContext) -> Decision:
         return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
     what = f"the HA record of the pair {name} is gone; nothing is changed by guess"
     return _decided(Reason("record_lost", what, INITIALISE), Alert.HALTED)
-
-
-def _situation(case: Case, record: Record) -> Situation:
-    context, pair, consents, heard = case.context, case.context.pair, case.consents, case.heard
-    now = context.now()
-    operation, snapshot, approval = record.operation, record.snapshot, record.approval
-    slave_enabled = _any_enabled(context, Role.SLAVE)
-    approved = approval is not None and approval.granted_by is not None and now < approval.until
-    promotion = record.last_promotion
-    stable = heard.alive_since is not None and now - heard.alive_since >= pair.failover.stable_for
-    return Situation(
-        paused=record.is_paused(now),
-        operation_open=operation is not None and operation.open(now),
-        history_agrees=fits_epoch(record, context.snapshots.epoch()) is None,
-        resuming=operation is not None and operation.step in (Step.DISABLING, Step.ENABLING),
-        snapshot=snapshot is not None,
-        dirty=record.dirty is not None,
-        snapshot_fresh=snapshot is not None
-        and (consents.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= pair.failover.oldest_snapshot),
-        cooled_down=record.cool_down_until is None or now >= record.cool_down_until,
-        acknowledged=record.acknowledged,
-        slave_reachable=slave_enabled is not None,
-        second_path=consents.fail_over or (heard.second_good is not None and now - heard.second_good <= PROOF_HOLDS),
-        slave_enabled=bool(slave_enabled),
-        master_enabled=_any_enabled(context, Role.MASTER) if case.evidence.verdict.alive else None,
-        one_path=pair.watch.one_path,
-        automatic=pair.failover.policy == "automatic" or approved or consents.fail_over,
-        manual=pair.failover.policy == "manual",
-        approval_asked=approval is not None and approval.granted_by is None and now < approval.until,
-        fenceable=case.may_be_unfenced or pair.failover.fence is not None,
-        complete=promotion is None or promotion.complete,
-        fail_back=pair.failover.on_master_return == "fail_back" and stable,
-    )
 
 
 def _any_enabled(context: PairContext, role: Role) -> bool | None:

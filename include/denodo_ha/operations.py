@@ -1,0 +1,97 @@
+"""What people do to a pair's record: pause and resume its automation, acknowledge, halt and release."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from denodo_ha.preconditions import fits_epoch
+from denodo_ha.reason import Reason
+from denodo_ha.record import EpochMark, Phase, Record
+from denodo_ha.transitions import acknowledged, halted, paused, released, unpaused
+
+Operation = Literal["pause", "resume", "acknowledge", "halt", "release", "initialise"]
+OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who asks for it and why, and when.
+
+    :param until: when a pause ends by itself.
+    """
+
+    by: str
+    reason: str
+    now: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the record by a person.
+
+    :param what: a sentence that says what is different now. :param kind: of the event that tells of it.
+    """
+
+    what: str
+    kind: str
+    record: Record
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+def change(operation: Operation, record: Record, asked: Asked, mark: EpochMark | None) -> Change | str | Reason:
+    """Do what a person asks for.
+
+    :param mark: the epoch file; a record that it contradicts is not released.
+    :return: the change; or a sentence, where nothing is to be changed; or why it cannot be done.
+    """
+    match operation:
+        case "pause":
+            return _pause(record, asked)
+        case "resume":
+            if record.paused is None:
+                return "The pair is not paused."
+            before = {"paused": record.is_paused(asked.now), "since": record.paused.since.isoformat()}
+            return Change("Automation goes on.", "resumed", unpaused(record), before, {"paused": False})
+        case "acknowledge":
+            return _acknowledge(record)
+        case "halt":
+            if record.phase is Phase.HALTED:
+                return "The pair is halted already."
+            new = halted(record, now=asked.now, code="by_hand", reason=asked.reason, by=asked.by)
+            what = "The pair is halted: nothing is changed on either server until a person releases it."
+            return Change(what, "halted", new, {"phase": record.phase}, {"phase": new.phase})
+        case "release":
+            if record.halted is None:
+                return "The pair is not halted."
+            if reason := fits_epoch(record, mark):
+                return reason
+            new, before = released(record), {"phase": record.phase, "code": record.halted.code}
+            what = f"The pair is released, and in phase {new.phase} again."
+            return Change(what, "released", new, before, {"phase": new.phase})
+    raise ValueError(f"{operation} is no change of the record alone")
+
+
+def _pause(record: Record, asked: Asked) -> Change | Reason:
+    until = asked.until.isoformat() if asked.until else None
+    if asked.until is not None and asked.until <= asked.now:
+        return Reason("until_past", f"'until' is {until}, which is past", "choose a time in the future")
+    new = paused(record, now=asked.now, reason=asked.reason, by=asked.by, until=asked.until)
+    what = f"Automation is paused until {until or 'a person resumes it'}; it goes on observing."
+    return Change(what, "paused", new, {"paused": record.is_paused(asked.now)}, {"paused": True, "until": until})
+
+
+def _acknowledge(record: Record) -> Change | str:
+    if record.acknowledged and record.cool_down_until is None:
+        return "There is no failover to be acknowledged."
+    before = {
+        "acknowledged": record.acknowledged,
+        "cool_down_until": record.cool_down_until.isoformat() if record.cool_down_until else None,
+    }
+    what = "The last failover is acknowledged, its cool-down is over: the pair may fail over again."
+    after = {"acknowledged": True, "cool_down_until": None}
+    return Change(what, "acknowledged", acknowledged(record), before, after)

@@ -1,0 +1,124 @@
+"""What the tasks of a sync hand on to each other, as plain JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from denodo_ha.jobs import JobKey
+from denodo_ha.record import Record, SnapshotRef
+from denodo_ha.snapshot.manifest import Difference
+from denodo_ha.text import listed
+
+
+class _Handed:
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        return cls(**value)
+
+
+@dataclass(frozen=True)
+class Exported(_Handed):
+    """A snapshot that was taken and checked, and what a sync will do with it.
+
+    :param taken: when the export began, ISO 8601.
+    :param unchanged: the slave has this content already, so there is nothing to import.
+    :param comparison: why it counts as changed or unchanged.
+    :param plan: what changed since the committed snapshot: per kind of change a number and a few names.
+    """
+
+    snapshot: str
+    location: str
+    taken: str
+    version: str
+    content_hash: str
+    manifest_hash: str
+    size: int
+    jobs: int
+    enabled: int
+    unchanged: bool
+    comparison: str
+    plan: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Imported(_Handed):
+    """An import that was answered.
+
+    :param operation: id of this try of the import.
+    :param snapshot: what was imported.
+    :param began: when the import was sent, ISO 8601.
+    :param answered: when its answer came, ISO 8601.
+    :param clean_at: when the slave was first read back without enabled jobs, ISO 8601.
+    :param warnings: what the server said besides.
+    :param others: jobs of the slave outside the pair's scope before the import, as [project, name].
+    """
+
+    operation: str
+    snapshot: str
+    began: str
+    answered: str
+    clean_at: str
+    warnings: list[str]
+    others: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Disabled(_Handed):
+    """:param disabled: number of jobs this step disabled. :param clean_at: when none was enabled any more, ISO 8601."""
+
+    disabled: int
+    clean_at: str
+
+
+def summary(difference: Difference) -> dict[str, Any]:
+    """Per kind of change how many jobs, and the names of a few."""
+    kinds: dict[str, tuple[JobKey, ...]] = {
+        "added": difference.added,
+        "removed": difference.removed,
+        "changed": difference.changed,
+        "enabled": difference.enabled,
+        "disabled": difference.disabled,
+    }
+    return {kind: {"jobs": len(keys), "names": listed(sorted(keys))} for kind, keys in kinds.items() if keys}
+
+
+def reference(record: Record, exported: Exported, imported: Imported | None, committed: datetime) -> SnapshotRef:
+    """How the record refers to a snapshot that is committed now.
+
+    :param record: as it is before; a sync that imported nothing keeps the time of the last import.
+    """
+    if imported:
+        last_import = datetime.fromisoformat(imported.began)
+    else:
+        assert record.snapshot is not None
+        last_import = record.snapshot.imported
+    return SnapshotRef(
+        id=exported.snapshot,
+        taken=datetime.fromisoformat(exported.taken),
+        committed=committed,
+        imported=last_import,
+        content_hash=exported.content_hash,
+        manifest_hash=exported.manifest_hash,
+        jobs=exported.jobs,
+        enabled=exported.enabled,
+    )
+
+
+def exposure(imported: Imported | None, disabled: Disabled | None) -> dict[str, float]:
+    """How long jobs may have been enabled on the passive server, in seconds.
+
+    ``exposure_seconds`` counts from the moment the import was sent, ``exposure_after_answer_seconds`` from its answer,
+    both to the moment all jobs were read back disabled.
+    """
+    if imported is None:
+        return {"exposure_seconds": 0.0, "exposure_after_answer_seconds": 0.0}
+    clean = datetime.fromisoformat(disabled.clean_at if disabled and disabled.disabled else imported.clean_at)
+    return {
+        "exposure_seconds": round((clean - datetime.fromisoformat(imported.began)).total_seconds(), 3),
+        "exposure_after_answer_seconds": round((clean - datetime.fromisoformat(imported.answered)).total_seconds(), 3),
+    }
