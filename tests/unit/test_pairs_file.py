@@ -170,7 +170,7 @@ class TestUnknownOptions:
             ("sync: {quite_window: 5m}", "quiet_window"),
             ("watch: {watch_for: 20m}", "watch.duration"),
             ("snapshots: {keep_snapshots: 3}", "snapshots.keep"),
-            ("alerts: {notfy: []}", "notify"),
+            ("alerts: {notifyy: []}", "notify"),
             ("failover: {failover: manual}", "failover.policy"),
             ("sync: {mass_change: {percnt: 1}}", "percent"),
         ],
