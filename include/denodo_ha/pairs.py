@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -86,6 +87,7 @@ def _second_path(value: str) -> str:
     )
 
 
+@cache
 def _interval(schedule: str | None) -> timedelta | None:
     """The longest time between two of the next syncs; None where they are started by hand only."""
     if schedule is None:
@@ -233,8 +235,7 @@ class PairOptions(_Strict):
     @field_validator("oldest_snapshot")
     @classmethod
     def _outlasts_a_sync(cls, oldest: timedelta | None, info: ValidationInfo) -> timedelta | None:
-        interval = _interval(info.data.get("schedule"))
-        if oldest is not None and interval is not None and oldest < interval:
+        if oldest and (interval := _interval(info.data.get("schedule"))) and oldest < interval:
             raise ValueError(
                 f"{format_duration(oldest)} must not be shorter than the interval of the syncs, which is "
                 f"{format_duration(interval)}: every snapshot would be too old before the next one"
