@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from math import ceil
 from statistics import median
@@ -28,6 +29,7 @@ EndedBy = Literal["confirmed", "passive", "watched"]
 _KEPT_LATENCIES = 1000
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PingMasterTrigger(BaseTrigger):
     """
     Ask about the master every ``interval`` and end with the first confirmed verdict that matters.
@@ -56,56 +58,27 @@ class PingMasterTrigger(BaseTrigger):
     :param include_jobs: glob patterns of the jobs that count there.
     """
 
-    def __init__(
-        self,
-        *,
-        denodo_scheduler_conn_id: str,
-        slave_conn_id: str | None,
-        second_path: str,
-        interval: timedelta,
-        fall: int,
-        until: datetime,
-        known: str | None = None,
-        passive_conn_id: str | None = None,
-        passive_interval: timedelta = timedelta(minutes=5),
-        begin: datetime | None = None,
-        active_conn_id: str | None = None,
-        include_projects: Sequence[str] = ("*",),
-        include_jobs: Sequence[str] = ("*",),
-    ) -> None:
+    denodo_scheduler_conn_id: str
+    slave_conn_id: str | None
+    second_path: str
+    interval: timedelta
+    fall: int
+    until: datetime
+    known: str | None = None
+    passive_conn_id: str | None = None
+    passive_interval: timedelta = timedelta(minutes=5)
+    begin: datetime | None = None
+    active_conn_id: str | None = None
+    include_projects: Sequence[str] = ("*",)
+    include_jobs: Sequence[str] = ("*",)
+
+    def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
-        self.slave_conn_id = slave_conn_id
-        self.second_path = second_path
-        self.interval = interval
-        self.fall = fall
-        self.until = until
-        self.known = known
-        self.passive_conn_id = passive_conn_id
-        self.passive_interval = passive_interval
-        self.begin = begin
-        self.active_conn_id = active_conn_id
-        self.include_projects = list(include_projects)
-        self.include_jobs = list(include_jobs)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments."""
-        names = (
-            "denodo_scheduler_conn_id",
-            "slave_conn_id",
-            "second_path",
-            "interval",
-            "fall",
-            "until",
-            "known",
-            "passive_conn_id",
-            "passive_interval",
-            "begin",
-            "active_conn_id",
-            "include_projects",
-            "include_jobs",
-        )
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+        arguments = {each.name: getattr(self, each.name) for each in fields(self)}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch. Connections are looked up in a thread, and every request has a deadline."""
