@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
@@ -105,12 +105,12 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
     def watch(
         self,
         *,
-        watch_for: timedelta,
-        known: str | None,
-        passive_conn_id: str | None,
-        active_conn_id: str | None,
-        delay: timedelta,
-    ) -> None:
+        watch_for: timedelta = timedelta(0),
+        known: str | None = None,
+        passive_conn_id: str | None = None,
+        active_conn_id: str | None = None,
+        delay: timedelta = timedelta(0),
+    ) -> NoReturn:
         """Defer until the watch is over; the arguments are those of the constructor."""
         begin = utcnow() + delay
         self.defer(

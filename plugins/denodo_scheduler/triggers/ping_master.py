@@ -41,21 +41,11 @@ class PingMasterTrigger(BaseTrigger):
     milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with
     the event ``error`` that says why. A restarted triggerer gathers its evidence anew.
 
-    :param denodo_scheduler_conn_id: connection of the master.
-    :param slave_conn_id: connection of the slave; None leaves path 1 alone.
-    :param second_path: the master as the slave's web tool reaches it, see
-        :func:`denodo_scheduler.client.probe.second_uri`.
-    :param interval: from one probe to the next.
-    :param fall: how many rounds in a row confirm another verdict than "up".
+    The other arguments are those of :class:`denodo_scheduler.operators.ping_master.DenodoSchedulerPingMasterOperator`.
+
     :param begin: when the first probe leaves; None: at once.
-    :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched").
-    :param known: the verdict of the last watch: any other ends this one ("confirmed"); None: each does.
-    :param passive_conn_id: connection of the server that should be passive: enabled jobs there end the watch
-        ("passive").
-    :param passive_interval: from one read of that server to the next.
-    :param active_conn_id: connection of another server that should answer: twice no answer ends the watch too.
-    :param include_projects: glob patterns of the projects that count there.
-    :param include_jobs: glob patterns of the jobs that count there.
+    :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched"). Before,
+        another verdict than ``known`` ends it ("confirmed"), or what the other two servers do ("passive").
     """
 
     denodo_scheduler_conn_id: str

@@ -58,12 +58,8 @@ class QuietWindowTrigger(BaseTrigger):
     Its one event is a dict with ``status``: ``quiet`` with the sensor's ``result``, ``timeout`` or ``error`` with a
     ``message``. All moments in its arguments are absolute, so that a restarted triggerer goes on where it was.
 
-    :param denodo_scheduler_conn_id: connection id of the web tool.
-    :param uri: the Scheduler server, instead of the connection's.
-    :param window: how long nothing may be due.
-    :param margin: reserve after the window.
-    :param include_projects: glob patterns of the projects that count.
-    :param include_jobs: glob patterns of the jobs that count.
+    The other arguments are those of :class:`denodo_scheduler.sensors.quiet_window.DenodoSchedulerQuietWindowSensor`.
+
     :param recheck: pause until the next look where the statuses cannot say when to look, and after an error.
     :param started: when the wait began.
     :param check_at: when to look for the first time.
