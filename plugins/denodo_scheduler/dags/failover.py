@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import DAG, AssetOrTimeSchedule, Context, DeltaTriggerTimetable, Param, TriggerRule, XComArg, task
+from airflow.providers.standard.operators.python import BranchPythonOperator
+from airflow.sdk import DAG, AssetOrTimeSchedule, Context, DeltaTriggerTimetable, Param, TriggerRule, XComArg
 from airflow.sdk.timezone import utcnow
 from airflow.utils.types import DagRunType
 
@@ -91,7 +92,7 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
         return longest + self.fall * self.interval + OVERLAP
 
 
-@shared.step(task.branch, **shared.CHANGES_NOTHING)
+@shared.step(BranchPythonOperator, **shared.CHANGES_NOTHING)
 def decide(watched: Any, **context: Any) -> list[str] | str:
     """Read the HA record and both servers, and look the decision up in the table. The XCom `judgement` says why."""
     run = _run(context, watched)

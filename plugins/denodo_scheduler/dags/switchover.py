@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import DAG, Param, TriggerRule, task
+from airflow.sdk import DAG, Param, TriggerRule
 
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
@@ -46,7 +47,7 @@ slave, which a sync would overwrite.
 """
 
 
-@shared.step(task.short_circuit, **shared.CHANGES_NOTHING)
+@shared.step(ShortCircuitOperator, **shared.CHANGES_NOTHING)
 def check(**context: Any) -> dict[str, Any] | None:
     """Decide whether it may begin: read the HA record and both servers, and compare their jobs. Changes nothing. The
     XCom `plan` says what would be done; in a dry run everything else is skipped.

@@ -7,7 +7,8 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Param, TriggerRule, task
+from airflow.providers.standard.operators.python import ShortCircuitOperator
+from airflow.sdk import DAG, Param, TriggerRule
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
@@ -42,7 +43,7 @@ margin, by the **server's** time. Skipped in a dry run.
 """
 
 
-@shared.step(task.short_circuit)
+@shared.step(ShortCircuitOperator)
 def guard(**context: Any) -> dict[str, Any] | None:
     """Decide whether a sync may begin: read the HA record, check the slave, and **repair** it where an earlier run
     left it dirty. Where nothing is to be done, the rest of the run is skipped and the XCom `verdict` says why.
