@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -138,15 +139,11 @@ def step(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., XComArg]:
+        name, doc = function.__name__, inspect.getdoc(function)
+
         @wraps(function)
         def make(*results: XComArg) -> XComArg:
-            made = operator(
-                task_id=function.__name__,
-                doc_md=function.__doc__,
-                python_callable=function,
-                op_args=results,
-                **arguments,
-            )
+            made = operator(task_id=name, doc_md=doc, python_callable=function, op_args=results, **arguments)
             return XComArg(made)
 
         return make
