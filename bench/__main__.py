@@ -27,6 +27,7 @@ ROWS = {
     "no-op": "bench.no_op",
     "streaming": "bench.streaming",
     "parsing": "bench.parsing",
+    "task start": "bench.task_start",
     "failover": "bench.failover",
     "idle": "bench.idle",
     "watching": "bench.watching",

@@ -17,7 +17,7 @@ from bench.stage import BenchError
 from denodo_ha.pairs import Pair
 from denodo_ha.sync_results import Imported
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
+from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps.context import PairContext
@@ -103,7 +103,7 @@ class Syncs:
         )
 
     def _ensure_quiet(self) -> None:
-        sensor = QuietWindowSensor(
+        sensor = DenodoSchedulerQuietWindowSensor(
             task_id="wait_for_quiet_window",
             denodo_scheduler_conn_id=self.pair.master,
             window=self.pair.sync.quiet_window,

@@ -10,14 +10,14 @@ from typing import Any
 import pendulum
 from airflow.sdk import DAG
 
-from denodo_scheduler.operators.ping_master import PingMasterOperator
+from denodo_scheduler.operators.ping_master import DenodoSchedulerPingMasterOperator
 
 SETTINGS: dict[str, Any] = json.loads(os.environ["BENCH_WATCHING"])
 
 with DAG(
     dag_id="watched_pairs", schedule=None, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), max_active_tasks=1_000
 ):
-    PingMasterOperator.partial(
+    DenodoSchedulerPingMasterOperator.partial(
         task_id="ping_master",
         interval=timedelta(seconds=SETTINGS["interval"]),
         watch_for=timedelta(seconds=SETTINGS["watch_for"]),

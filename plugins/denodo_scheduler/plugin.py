@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
+from denodo_scheduler.dags import OUR_DAGS
+
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
-
-
-OUR_DAGS = re.compile(r"denodo_scheduler_[a-z]+__(?P<pair>.+)")
-
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
@@ -34,6 +36,28 @@ def parse(pairs_file: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Da
         return DagBag(PROJECT / "dags")
 
     return read
+
+
+class TaskContext(dict[str, Any]):
+    """What a task of a DAG gets from Airflow: the form, the run's conf, and XComs by task."""
+
+    def __init__(self, dag: DAG, *, conf: dict[str, Any] | None = None, xcoms: Any = None, **params: Any) -> None:
+        super().__init__(dag=dag, params=dag.params.dump() | params, dag_run=SimpleNamespace(conf=conf), ti=self)
+        self.xcoms = xcoms or {}
+
+    def xcom_pull(self, task_ids: str, key: str = "return_value", **_: Any) -> Any:
+        return self.xcoms.get(task_ids)
+
+    def render(self, task_id: str) -> Any:
+        """The task, with its templates rendered."""
+        task = self["dag"].get_task(task_id)
+        task.render_template_fields(self, self["dag"].get_template_env())
+        return task
+
+
+@pytest.fixture
+def task_context() -> type[TaskContext]:
+    return TaskContext
 
 
 @pytest.fixture

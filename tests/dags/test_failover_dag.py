@@ -40,8 +40,9 @@ def test_order_of_tasks(dag: DAG) -> None:
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
         "ping_master": set(),
         "decide": {"ping_master"},
-        **{branch: {"decide"} for branch in BRANCHES},
-        "report": BRANCHES,
+        **{branch: {"decide", "ping_master"} for branch in BRANCHES - {"healthy"}},
+        "healthy": {"decide"},
+        "report": BRANCHES | {"ping_master"},
     }
 
 

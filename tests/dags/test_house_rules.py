@@ -1,64 +1,113 @@
-"""The DAGs of a pair in an Airflow that is shared with others, and has rules of its own."""
+"""Beside others in one Airflow: its cluster policy, and its own default of how long a task may run."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow import settings
+from airflow.sdk import DAG
+
+from denodo_ha.pairs import Pair
+from denodo_scheduler.dags.failover import failover_dag
+from denodo_scheduler.dags.operations import operations_dag
+from denodo_scheduler.dags.switchover import switchover_dag
+from denodo_scheduler.dags.sync import sync_dag
+from support.pairs import make_pair
+
+DEFAULT_TIMEOUT = 12
+PAIRS = """\
+pairs:
+  default: {sync: {lease: 2h, import_timeout: 90m}, failover: {policy: approval, on_master_return: fail_back}}
+"""
+PLAIN = """\
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG
+
+with DAG("plain", schedule=None):
+    EmptyOperator(task_id="its_only_task")
+"""
+PARSE = """
+import json, sys
 from airflow.dag_processing.dagbag import DagBag
-from airflow.exceptions import AirflowClusterPolicyViolation
-from airflow.sdk.bases import operator
+bag = DagBag(sys.argv[1])
+tasks = {
+    f"{dag.dag_id}.{task.task_id}": {
+        "owner": task.owner, "timeout": task.execution_timeout.total_seconds() if task.execution_timeout else None
+    }
+    for dag in bag.dags.values() for task in dag.tasks
+}
+print(json.dumps({"tasks": tasks, "errors": bag.import_errors}))
+"""
 
-Parse = Callable[..., DagBag]
 
-ALL_TASKS = "failover: {policy: approval, on_master_return: fail_back}"
-"""With these policies the failover DAG has all of its tasks."""
-
-
-def tasks(parse: Parse, *options: str) -> list[Any]:
-    bag = parse(f"pairs: {{default: {{{', '.join([ALL_TASKS, *options])}}}}}")
-    assert bag.import_errors == {}
-    found = [task for dag in bag.dags.values() for task in dag.tasks]
-    assert len(found) > 20
+def policy(project: Path) -> str:
+    """The one that docs/deployment.md shows."""
+    page = (project / "docs" / "deployment.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (found,) = (textwrap.dedent(block) for block in blocks if "def task_policy" in block)
     return found
 
 
-def test_a_cluster_policy_that_refuses_the_default_owner(parse: Parse, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_task_of_nobody(task: Any) -> None:
-        if task.owner == "airflow":
-            raise AirflowClusterPolicyViolation(f"{task.task_id} belongs to nobody")
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Any]:
+    """Parse a folder of DAGs in a fresh Airflow with that policy and a short default timeout."""
+    home, project = tmp_path_factory.mktemp("airflow"), Path(__file__).parents[2]
+    (home / "config").mkdir()
+    (home / "config" / "airflow_local_settings.py").write_text(policy(project))
+    (home / "pairs.yaml").write_text(PAIRS)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DEFAULT_TASK_EXECUTION_TIMEOUT": str(DEFAULT_TIMEOUT),
+        "DENODO_HA_PAIRS": str(home / "pairs.yaml"),
+    }
 
-    monkeypatch.setattr(settings, "task_policy", no_task_of_nobody)
-    assert {task.owner for task in tasks(parse)} == {"denodo-ha"}
-    assert "belongs to nobody" in str(parse("pairs: {default: {owner: airflow}}").import_errors)
+    def parse(folder: Path) -> Any:
+        done = subprocess.run(
+            [sys.executable, "-c", PARSE, str(folder)], env=env, capture_output=True, text=True, check=True
+        )
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return parse
 
 
-def test_an_owner_of_ones_own(parse: Parse) -> None:
-    assert {task.owner for task in tasks(parse, "owner: data-platform")} == {"data-platform"}
+@pytest.fixture(scope="module")
+def ours(parsed: Any) -> Any:
+    return parsed(Path(__file__).parents[2] / "dags")
 
 
-def test_a_queue_of_ones_own(parse: Parse) -> None:
-    assert {task.queue for task in tasks(parse)} == {operator.OPERATOR_DEFAULTS["queue"]}
-    assert {task.queue for task in tasks(parse, "queue: near_denodo")} == {"near_denodo"}
+def test_a_policy_that_wants_owners_lets_our_dags_pass(ours: Any) -> None:
+    assert ours["errors"] == {}
+    assert {task.split("__")[0] for task in ours["tasks"]} == {
+        f"denodo_scheduler_{kind}" for kind in ("sync", "failover", "switchover", "operations")
+    }
+    assert {task["owner"] for task in ours["tasks"].values()} == {"denodo-ha"}
 
 
-def test_a_short_default_timeout_kills_no_step(project: Path, pairs_file: Path) -> None:
-    """Airflow reads the setting when it is imported, so this needs a process of its own."""
-    pairs_file.write_text(f"pairs: {{default: {{{ALL_TASKS}}}}}")
-    env = {"AIRFLOW__CORE__DEFAULT_TASK_EXECUTION_TIMEOUT": "30", "DENODO_HA_PAIRS": str(pairs_file)}
-    code = """if True:
-        import sys
-        from airflow.dag_processing.dagbag import DagBag
-        from airflow.sdk.bases.operator import DEFAULT_TASK_EXECUTION_TIMEOUT
-        tasks = [task for dag in DagBag(sys.argv[1]).dags.values() for task in dag.tasks]
-        print(len(tasks), DEFAULT_TASK_EXECUTION_TIMEOUT, {task.execution_timeout for task in tasks}, file=sys.stderr)
-    """
-    command = [sys.executable, "-c", code, str(project / "dags")]
-    done = subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=True)
-    assert done.stderr.splitlines()[-1].endswith(" 0:00:30 {None}")
+def test_that_policy_refuses_a_dag_without_an_owner(parsed: Any, tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text(PLAIN)
+    found = parsed(tmp_path)
+    assert found["tasks"] == {}
+    assert "its_only_task has no owner" in next(iter(found["errors"].values()))
+
+
+def test_a_default_timeout_cuts_none_of_our_tasks(ours: Any) -> None:
+    """A task may hold the slave for a lease, and import then."""
+    longest = (2 * 120 + 90) * 60
+    assert "denodo_scheduler_failover__default.approve" in ours["tasks"]
+    assert {name: task["timeout"] for name, task in ours["tasks"].items() if not (task["timeout"] or 0) > longest} == {}
+
+
+@pytest.mark.parametrize("build", [sync_dag, failover_dag, switchover_dag, operations_dag])
+def test_a_pair_may_have_an_owner_and_a_queue(build: Callable[[Pair], DAG]) -> None:
+    own = make_pair("sales", failover="approval", on_master_return="fail_back", owner="sales team", queue="denodo")
+    assert {(task.owner, task.queue) for task in build(own).tasks} == {("sales team", "denodo")}
+    assert {(task.owner, task.queue) for task in build(Pair(name="default")).tasks} == {("denodo-ha", "default")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.bases.hook import BaseHook
+from airflow.serialization.serialized_objects import DagSerialization
 
 Parse = Callable[..., DagBag]
 
@@ -147,6 +149,35 @@ def test_hundred_pairs(parse: Parse) -> None:
     assert bag.import_errors == {}
     assert sorted(bag.dag_ids) == dag_ids(*names)
     assert len({task.pool for dag in bag.dags.values() for task in dag.tasks if task.task_id == "verify"}) == 100
+
+
+def in_a_task(monkeypatch: pytest.MonkeyPatch, dag_id: str) -> None:
+    """What Airflow says to a DAG file that it reads for a task."""
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_DAG_ID", dag_id)
+    monkeypatch.setenv("_AIRFLOW_PARSING_CONTEXT_TASK_ID", "a task")
+
+
+@pytest.mark.parametrize("pair", ["b", "EU-west_1.b__c"])
+def test_for_a_task_only_its_own_pair_is_built(parse: Parse, monkeypatch: pytest.MonkeyPatch, pair: str) -> None:
+    in_a_task(monkeypatch, f"denodo_scheduler_sync__{pair}")
+    assert sorted(parse("pairs:\n  a: {}\n  b: {}\n  EU-west_1.b__c: {}\n").dag_ids) == dag_ids(pair)
+
+
+@pytest.mark.parametrize("dag_id", ["sales", "denodo_scheduler_sync__gone"])
+def test_for_a_task_of_another_dag_none_is_built(parse: Parse, monkeypatch: pytest.MonkeyPatch, dag_id: str) -> None:
+    in_a_task(monkeypatch, dag_id)
+    bag = parse("pairs:\n  a: {}\n")
+    assert (bag.dags, bag.import_errors) == ({}, {})
+
+
+def test_nothing_of_a_notifier_gets_into_airflows_database(parse: Parse) -> None:
+    """Tasks find the pair through their DAG, which Airflow stores."""
+    notifier = "{notifier: support.file_notifier.FileNotifier, arguments: {path: /dev/null, token: t0ken-of-mine}}"
+    bag = parse(f"pairs:\n  default: {{notify: [{notifier}], failover: approval}}\n")
+    assert bag.import_errors == {}
+    for dag in bag.dags.values():
+        assert "t0ken-of-mine" in str(dag.user_defined_macros)
+        assert "t0ken-of-mine" not in json.dumps(DagSerialization.to_dict(dag))
 
 
 def test_only_files_are_read(parse: Parse, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ Parse = Callable[..., DagBag]
 UPSTREAM = {
     "check": set(),
     "wait_for_quiet_window": {"check"},
-    "switch_over": {"wait_for_quiet_window"},
+    "switch_over": {"check", "wait_for_quiet_window"},
     "sync": {"switch_over"},
     "report": {"switch_over"},
 }
@@ -94,53 +94,22 @@ def test_sensor_takes_the_options_of_the_pair(own: DAG) -> None:
     assert (list(sensor.include_projects), list(sensor.include_jobs)) == (["Sales", "fin*"], ["Load *"])
 
 
-class _Context(dict[str, Any]):
-    """What a task gets: the form, and the XCom of ``check``."""
-
-    def __init__(self, xcom: Any = None, **params: Any) -> None:
-        super().__init__(params=params, ti=self)
-        self.xcom = xcom
-
-    def xcom_pull(self, task_ids: str) -> Any:
-        assert task_ids == "check"
-        return self.xcom
-
-
-class _Reached(Exception):
-    """The task got as far as to do its work."""
-
-
+@pytest.mark.parametrize("uri", ["//master:8000", None])
 def test_sensor_looks_at_the_active_server_over_the_path_that_the_check_found(
-    dag: DAG, monkeypatch: pytest.MonkeyPatch
+    dag: DAG, task_context: Any, uri: str | None
 ) -> None:
-    sensor: Any = dag.get_task("wait_for_quiet_window")
-    seen: list[Any] = []
-    monkeypatch.setattr(
-        "denodo_scheduler.sensors.quiet_window.look", lambda *given, **_: seen.append(given) or _raise()
-    )
-    context = _Context({"connection": "of the slave", "uri": "//master:8000"}, quiet_window=7, quiet_timeout=60)
-    context["ti"].get_first_reschedule_date = lambda _: None
-    with pytest.raises(_Reached):
-        sensor.execute(context)
-    hook, _ = seen[0]
-    assert (hook.denodo_scheduler_conn_id, hook._scheduler_uri) == ("of the slave", "//master:8000")
-    assert (sensor.window, sensor.timeout) == (timedelta(seconds=7), 60)
+    checked = {"check": {"connection": "of the slave", "uri": uri}}
+    sensor = task_context(dag, xcoms=checked, quiet_window=7, quiet_timeout=60).render("wait_for_quiet_window")
+    assert (sensor.hook.denodo_scheduler_conn_id, sensor.hook._scheduler_uri) == ("of the slave", uri)
+    assert (float(sensor.window), float(sensor.timeout)) == (7, 60)
 
 
-def _raise() -> None:
-    raise _Reached
-
-
-def test_a_sync_follows_a_failback_only(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sync_follows_a_failback_only(dag: DAG, task_context: Any) -> None:
     sync: Any = dag.get_task("sync")
     assert sync.trigger_dag_id == "denodo_scheduler_sync__default"
-    monkeypatch.setattr(
-        "airflow.providers.standard.operators.trigger_dagrun.TriggerDagRunOperator.execute", lambda *_: _raise()
-    )
-    with pytest.raises(_Reached):
-        sync.execute(_Context(direction="to_master"))
+    sync._pre_execute_hook(task_context(dag, direction="to_master"))
     with pytest.raises(AirflowSkipException, match="a sync would overwrite it"):
-        sync.execute(_Context(direction="to_slave"))
+        sync._pre_execute_hook(task_context(dag, direction="to_slave"))
 
 
 def test_form(dag: DAG, own: DAG) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, UnreachableError
+from denodo_scheduler.steps.outcome import Blocked
 
 Parse = Callable[..., DagBag]
 
@@ -21,10 +22,10 @@ ORDER = ["guard", "wait_for_quiet_window", "export_metadata", "import_metadata",
 UPSTREAM = {
     "guard": set(),
     "wait_for_quiet_window": {"guard"},
-    "export_metadata": {"wait_for_quiet_window"},
-    "import_metadata": {"export_metadata"},
-    "disable_jobs": {"import_metadata"},
-    "verify": {"import_metadata", "disable_jobs"},
+    "export_metadata": {"guard", "wait_for_quiet_window"},
+    "import_metadata": {"guard", "export_metadata"},
+    "disable_jobs": {"guard", "import_metadata"},
+    "verify": {"guard", "export_metadata", "import_metadata", "disable_jobs"},
 }
 CHANGING = {"guard", "import_metadata", "disable_jobs", "verify"}
 
@@ -67,7 +68,7 @@ def test_whatever_changes_something_is_in_the_pool_of_the_pair(dag: DAG) -> None
 def test_trigger_rules(dag: DAG) -> None:
     rules = {task.task_id: task.trigger_rule for task in dag.tasks}
     assert rules.pop("disable_jobs") == "all_done"
-    assert rules.pop("verify") == "none_failed"
+    assert rules.pop("export_metadata") == rules.pop("verify") == "none_failed"
     assert set(rules.values()) == {"all_success"}
 
 
@@ -130,13 +131,48 @@ def test_what_a_pair_says_of_itself(dag: DAG, own: DAG) -> None:
     assert own.tags == {"denodo", "denodo-ha", "sales"}
 
 
-def test_sensor_takes_the_options_of_the_pair(own: DAG) -> None:
+def test_sensor_takes_the_options_of_the_pair_and_what_the_form_says(own: DAG, task_context: Any) -> None:
     sensor: Any = own.get_task("wait_for_quiet_window")
     assert sensor.deferrable is True
-    assert (sensor.window, sensor.margin) == (timedelta(seconds=90), timedelta(seconds=10))
-    assert sensor.timeout == 7200
+    assert sensor.margin == timedelta(seconds=10)
     assert sensor.timezone == "Europe/Madrid"
     assert (list(sensor.include_projects), list(sensor.include_jobs)) == (["Sales", "fin*"], ["Load *"])
+    context = task_context(own, quiet_timeout=60)
+    context.render("wait_for_quiet_window")
+    assert (sensor.denodo_scheduler_conn_id, sensor.uri) == ("denodo_scheduler_master", None)
+    assert (float(sensor.window), float(sensor.timeout)) == (90, 60)
+
+
+def test_a_dry_run_does_not_wait_and_exports_all_the_same(dag: DAG, task_context: Any) -> None:
+    before = dag.get_task("wait_for_quiet_window")._pre_execute_hook
+    before(task_context(dag))
+    with pytest.raises(AirflowSkipException, match="does not wait"):
+        before(task_context(dag, dry_run=True))
+    assert dag.get_task("export_metadata").trigger_rule == "none_failed"
+
+
+def test_initialise_of_earlier_versions_is_sent_to_the_operations_dag(dag: DAG, task_context: Any) -> None:
+    guard: Any = dag.get_task("guard").python_callable
+    with pytest.raises(Blocked) as refused:
+        guard(**task_context(dag, conf={"initialise": True}))
+    assert refused.value.code == "use_operation"
+    assert "denodo_scheduler_operations__default with the operation 'initialise'" in str(refused.value)
+
+
+@pytest.mark.parametrize("conf", [None, {}, {"initialise": False}], ids=str)
+def test_any_other_sync_is_guarded(dag: DAG, task_context: Any, conf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("denodo_scheduler.dags.shared.pair_context", _reached)
+    guard: Any = dag.get_task("guard").python_callable
+    with pytest.raises(_Reached):
+        guard(**task_context(dag, conf=conf))
+
+
+class _Reached(Exception):
+    """The task got as far as to do its work."""
+
+
+def _reached(*_: Any, **__: Any) -> None:
+    raise _Reached
 
 
 def test_form(dag: DAG, own: DAG) -> None:

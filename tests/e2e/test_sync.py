@@ -30,7 +30,7 @@ def test_dry_run_shows_its_plan(history: History, pair: StandinPair) -> None:
 
 
 def test_dry_run_changes_nothing(history: History) -> None:
-    skipped = dict.fromkeys(("import_metadata", "disable_jobs", "verify"), "skipped")
+    skipped = dict.fromkeys(("wait_for_quiet_window", "import_metadata", "disable_jobs", "verify"), "skipped")
     assert history.dag.states(history.dry.run_id) == ALL_RAN | skipped
     assert history.dry.books.untouched
     assert history.dry.record is None

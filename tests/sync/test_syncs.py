@@ -17,7 +17,7 @@ from denodo_demo.judge import exposures
 from denodo_demo.standin import LOGIN, PASSWORD
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
+from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_standin.exportfile import Export
 from denodo_standin.params import ENCRYPTED, Element
 from support.sync import (
@@ -143,7 +143,7 @@ def test_a_sync_of_unchanged_content_imports_nothing_and_asks_little(sync: Sync,
 
 def _wait_for_a_quiet_window(sync: Sync) -> None:
     pair = sync.pair()
-    sensor = QuietWindowSensor(
+    sensor = DenodoSchedulerQuietWindowSensor(
         task_id="wait",
         denodo_scheduler_conn_id=pair.master,
         window=pair.sync.quiet_window,

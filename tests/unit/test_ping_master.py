@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from airflow.exceptions import AirflowProviderDeprecationWarning
 from airflow.sdk import DAG, Context
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 from airflow.sdk.module_loading import import_string
@@ -21,7 +22,7 @@ from denodo_demo.processes import wait_for
 from denodo_demo.slowness import allow
 from denodo_demo.standin import BASE_PATH, PASSWORD, StandinPair
 from denodo_ha.verdict import Evidence
-from denodo_scheduler.operators.ping_master import PingMasterOperator
+from denodo_scheduler.operators.ping_master import DenodoSchedulerPingMasterOperator
 from denodo_scheduler.triggers import ping_master as triggers
 from denodo_scheduler.triggers.ping_master import PingMasterTrigger
 from support.timeouts import ANSWERED
@@ -354,11 +355,13 @@ def test_probes_leave_at_multiples_of_the_interval(
     assert asyncio.run(left()) == expected
 
 
-def operator(**arguments: Any) -> PingMasterOperator:
-    return PingMasterOperator(**({"task_id": "ping_master", "denodo_scheduler_conn_id": MASTER} | arguments))
+def operator(**arguments: Any) -> DenodoSchedulerPingMasterOperator:
+    return DenodoSchedulerPingMasterOperator(
+        **({"task_id": "ping_master", "denodo_scheduler_conn_id": MASTER} | arguments)
+    )
 
 
-def deferred(pinging: PingMasterOperator) -> tuple[TaskDeferred, PingMasterTrigger]:
+def deferred(pinging: DenodoSchedulerPingMasterOperator) -> tuple[TaskDeferred, PingMasterTrigger]:
     with pytest.raises(TaskDeferred) as raised:
         pinging.execute(Context())
     assert isinstance(raised.value.trigger, PingMasterTrigger)
@@ -406,6 +409,11 @@ class TestOperator:
     def test_an_unusable_connection_fails_at_once(self) -> None:
         with pytest.raises(AirflowFailException, match="correct its extra"):
             operator().execute_complete(Context(), {"error": "Connection 'm': correct its extra field."})
+
+    def test_its_old_name_is_the_same_class_with_a_warning(self) -> None:
+        with pytest.warns(AirflowProviderDeprecationWarning, match="DenodoSchedulerPingMasterOperator now"):
+            from denodo_scheduler.operators.ping_master import PingMasterOperator
+        assert PingMasterOperator is DenodoSchedulerPingMasterOperator
 
     def test_a_dag_with_it_can_be_serialised(self) -> None:
         with DAG("d", schedule=None) as dag:

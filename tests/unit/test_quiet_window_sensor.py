@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from airflow.exceptions import AirflowProviderDeprecationWarning
 from airflow.sdk import DAG, Context
 from airflow.sdk.exceptions import (
     AirflowFailException,
@@ -37,7 +38,7 @@ from denodo_scheduler.exceptions import (
 )
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.sensors import quiet_window as sensors
-from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
+from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_scheduler.triggers import quiet_window as triggers
 from denodo_scheduler.triggers.quiet_window import QuietWindowTrigger
 
@@ -113,15 +114,15 @@ class FakeTaskInstance:
         return self.first_reschedule
 
 
-def sensor(**arguments: Any) -> QuietWindowSensor:
-    return QuietWindowSensor(**({"task_id": "wait", "timeout": 600, "poke_interval": 0.01} | arguments))
+def sensor(**arguments: Any) -> DenodoSchedulerQuietWindowSensor:
+    return DenodoSchedulerQuietWindowSensor(**({"task_id": "wait", "timeout": 600, "poke_interval": 0.01} | arguments))
 
 
-def run(waiting: QuietWindowSensor, first_reschedule: datetime | None = None) -> Any:
+def run(waiting: DenodoSchedulerQuietWindowSensor, first_reschedule: datetime | None = None) -> Any:
     return waiting.execute(cast("Context", {"ti": FakeTaskInstance(first_reschedule)}))
 
 
-def deferred(waiting: QuietWindowSensor) -> tuple[TaskDeferred, QuietWindowTrigger]:
+def deferred(waiting: DenodoSchedulerQuietWindowSensor) -> tuple[TaskDeferred, QuietWindowTrigger]:
     with pytest.raises(TaskDeferred) as raised:
         run(waiting)
     trigger = raised.value.trigger
@@ -190,10 +191,42 @@ class TestSensor:
         with pytest.raises(UnreachableError):
             run(sensor())
 
-    def test_template_fields(self) -> None:
-        assert {"denodo_scheduler_conn_id", "uri", "include_projects", "include_jobs"} == set(
-            QuietWindowSensor.template_fields
-        )
+    @pytest.mark.parametrize("native", [False, True])
+    def test_templates(self, hook: FakeHook, native: bool) -> None:
+        """As text and, where the DAG renders native objects, as numbers and None."""
+        hook.looks = [[status("load", "RUNNING")]]
+        with DAG("d", schedule=None, render_template_as_native_obj=native):
+            waiting = sensor(
+                deferrable=True,
+                denodo_scheduler_conn_id="of the {{ params.role }}",
+                uri="{{ None if params.role == 'slave' and native else '' }}",
+                window="{{ params.window }}",
+                margin="{{ 2 * params.window }}",
+                timeout="{{ params.timeout }}",
+                include_projects=["{{ params.role }}", "sales"],
+            )
+        params = {"role": "slave", "window": 7, "timeout": 60.5}
+        waiting.render_template_fields(cast("Context", {"params": params, "native": native}))
+        before = utcnow()
+        deferral, trigger = deferred(waiting)
+        assert (trigger.window, trigger.margin) == (timedelta(seconds=7), timedelta(seconds=14))
+        assert timedelta(seconds=60) < trigger.end - before < timedelta(seconds=70)
+        assert (trigger.denodo_scheduler_conn_id, trigger.uri) == ("of the slave", None)
+        assert trigger.include_projects == ["slave", "sales"]
+        assert hook.made_for == [("of the slave", None)]
+        assert isinstance(deferral.timeout, timedelta)
+
+    def test_lengths_may_be_seconds(self, hook: FakeHook) -> None:
+        hook.looks = [[status("load", "RUNNING")]]
+        _, trigger = deferred(sensor(deferrable=True, window=90, margin=1.5))
+        assert (trigger.window, trigger.margin) == (timedelta(seconds=90), timedelta(seconds=1.5))
+
+    def test_its_old_name_is_the_same_class_with_a_warning(self) -> None:
+        with pytest.warns(AirflowProviderDeprecationWarning, match="DenodoSchedulerQuietWindowSensor now"):
+            from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
+        assert QuietWindowSensor is DenodoSchedulerQuietWindowSensor
+        with pytest.raises(ImportError, match="NoSuchSensor"):
+            from denodo_scheduler.sensors.quiet_window import NoSuchSensor  # noqa: F401
 
     def test_a_time_zone_that_does_not_exist_is_an_import_error(self) -> None:
         with pytest.raises(KeyError, match="Europe/Atlantis"):

@@ -1,0 +1,8 @@
+"""The DAGs of a pair, each kind in a module of its own; :mod:`.shared` has what they have in common."""
+
+from __future__ import annotations
+
+import re
+
+OUR_DAGS = re.compile(r"denodo_scheduler_[a-z]+__(?P<pair>.+)")
+"""DAG ids, and the pair in them."""

@@ -12,9 +12,8 @@ from denodo_ha.decisions import Action, Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.situation import Heard
 from denodo_ha.transitions import approval_asked, approval_given
-from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
-from denodo_scheduler.dags.shared import Assets, ask_for_a_look, pair_context, publishing, watched
+from denodo_scheduler.dags import shared
 from denodo_scheduler.steps.outcome import NothingToDo
 from denodo_scheduler.steps.watch.look import Case, judge
 
@@ -36,42 +35,42 @@ class ApproveFailoverOperator(ApprovalOperator):
     It waits without a slot of the pool or of the triggerer. The approval holds for half an hour and for one failover.
     """
 
-    def __init__(self, *, pair: Pair, assets: Assets, **kwargs: Any) -> None:
+    template_fields = (*ApprovalOperator.template_fields, "watched")
+
+    def __init__(self, *, pair: Pair, watched: Any, **kwargs: Any) -> None:
         super().__init__(
             subject=f"Fail over from {pair.master} to {pair.slave}?",
             body=BODY.replace("{again}", f"{pair.failover.approval_timeout.total_seconds() / 60:.0f} minutes"),
             response_timeout=pair.failover.approval_timeout,
             **{**kwargs, "retries": 0},
         )
-        self.pair = pair
-        self.assets = assets
+        self.watched = watched
 
     def execute(self, context: Context) -> None:
-        run = pair_context(self.pair, self.assets, context)
-        evidence = Evidence.from_json((watched(context) or {})["evidence"])
-        case = Case(run, evidence, heard=Heard(second_good=run.now()))
+        run = shared.pair_context(context)
+        case = Case(run, shared.evidence_of(self.watched), heard=Heard(second_good=run.now()))
         judged = judge(case)
         if judged.decision.action is not Action.APPROVE or not case.fresh:
             raise NothingToDo("overtaken", f"by now the decision is {judged.decision.code}")
-        until = run.now() + self.pair.failover.approval_timeout
+        until = run.now() + run.pair.failover.approval_timeout
         record = approval_asked(run.record(), by=run.run_id, until=until)
         event = run.event(
             "approval_asked", record, what="the master is down; a person is asked to approve the failover"
         )
         run.save(record, event)
-        notify(self.pair, Alert.FAILOVER, event, context)
+        notify(run.pair, Alert.FAILOVER, event, context)
         super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        run = pair_context(self.pair, self.assets, context)
-        with publishing(run, self.assets, context):
+        run = shared.pair_context(context)
+        with shared.publishing(run, context):
             # Not the ApprovalOperator's: after a rejection it would skip the report too.
             answer = HITLOperator.execute_complete(self, context, event)
             by = (answer.get("responded_by_user") or {}).get("name") or "somebody"
             if answer["chosen_options"] == [self.APPROVE]:
                 given = approval_given(run.record(), by=by, until=run.now() + VALID_FOR)
                 run.save(given, run.event("approved", given, by=by))
-                ask_for_a_look(self.assets, context, "the failover was approved")
+                shared.ask_for_a_look(context, "the failover was approved")
             else:
                 record = run.record()
                 run.save(record, run.event("rejected", record, by=by))

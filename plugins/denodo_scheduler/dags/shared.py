@@ -1,26 +1,34 @@
-"""What the DAGs of a pair have in common: its assets, a step's run, and how its history gets out."""
+"""What the DAGs of a pair have in common: how they are built, a step's run, and how its history gets out."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any
 
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
-from airflow.sdk import Asset, AssetAlias, ObjectStoragePath, Param
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG, Asset, AssetAlias, ObjectStoragePath, Param, XComArg, get_parsing_context
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
+from denodo_ha.pairs_file import configured_pairs
+from denodo_ha.reason import Reason
 from denodo_ha.record import RecordError
 from denodo_ha.transitions import UNKNOWN
+from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
+from denodo_scheduler.dags import OUR_DAGS
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.state.storage import StorageError
@@ -33,6 +41,12 @@ log = logging.getLogger(__name__)
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
 """Before any backfill that makes sense; DAGs never catch up by themselves."""
 GROUP = "denodo-scheduler"
+CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
+"""Arguments of a task that needs not wait for the pair's slot."""
+APART: dict[str, Any] = {**CHANGES_NOTHING, "inlets": None, "outlets": None}
+"""Arguments of a task that does not know the record either."""
+THOUSANDS_OF_JOBS = timedelta(hours=6)
+"""How long it takes to change and read back as many jobs, one request after the other, at the very most."""
 
 ALERTS: dict[str, Alert] = {
     "failover": Alert.FAILOVER,
@@ -47,45 +61,172 @@ ALERTS: dict[str, Alert] = {
 """Which kinds of events people are notified of. A ``problem`` event names its alert itself."""
 
 
-class Assets(NamedTuple):
-    """The pair's own asset, whose state store holds the record and whose events are its history; the asset by whose
-    events the failover DAG is asked for a look; and the alias through which tasks emit events of both on a change."""
-
-    pair: Asset
-    look: Asset
-    history: AssetAlias
-
-    @property
-    def of_a_task(self) -> dict[str, Any]:
-        """Arguments of a task that reads the record and may emit events."""
-        return {"inlets": [self.pair], "outlets": [self.history]}
+# -- how a DAG is built
 
 
-def assets_of(pair: Pair) -> Assets:
-    """Assets are equal by name and URI, so that each DAG can make its own."""
-    return Assets(
-        pair=Asset(name=pair.asset_uri, uri=pair.asset_uri, group=GROUP),
-        look=Asset(name=pair.look_uri, uri=pair.look_uri, group=GROUP),
-        history=AssetAlias(name=f"denodo-scheduler-history-{pair.name}", group=GROUP),
+def dags(build: Callable[[Pair], DAG]) -> dict[str, DAG]:
+    """Build the DAG of each pair, by DAG id."""
+    return {dag.dag_id: dag for dag in map(build, _pairs())}
+
+
+def _pairs() -> Iterable[Pair]:
+    """Read all pairs. A task, for which its DAG file is read again, needs only that of its own DAG."""
+    dag_id = get_parsing_context().dag_id
+    if not dag_id:
+        return configured_pairs().values()
+    ours = OUR_DAGS.fullmatch(dag_id)
+    return configured_pairs(ours["pair"]).values() if ours else ()
+
+
+@contextmanager
+def pair_dag(
+    pair: Pair,
+    dag_id: str,
+    *,
+    doc: str,
+    params: Mapping[str, Param],
+    schedule: Any,
+    default_args: Mapping[str, Any],
+    **arguments: Any,
+) -> Iterator[DAG]:
+    """Build a DAG of ``pair`` around the tasks that are made meanwhile, which find the pair by :func:`pair_of`.
+
+    :param doc: its documentation, in which ``{pair}`` stands for the pair.
+    :param arguments: those of the DAG.
+    """
+    with DAG(
+        dag_id=dag_id,
+        doc_md=doc.format(pair=pair),
+        schedule=schedule,
+        start_date=START,
+        catchup=False,
+        tags=["denodo", "denodo-ha", *pair.tags],
+        default_args={**_of_each_task(pair), **default_args},
+        user_defined_macros={"pair": pair},  # which never leave the process that parses
+        **arguments,
+    ) as dag:
+        yield dag
+    dag.params.update(params)  # only now, because each task would be given a copy of all of them
+
+
+def _of_each_task(pair: Pair) -> dict[str, Any]:
+    """Arguments of a task, unless it says otherwise.
+
+    It reads the record, may emit events, and changes something, in the pair's slot. An Airflow that is shared with
+    others asks for an owner, and its own default of the timeout must not cut a task that works.
+    """
+    assets = Assets(pair)
+    return {
+        "inlets": [assets.pair],
+        "outlets": [assets.history],
+        "pool": pair.pool,
+        "retry_policy": RETRY_POLICY,
+        "owner": pair.owner,
+        "execution_timeout": 2 * pair.sync.lease
+        + pair.sync.import_timeout
+        + pair.failover.fence_timeout
+        + THOUSANDS_OF_JOBS,
+        **({"queue": pair.queue} if pair.queue else {}),
+    }
+
+
+def step(
+    operator: type[PythonOperator] = PythonOperator, **arguments: Any
+) -> Callable[[Callable[..., Any]], Callable[..., XComArg]]:
+    """Make a task of a function in each DAG in which it is called, with the results of other tasks.
+
+    Like Airflow's own ``@task``, whose operators take twice as long to parse.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., XComArg]:
+        name, doc = function.__name__, inspect.getdoc(function)
+
+        @wraps(function)
+        def make(*results: XComArg) -> XComArg:
+            made = operator(task_id=name, doc_md=doc, python_callable=function, op_args=results, **arguments)
+            return XComArg(made)
+
+        return make
+
+    return decorate
+
+
+def pair_of(context: Any) -> Pair:
+    """The pair whose DAG a task belongs to."""
+    pair: Pair = context["dag"].user_defined_macros["pair"]
+    return pair
+
+
+class Assets:
+    """The assets of a pair; they are equal by name and URI, so that each DAG and each task can make its own.
+
+    ``pair`` is its own asset, whose state store holds the record and whose events are its history; ``look`` the asset
+    by whose events the failover DAG is asked for a look; ``history`` the alias through which tasks emit events of both.
+    """
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = Asset(name=pair.asset_uri, uri=pair.asset_uri, group=GROUP)
+        self.look = Asset(name=pair.look_uri, uri=pair.look_uri, group=GROUP)
+        self.history = AssetAlias(name=f"denodo-scheduler-history-{pair.name}", group=GROUP)
+
+
+# -- forms
+
+
+def tick(title: str, description: str) -> Param:
+    """A box to tick."""
+    return Param(False, type="boolean", title=title, description=description)
+
+
+def optional_text(title: str, description: str, **schema: Any) -> Param:
+    """A text that may be left out."""
+    return Param(None, type=["null", "string"], title=title, description=description, **schema)
+
+
+def reason() -> Param:
+    """Why a person starts a run that nobody starts but people."""
+    return Param(type="string", minLength=1, title="Reason", description="Why; kept in the history.")
+
+
+def quiet_params(pair: Pair, where: str) -> dict[str, Param]:
+    """The wait for a quiet window on the server that ``where`` names."""
+    window, timeout = (int(each.total_seconds()) for each in (pair.sync.quiet_window, pair.sync.quiet_timeout))
+    about = f"How long nothing may be due on the {where}."
+    most = "Wait for a quiet window at most (seconds)"
+    return {
+        "quiet_window": Param(window, type="integer", minimum=1, title="Quiet window (seconds)", description=about),
+        "quiet_timeout": Param(timeout, type="integer", minimum=1, title=most),
+    }
+
+
+def quiet_window(pair: Pair, **arguments: Any) -> DenodoSchedulerQuietWindowSensor:
+    """Make the task that waits for a quiet window, as long as :func:`quiet_params` say."""
+    return DenodoSchedulerQuietWindowSensor(
+        task_id="wait_for_quiet_window",
+        window="{{ params.quiet_window }}",
+        timeout="{{ params.quiet_timeout }}",
+        margin=pair.sync.quiet_margin,
+        timezone=pair.timezone,
+        include_projects=pair.projects,
+        include_jobs=pair.jobs,
+        deferrable=True,
+        **APART,
+        **arguments,
     )
 
 
-def default_args(pair: Pair, **own: Any) -> dict[str, Any]:
-    """Arguments of every task of ``pair``, besides ``own``.
+# -- a step's run
 
-    A default timeout of the Airflow installation does not apply: the steps have timeouts of their own, and one that is
-    killed midway costs a repair.
+
+def pair_context(context: Any, pair: Pair | None = None) -> PairContext:
+    """The pair as this task sees it.
+
+    :param pair: the pair with the options that were chosen for this run, if any.
     """
-    queue = {"queue": pair.queue} if pair.queue else {}
-    return {"owner": pair.owner, **queue, "execution_timeout": None, "retry_policy": RETRY_POLICY, **own}
-
-
-def pair_context(pair: Pair, assets: Assets, context: Any) -> PairContext:
-    """The pair as this task sees it."""
-    dag_run = context["dag_run"]
+    pair, dag_run = pair or pair_of(context), context["dag_run"]
     return PairContext(
         pair=pair,
-        records=RecordStore(context["asset_state_store"][assets.pair]),
+        records=RecordStore(context["asset_state_store"][Assets(pair).pair]),
         snapshots=SnapshotStore(snapshot_folder(pair), pair.name),
         master=DenodoSchedulerHook(pair.master),
         slave=DenodoSchedulerHook(pair.slave),
@@ -96,71 +237,47 @@ def pair_context(pair: Pair, assets: Assets, context: Any) -> PairContext:
     )
 
 
-def watch_store(assets: Assets, context: Any) -> WatchStore:
-    return WatchStore(context["asset_state_store"][assets.pair])
+def watch_store(context: Any) -> WatchStore:
+    return WatchStore(context["asset_state_store"][Assets(pair_of(context)).pair])
 
 
-def watched(context: Any) -> dict[str, Any] | None:
-    """What ``ping_master`` of this run has seen. Airflow 3.3 encodes the XCom of a trigger that ends its task twice."""
-    found = context["ti"].xcom_pull(task_ids="ping_master")
-    seen: dict[str, Any] | None = json.loads(found) if isinstance(found, str) else found
+def seen_by(watched: Any) -> dict[str, Any] | None:
+    """What ``ping_master`` has seen. Airflow 3.3 encodes the XCom of a trigger that ends its task twice."""
+    seen: dict[str, Any] | None = json.loads(watched) if isinstance(watched, str) else watched
     return seen
 
 
+def evidence_of(watched: Any) -> Evidence:
+    seen = seen_by(watched)
+    if seen is None:
+        raise Blocked("no_evidence", "ping_master of this run has no result", "clear the whole run")
+    return Evidence.from_json(seen["evidence"])
+
+
 def snapshot_folder(pair: Pair) -> ObjectStoragePath:
-    """Where the pair's snapshots are: its option ``snapshots.location``, or a folder of the Airflow home."""
+    """Where the pair's snapshots are: its ``snapshots`` option, or a folder of the Airflow home."""
     return ObjectStoragePath(pair.snapshots.location or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
 
 
-def quiet_arguments(pair: Pair) -> dict[str, Any]:
-    """Of the sensor that waits for a quiet window of ``pair``."""
-    return {
-        "denodo_scheduler_conn_id": pair.master,
-        "window": pair.sync.quiet_window,
-        "margin": pair.sync.quiet_margin,
-        "timeout": pair.sync.quiet_timeout,
-        "timezone": pair.timezone,
-        "include_projects": pair.projects,
-        "include_jobs": pair.jobs,
-        "deferrable": True,
-    }
-
-
-def quiet_params(pair: Pair, where: str) -> dict[str, Param]:
-    """Fields of a form: the wait for a quiet window on the server that ``where`` names."""
-    return {
-        "quiet_window": Param(
-            int(pair.sync.quiet_window.total_seconds()),
-            type="integer",
-            minimum=1,
-            title="Quiet window (seconds)",
-            description=f"How long nothing may be due on the {where}.",
-        ),
-        "quiet_timeout": Param(
-            int(pair.sync.quiet_timeout.total_seconds()),
-            type="integer",
-            minimum=1,
-            title="Wait for a quiet window at most (seconds)",
-        ),
-    }
+# -- how the history gets out
 
 
 @contextmanager
-def publishing(run: PairContext, assets: Assets, context: Any) -> Iterator[None]:
+def publishing(run: PairContext, context: Any) -> Iterator[None]:
     """Around a step: afterwards the events it saved become asset events and notifications.
 
     A step that fails publishes nothing; its events stay in the record's outbox for the next task that does.
     """
     yield
-    publish(run, assets, context)
+    publish(run, context)
 
 
-def publish(run: PairContext, assets: Assets, context: Any) -> None:
+def publish(run: PairContext, context: Any) -> None:
     """Turn the events that wait in the outboxes into asset events of the pair, each once, and notify of them.
 
     An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies.
     """
-    watch = watch_store(assets, context)
+    assets, watch = Assets(run.pair), watch_store(context)
     waiting = [*_outbox(run), *watch.load().outbox]
     if not waiting:
         return
@@ -203,14 +320,15 @@ def _watch_outbox(watch: WatchStore, without: Collection[str]) -> tuple[dict[str
     return kept
 
 
-def ask_for_a_look(assets: Assets, context: Any, reason: str, *, afresh: bool = True) -> None:
+def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True) -> None:
     """Have the failover DAG look at the pair as soon as this task has ended.
 
     :param afresh: it takes its first verdict at once, whatever it knew. Otherwise it goes on watching for a change.
     """
     if afresh:
-        store = watch_store(assets, context)
+        store = watch_store(context)
         store.save(replace(store.load(), verdict="", settled=False))
+    assets = Assets(pair_of(context))
     context["outlet_events"][assets.history].add(assets.look, extra={"reason": reason})
 
 
@@ -222,3 +340,9 @@ def explaining(context: Any) -> Iterator[None]:
     except (Blocked, NotYet, StorageError, RecordError) as error:
         context["ti"].xcom_push(key="problem", value=error.reason.to_json())
         raise
+
+
+def problem_of(context: Any, task_ids: Iterable[str]) -> Reason | None:
+    """Why the first of the tasks that failed did so, as it left it by :func:`explaining`."""
+    found = (context["ti"].xcom_pull(task_ids=task_id, key="problem") for task_id in task_ids)
+    return next((Reason(**each) for each in found if each), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
@@ -12,13 +12,14 @@ from airflow.sdk.timezone import utcnow
 
 from denodo_ha.verdict import Verdict
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.renamed import renamed
 from denodo_scheduler.triggers.ping_master import PingMasterTrigger
 
 _SLACK = timedelta(minutes=15)
 """How long after its end a watch may still wait for a verdict to be confirmed, before Airflow gives it up."""
 
 
-class PingMasterOperator(BaseOperator):
+class DenodoSchedulerPingMasterOperator(BaseOperator):
     """
     Watch the master of a pair and end with a confirmed verdict: "up" at once, any other after ``fall`` rounds in a row.
 
@@ -93,6 +94,25 @@ class PingMasterOperator(BaseOperator):
 
     def execute(self, context: Context) -> None:
         """Leave everything, the first probe included, to the triggerer."""
+        self.watch(
+            watch_for=self.watch_for,
+            known=self.known,
+            passive_conn_id=self.passive_conn_id,
+            active_conn_id=self.active_conn_id,
+            delay=self.delay,
+        )
+
+    def watch(
+        self,
+        *,
+        watch_for: timedelta = timedelta(0),
+        known: str | None = None,
+        passive_conn_id: str | None = None,
+        active_conn_id: str | None = None,
+        delay: timedelta = timedelta(0),
+    ) -> NoReturn:
+        """Defer until the watch is over; the arguments are those of the constructor."""
+        begin = utcnow() + delay
         self.defer(
             trigger=PingMasterTrigger(
                 denodo_scheduler_conn_id=self.denodo_scheduler_conn_id,
@@ -100,19 +120,25 @@ class PingMasterOperator(BaseOperator):
                 second_path=self.second_path,
                 interval=self.interval,
                 fall=self.fall,
-                begin=utcnow() + self.delay,
-                until=utcnow() + self.delay + self.watch_for,
-                known=Verdict(self.known).value if self.known else None,
-                passive_conn_id=self.passive_conn_id,
+                begin=begin,
+                until=begin + watch_for,
+                known=Verdict(known).value if known else None,
+                passive_conn_id=passive_conn_id,
                 passive_interval=self.passive_interval,
-                active_conn_id=self.active_conn_id,
-                include_projects=self.include_projects,
-                include_jobs=self.include_jobs,
+                active_conn_id=active_conn_id,
+                include_projects=list(self.include_projects),
+                include_jobs=list(self.include_jobs),
             ),
             method_name="execute_complete",
-            timeout=self.delay + self.watch_for + 2 * self.fall * self.interval + _SLACK,
+            timeout=delay + watch_for + 2 * self.fall * self.interval + _SLACK,
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """Fail with what is wrong with a connection; a watch ends the task without coming here."""
         raise AirflowFailException(event["error"])
+
+
+if TYPE_CHECKING:
+    PingMasterOperator = DenodoSchedulerPingMasterOperator
+else:
+    __getattr__ = renamed(__name__, {"PingMasterOperator": DenodoSchedulerPingMasterOperator})

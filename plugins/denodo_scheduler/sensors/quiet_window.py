@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import BaseSensorOperator, Context, PokeReturnValue, conf
@@ -19,6 +19,7 @@ from denodo_ha.scope import Scope
 from denodo_ha.text import listed
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.renamed import renamed
 from denodo_scheduler.triggers.quiet_window import TRANSIENT, QuietWindowTrigger, look, summary
 
 HORIZON = timedelta(hours=24)
@@ -27,7 +28,7 @@ _TRIGGERER_LATE = timedelta(minutes=5)
 """How long after its end a trigger may still be at its last look, before Airflow gives it up."""
 
 
-class QuietWindowSensor(BaseSensorOperator):
+class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
     """
     Wait for a quiet window on a Scheduler server: nothing runs, waits or polls, and nothing is due within it.
 
@@ -41,8 +42,9 @@ class QuietWindowSensor(BaseSensorOperator):
 
     :param denodo_scheduler_conn_id: connection id of the web tool. (templated)
     :param uri: the Scheduler server, ``//host:port``, instead of the connection's. (templated)
-    :param window: how long nothing may be due.
-    :param margin: reserve after the window.
+    :param window: how long nothing may be due; seconds, where it is a number or a template. (templated)
+    :param margin: reserve after the window, likewise. (templated)
+    :param timeout: how long to wait at most, likewise. (templated)
     :param include_projects: glob patterns of the projects that count. (templated)
     :param include_jobs: glob patterns of the jobs that count. (templated)
     :param timezone: time zone of the server, such as ``Europe/Madrid``, for the forecast.
@@ -50,15 +52,24 @@ class QuietWindowSensor(BaseSensorOperator):
     :param poke_interval: seconds until the next look where the statuses cannot say when to look: while a job runs.
     """
 
-    template_fields: Sequence[str] = ("denodo_scheduler_conn_id", "uri", "include_projects", "include_jobs")
+    template_fields: Sequence[str] = (
+        "denodo_scheduler_conn_id",
+        "uri",
+        "window",
+        "margin",
+        "timeout",
+        "include_projects",
+        "include_jobs",
+    )
 
     def __init__(
         self,
         *,
         denodo_scheduler_conn_id: str = DenodoSchedulerHook.default_conn_name,
         uri: str | None = None,
-        window: timedelta = timedelta(minutes=5),
-        margin: timedelta = timedelta(seconds=30),
+        window: timedelta | float | str = timedelta(minutes=5),
+        margin: timedelta | float | str = timedelta(seconds=30),
+        timeout: timedelta | float | str | None = None,
         include_projects: Sequence[str] = ("*",),
         include_jobs: Sequence[str] = ("*",),
         timezone: str | None = None,
@@ -66,7 +77,9 @@ class QuietWindowSensor(BaseSensorOperator):
         poke_interval: timedelta | float = 10,
         **kwargs: Any,
     ) -> None:
-        super().__init__(poke_interval=poke_interval, **kwargs)
+        super().__init__(poke_interval=poke_interval, timeout=None if isinstance(timeout, str) else timeout, **kwargs)
+        if isinstance(timeout, str):
+            self.timeout = timeout  # type: ignore[assignment]  # execute makes it the number that it renders to
         self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
         self.uri = uri
         self.window = window
@@ -83,15 +96,20 @@ class QuietWindowSensor(BaseSensorOperator):
     @cached_property
     def hook(self) -> DenodoSchedulerHook:
         """The hook for the server."""
-        return DenodoSchedulerHook(self.denodo_scheduler_conn_id, scheduler_uri=self.uri)
+        return DenodoSchedulerHook(self.denodo_scheduler_conn_id, scheduler_uri=self.uri or None)
 
     @property
     def scope(self) -> Scope:
         """The jobs that count."""
         return Scope(projects=tuple(self.include_projects), jobs=tuple(self.include_jobs))
 
+    @property
+    def _lengths(self) -> dict[str, timedelta]:
+        return {"window": _timedelta(self.window), "margin": _timedelta(self.margin)}
+
     def execute(self, context: Context) -> Any:
         """Wait, in the way that ``deferrable`` and ``mode`` say."""
+        self.timeout = _timedelta(self.timeout).total_seconds()
         self._started = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         self._checks = 1 if self._started else 0
         self._started = self._started or utcnow()
@@ -103,7 +121,7 @@ class QuietWindowSensor(BaseSensorOperator):
         self._checks += 1
         end = self._started + timedelta(seconds=self.timeout)
         try:
-            found, jobs = look(self.hook, self.scope, window=self.window, margin=self.margin, recheck=self.recheck)
+            found, jobs = look(self.hook, self.scope, recheck=self.recheck, **self._lengths)
         except TRANSIENT as error:
             if self._checks == 1:
                 raise
@@ -128,16 +146,15 @@ class QuietWindowSensor(BaseSensorOperator):
         self.defer(
             trigger=QuietWindowTrigger(
                 denodo_scheduler_conn_id=self.denodo_scheduler_conn_id,
-                uri=self.uri,
-                window=self.window,
-                margin=self.margin,
-                include_projects=self.include_projects,
-                include_jobs=self.include_jobs,
+                uri=self.uri or None,
+                include_projects=list(self.include_projects),
+                include_jobs=list(self.include_jobs),
                 recheck=self.recheck,
                 started=self._started or utcnow(),
                 check_at=check_at,
                 end=end,
                 last_seen=seen,
+                **self._lengths,
             ),
             method_name="execute_complete",
             timeout=end - utcnow() + _TRIGGERER_LATE,
@@ -173,7 +190,7 @@ class QuietWindowSensor(BaseSensorOperator):
 
     def _fail_early(self, end: datetime, blockers: Sequence[object], later: str) -> None:
         raise AirflowFailException(
-            f"No quiet window of {length(self.window, self.margin)} begins before the timeout at {clock(end)}. "
+            f"No quiet window of {length(**self._lengths)} begins before the timeout at {clock(end)}. "
             f"In the way: {listed(blockers)}. {later} "
             "Raise timeout, shorten window or margin, or let these jobs run less often or at other times."
         )
@@ -184,15 +201,7 @@ class QuietWindowSensor(BaseSensorOperator):
         except DenodoSchedulerError as error:
             self.log.warning("No forecast, because the jobs cannot be read: %s", error)
             return None
-        foreseen = forecast(
-            definitions,
-            jobs,
-            now=found.now,
-            horizon=HORIZON,
-            window=self.window,
-            margin=self.margin,
-            zone=self._zone,
-        )
+        foreseen = forecast(definitions, jobs, now=found.now, horizon=HORIZON, zone=self._zone, **self._lengths)
         self.log.info("%s", foreseen or self._no_forecast())
         return foreseen
 
@@ -203,3 +212,13 @@ class QuietWindowSensor(BaseSensorOperator):
                 "server reports. Correct timezone if it is not the server's."
             )
         return "No forecast: the jobs do not tell the server's time zone. Set timezone to have one."
+
+
+def _timedelta(value: timedelta | float | str) -> timedelta:
+    return value if isinstance(value, timedelta) else timedelta(seconds=float(value))
+
+
+if TYPE_CHECKING:
+    QuietWindowSensor = DenodoSchedulerQuietWindowSensor
+else:
+    __getattr__ = renamed(__name__, {"QuietWindowSensor": DenodoSchedulerQuietWindowSensor})

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from math import ceil
 from statistics import median
@@ -28,6 +29,7 @@ EndedBy = Literal["confirmed", "passive", "watched"]
 _KEPT_LATENCIES = 1000
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class PingMasterTrigger(BaseTrigger):
     """
     Ask about the master every ``interval`` and end with the first confirmed verdict that matters.
@@ -39,73 +41,34 @@ class PingMasterTrigger(BaseTrigger):
     milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with
     the event ``error`` that says why. A restarted triggerer gathers its evidence anew.
 
-    :param denodo_scheduler_conn_id: connection of the master.
-    :param slave_conn_id: connection of the slave; None leaves path 1 alone.
-    :param second_path: the master as the slave's web tool reaches it, see
-        :func:`denodo_scheduler.client.probe.second_uri`.
-    :param interval: from one probe to the next.
-    :param fall: how many rounds in a row confirm another verdict than "up".
+    The other arguments are those of :class:`denodo_scheduler.operators.ping_master.DenodoSchedulerPingMasterOperator`.
+
     :param begin: when the first probe leaves; None: at once.
-    :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched").
-    :param known: the verdict of the last watch: any other ends this one ("confirmed"); None: each does.
-    :param passive_conn_id: connection of the server that should be passive: enabled jobs there end the watch
-        ("passive").
-    :param passive_interval: from one read of that server to the next.
-    :param active_conn_id: connection of another server that should answer: twice no answer ends the watch too.
-    :param include_projects: glob patterns of the projects that count there.
-    :param include_jobs: glob patterns of the jobs that count there.
+    :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched"). Before,
+        another verdict than ``known`` ends it ("confirmed"), or what the other two servers do ("passive").
     """
 
-    def __init__(
-        self,
-        *,
-        denodo_scheduler_conn_id: str,
-        slave_conn_id: str | None,
-        second_path: str,
-        interval: timedelta,
-        fall: int,
-        until: datetime,
-        known: str | None = None,
-        passive_conn_id: str | None = None,
-        passive_interval: timedelta = timedelta(minutes=5),
-        begin: datetime | None = None,
-        active_conn_id: str | None = None,
-        include_projects: Sequence[str] = ("*",),
-        include_jobs: Sequence[str] = ("*",),
-    ) -> None:
+    denodo_scheduler_conn_id: str
+    slave_conn_id: str | None
+    second_path: str
+    interval: timedelta
+    fall: int
+    until: datetime
+    known: str | None = None
+    passive_conn_id: str | None = None
+    passive_interval: timedelta = timedelta(minutes=5)
+    begin: datetime | None = None
+    active_conn_id: str | None = None
+    include_projects: Sequence[str] = ("*",)
+    include_jobs: Sequence[str] = ("*",)
+
+    def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
-        self.slave_conn_id = slave_conn_id
-        self.second_path = second_path
-        self.interval = interval
-        self.fall = fall
-        self.until = until
-        self.known = known
-        self.passive_conn_id = passive_conn_id
-        self.passive_interval = passive_interval
-        self.begin = begin
-        self.active_conn_id = active_conn_id
-        self.include_projects = list(include_projects)
-        self.include_jobs = list(include_jobs)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments."""
-        names = (
-            "denodo_scheduler_conn_id",
-            "slave_conn_id",
-            "second_path",
-            "interval",
-            "fall",
-            "until",
-            "known",
-            "passive_conn_id",
-            "passive_interval",
-            "begin",
-            "active_conn_id",
-            "include_projects",
-            "include_jobs",
-        )
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+        arguments = {each.name: getattr(self, each.name) for each in fields(self)}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch. Connections are looked up in a thread, and every request has a deadline."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -49,6 +50,7 @@ def summary(assessment: Assessment, *, started: datetime, checks: int) -> dict[s
     }
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class QuietWindowTrigger(BaseTrigger):
     """
     Sleep until a quiet window can begin, look, and so on until there is one or ``end`` has come.
@@ -56,12 +58,8 @@ class QuietWindowTrigger(BaseTrigger):
     Its one event is a dict with ``status``: ``quiet`` with the sensor's ``result``, ``timeout`` or ``error`` with a
     ``message``. All moments in its arguments are absolute, so that a restarted triggerer goes on where it was.
 
-    :param denodo_scheduler_conn_id: connection id of the web tool.
-    :param uri: the Scheduler server, instead of the connection's.
-    :param window: how long nothing may be due.
-    :param margin: reserve after the window.
-    :param include_projects: glob patterns of the projects that count.
-    :param include_jobs: glob patterns of the jobs that count.
+    The other arguments are those of :class:`denodo_scheduler.sensors.quiet_window.DenodoSchedulerQuietWindowSensor`.
+
     :param recheck: pause until the next look where the statuses cannot say when to look, and after an error.
     :param started: when the wait began.
     :param check_at: when to look for the first time.
@@ -69,50 +67,25 @@ class QuietWindowTrigger(BaseTrigger):
     :param last_seen: what the sensor saw, for the message.
     """
 
-    def __init__(
-        self,
-        *,
-        denodo_scheduler_conn_id: str,
-        uri: str | None,
-        window: timedelta,
-        margin: timedelta,
-        include_projects: Sequence[str],
-        include_jobs: Sequence[str],
-        recheck: timedelta,
-        started: datetime,
-        check_at: datetime,
-        end: datetime,
-        last_seen: str,
-    ) -> None:
+    denodo_scheduler_conn_id: str
+    uri: str | None
+    window: timedelta
+    margin: timedelta
+    include_projects: Sequence[str]
+    include_jobs: Sequence[str]
+    recheck: timedelta
+    started: datetime
+    check_at: datetime
+    end: datetime
+    last_seen: str
+
+    def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
-        self.uri = uri
-        self.window = window
-        self.margin = margin
-        self.include_projects = list(include_projects)
-        self.include_jobs = list(include_jobs)
-        self.recheck = recheck
-        self.started = started
-        self.check_at = check_at
-        self.end = end
-        self.last_seen = last_seen
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments."""
-        names = (
-            "denodo_scheduler_conn_id",
-            "uri",
-            "window",
-            "margin",
-            "include_projects",
-            "include_jobs",
-            "recheck",
-            "started",
-            "check_at",
-            "end",
-            "last_seen",
-        )
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+        arguments = {each.name: getattr(self, each.name) for each in fields(self)}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait. Network requests run in a thread, never in the triggerer's loop."""
