@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
@@ -14,6 +15,11 @@ from denodo_demo.standin import StandinPair
 from support.sync_dag import PATIENCE, Bookmark, History, SyncDag, change_something, enabled, keys, moment
 
 pytestmark = pytest.mark.e2e
+
+
+def told(record: Any) -> Any:
+    """The HA record once its events are in the history."""
+    return {**record, "outbox": []}
 
 
 def test_clearing_the_import_of_an_old_run(history: History, pair: StandinPair) -> None:
@@ -28,7 +34,7 @@ def test_clearing_the_import_of_an_old_run(history: History, pair: StandinPair) 
         assert "[superseded] superseded by a newer run: the snapshot" in dag.log(run_id, task)
     assert mark.read().slave_audit == []
     assert mark.read().master_audit == before
-    assert dag.record() == history.second.record
+    assert told(dag.record()) == told(history.second.record)
 
 
 def test_clearing_an_old_run(history: History, pair: StandinPair) -> None:
@@ -43,7 +49,7 @@ def test_clearing_an_old_run(history: History, pair: StandinPair) -> None:
     assert states.pop("guard") == "success"
     assert set(states.values()) == {"skipped"}
     assert mark.read().untouched
-    assert dag.record() == history.second.record
+    assert told(dag.record()) == told(history.second.record)
 
 
 def test_backfill_of_a_bad_day(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:

@@ -69,6 +69,7 @@ class MemoryState:
 
     def set(self, key: str, value: Any) -> None:
         self.values[key] = json.dumps(value)
+        assert json.loads(self.values[key]) == value, "Airflow's store refuses what is no plain JSON, such as a tuple"
 
 
 # -- servers

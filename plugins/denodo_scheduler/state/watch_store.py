@@ -23,4 +23,4 @@ class WatchStore:
         return replace(found, outbox=tuple(found.outbox))
 
     def save(self, watching: Watching) -> None:
-        self._accessor.set(WATCH_KEY, asdict(watching))
+        self._accessor.set(WATCH_KEY, {**asdict(watching), "outbox": list(watching.outbox)})
