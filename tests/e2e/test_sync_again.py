@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 
