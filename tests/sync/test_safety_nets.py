@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from denodo_demo.slowness import allow
 from denodo_ha.archive import filter_archive
 from denodo_ha.record import Phase, Role, begin_import
 from denodo_scheduler.ha import exporting, passive
@@ -22,7 +23,6 @@ from denodo_scheduler.hooks import files
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_standin.generate import generate
 from support.sync import (
-    SOON_OVER,
     TASKS,
     Books,
     Sync,
@@ -96,7 +96,7 @@ def test_a_project_whose_disabling_hangs_keeps_no_other_project_enabled(
     synced: Sync, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passive, "ROUNDS", 1)
-    connect(synced.slave, extra={"scheduler_uri": synced.slave.uri, "timeout": 1})
+    connect(synced.slave, extra={"scheduler_uri": synced.slave.uri, "timeout": [60, allow(1)]})
     project = status_of(synced.slave, "default / Load orders")["projectID"]
     of_project = {label(status) for status in synced.slave.statuses() if status["projectID"] == project}
     match = {"method": "PUT", "path": f"/projects/{project}/jobs/status"}
@@ -119,8 +119,6 @@ def test_a_project_whose_disabling_hangs_keeps_no_other_project_enabled(
 def test_jobs_are_disabled_although_the_record_cannot_be_read_after_the_import(
     synced: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced.options |= SOON_OVER
-
     def away(*_: object) -> None:
         raise ConnectionError("Airflow's database is away")
 
