@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -317,35 +316,20 @@ def test_a_run_for_an_older_moment_still_repairs_a_dirty_slave_and_syncs(synced:
 
 
 @pytest.fixture
-def at_each_export(sync: Sync) -> Iterator[Callable[[Callable[[int], object]], None]]:
-    """Do something on the master while each export is under way, which takes a moment."""
-    threads: list[Thread] = []
-    over: list[bool] = []
-
-    def exports() -> int:
-        counts = sync.master.webtool.requests()
-        return sum(count for path, count in counts.items() if path.endswith("serverMetadata/export"))
+def at_each_export(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], object]], None]:
+    """Do something on the master at each export, after the first look at what is on the master."""
+    export = DenodoSchedulerHook.export_metadata
 
     def start(action: Callable[[int], object]) -> None:
-        match = {"path": "serverMetadata/export"}
-        sync.master.webtool.faults({"kind": "latency", "seconds": 0.5, "match": match})
-        seen = exports()
+        numbers = itertools.count(1)
 
-        def watch() -> None:
-            done = 0
-            while not over:
-                if exports() - seen > done:
-                    done += 1
-                    action(done)
-                time.sleep(0.02)
+        def exported(hook: DenodoSchedulerHook, *args: Any, **kwargs: Any) -> Any:
+            action(next(numbers))
+            return export(hook, *args, **kwargs)
 
-        threads.append(Thread(target=watch))
-        threads[-1].start()
+        monkeypatch.setattr(DenodoSchedulerHook, "export_metadata", exported)
 
-    yield start
-    over.append(True)
-    for thread in threads:
-        thread.join()
+    return start
 
 
 def test_a_job_added_during_the_export_makes_it_be_repeated(
