@@ -75,7 +75,7 @@ def _show(stage: Stage) -> None:
 def _watch(stage: Stage) -> None:
     """Have the master watched, and tell the pair's history; an Airflow that fails to answer is asked again later."""
     history: History | None = None
-    while True:
+    while stage.airflow.running:
         with contextlib.suppress(*ERRORS):
             history = history or stage.watch()
             history.tell()

@@ -226,7 +226,10 @@ class StandinServer(StandinApi):
         return self.scheduler, self.webtool
 
     def connection(self) -> Json:
-        """The Airflow connection to this server, as ``AIRFLOW_CONN_…`` takes it in JSON."""
+        """The Airflow connection to this server, as ``AIRFLOW_CONN_…`` takes it in JSON.
+
+        On a busy machine an answer may take long; a process that is dead refuses at once.
+        """
         return {
             "conn_type": "denodo_scheduler",
             "host": "127.0.0.1",
@@ -234,7 +237,7 @@ class StandinServer(StandinApi):
             "schema": "http",
             "login": LOGIN,
             "password": PASSWORD,
-            "extra": {"scheduler_uri": self.uri},
+            "extra": {"scheduler_uri": self.uri, "timeout": [30, 30]},
         }
 
 

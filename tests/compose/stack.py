@@ -24,6 +24,7 @@ from denodo_demo.fill import DISABLED, JOBS
 from denodo_demo.history import History
 from denodo_demo.processes import free_port, wait_for
 from denodo_demo.progress import Progress
+from denodo_demo.slowness import allow
 from denodo_demo.stage import ASSET, DAG_ID, FAILOVER
 
 pytestmark = pytest.mark.timeout(1500)
@@ -70,9 +71,8 @@ class Stack:
     def run(self, *command: str, check: bool = True, **options: Any) -> str:
         env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PIP_"))}
         env["COMPOSE_PROJECT_NAME"] = self.project
-        done = subprocess.run(
-            command, cwd=self.folder, env=env, capture_output=True, text=True, check=False, timeout=900, **options
-        )
+        options |= {"cwd": self.folder, "env": env, "timeout": allow(900)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
         assert not check or done.returncode == 0, f"{' '.join(command)}:\n{(done.stdout + done.stderr)[-3000:]}"
         return done.stdout
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 from celery import Celery
 
+from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair
 from e2e_celery.machines import (
     LOGS,
@@ -21,13 +22,19 @@ from e2e_celery.machines import (
     redis_server,
 )
 from support.databases import postgresql
-from support.sync_dag import SyncDag
+from support.sync_dag import SyncDag, let_nothing_be_due, quick_to_notice_deaths
 
-PAIRS = f"""\
+PAIRS = """\
 pairs:
   default:
-    sync: {{schedule: null, quiet_window: 5s, quiet_margin: 1s, quiet_timeout: 2m, import_timeout: 10s, lease: 12s}}
-    snapshots: {{location: "{SNAPSHOTS}"}}
+    sync:
+      schedule: null
+      quiet_window: 5s
+      quiet_margin: 1s
+      quiet_timeout: {quiet_timeout:.0f}s
+      lease: {lease:.0f}s
+      import_timeout: {import_timeout:.0f}s
+    snapshots: {{location: "{snapshots}"}}
 """
 
 
@@ -47,7 +54,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         pytest.skip(f"Not installed: {', '.join(missing)}. On Debian or Ubuntu: apt-get install {' '.join(missing)}")
     folder = tmp_path_factory.mktemp("celery")
     pairs_file = folder / "pairs.yaml"
-    pairs_file.write_text(PAIRS)
+    times = {"quiet_timeout": allow(120), "lease": allow(12), "import_timeout": allow(10)}
+    pairs_file.write_text(PAIRS.format(snapshots=SNAPSHOTS, **times))
     with ExitStack() as stack:
         database = stack.enter_context(postgresql())
         broker = stack.enter_context(redis_server(folder / "redis"))
@@ -62,8 +70,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
             "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
             "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": LOGS,
             "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "object_store",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
-            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+            **quick_to_notice_deaths(),
         }
         airflow = CeleryAirflow(folder / "airflow", pairs_file=pairs_file, env=env)
         store = stack.enter_context(object_store(folder))
@@ -76,7 +83,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
             worker.launch()
         pair.start()
         pair.master.generate(jobs=60, projects=4, disabled=7)
-        pair.master.let_nobody_wait()
+        let_nothing_be_due(pair.master)
         airflow.wait_until_healthy()
         dag = SyncDag(airflow, "default")
         airflow.wait_for_dag(dag.dag_id)

@@ -80,15 +80,15 @@ class Worker:
         self._child = Child(self.name, command, log=self.disk / "worker.log", env=self._env)
 
     def wait_until_ready(self) -> None:
-        wait_for(lambda: self._tell("ping"), 120, f"The worker {self.name}", child=self._child)
+        self._have("ping")
 
     def take_tasks(self) -> None:
         """From now on."""
-        assert self._tell("add_consumer", queue=QUEUE)
+        self._have("add_consumer", queue=QUEUE)
 
     def take_no_more(self) -> None:
         """Finish what it does, and take nothing new."""
-        assert self._tell("cancel_consumer", queue=QUEUE)
+        self._have("cancel_consumer", queue=QUEUE)
 
     def kill(self) -> None:
         """SIGKILL to the worker and to all that it runs: the machine is gone."""
@@ -102,9 +102,14 @@ class Worker:
             for log in self.disk.glob(f"airflow/logs/dag_id=*/run_id={run_id}/task_id=*/attempt=*.log")
         }
 
-    def _tell(self, command: str, **arguments: Any) -> Any:
-        destination = [f"{self.name}@machine"]
-        return self._celery.control.broadcast(command, arguments, destination, reply=True, timeout=5, limit=1)
+    def _have(self, command: str, **arguments: Any) -> None:
+        """Tell the worker, until it says that it was told."""
+
+        def told() -> Any:
+            destination = [f"{self.name}@machine"]
+            return self._celery.control.broadcast(command, arguments, destination, reply=True, timeout=5, limit=1)
+
+        wait_for(told, 120, f"The answer of the worker {self.name} to {command}", child=self._child)
 
 
 @contextmanager

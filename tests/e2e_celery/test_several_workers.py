@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from denodo_demo.processes import wait_for
+from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinProcess
 from e2e_celery.conftest import Everything
 from support.failover_dag import asked
@@ -12,7 +13,6 @@ from support.sync_dag import PATIENCE, Bookmark, change_something, enabled, keys
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-SLOW_EXPORT = {"kind": "latency", "seconds": 3, "match": {"path": "/serverMetadata/export$"}}
 NO_ANSWER_TO_DISABLE = {"kind": "hang", "match": {"method": "PUT", "path": "/jobs/status$"}}
 
 
@@ -25,7 +25,8 @@ def test_export_and_import_on_different_workers(everything: Everything) -> None:
     dag, pair, (east, west) = everything.dag, everything.pair, everything.workers.values()
     mark = Bookmark(pair)
     east.take_tasks()
-    pair.master.webtool.faults(SLOW_EXPORT)
+    slow = {"kind": "latency", "seconds": allow(3), "match": {"path": "/serverMetadata/export$"}}
+    pair.master.webtool.faults(slow)
     run_id = dag.trigger(reason="on two workers")
     _wait_for_request(pair.master.webtool, "POST", "/serverMetadata/export")
     east.take_no_more()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from denodo_demo.slowness import allow
 from denodo_ha.decisions import DECISIONS, Action, Alert
 from denodo_ha.record import Phase, Role, Step
 from denodo_ha.verdict import Verdict
@@ -16,6 +17,7 @@ from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.steps.outcome import Blocked
 from support.failover import Failover
 from support.sync import act, add_job, enabled, untouched
+from support.timeouts import ANSWERED, SILENT
 
 AT = "2026-03-01T00:00:00Z"
 LATER = "2026-03-02T09:00:00Z"
@@ -40,23 +42,23 @@ def refused(failover: Failover, *, verdict: Verdict = Verdict.DOWN, **asked: Any
 # -- what is heard
 
 
-SILENT = {"kind": "status", "status": 500}
+FAILS = {"kind": "status", "status": 500}
 
 
 @pytest.mark.parametrize(
     ("master", "slave", "verdict", "code"),
     [
         ([{"kind": "cut_before"}], [], "control_path_broken", "control_path_broken"),
-        ([SILENT], [], "control_path_broken", "control_path_broken"),
+        ([FAILS], [], "control_path_broken", "control_path_broken"),
         ([{"kind": "hang"}], [], "control_path_broken", "control_path_broken"),
         ([{"kind": "status", "status": 401}], [], "control_path_broken", "control_path_broken"),
-        ([{"kind": "status", "status": 401}], [SILENT], "misconfigured", "misconfigured"),
-        ([{"kind": "status", "status": 404}], [SILENT], "misconfigured", "misconfigured"),
-        ([{"kind": "html"}], [SILENT], "misconfigured", "misconfigured"),
+        ([{"kind": "status", "status": 401}], [FAILS], "misconfigured", "misconfigured"),
+        ([{"kind": "status", "status": 404}], [FAILS], "misconfigured", "misconfigured"),
+        ([{"kind": "html"}], [FAILS], "misconfigured", "misconfigured"),
         ([{"kind": "latency", "seconds": 0.1}], [], "up", "healthy"),
         ([{"kind": "cut_before"}], [{"kind": "cut_before"}], "isolated", "isolated"),
-        ([{"kind": "cut_before"}], [SILENT], "unknown", "one_path"),
-        ([{**SILENT, "times": 2}], [{**SILENT, "times": 4}], "up", "healthy"),
+        ([{"kind": "cut_before"}], [FAILS], "unknown", "one_path"),
+        ([{**FAILS, "times": 2}], [{**FAILS, "times": 4}], "up", "healthy"),
     ],
     ids=[
         "F01 web tool dead",
@@ -75,7 +77,8 @@ SILENT = {"kind": "status", "status": 500}
 def test_this_is_no_failover(
     failover: Failover, connect: Callable[..., None], master: list[Any], slave: list[Any], verdict: str, code: str
 ) -> None:
-    connect(failover.master, extra={"scheduler_uri": failover.master.uri, "timeout": [0.2, 0.2]})
+    timeout = SILENT if master[0]["kind"] == "hang" else ANSWERED
+    connect(failover.master, extra={"scheduler_uri": failover.master.uri, "timeout": timeout})
     failover.master.webtool.faults(*master)
     failover.slave.webtool.faults(*slave)
     record, slave_jobs = dict(failover.sync.state.values), failover.slave.scheduler.state()["enabled"]
@@ -91,7 +94,7 @@ def test_a_web_tool_that_hangs_on_both_paths_and_a_slave_that_lives_are_a_failov
     """What is behind it is dead or cut off (F03, F09)."""
     wanted = enabled(failover.master)
     for server in (failover.master, failover.slave):
-        connect(server, extra={"scheduler_uri": server.uri, "timeout": [0.2, 0.2]})
+        connect(server, extra={"scheduler_uri": server.uri, "timeout": [60, allow(0.25)]})
     hang = {"kind": "hang", "match": {"query": str(failover.master.scheduler.port)}}
     failover.master.webtool.faults(hang)
     failover.slave.webtool.faults(hang)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from denodo_demo.slowness import allow
 from denodo_demo.standin import PASSWORD
 from denodo_ha.verdict import Answer, Observation, Verdict
 from denodo_scheduler.client.probe import Looker, Observer
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from support.sync import Sync
+from support.timeouts import ANSWERED
 
 if TYPE_CHECKING:
     from tests.scripts.conftest import Home, Via
@@ -36,10 +38,10 @@ def look(
     """One look; ``by`` are the roles whose connections say ``scripts``."""
     from tests.scripts.conftest import scripts_extra
 
-    def one(*by: str, second_path: str = "auto") -> Observation:
+    def one(*by: str, second_path: str = "auto", timeout: tuple[float, float] = ANSWERED) -> Observation:
         for server in sync.servers.servers:
             extra = scripts_extra(home, via, PASSWORD) if server.name in by else {}
-            connect(server, extra={"scheduler_uri": server.uri, "timeout": [2, 3], **extra})
+            connect(server, extra={"scheduler_uri": server.uri, "timeout": timeout, **extra})
         with Looker(DenodoSchedulerHook(MASTER), DenodoSchedulerHook(SLAVE), second_path=second_path) as looker:
             return looker.look()
 
@@ -104,6 +106,6 @@ class TestPing:
     def test_that_hangs_holds_nobody_up(self, sync: Sync, look: Look, home: Home, monkeypatch: Any) -> None:
         (home.scripts / "ping.sh").write_text("#!/bin/sh\nsleep 100\n")
         sync.master.scheduler.kill()
-        seen = look("master")
+        seen = look("master", timeout=(allow(1), allow(1)))
         assert seen.verdict is Verdict.DOWN
         assert "ping.sh proves nothing: " in seen.details["master"]

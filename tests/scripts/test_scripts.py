@@ -18,6 +18,7 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.processes import free_port, wait_for
+from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinServer
 from denodo_scheduler.client.scripts import shell as scripts_shell
 from denodo_scheduler.exceptions import (
@@ -146,7 +147,7 @@ class TestFailures:
     ) -> None:
         home.script("import", text)
         with ProcessList() as seen, pytest.raises(NoAnswerError, match=r"not done in time.*Its effect is unknown"):
-            hook().import_metadata(source, timeout=3)
+            hook().import_metadata(source, timeout=allow(2))
         assert seen.shows(MARK)
         assert is_gone()
 
@@ -155,7 +156,7 @@ class TestFailures:
         self, hook: Hook, home: Home, export_file: ObjectStoragePath, tmp_path: Path
     ) -> None:
         home.script("export", f'[ -e "{tmp_path}/once" ] && exec "$real" "$@"; touch "{tmp_path}/once"; {HANGS}')
-        assert hook(transfer_timeout=4).export_metadata(export_file).size
+        assert hook(transfer_timeout=allow(3)).export_metadata(export_file).size
         assert is_gone()
 
     @pytest.mark.parametrize(
@@ -222,7 +223,7 @@ class TestSsh:
         with ThreadPoolExecutor() as pool:
             done = pool.submit(cut)
             with pytest.raises(NoAnswerError, match="after the script was begun"):
-                hook().import_metadata(source, timeout=20)
+                hook().import_metadata(source, timeout=allow(20))
         done.result()
         wait_for(is_gone, 20, "The end of the script")
         wait_for(lambda: not list(temporary.iterdir()), 20, "The end of the private folder")

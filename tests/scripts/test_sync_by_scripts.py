@@ -11,7 +11,7 @@ import pytest
 
 from denodo_demo.standin import PASSWORD
 from denodo_standin.vendor_scripts import encrypt_password
-from support.sync import NIGHTLY, SOON_OVER, Sync, add_job, crons, enabled, states
+from support.sync import NIGHTLY, Sync, add_job, crons, enabled, states
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,12 +64,12 @@ def test_unchanged_metadata_is_not_imported(old: Sync, home: Home) -> None:
 class TestAnImportOfUnknownEnd:
     def test_that_fails_after_the_import_is_disabled_and_repeated_later(self, old: Sync, home: Home) -> None:
         script = home.script("import", '"$real" "$@"; exit 1')
-        out = old.run(pair=SOON_OVER | {"import_timeout": "2s"})
+        out = old.run()
         assert out.code("import_metadata") == "import_unanswered"
         assert enabled(old.slave) == set()
         assert old.record.dirty is not None
         (home.scripts / "real-import.sh").rename(script)
-        assert old.run(pair=SOON_OVER | {"import_timeout": "2s"}).committed
+        assert old.run().committed
 
     def test_that_was_never_begun_leaves_no_trace(self, old: Sync, home: Home) -> None:
         """What ``check_import`` finds is found before the intent is written."""

@@ -6,7 +6,6 @@ scenes, so that what takes long in one story does not hold up the others.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -22,7 +21,7 @@ from typing import Any, TypeAlias
 from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.airflow import LocalAirflow
-from denodo_demo.airflow_api import AirflowApiError, ApiClient, Json
+from denodo_demo.airflow_api import AirflowApiError, Json
 from denodo_demo.processes import process_stat, wait_for
 from denodo_demo.standin import StandinPair, StandinProcess, StandinServer
 from denodo_ha.pairs import Pair
@@ -31,15 +30,14 @@ from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps.context import PairContext
 from support.sync import TASKS, DagRun, MemoryState, add_job, label
-from support.sync_dag import Books, SyncDag
+from support.sync_dag import NEVER, Books, SyncDag
 
 PATIENCE = 200.0
-"""Seconds after which something that was waited for counts as never coming."""
+"""Seconds of an idle machine after which something that was waited for counts as never coming."""
 POLL = 1.0
 """Seconds between two looks at Airflow, which shares its processor with us."""
 PLAY = 500.0
-"""Seconds after which nobody waits for a story any more."""
-NEVER = "0 0 3 1 1 ? 2099"
+"""Seconds of an idle machine after which nobody waits for a story any more."""
 
 Jobs: TypeAlias = frozenset[str]
 """Jobs as ``project / name``."""
@@ -303,20 +301,6 @@ class FailoverDag(SyncDag):
         return "\n".join(lines)
 
 
-class PatientApi(ApiClient):
-    """Airflow finds its SQLite database locked now and then, says so, and has done nothing: asks again."""
-
-    def request(self, method: str, path: str, **kwargs: Any) -> Any:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return super().request(method, path, **kwargs)
-            except AirflowApiError as error:
-                if "Database error" not in str(error) or time.monotonic() > deadline:
-                    raise
-            time.sleep(POLL)
-
-
 @dataclass(frozen=True)
 class OtherDag(SyncDag):
     """Another DAG of the pair."""
@@ -398,29 +382,25 @@ class Story:
         self._scenes: dict[str, Scene] = {}
         self._problem: str | None = None
         self._over = False
-        self._news = threading.Condition()
         self._thread = threading.Thread(target=self._run, args=(play,), name=name, daemon=True)
         self._thread.start()
 
     def __getitem__(self, scene: str) -> Scene:
         """Wait for a scene. :raises AssertionError: the story broke before it; tells what is known."""
-        with self._news:
-            self._news.wait_for(lambda: scene in self._scenes or self._over, timeout=PLAY)
-            assert scene in self._scenes, f"{self.name} has no scene {scene}, only {[*self._scenes]}. {self._problem}"
-            return self._scenes[scene]
+        wait_for(lambda: scene in self._scenes or self._over, PLAY, f"The scene {scene} of {self.name}")
+        assert scene in self._scenes, f"{self.name} has no scene {scene}, only {[*self._scenes]}. {self._problem}"
+        return self._scenes[scene]
 
     def wait(self) -> None:
         """Return when it is over, well or not."""
-        self._thread.join(PLAY)
+        wait_for(lambda: self._over, PLAY, f"The end of {self.name}")
 
     def _run(self, play: Iterator[tuple[str, Scene]]) -> None:
         began = time.monotonic()
         try:
             for name, scene in play:
                 print(f"{datetime.now():%H:%M:%S} {self.name} +{time.monotonic() - began:.0f} s: {name}", flush=True)
-                with self._news:
-                    self._scenes[name] = scene
-                    self._news.notify_all()
+                self._scenes[name] = scene
         except BaseException as error:
             told = "\n".join(dag.tell() for dag in self._dags)
             self._problem = f"It broke: {type(error).__name__}: {error}\n{told}"
@@ -428,9 +408,7 @@ class Story:
             with suppress(Exception):
                 for dag in self._dags:
                     dag.airflow.api.set_paused(dag.dag_id, True)
-            with self._news:
-                self._over = True
-                self._news.notify_all()
+            self._over = True
 
 
 class CommandLines:
@@ -478,9 +456,6 @@ def wait_until(iso: str) -> None:
 
 
 def new_airflow(home: Path, pairs_file: Path, env: Mapping[str, str]) -> LocalAirflow:
-    """An Airflow that finds the notifier of these tests, and a patient client of it."""
+    """An Airflow that finds the notifier of these tests."""
     path = filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")])
-    airflow = LocalAirflow(home, pairs_file=pairs_file, env={**env, "PYTHONPATH": os.pathsep.join(path)})
-    password = json.loads(airflow.password_file.read_text())[airflow.user]
-    airflow.api = PatientApi(airflow.url, airflow.user, password)
-    return airflow
+    return LocalAirflow(home, pairs_file=pairs_file, env={**env, "PYTHONPATH": os.pathsep.join(path)})

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,18 +29,21 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    no_long_pauses(monkeypatch)
+    monkeypatch.setattr(transport, "RETRY_WAIT", tenacity.wait_none())
 
 
 def no_long_pauses(patch: pytest.MonkeyPatch) -> None:
+    """For steps that wait in earnest."""
     patch.setattr(transport, "RETRY_WAIT", tenacity.wait_none())
     patch.setattr(passive, "HOLD_INTERVAL", 0.1)
 
 
 @pytest.fixture
-def sync(servers: StandinPair, tmp_path: Path, connect: Callable[..., None]) -> Iterator[Sync]:
+def sync(
+    servers: StandinPair, tmp_path: Path, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Sync]:
     """A fresh pair whose clocks stand still: 12 jobs in 3 projects on the master, 3 of them disabled, an empty slave,
-    no record."""
+    no record. Where a step keeps the slave's jobs disabled until a lease is over, time passes at once."""
     servers.heal()
     for server in servers.servers:
         server.scheduler.guesses(**Guesses().model_dump(mode="json"))
@@ -51,7 +55,10 @@ def sync(servers: StandinPair, tmp_path: Path, connect: Callable[..., None]) -> 
         server.scheduler.clock(mode="manual", now=NOW)
         connect(server)
     fill(servers.master)
-    yield Sync(servers, MemoryState(), tmp_path)
+    made = Sync(servers, MemoryState(), tmp_path)
+    monkeypatch.setattr(passive, "HOLD_INTERVAL", 10.0)
+    monkeypatch.setattr(passive, "time", SimpleNamespace(sleep=made.sleep))
+    yield made
     servers.heal()
 
 

@@ -6,6 +6,7 @@ What a sync did is read from the servers themselves: their public API, audits an
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from uuid import uuid4
 
 from airflow.sdk import ObjectStoragePath
 
+from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, Role
@@ -39,13 +41,13 @@ from support.pairs import make_pair
 
 NOW = "2026-03-02T06:07:00Z"
 """Where the servers' clocks stand: nothing that is generated is due within eight minutes."""
+BEGAN = datetime(2026, 8, 15, 21, 40, tzinfo=UTC)
+"""Where Airflow's clock stands in the tests of syncs: far from those of the servers."""
 NIGHTLY = "0 0 3 * * ?"
 TASKS = ("guard", "export_metadata", "import_metadata", "disable_jobs", "verify")
 
-SOON_OVER = {"lease": "3s", "import_timeout": timedelta(seconds=1)}
-"""Options of a pair for tests in which an import is lost and its lease has to be waited out."""
-SLOW = 2.0
-"""Seconds that a slow import takes: longer than such a pair waits for the answer, shorter than its lease."""
+UNANSWERED = {"import_timeout": timedelta(seconds=1)}
+"""Options of a pair for a run whose import is not answered, so that its answer is waited out soon."""
 
 Between = dict[str, Callable[[], object]]
 
@@ -82,7 +84,7 @@ def generated(*, jobs: int = 12, projects: int = 3, disabled: int = 3) -> Genera
 
 def load(server: StandinServer, export: Export, *, replace: bool = True) -> list[str]:
     """Fill a server from an export; returns the import's warnings."""
-    content = b"".join(write_export(export, moment=datetime.now(UTC)))
+    content = b"".join(write_export(export, moment=BEGAN))
     flags = dict.fromkeys(("replaceJobs", "replaceDataSources"), str(replace).lower())
     headers = {"content-type": "application/octet-stream"}
     answer = server.request("POST", "/serverMetadata/import", params=flags, content=content, headers=headers)
@@ -338,7 +340,9 @@ class DagRun:
 class Sync:
     """A pair under test.
 
+    :param passed: by how much Airflow's clock has been moved on since :data:`BEGAN`.
     :param storage: where the snapshots are, if not in ``folder``.
+    :param going_on: whether something goes on outside that takes real time, so that no other time passes meanwhile.
     """
 
     servers: StandinPair
@@ -347,6 +351,7 @@ class Sync:
     options: dict[str, Any] = field(default_factory=dict)
     passed: timedelta = timedelta()
     storage: str = ""
+    going_on: Callable[[], bool] = lambda: False
 
     @property
     def master(self) -> StandinServer:
@@ -376,13 +381,28 @@ class Sync:
         return SnapshotStore(ObjectStoragePath(self.storage or f"file://{self.folder}"), pair)
 
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.passed
+        """Airflow's clock, which is far from those of the servers; each look at it takes a millisecond."""
+        self.passed += timedelta(milliseconds=1)
+        return BEGAN + self.passed
 
-    def advance(self, **time: float) -> None:
+    def sleep(self, seconds: float) -> None:
+        """In place of ``time.sleep`` in a step that waits."""
+        if self.going_on():
+            time.sleep(0.05)
+        else:
+            self.passed += timedelta(seconds=seconds)
+
+    def slow_import(self, jobs: int) -> None:
+        """Have the next import of so many jobs take longer than :data:`UNANSWERED` waits; time stands still for it."""
+        slave = Books(self.slave)
+        self.slave.scheduler.guesses(import_seconds=allow(2))
+        self.going_on = lambda: len(slave.imported) < jobs
+
+    def advance(self, **by: float) -> None:
         """Let time pass on both servers and for the sync; everything due on the way runs."""
-        self.passed += timedelta(**time)
+        self.passed += timedelta(**by)
         for server in self.servers.servers:
-            server.scheduler.clock(advance_seconds=timedelta(**time).total_seconds())
+            server.scheduler.clock(advance_seconds=timedelta(**by).total_seconds())
 
     def publish(self) -> None:
         """Empty the outbox, as the last task of a DAG does."""

@@ -214,7 +214,7 @@ def set_due(server: StandinServer, *, seconds: float) -> tuple[Json, datetime]:
 def change_something(server: StandinServer) -> Json:
     """Edit one enabled job, so that the next export has new contents; returns its status."""
     status = enabled(server)[0]
-    server.set_cron(status, f"{datetime.now(UTC):%-S %-M %-H} 1 1 ? 2099")
+    server.set_cron(status, f"{datetime.now(UTC):%-S %-M %-H} 1 1 ? 2098")
     return status
 
 

@@ -17,9 +17,8 @@ from denodo_demo.judge import double_runs
 from denodo_demo.processes import wait_for
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from support.sync import (
-    SLOW,
-    SOON_OVER,
     TASKS,
+    UNANSWERED,
     Books,
     DagRun,
     Sync,
@@ -39,19 +38,20 @@ from support.sync import (
 IMPORT = {"method": "POST", "path": "serverMetadata/import"}
 DISABLE = {"method": "PUT", "path": "/jobs/status"}
 DUE = "0 15 * * * ?"
+JOBS = 13
+"""What the next sync of :func:`synced` imports."""
 
 
 @pytest.fixture
 def synced(sync: Sync) -> Sync:
     """A pair in step whose master has got a new job since, so that the next sync imports."""
-    sync.options |= SOON_OVER
     sync.synced()
     add_job(sync.master, "default", "new job", DUE)
     return sync
 
 
 @contextmanager
-def meanwhile(action: Callable[[], object]) -> Iterator[None]:
+def meanwhile(action: Callable[[], object]) -> Iterator[Thread]:
     """Do ``action`` beside the block; what goes wrong in it goes wrong at the end of the block."""
     errors: list[BaseException] = []
 
@@ -63,7 +63,7 @@ def meanwhile(action: Callable[[], object]) -> Iterator[None]:
 
     thread = Thread(target=run)
     thread.start()
-    yield
+    yield thread
     thread.join()
     if errors:
         raise errors[0]
@@ -111,7 +111,7 @@ def test_an_import_that_never_reached_the_server_is_treated_as_if_it_had(synced:
     before = synced.record.snapshot_id
     synced.slave.webtool.faults({"kind": "hang", "match": IMPORT})
     with untouched(synced.slave):
-        out = synced.run()
+        out = synced.run(pair=UNANSWERED)
         synced.slave.webtool.faults()
     assert_not_committed(synced, out, before)
     assert_next_run_repairs(synced)
@@ -119,8 +119,8 @@ def test_an_import_that_never_reached_the_server_is_treated_as_if_it_had(synced:
 
 def test_a_slow_import_that_goes_on_after_the_client_gave_up_ends_with_all_jobs_disabled(synced: Sync) -> None:
     before, slave = synced.record.snapshot_id, Books(synced.slave)
-    synced.slave.scheduler.guesses(import_seconds=SLOW)
-    out = synced.run()
+    synced.slow_import(JOBS)
+    out = synced.run(pair=UNANSWERED)
     changes = [entry["change"] for entry in slave.audit]
     assert slave.imported == set(states(synced.master)), "the import went on to its end"
     assert "enabled" in changes[changes.index("disabled") :], "jobs became enabled again after the first disabling"
@@ -144,7 +144,8 @@ def test_an_error_in_between_does_not_prove_that_the_server_imports_nothing(sync
         synced.slave.webtool.faults()
         load(synced.slave, generated().export)
 
-    with meanwhile(the_server_goes_on):
+    with meanwhile(the_server_goes_on) as thread:
+        synced.going_on = thread.is_alive
         out = synced.run()
     assert slave.imported
     assert f"{status}" in out.message("import_metadata")
@@ -159,7 +160,6 @@ def _imports_sent(sync: Sync) -> int:
 
 
 def test_an_import_that_the_server_refuses_is_not_waited_for(synced: Sync) -> None:
-    synced.options |= {"lease": "1m"}
     before = synced.record.snapshot_id
     synced.slave.webtool.guesses(upload_limit_mb=0)
     with untouched(synced.slave):
@@ -174,7 +174,7 @@ def test_an_import_that_the_server_refuses_is_not_waited_for(synced: Sync) -> No
 
 
 def test_a_server_that_refuses_imports_while_a_job_runs_is_left_alone_until_it_takes_one(sync: Sync) -> None:
-    scope = {"projects": ["default", "sales"], **SOON_OVER}
+    scope = {"projects": ["default", "sales"]}
     sync.synced(pair=scope)
     add_job(sync.master, "default", "new job")
     add_job(sync.slave, "its own", "long one")
@@ -259,7 +259,7 @@ def test_a_whole_airflow_killed_right_after_the_import_leaves_the_repair_to_the_
 
 def test_the_next_run_waits_out_the_lease_of_an_import_that_may_still_go_on(synced: Sync) -> None:
     slave = Books(synced.slave)
-    synced.slave.scheduler.guesses(import_seconds=SLOW)
+    synced.slow_import(JOBS)
 
     def give_up(self: DenodoSchedulerHook, *args: Any, **kwargs: Any) -> None:
         try:
@@ -270,7 +270,7 @@ def test_the_next_run_waits_out_the_lease_of_an_import_that_may_still_go_on(sync
     with pytest.MonkeyPatch.context() as patch:
         send = DenodoSchedulerHook.import_metadata
         patch.setattr(DenodoSchedulerHook, "import_metadata", give_up)
-        run_killed(synced)
+        run_killed(synced, pair=UNANSWERED)
     assert synced.record.operation
     lease = synced.record.operation.lease_until
     synced.slave.scheduler.guesses(import_seconds=0)
@@ -361,9 +361,8 @@ def test_a_slave_killed_in_the_middle_of_an_import_is_disabled_as_soon_as_it_is_
     synced: Sync, process: str
 ) -> None:
     """kill -9; what was imported is enabled on its disk, so it comes back with enabled jobs."""
-    synced.options |= {"lease": "1h", "import_timeout": "1m"}
     before, slave = synced.record.snapshot_id, Books(synced.slave)
-    synced.slave.scheduler.guesses(import_seconds=SLOW)
+    synced.slow_import(JOBS)
     killed = getattr(synced.slave, process)
     out = synced.dag_run()
 
@@ -371,6 +370,7 @@ def test_a_slave_killed_in_the_middle_of_an_import_is_disabled_as_soon_as_it_is_
         for task in TASKS:
             out.task(task)
 
+    synced.going_on = lambda: True
     with meanwhile(run_all):
         wait_for(lambda: len(slave.imported) > 3, 20, "The import", poll=0.02)
         killed.kill()
@@ -378,7 +378,7 @@ def test_a_slave_killed_in_the_middle_of_an_import_is_disabled_as_soon_as_it_is_
         if process == "webtool":
             wait_for(lambda: len(slave.imported) == 13, 60, "The end of the import", poll=0.05)
         wait_for(lambda: not enabled(synced.slave), 60, "Disabled jobs", poll=0.05)
-        synced.passed += timedelta(hours=1)
+        synced.going_on = lambda: False
     assert out.code("import_metadata") == "import_unanswered"
     assert out.disabled, out.errors
     assert out.disabled.disabled > 0

@@ -10,7 +10,7 @@ import pytest
 from denodo_scheduler.steps.outcome import Blocked
 from denodo_standin.webtool import BASE_PATH
 from support.sync import (
-    SOON_OVER,
+    UNANSWERED,
     Books,
     DagRun,
     Sync,
@@ -196,11 +196,10 @@ def test_a_slave_that_became_the_master_by_another_name_is_refused(sync: Sync, c
 
 def test_a_lost_import_is_not_repaired_on_the_master_by_another_name(sync: Sync, connect: Callable[..., None]) -> None:
     """The operation is still in flight, so the guard would keep that server's jobs disabled."""
-    sync.options |= SOON_OVER
     sync.synced()
     add_job(sync.master, "default", "one more")
     sync.slave.webtool.faults({"kind": "hang", "match": {"path": "serverMetadata/import"}})
-    lost = sync.dag_run()
+    lost = sync.dag_run(pair=UNANSWERED)
     for task in ("guard", "export_metadata", "import_metadata"):
         lost.task(task)
     assert lost.code("import_metadata") == "import_unanswered"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from denodo_demo.slowness import allow
 from denodo_ha.record import Phase, Role, begin_import
 from denodo_ha.snapshot.archive import filter_archive
 from denodo_scheduler.client import transfer as files
@@ -23,7 +24,6 @@ from denodo_scheduler.steps import passive
 from denodo_scheduler.steps.sync import export as exporting
 from denodo_standin.generate import generate
 from support.sync import (
-    SOON_OVER,
     TASKS,
     Books,
     Sync,
@@ -97,7 +97,7 @@ def test_a_project_whose_disabling_hangs_keeps_no_other_project_enabled(
     synced: Sync, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passive, "ROUNDS", 1)
-    connect(synced.slave, extra={"scheduler_uri": synced.slave.uri, "timeout": 1})
+    connect(synced.slave, extra={"scheduler_uri": synced.slave.uri, "timeout": [60, allow(1)]})
     project = status_of(synced.slave, "default / Load orders")["projectID"]
     of_project = {label(status) for status in synced.slave.statuses() if status["projectID"] == project}
     match = {"method": "PUT", "path": f"/projects/{project}/jobs/status"}
@@ -120,8 +120,6 @@ def test_a_project_whose_disabling_hangs_keeps_no_other_project_enabled(
 def test_jobs_are_disabled_although_the_record_cannot_be_read_after_the_import(
     synced: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced.options |= SOON_OVER
-
     def away(*_: object) -> None:
         raise ConnectionError("Airflow's database is away")
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ from denodo_ha.record import mark_dirty
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from support.sync import (
-    SOON_OVER,
     TASKS,
+    UNANSWERED,
     Sync,
     act,
     add_job,
@@ -30,7 +29,6 @@ from support.sync import (
 @pytest.fixture
 def synced(sync: Sync) -> Sync:
     """A pair in step whose master has got a new job since, so that the next sync imports."""
-    sync.options |= SOON_OVER
     sync.synced()
     add_job(sync.master, "default", "new job")
     return sync
@@ -46,7 +44,7 @@ def assert_in_step(sync: Sync) -> None:
 class Imports:
     """When imports were sent to the slave and how many were under way at one time at most."""
 
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, sync: Sync) -> None:
         self.began: list[datetime] = []
         self.at_once = 0
         self._now = 0
@@ -55,7 +53,7 @@ class Imports:
         def counted(hook: DenodoSchedulerHook, *args: Any, **kwargs: Any) -> Any:
             self._now += 1
             self.at_once = max(self.at_once, self._now)
-            self.began.append(datetime.now().astimezone())
+            self.began.append(sync.now())
             try:
                 return send(hook, *args, **kwargs)
             finally:
@@ -65,8 +63,8 @@ class Imports:
 
 
 @pytest.fixture
-def imports(monkeypatch: pytest.MonkeyPatch) -> Imports:
-    return Imports(monkeypatch)
+def imports(monkeypatch: pytest.MonkeyPatch, sync: Sync) -> Imports:
+    return Imports(monkeypatch, sync)
 
 
 # -- the past
@@ -258,7 +256,7 @@ def test_two_runs_side_by_side_end_in_step(synced: Sync, imports: Imports, first
 def test_a_second_run_beside_a_lost_import_sends_none_before_the_first_can_be_over(
     synced: Sync, imports: Imports, second_does: int
 ) -> None:
-    first, second = synced.dag_run(), synced.dag_run()
+    first, second = synced.dag_run(pair=UNANSWERED), synced.dag_run()
     synced.slave.webtool.faults({"kind": "hang", "match": {"path": "serverMetadata/import"}, "times": 1})
     for task in TASKS[:3]:
         first.task(task)
@@ -318,35 +316,20 @@ def test_a_run_for_an_older_moment_still_repairs_a_dirty_slave_and_syncs(synced:
 
 
 @pytest.fixture
-def at_each_export(sync: Sync) -> Iterator[Callable[[Callable[[int], object]], None]]:
-    """Do something on the master while each export is under way, which takes a moment."""
-    threads: list[Thread] = []
-    over: list[bool] = []
-
-    def exports() -> int:
-        counts = sync.master.webtool.requests()
-        return sum(count for path, count in counts.items() if path.endswith("serverMetadata/export"))
+def at_each_export(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], object]], None]:
+    """Do something on the master at each export, after the first look at what is on the master."""
+    export = DenodoSchedulerHook.export_metadata
 
     def start(action: Callable[[int], object]) -> None:
-        match = {"path": "serverMetadata/export"}
-        sync.master.webtool.faults({"kind": "latency", "seconds": 0.5, "match": match})
-        seen = exports()
+        numbers = itertools.count(1)
 
-        def watch() -> None:
-            done = 0
-            while not over:
-                if exports() - seen > done:
-                    done += 1
-                    action(done)
-                time.sleep(0.02)
+        def exported(hook: DenodoSchedulerHook, *args: Any, **kwargs: Any) -> Any:
+            action(next(numbers))
+            return export(hook, *args, **kwargs)
 
-        threads.append(Thread(target=watch))
-        threads[-1].start()
+        monkeypatch.setattr(DenodoSchedulerHook, "export_metadata", exported)
 
-    yield start
-    over.append(True)
-    for thread in threads:
-        thread.join()
+    return start
 
 
 def test_a_job_added_during_the_export_makes_it_be_repeated(
