@@ -62,7 +62,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
         RetryRule(
             exception=ConfigurationError,
             action=RetryAction.FAIL,
-            reason="A configuration error stays until somebody corrects it; then clear the task.",
+            reason="A configuration error stays until a person corrects it; then clear the task.",
         )
     ]
 )

@@ -66,7 +66,7 @@ class ApproveFailoverOperator(ApprovalOperator):
         with shared.publishing(run, context):
             # Not the ApprovalOperator's: after a rejection it would skip the report too.
             answer = HITLOperator.execute_complete(self, context, event)
-            by = (answer.get("responded_by_user") or {}).get("name") or "somebody"
+            by = (answer.get("responded_by_user") or {}).get("name") or "a person"
             if answer["chosen_options"] == [self.APPROVE]:
                 given = approval_given(run.record(), by=by, until=run.now() + VALID_FOR)
                 run.save(given, run.event("approved", given, by=by))

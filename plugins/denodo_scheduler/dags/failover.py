@@ -147,7 +147,7 @@ def report(watched: Any, **context: Any) -> None:
     seen = store.load()
     if judgement and judgement["at"] < seen.at:
         log.warning("This run was judged at %s, and the pair was looked at since: nothing to report.", judgement["at"])
-        if seen.owner == run.run_id and not run.dry_run:  # nobody else asks for the next look
+        if seen.owner == run.run_id and not run.dry_run:  # no other run asks for the next look
             shared.ask_for_a_look(context, seen.code, afresh=False)
         return
     problem = shared.problem_of(context, context["task"].upstream_task_ids)

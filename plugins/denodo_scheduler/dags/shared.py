@@ -184,7 +184,7 @@ def optional_text(title: str, description: str, **schema: Any) -> Param:
 
 
 def reason() -> Param:
-    """Why a person starts a run that nobody starts but people."""
+    """Why a person starts a run that only people start."""
     return Param(type="string", minLength=1, title="Reason", description="Why; kept in the history.")
 
 

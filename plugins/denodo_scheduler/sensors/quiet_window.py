@@ -164,7 +164,7 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
         """Finish with what the trigger found."""
         if event["status"] == "quiet":
             result: dict[str, Any] = event["result"]
-            self.log.info("Quiet until %s", result["quiet_until"] or "somebody schedules something")
+            self.log.info("Quiet until %s", result["quiet_until"] or "a job is scheduled")
             return result
         if event["status"] == "timeout":
             raise AirflowSensorTimeout(self._timed_out(event["message"]))

@@ -150,7 +150,7 @@ def _ensure_nothing_in_flight(context: PairContext, old: Record | None) -> None:
 def _ensure_agrees(context: PairContext, active: Role) -> dict[Role, set[JobKey] | None]:
     """Refuse what the servers contradict; returns their enabled jobs, None for one that does not answer.
 
-    Whatever is enabled on the other server only would be disabled by the next look at the pair, and nobody would know
+    Whatever is enabled on the other server only would be disabled by the next look at the pair, and nothing would tell
     any more that it had context.
     """
     require(two_addresses(context.servers.connections, context.servers.addresses))
@@ -166,7 +166,7 @@ def _ensure_agrees(context: PairContext, active: Role) -> dict[Role, set[JobKey]
     if ours is None:
         raise Blocked(
             "active_unreachable",
-            f"the {active} cannot be read, so nobody can tell whether its jobs are enabled",
+            f"the {active} cannot be read, so it is not known whether its jobs are enabled",
             "repair it or its connection first",
         )
     theirs = enabled[other(active)] or set()

@@ -127,7 +127,7 @@ class PingMasterTrigger(BaseTrigger):
         return Observer.of(master, slave, second_path=self.second_path)
 
     async def _renewed(self, observer: Observer) -> Observer:
-        """Read the connections again, because somebody may have corrected them."""
+        """Read the connections again, because a person may have corrected them."""
         try:
             renewed = await asyncio.to_thread(self._observer)
         except Exception as error:

@@ -101,7 +101,7 @@ def _take(context: PairContext, snapshot_id: str, committed: tuple[ArchiveConten
     raise NotYet(
         "metadata_changing",
         f"the master's metadata changed during each of {ATTEMPTS} exports: {why}",
-        "nothing was changed; this task tries again, or run the sync when nobody edits jobs",
+        "nothing was changed; this task tries again, or run the sync when no one edits jobs",
     )
 
 
