@@ -375,7 +375,7 @@ def test_a_master_that_keeps_changing_is_given_up_for_now(
         out = sync.run(master_changes=True)
     message = out.message("export_metadata")
     assert message.startswith("[metadata_changing] the master's metadata changed during each of 3 exports")
-    assert "run the sync when nobody edits jobs" in message
+    assert "run the sync when no one edits jobs" in message
     assert (sync.files, sync.state.values) == (files, record)
 
 
