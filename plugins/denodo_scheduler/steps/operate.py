@@ -150,8 +150,8 @@ def _ensure_nothing_in_flight(context: PairContext, old: Record | None) -> None:
 def _ensure_agrees(context: PairContext, active: Role) -> dict[Role, set[JobKey] | None]:
     """Refuse what the servers contradict; returns their enabled jobs, None for one that does not answer.
 
-    Whatever is enabled on the other server only would be disabled by the next look at the pair, and nothing would tell any
-    more that they had run.
+    Jobs that are enabled on the other server only would be disabled by the next look at the pair, and nothing would
+    show any more that they had run.
     """
     require(two_addresses(context.servers.connections, context.servers.addresses))
     seen = {role: _statuses(context, role) for role in Role}
