@@ -42,7 +42,7 @@ class PingMasterTrigger(BaseTrigger):
     :param denodo_scheduler_conn_id: connection of the master.
     :param slave_conn_id: connection of the slave; None leaves path 1 alone.
     :param second_path: the master as the slave's web tool reaches it, see
-        :func:`denodo_scheduler.client.probe.second_uri`.
+        :func:`denodo_scheduler.client.probe.over_second_path`.
     :param interval: from one probe to the next.
     :param fall: how many rounds in a row confirm another verdict than "up".
     :param begin: when the first probe leaves; None: at once.
