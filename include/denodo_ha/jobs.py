@@ -6,6 +6,7 @@ genuine file, [G] guess.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -113,6 +114,23 @@ class JobStatus(_Answer):
     @cached_property
     def key(self) -> JobKey:
         return JobKey(project=self.project, name=self.name)
+
+
+@dataclass(frozen=True)
+class Statuses:
+    """
+    The state of every job of one server, at one moment.
+
+    :param jobs: one status per job.
+    :param server_time: that moment (UTC) by the clock of the machine that answered, by the local clock if it said none.
+    """
+
+    jobs: tuple[JobStatus, ...]
+    server_time: datetime
+
+    @cached_property
+    def by_key(self) -> dict[JobKey, JobStatus]:
+        return {status.key: status for status in self.jobs}
 
 
 def _ids(value: Any) -> Any:

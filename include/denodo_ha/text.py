@@ -16,6 +16,11 @@ def listed(items: Iterable[object], limit: int = 5) -> str:
     return ", ".join(texts[:limit]) + more
 
 
+def one_line(text: str) -> str:
+    """Return ``text`` in one line, without the full stop at its end."""
+    return " ".join(text.split()).rstrip(".")
+
+
 def counted(keys: Collection[Any]) -> dict[str, Any]:
     """How many jobs, and their names, as plain JSON."""
     return {"jobs": len(keys), "names": [str(key) for key in sorted(keys)][:NAMED]}

@@ -7,10 +7,13 @@ tool is asked about its own server too, because only a web tool that works can s
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
+
+PATHS = MASTER, SECOND, SLAVE = "master", "second", "slave"
 
 
 class Answer(StrEnum):
@@ -68,10 +71,19 @@ def verdict(master: Answer, second: Answer, slave: Answer) -> Verdict:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What one path, or one ``ping.sh``, was asked for: its answer, how long that took, and what there is to say."""
+
+    answer: Answer
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Observation:
     """One round of requests. ``at`` is when it was sent, ``seconds`` how long each path took, ``details`` what failed.
 
-    The keys of ``seconds`` and ``details`` are ``master``, ``second`` and ``slave``.
+    The keys of ``seconds`` and ``details`` are :data:`PATHS`.
     """
 
     at: datetime
@@ -81,12 +93,27 @@ class Observation:
     seconds: dict[str, float] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, at: datetime, heard: Mapping[str, Heard], pings: Mapping[str, Heard]) -> Self:
+        """Sum up a round.
+
+        :param heard: per path that was asked.
+        :param pings: what ``ping.sh`` says about the master, per path that has one. That it is up counts as an answer
+            on path 2; anything else proves nothing [D].
+        """
+        answers = {path: heard[path].answer if path in heard else Answer.NOT_ASKED for path in PATHS}
+        if any(ping.answer is Answer.UP for ping in pings.values()):
+            answers[SECOND] = Answer.UP
+        said = {path: [each[path].detail for each in (heard, pings) if path in each] for path in PATHS}
+        details = {path: "; ".join(filter(None, texts)) for path, texts in said.items() if any(texts)}
+        return cls(at=at, **answers, seconds={path: each.seconds for path, each in heard.items()}, details=details)
+
     @property
     def verdict(self) -> Verdict:
         return verdict(self.master, self.second, self.slave)
 
     def to_json(self) -> dict[str, Any]:
-        answers = {path: str(getattr(self, path)) for path in ("master", "second", "slave")}
+        answers = {path: str(getattr(self, path)) for path in PATHS}
         return {**asdict(self), **answers, "at": self.at.isoformat(), "verdict": str(self.verdict)}
 
     def __str__(self) -> str:

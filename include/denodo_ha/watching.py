@@ -46,6 +46,12 @@ class Watching:
     second_good: str = ""
     outbox: tuple[dict[str, Any], ...] = ()
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Watching:
+        """Read what was stored; what another version has added is left out."""
+        known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
+        return cls(**{**known, "outbox": tuple(value.get("outbox", ()))})
+
 
 @dataclass(frozen=True)
 class News:

@@ -17,7 +17,7 @@ import pkgutil
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.log import mask_secret
 
-from denodo_ha.decisions import DECISIONS, Alert
+from denodo_ha.alerts import TEXTS, allowed, late_event, message
+from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Notify, Pair
 from denodo_ha.pairs_file import load_pairs, pairs_path
 from denodo_ha.text import listed
@@ -36,14 +37,9 @@ log = logging.getLogger(__name__)
 TIMEOUT = 30.0
 """Seconds that all notifiers together are waited for."""
 
-TEXTS = {
-    "subject": "{{ message }}",
-    "text": "{{ message }}",
-    "body": "{{ message }}",
-    "html_content": "<p>{{ message | e }}</p>\n<pre>\n"
-    "{% for key, value in event.items() %}{{ key | e }}: {{ value | e }}\n{% endfor %}</pre>",
-}
-"""What notifiers are told to say where they have such an argument and the pair does not give it."""
+
+class MonitorAlertError(RuntimeError):
+    """Nobody, or not everybody, could be told; makes Airflow mark the callback as failed."""
 
 
 def notifiers(pair: Pair) -> list[BaseNotifier]:
@@ -52,34 +48,6 @@ def notifiers(pair: Pair) -> list[BaseNotifier]:
     :raises ValueError: one of them cannot be built.
     """
     return [_built(pair, each) for each in pair.alerts.notify]
-
-
-def message(pair: Pair, alert: Alert, event: Mapping[str, Any]) -> str:
-    """The alert in one line: what happened, and what a person can do.
-
-    An event without ``what`` and ``next_step`` is spoken for by the decision of its ``code``, or by its facts.
-    """
-    decision = DECISIONS.get(event.get("code") or "")
-    what = event.get("what") or (decision.what if decision else _facts(event))
-    next_step = event.get("next_step") or (decision.next_step if decision else "")
-    said = f"[{pair.name}] {alert}: {_sentence(what)}"
-    return f"{said} Next: {_sentence(next_step)}" if next_step else said
-
-
-def _facts(event: Mapping[str, Any]) -> str:
-    after = event.get("after")
-    active = after.get("active") if isinstance(after, dict) else None
-    facts = {
-        "epoch": event.get("epoch"),
-        "by": event.get("actor"),
-        "active server": active,
-        "because": event.get("reason"),
-    }
-    return ", ".join([event["kind"].replace("_", " "), *(f"{name} {fact}" for name, fact in facts.items() if fact)])
-
-
-def _sentence(text: str) -> str:
-    return " ".join(text.split()).rstrip(".") + "."
 
 
 def notify(pair: Pair, alert: Alert, event: Mapping[str, Any], context: Context | Mapping[str, Any]) -> list[str]:
@@ -144,22 +112,6 @@ def _built(pair: Pair, spec: Notify) -> BaseNotifier:
         raise ValueError(f"{who} cannot be built ({error}); its arguments are: {takes}") from None
 
 
-# -- who watches the watcher
-
-SLACK = timedelta(minutes=10)
-"""How much longer than planned a run may take: waiting for a worker, enabling many jobs, reporting."""
-
-
-class MonitorAlertError(RuntimeError):
-    """Nobody, or not everybody, could be told; makes Airflow mark the callback as failed."""
-
-
-def allowed(pair: Pair) -> timedelta:
-    """How long after it was queued a run of the failover DAG is late."""
-    asking = pair.failover.approval_timeout if pair.failover.policy == "approval" else timedelta(0)
-    return pair.watch.duration + 2 * pair.watch.fall * pair.watch.probe_interval + asking + SLACK
-
-
 def deadline(pair: Pair) -> DeadlineAlert | None:
     """The deadline of the failover DAG's runs; None where no notifier is meant for it.
 
@@ -189,21 +141,10 @@ def late(pair: str, file: str, context: Mapping[str, Any] | None = None) -> None
     :raises MonitorAlertError: a notifier failed; its log line says why.
     """
     context = context or {}
-    run = context.get("dag_run") or {}
     known = load_pairs(Path(file), pair)
     if pair not in known:
         raise MonitorAlertError(f"The file of pairs {file} has no pair {pair} any more.")
-    event = {
-        "kind": "monitor_stopped",
-        "pair": pair,
-        "epoch": None,
-        "at": datetime.now(UTC).isoformat(),
-        "code": "monitor_stopped",
-        "run": run.get("dag_run_id"),
-        "what": f"nobody watches the pair: the run {run.get('dag_run_id')} of {known[pair].dag_id_failover}, queued at "
-        f"{run.get('queued_at')}, has not ended",
-        "next_step": "look at Airflow's triggerer and workers; while the monitor stands still, nothing fails over",
-    }
+    event = late_event(known[pair], context.get("dag_run") or {}, datetime.now(UTC))
     if failed := notify(known[pair], Alert.MONITOR_STOPPED, event, context):
         raise MonitorAlertError(
             f"Not told that the monitor of {pair} has stopped: {', '.join(failed)}. Callbacks of deadlines cannot read "

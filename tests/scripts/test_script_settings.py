@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+from importlib.resources import files
 from typing import Any
 
 import pytest
 
-from denodo_scheduler.client.settings import Settings, parse_extra, same_machine
-from denodo_scheduler.exceptions import ConfigurationError
+from denodo_ha.server.address import same_machine
+from denodo_ha.server.connection import Settings, parse_extra
 from denodo_scheduler.provider_info import get_provider_info
 
 ENOUGH = {"transport": "scripts", "denodo_home": "/opt/denodo/", "script_password": "encrypted:c2VjcmV0"}
@@ -44,7 +47,7 @@ def test_what_is_enough() -> None:
     ],
 )
 def test_what_is_refused(extra: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message) as refused:
+    with pytest.raises(ValueError, match=message) as refused:
         parse(**extra)
     assert "hush-hush" not in str(refused.value)
 
@@ -60,3 +63,9 @@ def test_the_form_hides_the_password() -> None:
 )
 def test_one_machine(one: str, other: str, same: bool) -> None:
     assert same_machine(one, other) is same
+
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not installed")
+def test_the_shells_program_is_sound() -> None:
+    program = files("denodo_scheduler.client.scripts").joinpath("run.sh").read_text(encoding="utf-8")
+    subprocess.run(["shellcheck", "-"], input=program, text=True, check=True)

@@ -109,7 +109,7 @@ class TestResults:
     def test_the_server_may_have_another_name_for_the_scripts(self, odd: StandinServer, hook: Hook) -> None:
         named = hook(scheduler_uri="//elsewhere.invalid:1", script_server=odd.uri)
         assert named.scripts
-        named.scripts.ping(named.server)
+        named.scripts.ping()
 
 
 class TestFailures:

@@ -45,8 +45,8 @@ def test_export_and_import_on_different_workers(pair: SwitchPair, on_s3: Place) 
     assert synced(pair).code("import_metadata") == "unchanged"
     with machine():
         store = pair.snapshots("test")
-        assert pair.record.snapshot_id == store.ids()[-1]
-        assert len(store.ids()) == 2, "old snapshots are retired"
+        assert pair.record.snapshot_id == store.listed()[0][-1]
+        assert len(store.listed()[0]) == 2, "old snapshots are retired"
     assert {name.rpartition("/")[2] for name in on_s3.names()} == {
         "export.zip",
         "contents.json",
@@ -118,13 +118,13 @@ def test_switchovers_keep_their_plans_on_s3_and_retire_them(pair: SwitchPair) ->
             assert not enabled(pair.master if to == "slave" else pair.slave)
     with machine():
         assert pair.witness == (pair.record.epoch, "master")
-        assert len(pair.snapshots("test").job_lists()) == 4
+        assert len(pair.snapshots("test").listed()[1]) == 4
     synced(pair)
     with machine():
         store = pair.snapshots("test")
         assert pair.record.last_promotion
-        assert len(store.job_lists()) == 2
-        assert pair.record.last_promotion.plan in store.job_lists()
+        assert len(store.listed()[1]) == 2
+        assert pair.record.last_promotion.plan in store.listed()[1]
 
 
 def test_an_interrupted_switchover_is_resumed_on_another_worker(

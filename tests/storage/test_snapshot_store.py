@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from airflow.sdk import ObjectStoragePath
+from requests.utils import super_len
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.record import Record, Role
 from denodo_ha.snapshot.ids import new_id
-from denodo_scheduler.state.files import new_file, upload
+from denodo_scheduler.state.files import new_file, on_disk
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from storage.conftest import Place
 from support.object_store import Amazon
@@ -57,7 +58,7 @@ def record(epoch: int, active: Role = Role.MASTER) -> Record:
 
 def test_nothing_is_found_where_nothing_was_written(place: Place) -> None:
     store = place.store()
-    assert (store.ids(), store.job_lists(), store.epoch()) == ([], [], None)
+    assert (*store.listed(), store.epoch()) == ([], [], None)
     with pytest.raises(FileNotFoundError):
         store.read(new_id(FIRST))
     with pytest.raises(FileNotFoundError):
@@ -74,10 +75,10 @@ def test_what_one_worker_writes_another_reads_although_it_has_looked_before(plac
         place.store().record_epoch(record(1))
     with place.on_two():
         store = place.store()
-        assert (store.ids(), store.job_lists()) == ([old], [])
+        assert store.listed() == ([old], [])
         assert store.epoch() is not None
-        with upload(store.export_path(old)) as sent:
-            assert sent.len == len(old)
+        with on_disk(store.export_path(old)) as sent:
+            assert super_len(sent) == len(old)
     with place.on_one():
         new, jobs = snapshot(place.store(), 1), plan(place.store(), 1)
         place.store().record_epoch(record(2, Role.SLAVE))
@@ -85,14 +86,14 @@ def test_what_one_worker_writes_another_reads_although_it_has_looked_before(plac
             file.write(b"longer than it was" * 10)
     with place.on_two():
         store = place.store()
-        assert (store.ids(), store.job_lists()) == ([old, new], [jobs])
+        assert store.listed() == ([old, new], [jobs])
         assert store.read(new) == (b"{}", f'"{new}"'.encode())
         assert store.read_job_list(jobs) == sorted(JOBS)
         found = store.epoch()
         assert found is not None
         assert (found.epoch, found.active) == (2, Role.SLAVE)
-        with upload(store.export_path(old)) as sent:
-            assert (sent.len, sent.read()) == (180, b"longer than it was" * 10)
+        with on_disk(store.export_path(old)) as sent:
+            assert (super_len(sent), sent.read()) == (180, b"longer than it was" * 10)
 
 
 def test_files_are_for_their_owner_only(on_disk: Place, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_snapshot_without_its_manifest_is_none(place: Place) -> None:
     unfinished = snapshot(place.store(), whole=False)
     with pytest.raises(FileNotFoundError):
         place.store().read(unfinished)
-    assert place.store().ids() == [unfinished]
+    assert place.store().listed()[0] == [unfinished]
 
 
 @pytest.mark.parametrize("size", [10, 20_000_000], ids=["small", "large"])
@@ -123,7 +124,7 @@ def test_a_file_that_is_given_up_leaves_what_was_there(place: Place, s3: Amazon,
         with pytest.raises(ZeroDivisionError):
             _give_up(store.export_path(snapshot_id), size)
     assert place.names() == files(kept)
-    with upload(store.export_path(kept)) as sent:
+    with on_disk(store.export_path(kept)) as sent:
         assert sent.read() == kept.encode()
 
 
@@ -165,9 +166,9 @@ def test_a_worker_that_is_killed_while_it_writes_leaves_nothing_to_be_seen(
     if place.url.startswith("s3:"):
         uploads = s3.client("s3").list_multipart_uploads(Bucket=bucket)["Uploads"]
         assert len(uploads) == 2, "it was killed in the middle of an upload"
-    with upload(store.export_path(kept)) as sent:
+    with on_disk(store.export_path(kept)) as sent:
         assert sent.read() == kept.encode()
-    with pytest.raises(FileNotFoundError), upload(store.export_path(unfinished)):
+    with pytest.raises(FileNotFoundError), on_disk(store.export_path(unfinished)):
         pass
     with pytest.raises(FileNotFoundError):
         store.read(unfinished)
@@ -200,7 +201,7 @@ def test_a_large_file_travels_in_parts(on_s3: Place) -> None:
     content = os.urandom(20_000_000)
     with new_file(on_s3.path("export.zip")) as file:
         file.write(content)
-    with upload(on_s3.path("export.zip")) as sent:
+    with on_disk(on_s3.path("export.zip")) as sent:
         assert sent.read() == content
 
 

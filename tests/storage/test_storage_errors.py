@@ -13,7 +13,7 @@ from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.processes import free_port
 from denodo_ha.record import Record
-from denodo_scheduler.state.files import new_file, upload
+from denodo_scheduler.state.files import new_file, on_disk
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.state.storage import StorageError
 from storage.conftest import PAIR, Place
@@ -32,14 +32,14 @@ def _write(store: SnapshotStore) -> None:
 
 
 def _send(store: SnapshotStore) -> None:
-    with upload(store.export_path(ID)):
+    with on_disk(store.export_path(ID)):
         pass
 
 
 USES: dict[str, Callable[[SnapshotStore], object]] = {
     "witness": lambda store: store.epoch(),
     "read": lambda store: store.read(ID),
-    "ids": lambda store: store.ids(),
+    "ids": lambda store: store.listed()[0],
     "testify": lambda store: store.record_epoch(Record()),
     "write": _write,
     "send": _send,

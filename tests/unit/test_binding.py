@@ -4,8 +4,16 @@ from typing import Any
 
 import pytest
 
-from denodo_scheduler.client.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, BoundRequest, Slot, bind, merged
-from denodo_scheduler.exceptions import ConfigurationError
+from denodo_ha.server.options import (
+    EXPORT_OPTIONS,
+    IMPORT_OPTIONS,
+    BoundRequest,
+    Direction,
+    OptionsError,
+    Slot,
+    bind,
+    merged,
+)
 
 EXPORT = "/public/api/serverMetadata/export"
 IMPORT = "/public/api/serverMetadata/import"
@@ -36,8 +44,8 @@ def _bind_import(document: dict[str, Any], *overrides: dict[str, Any]) -> BoundR
     return bind(document, "import", merged(IMPORT_OPTIONS, *overrides))
 
 
-def _complaint(document: dict[str, Any], action: str, options: dict[str, Any]) -> str:
-    with pytest.raises(ConfigurationError) as caught:
+def _complaint(document: dict[str, Any], action: Direction, options: dict[str, Any]) -> str:
+    with pytest.raises(OptionsError) as caught:
         bind(document, action, options)
     return str(caught.value)
 
@@ -260,7 +268,7 @@ def test_values_are_in_no_complaint() -> None:
     ],
 )
 def test_the_operation_must_be_there_once(paths: dict[str, Any], what: str) -> None:
-    with pytest.raises(ConfigurationError, match=what):
+    with pytest.raises(OptionsError, match=what):
         bind({"paths": paths}, "export", {})
 
 

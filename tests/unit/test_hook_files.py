@@ -17,7 +17,7 @@ from airflow.sdk import ObjectStoragePath
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
 
-from denodo_scheduler.client.binding import EXPORT_OPTIONS, IMPORT_OPTIONS
+from denodo_ha.server.options import EXPORT_OPTIONS, IMPORT_OPTIONS
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     DenodoSchedulerError,
@@ -33,6 +33,10 @@ ZIPPED = {"Content-Type": "application/octet-stream"}
 BINARY = {"type": "string", "format": "binary"}
 
 Connect = Callable[..., DenodoSchedulerHook]
+
+
+def _at_other(hook: DenodoSchedulerHook) -> DenodoSchedulerHook:
+    return DenodoSchedulerHook(hook.denodo_scheduler_conn_id, scheduler_uri="//other:8000")
 
 
 def _zip(size: int = 100_000) -> bytes:
@@ -84,7 +88,7 @@ def test_an_export_is_written_whole_and_private(
     content = _zip()
     webtool.on("POST", EXPORT, answer(content, headers=ZIPPED))
 
-    result = hook.export_metadata(target, uri="//other:8000")
+    result = _at_other(hook).export_metadata(target)
 
     file = tmp_path / "new/folder/export.zip"
     assert file.read_bytes() == content
@@ -260,7 +264,7 @@ def source(tmp_path: Path) -> ObjectStoragePath:
 def test_an_import_as_raw_body(webtool: Any, hook: DenodoSchedulerHook, source: ObjectStoragePath) -> None:
     webtool.on("POST", IMPORT, None)
 
-    assert hook.import_metadata(source, uri="//other:8000").warnings == ()
+    assert _at_other(hook).import_metadata(source).warnings == ()
 
     (request,) = webtool.asked("POST", IMPORT)
     assert request.body == source.read_bytes()

@@ -50,6 +50,10 @@ STATUS = {
 }
 
 
+def _at_other(hook: DenodoSchedulerHook) -> DenodoSchedulerHook:
+    return DenodoSchedulerHook(hook.denodo_scheduler_conn_id, scheduler_uri="//other:8000")
+
+
 def _without(raw: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in raw.items() if name not in names}
 
@@ -80,8 +84,6 @@ def test_projects(webtool: Any, hook: DenodoSchedulerHook) -> None:
     webtool.on("GET", "/projects", PROJECTS)
 
     assert [(project.id, project.name) for project in hook.projects()] == [(7, "sales"), (8, "Ventas España")]
-    assert hook.project("SALES") == hook.projects()[0]
-    assert hook.project("none") is None
 
 
 def test_jobs(webtool: Any, hook: DenodoSchedulerHook) -> None:
@@ -104,7 +106,7 @@ def test_jobs_without_the_names_of_their_projects_are_completed(webtool: Any, ho
     webtool.on("GET", "/jobs", [_without(JOB, "projectName"), {**JOB, "projectName": None, "projectId": 8}])
     webtool.on("GET", "/projects", PROJECTS)
 
-    assert [job.project for job in hook.jobs(uri="//other:8000")] == ["sales", "Ventas España"]
+    assert [job.project for job in _at_other(hook).jobs()] == ["sales", "Ventas España"]
     assert [request.query for request in webtool.requests] == [{"uri": "//other:8000"}] * 2
 
 
@@ -178,7 +180,7 @@ def test_the_names_in_a_status_are_a_guess_that_nothing_rests_on(
     webtool.on("GET", "/jobs", [JOB])
     webtool.on("GET", "/projects", PROJECTS)
 
-    (status,) = hook.statuses(uri="//other:8000").jobs
+    (status,) = _at_other(hook).statuses().jobs
 
     assert (status.key, status.job_id, status.project_id) == (_key("load"), 1001, 7)
     assert len(webtool.requests) == asked
@@ -271,7 +273,7 @@ def test_delete_removes_exactly_the_named_jobs(webtool: Any, hook: DenodoSchedul
     webtool.on("GET", "/jobs/status", _many(2, 3))
     webtool.on("DELETE", "/projects/1/jobs/4", None)
 
-    hook.delete_jobs([_key("job 1", "project 1")], uri="//other:8000")
+    _at_other(hook).delete_jobs([_key("job 1", "project 1")])
     hook.delete_jobs([])
 
     assert [(request.method, request.query["uri"]) for request in webtool.requests] == [
@@ -340,20 +342,19 @@ def test_reports(webtool: Any, hook: DenodoSchedulerHook) -> None:
     assert query == {"start": "10", "count": "2", "uri": "//localhost:8000"}
 
 
-def test_the_server_is_the_connections_the_hooks_or_the_calls(webtool: Any, connect: Connect) -> None:
+def test_the_server_is_the_connections_or_the_hooks(webtool: Any, connect: Connect) -> None:
     webtool.on("GET", "/me", ME)
     hook = connect({"scheduler_uri": "//of-connection:8000"}, port=webtool.port)
     hook.me()
     DenodoSchedulerHook("web", scheduler_uri="//of-hook:8000").me()
-    DenodoSchedulerHook("web", scheduler_uri="//of-hook:8000").me(uri="//of-call:8000")
 
     asked = [request.query["uri"] for request in webtool.requests]
-    assert asked == ["//of-connection:8000", "//of-hook:8000", "//of-call:8000"]
+    assert asked == ["//of-connection:8000", "//of-hook:8000"]
 
 
 def test_a_malformed_uri_is_refused_before_any_request(webtool: Any, hook: DenodoSchedulerHook) -> None:
     with pytest.raises(ConfigurationError, match="'slave' is not of the form //host:port"):
-        hook.me(uri="slave")
+        DenodoSchedulerHook(hook.denodo_scheduler_conn_id, scheduler_uri="slave").me()
 
     assert webtool.requests == []
 

@@ -14,8 +14,9 @@ from airflow.sdk._shared.module_loading import accepts_context
 from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineReference
 
+from denodo_ha.alerts import allowed
 from denodo_ha.pairs import Pair
-from denodo_scheduler.alerts import MonitorAlertError, allowed, deadline, late, late_async
+from denodo_scheduler.alerts import MonitorAlertError, deadline, late, late_async
 from support.pairs import make_pair
 
 SLACK_WEBHOOK = "airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier"

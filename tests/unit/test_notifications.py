@@ -18,10 +18,11 @@ from airflow.sdk._shared.secrets_masker import redact
 
 from denodo_demo.processes import free_port
 from denodo_demo.slowness import allow
+from denodo_ha.alerts import message
 from denodo_ha.decisions import DECISIONS, Alert
 from denodo_ha.pairs import Pair
 from denodo_scheduler import alerts as notifications
-from denodo_scheduler.alerts import message, notifiers, notify
+from denodo_scheduler.alerts import notifiers, notify
 from support.pairs import make_pair
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"

@@ -11,7 +11,7 @@ from airflow.sdk import DAG, Context, ObjectStoragePath
 from airflow.serialization.serialized_objects import DagSerialization
 
 from denodo_ha.jobs import JobKey
-from denodo_scheduler.client.binding import EXPORT_OPTIONS, IMPORT_OPTIONS
+from denodo_ha.server.options import EXPORT_OPTIONS, IMPORT_OPTIONS
 from denodo_scheduler.exceptions import RETRY_POLICY, RequestError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.operators import scheduler as operators

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import aclosing, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair
 from denodo_ha.verdict import Answer, Observation, Verdict
-from denodo_scheduler.client.probe import Endpoint, Looker, Observer, second_uri
+from denodo_scheduler.client.probe import Endpoint, Looker, Observer, over_second_path
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from support.timeouts import ANSWERED, SILENT
@@ -58,7 +58,7 @@ def observed(*rounds_of: Observer, rounds: int = 1) -> list[Observation]:
 
     async def observe() -> list[Observation]:
         (observer,) = rounds_of
-        async with observer:
+        async with aclosing(observer):
             return [await observer.observe() for _ in range(rounds)]
 
     return asyncio.run(asyncio.wait_for(observe(), allow(180)))
@@ -246,7 +246,9 @@ class TestDeadlines:
         alive.on("GET", "/me", answer(status=500))
         with talking(meet, meet) as port:
             slave = endpoint(port)
-            (seen,) = observed(Observer(master=endpoint(alive.port), slave=slave, second="//m:8000"))
+            (seen,) = observed(
+                Observer(master=endpoint(alive.port), slave=slave, second=replace(slave, server="//m:8000"))
+            )
         assert (seen.second, seen.slave) == (Answer.UP, Answer.UP)
 
 
@@ -254,7 +256,7 @@ class TestRounds:
     def test_the_slave_s_tool_is_asked_only_while_path_1_proves_nothing(self, alive: Any, answer: Any) -> None:
         slave = replace(endpoint(alive.port), conn_id="slave", server="//s:8000")
         servers = {"//localhost:8000": "1", "//m:8000": "2", "//s:8000": "3"}
-        observer = Observer(master=endpoint(alive.port), slave=slave, second="//m:8000")
+        observer = Observer(master=endpoint(alive.port), slave=slave, second=replace(slave, server="//m:8000"))
         alive.on("GET", "/me", answer(ME), answer(status=500), answer(ME))
         up, doubtful, again = observed(observer, rounds=3)
         assert up.verdict is again.verdict is Verdict.UP
@@ -285,7 +287,7 @@ class TestRounds:
         alive.on("GET", "/me", answer(status=500), answer(ME))
         with talking(lambda connection: None, silent_afterwards=True) as port:
             slave = endpoint(port, timeout=SILENT)
-            observer = Observer(master=endpoint(alive.port), slave=slave, second="//m:8000")
+            observer = Observer(master=endpoint(alive.port), slave=slave, second=replace(slave, server="//m:8000"))
             first, second = observed(observer, rounds=2)
         assert first.slave is first.second is Answer.NO_ANSWER
         assert second.master is Answer.UP
@@ -390,12 +392,13 @@ class TestSecondUri:
             hook = connect({"scheduler_uri": uri}, host=f"[{host}]" if ":" in host else host, port=9090)
             assert hook.server == uri
             hooks.append(hook)
-        assert second_uri(second_path, *hooks) == expected
+        hook = over_second_path(second_path, *hooks)
+        assert (hook and hook.server) == expected
         assert ("Set second_path of the pair" in caplog.text) == (expected is None and second_path != "none")
 
     def test_another_form_is_refused(self, connect: Connect) -> None:
         with pytest.raises(ConfigurationError, match="not of the form //host:port"):
-            second_uri("m:8000", connect(port=1), connect(port=2))
+            Observer.of(connect(port=1), connect(port=2), second_path="m:8000")
 
 
 def certificate(path: Path, *, days: int = 1) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import airflow
 import jsonschema
 
-from denodo_scheduler.client.settings import Settings
+from denodo_ha.server.connection import Settings
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.provider_info import get_provider_info
 

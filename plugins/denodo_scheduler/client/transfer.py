@@ -1,21 +1,60 @@
-"""Export files on their way between an answer or a request and object storage, never whole in memory."""
+"""Export files on their way between a server and object storage, never whole in memory."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import IO, Any
 
 from airflow.sdk import ObjectStoragePath
 from requests import Response
 from requests_toolbelt.multipart.encoder import MultipartEncoder  # type: ignore[import-untyped]
 
-from denodo_scheduler.client.answers import ExportResult
-from denodo_scheduler.client.binding import BoundRequest
+from denodo_ha.server.options import BoundRequest
 from denodo_scheduler.client.transport import Call
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnexpectedAnswerError
-from denodo_scheduler.state.files import CHUNK, Upload, new_file
+from denodo_scheduler.state.files import CHUNK, new_file
 
 _ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An export file that was written whole: its size in bytes and the SHA-256 of its content in hexadecimal."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """The end of an import. An import may succeed with ``warnings`` [S]: read the target back."""
+
+    warnings: tuple[str, ...] = ()
+
+
+def save_zip(
+    chunks: Iterator[bytes], destination: ObjectStoragePath, refusal: Callable[[bytes], DenodoSchedulerError]
+) -> ExportResult:
+    """
+    Write ``chunks`` to ``destination``, which appears whole or not at all.
+
+    :param refusal: makes the error for a content that is no zip file, of how that begins.
+    """
+    head = b""
+    while len(head) < len(_ZIP) and (chunk := next(chunks, b"")):
+        head += chunk
+    if not head.startswith(_ZIP):
+        raise refusal(head)
+    digest, size = hashlib.sha256(), 0
+    with new_file(destination) as file:
+        for chunk in chain([head], chunks):
+            file.write(chunk)
+            digest.update(chunk)
+            size += len(chunk)
+    return ExportResult(size=size, sha256=digest.hexdigest())
 
 
 def save(call: Call, response: Response, destination: ObjectStoragePath) -> ExportResult:
@@ -24,37 +63,20 @@ def save(call: Call, response: Response, destination: ObjectStoragePath) -> Expo
 
     :raises DenodoSchedulerError: the answer is not a zip file, or ends too early; nothing is left behind.
     """
-    chunks = response.iter_content(CHUNK)
-    head = b""
-    while len(head) < len(_ZIP) and (chunk := next(chunks, b"")):
-        head += chunk
-    if not head.startswith(_ZIP):
-        raise _not_an_export(call, response, head)
-    digest = hashlib.sha256(head)
-    size = len(head)
-    with new_file(destination) as file:
-        file.write(head)
-        for chunk in chunks:
-            file.write(chunk)
-            digest.update(chunk)
-            size += len(chunk)
-    return ExportResult(size=size, sha256=digest.hexdigest())
+
+    def refusal(head: bytes) -> DenodoSchedulerError:
+        call.refuse_html(response, head)
+        what = "is not a zip file" if head else "is empty"
+        if head.lstrip()[:1] in {b"{", b"["}:
+            what = f"is not an export file but JSON: {head[:200].decode(errors='replace')}"
+        return call.error(
+            UnexpectedAnswerError, f"the exported content {what}. Nothing was written; look into the server's log"
+        )
+
+    return save_zip(response.iter_content(CHUNK), destination, refusal)
 
 
-def _not_an_export(call: Call, response: Response, head: bytes) -> DenodoSchedulerError:
-    call.refuse_html(response, head)
-    if not head:
-        what = "is empty"
-    elif head.lstrip()[:1] in {b"{", b"["}:
-        what = f"is not an export file but JSON: {head[:200].decode(errors='replace')}"
-    else:
-        what = "is not a zip file"
-    return call.error(
-        UnexpectedAnswerError, f"the exported content {what}. Nothing was written; look into the server's log"
-    )
-
-
-def body(bound: BoundRequest, file: Upload | None = None) -> dict[str, Any]:
+def body(bound: BoundRequest, file: IO[bytes] | None = None) -> dict[str, Any]:
     """Return the arguments of a ``requests`` call that carry the body of ``bound``."""
     if file is not None and bound.file is not None and bound.file.place == "body":
         return {"data": file, "headers": {"Content-Type": bound.file.name}}

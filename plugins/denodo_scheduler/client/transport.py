@@ -7,6 +7,8 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -15,6 +17,8 @@ import tenacity
 from requests import Response
 from urllib3.exceptions import NewConnectionError
 
+from denodo_ha.errors import causes
+from denodo_ha.server.answers import REFUSALS, AnswerError, is_html
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     DenodoSchedulerError,
@@ -33,26 +37,9 @@ RETRY_WAIT = tenacity.wait_exponential_jitter(multiplier=0.5, max=4, jitter=0.5)
 _TRIES = 3
 _WORTH_A_RETRY = (UnreachableError, NoAnswerError, ServerBusyError)
 _LONGEST_MESSAGE = 400
-
-_REFUSALS: dict[int, tuple[type[DenodoSchedulerError], str]] = {
-    401: (
-        ConfigurationError,
-        "login refused. Check login and password of the connection; while VDP is down only a local account can log in",
-    ),
-    403: (ConfigurationError, "the user may not do this. Give it the role scheduler_admin"),
-    404: (
-        ConfigurationError,
-        "not found. Check host, port and base_path of the connection, and that the object exists",
-    ),
-    407: (ConfigurationError, "the HTTP proxy wants a login. Correct the proxy settings of this machine"),
-    413: (RequestError, "the file is larger than the web tool accepts (100 MB by default). Raise its upload limit"),
-    502: (ServerBusyError, "a gateway got no answer from the web tool. Check that the web tool runs"),
-    503: (ServerBusyError, "the web tool is busy or starting. Try again later"),
-    504: (ServerBusyError, "a gateway waited too long for the web tool. Try again later"),
-    500: (
-        RequestError,
-        "the server failed or refused the request. Check that the Scheduler server runs and that its uri is right",
-    ),
+_KINDS: dict[int, type[DenodoSchedulerError]] = {
+    **dict.fromkeys((401, 403, 404, 407), ConfigurationError),
+    **dict.fromkeys((502, 503, 504), ServerBusyError),
 }
 
 
@@ -97,7 +84,13 @@ class Call:
         try:
             yield
         except requests.exceptions.SSLError as error:
-            raise self._tls_error(error) from None
+            if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes(error)):
+                raise self._cut(error) from None
+            raise self.error(
+                ConfigurationError,
+                f"TLS failed: {_detail(error)}. Check schema and port of the connection; for a private certificate "
+                "authority set verify in its extra to the path of the CA certificate",
+            ) from None
         except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
             raise self._unreachable(error) from None
         except requests.exceptions.ReadTimeout:
@@ -106,9 +99,8 @@ class Call:
                 "in the connection's extra"
             ) from None
         except requests.exceptions.ConnectionError as error:
-            if isinstance(_reason(error), NewConnectionError):
-                raise self._unreachable(error) from None
-            raise self._cut(error) from None
+            not_connected = isinstance(_reason(error), NewConnectionError)
+            raise (self._unreachable(error) if not_connected else self._cut(error)) from None
         except requests.exceptions.ChunkedEncodingError as error:
             raise self._cut(error) from None
         except requests.exceptions.ContentDecodingError:
@@ -117,6 +109,12 @@ class Call:
             raise self.error(
                 ConfigurationError,
                 f"no such request can be sent ({error}). Check host, port and schema of the connection",
+            ) from None
+        except AnswerError as error:
+            raise self.error(
+                UnexpectedAnswerError,
+                f"the answer is not what this version understands, field {error}. "
+                "Compare the web tool's version with those that are supported, and check base_path of the connection",
             ) from None
 
     def _unreachable(self, error: Exception) -> DenodoSchedulerError:
@@ -135,15 +133,6 @@ class Call:
         unknown = "" if self.method == "GET" else ". Its effect is unknown: read the server before a retry"
         return self.error(NoAnswerError, what + unknown)
 
-    def _tls_error(self, error: Exception) -> DenodoSchedulerError:
-        if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in _causes(_reason(error))):
-            return self._cut(error)
-        return self.error(
-            ConfigurationError,
-            f"TLS failed: {_detail(error)}. Check schema and port of the connection; for a private certificate "
-            "authority set verify in its extra to the path of the CA certificate",
-        )
-
     def check(self, response: Response) -> None:
         """Raise the exception that belongs to the answer's status; 2xx passes."""
         status = response.status_code
@@ -158,13 +147,12 @@ class Call:
                 "Put the address it redirects to into the connection (schema, host, port, base_path)",
                 status=status,
             )
-        kind, what = _REFUSALS.get(status, (RequestError, "the server refused the request"))
-        if status > 504:
-            what = "the server failed"
+        what = REFUSALS.get(status, "the server failed" if status > 504 else "the server refused the request")
+        kind = _KINDS.get(status, RequestError)
         raise self.error(kind, f"{status}: {what}", status=status, server_message=_server_message(response))
 
     def json(self, response: Response) -> Any:
-        """Return the answer's JSON. HTML means that somebody else answered; anything else is garbled."""
+        """Return the answer's JSON."""
         self.refuse_html(response, response.content[:64])
         try:
             return response.json()
@@ -176,7 +164,7 @@ class Call:
 
     def refuse_html(self, response: Response, head: bytes) -> None:
         """Raise if the answer is a page for people, such as a login page."""
-        if "html" in response.headers.get("Content-Type", "") or head.lstrip().startswith(b"<"):
+        if is_html(response.headers.get("Content-Type", ""), head):
             raise self.error(
                 ConfigurationError,
                 f"the answer ({response.status_code}) is an HTML page: a login page or another application. "
@@ -201,6 +189,14 @@ def retrying(attempt: Callable[[], T], warn: Callable[[str], None]) -> T:
     )(attempt)
 
 
+def server_time(response: Response) -> datetime:
+    """Return the moment of the answer by the clock of the machine that gave it, UTC."""
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
+    except (KeyError, ValueError):
+        return datetime.now(UTC)
+
+
 def _reason(error: BaseException) -> BaseException | str:
     """What ``requests`` wrapped: the argument of its exception, or that argument's own reason."""
     wrapped = error.args[0] if error.args else error
@@ -211,13 +207,6 @@ def _detail(error: BaseException) -> str:
     reason = _reason(error)
     text = str(reason.args[-1]) if isinstance(reason, Exception) and reason.args else str(reason)
     return text.rstrip(".")
-
-
-def _causes(error: object) -> Iterator[object]:
-    while error is not None:
-        yield error
-        arguments = getattr(error, "args", ())
-        error = arguments[0] if arguments and isinstance(arguments[0], Exception) else None
 
 
 def _server_message(response: Response) -> str | None:

@@ -15,19 +15,19 @@ from airflow.sdk.log import mask_secret
 from requests import PreparedRequest, Response, Session
 from requests.auth import HTTPBasicAuth
 
-from denodo_ha.jobs import Job, JobKey, JobStatus, Project, Report, ServerInfo
+from denodo_ha.jobs import Job, JobKey, JobStatus, Project, Report, ServerInfo, Statuses
+from denodo_ha.server import answers
+from denodo_ha.server.address import Place
+from denodo_ha.server.connection import Settings, masked, parse_extra
+from denodo_ha.server.options import METADATA_PASSWORD, BoundRequest, Direction, OptionsError, bind
 from denodo_ha.text import listed
-from denodo_scheduler.client import answers
-from denodo_scheduler.client.answers import ExportResult, ImportResult, Statuses
-from denodo_scheduler.client.binding import EXPORT_OPTIONS, IMPORT_OPTIONS, BoundRequest, bind, merged
-from denodo_scheduler.client.scripts.commands import METADATA_PASSWORD, Scripts
-from denodo_scheduler.client.settings import Settings, masked, parse_extra, server_uri
-from denodo_scheduler.client.transfer import body, save
-from denodo_scheduler.client.transport import Call, retrying
+from denodo_scheduler.client.scripts.commands import Scripts
+from denodo_scheduler.client.transfer import ExportResult, ImportResult, body, save
+from denodo_scheduler.client.transport import Call, retrying, server_time
 from denodo_scheduler.exceptions import ConfigurationError, RequestError
-from denodo_scheduler.state.files import upload
+from denodo_scheduler.state.files import on_disk
 
-__all__ = ["DenodoSchedulerHook", "ExportResult", "ImportResult", "Statuses", "listed"]
+__all__ = ["DenodoSchedulerHook", "ExportResult", "ImportResult", "Statuses"]
 
 T = TypeVar("T")
 
@@ -43,12 +43,11 @@ class DenodoSchedulerHook(HttpHook):
     Talk to a Denodo Scheduler server through a web administration tool.
 
     The connection names the web tool (schema, host, port, login, password); its extra is described by
-    :class:`denodo_scheduler.client.settings.Settings`. One web tool reaches every Scheduler server [D]: each method
-    takes the ``uri`` (``//host:port``) of another one. What goes wrong is a
+    :class:`denodo_ha.server.connection.Settings`. One web tool reaches every Scheduler server [D]. What goes wrong is a
     :class:`~denodo_scheduler.exceptions.DenodoSchedulerError`.
 
     :param denodo_scheduler_conn_id: connection id of the web tool.
-    :param scheduler_uri: the Scheduler server, instead of the connection's ``scheduler_uri``.
+    :param scheduler_uri: the Scheduler server, ``//host:port``, instead of the connection's ``scheduler_uri``.
     """
 
     conn_name_attr = "denodo_scheduler_conn_id"
@@ -59,7 +58,7 @@ class DenodoSchedulerHook(HttpHook):
     def __init__(self, denodo_scheduler_conn_id: str = default_conn_name, *, scheduler_uri: str | None = None) -> None:
         super().__init__(method="GET", http_conn_id=denodo_scheduler_conn_id)
         self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
-        self._scheduler_uri = scheduler_uri
+        self.scheduler_uri = scheduler_uri
 
     @cached_property
     def _connection(self) -> Connection:
@@ -68,7 +67,12 @@ class DenodoSchedulerHook(HttpHook):
     @cached_property
     def settings(self) -> Settings:
         """The connection's extra, checked. Keys that mean nothing here are named in a warning."""
-        settings, unknown = parse_extra(self.denodo_scheduler_conn_id, self._connection.extra)
+        extra = self._connection.extra
+        try:
+            settings, unknown = parse_extra(self.denodo_scheduler_conn_id, extra)
+            settings = settings.of_server(self.scheduler_uri or settings.scheduler_uri)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
         if unknown:
             self.log.warning(
                 "Connection %r: unknown keys in its extra are ignored: %s. Correct or remove them. Known are: %s.",
@@ -94,7 +98,7 @@ class DenodoSchedulerHook(HttpHook):
             return None
         if not self._connection.login:
             raise ConfigurationError(f"Connection {self.denodo_scheduler_conn_id!r}: the scripts need a login.")
-        return Scripts(self.denodo_scheduler_conn_id, self.settings, login=self._connection.login, web_tool=self.host)
+        return Scripts(self.denodo_scheduler_conn_id, self.settings, self._connection.login, self.place.tool)
 
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
         """
@@ -141,18 +145,16 @@ class DenodoSchedulerHook(HttpHook):
         return f"{self.base_url}{self.settings.base_path} {self.server}".casefold()
 
     @property
-    def host(self) -> str:
-        """The web tool's machine."""
-        self._set_base_url(self._connection)
-        return urlsplit(self.base_url).hostname or ""
-
-    @property
     def server(self) -> str:
         """The Scheduler server, ``//host:port`` as the web tool reaches it."""
-        return server_uri(self._scheduler_uri or self.settings.scheduler_uri)
+        return self.settings.scheduler_uri
 
-    def _target(self, uri: str | None) -> str:
-        return server_uri(uri) if uri else self.server
+    @property
+    def place(self) -> Place:
+        """The web tool's machine, and the Scheduler server as it reaches that."""
+        server = self.server  # first, because what HttpHook says of the same extra helps nobody
+        self._set_base_url(self._connection)
+        return Place(urlsplit(self.base_url).hostname or "", server)
 
     @cached_property
     def _session(self) -> Session:
@@ -164,7 +166,6 @@ class DenodoSchedulerHook(HttpHook):
         path: str,
         read: Callable[[Call, Response], T],
         *,
-        uri: str | None = None,
         params: Mapping[str, Any] | None = None,
         idempotent: bool = True,
         transfer: float | None = None,
@@ -179,10 +180,8 @@ class DenodoSchedulerHook(HttpHook):
             the timeout of connecting, or of the last request on it.
         """
         settings = self.settings
-        server = self._target(uri)
-        call = Call(self.denodo_scheduler_conn_id, server, method, settings.base_path + path)
-        query = params if path == _API_DOCS else {**(params or {}), "uri": server}
-
+        call = Call(self.denodo_scheduler_conn_id, self.server, method, settings.base_path + path)
+        query = params if path == _API_DOCS else {**(params or {}), "uri": self.server}
         silence = settings.timeout if transfer is None else (transfer if upload else settings.timeout[0], transfer)
         session = self.get_conn() if upload else self._session
 
@@ -206,37 +205,38 @@ class DenodoSchedulerHook(HttpHook):
 
         return retrying(attempt, self.log.warning) if idempotent else attempt()
 
-    def me(self, *, uri: str | None = None) -> ServerInfo:
-        """Return which version answers and the user's roles. Only a living Scheduler server answers this."""
-        return self._call("GET", f"{_API}/me", answers.parse_me, uri=uri)
+    def _json(self, method: str, path: str, read: Callable[[Any], T], **request: Any) -> T:
+        """Send one request and ``read`` the JSON of its answer."""
+        return self._call(method, _API + path, lambda call, response: read(call.json(response)), **request)
 
-    def ping(self, *, uri: str | None = None) -> ServerInfo:
+    def me(self) -> ServerInfo:
+        """Return which version answers and the user's roles. Only a living Scheduler server answers this."""
+        return self._json("GET", "/me", answers.read_me)
+
+    def ping(self) -> ServerInfo:
         """Return what :meth:`me` does; with the transport ``scripts``, only if ``ping.sh`` hears the server too."""
         if self.scripts:
-            self.scripts.ping(self._target(uri))
-        return self.me(uri=uri)
+            self.scripts.ping()
+        return self.me()
 
-    def projects(self, *, uri: str | None = None) -> list[Project]:
+    def projects(self) -> list[Project]:
         """Return every project that the user may see."""
-        return self._call("GET", f"{_API}/projects", answers.parse_projects, uri=uri)
+        return self._json("GET", "/projects", answers.read_projects)
 
-    def project(self, name: str, *, uri: str | None = None) -> Project | None:
-        """Return the project of that name, compared without case, or ``None``."""
-        return next((found for found in self.projects(uri=uri) if found.name.casefold() == name.casefold()), None)
-
-    def jobs(self, *, uri: str | None = None) -> list[Job]:
+    def jobs(self) -> list[Job]:
         """Return the whole definition of every job of every project."""
-        read = partial(answers.parse_jobs, projects=lambda: self.projects(uri=uri))
-        return self._call("GET", f"{_API}/jobs", read, uri=uri)
+        return self._json("GET", "/jobs", partial(answers.read_jobs, projects=self.projects))
 
-    def statuses(self, *, uri: str | None = None) -> Statuses:
+    def statuses(self) -> Statuses:
         """Return the state of every job, in one cheap request."""
-        read = partial(answers.parse_statuses, projects=lambda: self.projects(uri=uri), jobs=lambda: self.jobs(uri=uri))
-        return self._call("GET", f"{_API}/jobs/status", read, uri=uri)
 
-    def set_jobs_status(
-        self, action: Action, keys: Collection[JobKey], *, statuses: Statuses | None = None, uri: str | None = None
-    ) -> int:
+        def read(call: Call, response: Response) -> Statuses:
+            jobs = answers.read_statuses(call.json(response), projects=self.projects, jobs=self.jobs)
+            return Statuses(tuple(jobs), server_time(response))
+
+        return self._call("GET", f"{_API}/jobs/status", read)
+
+    def set_jobs_status(self, action: Action, keys: Collection[JobKey], *, statuses: Statuses | None = None) -> int:
         """
         Start, stop, enable or disable jobs, with one request per project.
 
@@ -248,41 +248,38 @@ class DenodoSchedulerHook(HttpHook):
         """
         if action not in get_args(Action):
             raise ValueError(f"Unknown action {action!r}. Known are: {', '.join(get_args(Action))}.")
-        if not keys:
-            return 0
         ids: dict[int, list[int]] = defaultdict(list)
-        for status in self.find(keys, statuses, uri=uri):
+        for status in self.find(keys, statuses):
             ids[status.project_id].append(status.job_id)
         for project_id, job_ids in ids.items():
             self._call(
                 "PUT",
                 f"{_API}/projects/{project_id}/jobs/status",
                 _nothing,
-                uri=uri,
                 idempotent=action in {"enable", "disable"},
                 json={"action": action, "IDs": ",".join(map(str, job_ids))},
             )
         return len(ids)
 
-    def delete_jobs(self, keys: Collection[JobKey], *, uri: str | None = None) -> None:
+    def delete_jobs(self, keys: Collection[JobKey]) -> None:
         """
         Delete jobs; jobs that depend on them become DISABLED [D].
 
         :raises RequestError: before any request, naming the jobs that the server does not have.
         """
-        for status in self.find(keys, uri=uri) if keys else []:
+        for status in self.find(keys):
             path = f"{_API}/projects/{status.project_id}/jobs/{status.job_id}"
-            self._call("DELETE", path, _nothing, uri=uri, idempotent=False)
+            self._call("DELETE", path, _nothing, idempotent=False)
 
-    def find(
-        self, keys: Iterable[JobKey], statuses: Statuses | None = None, *, uri: str | None = None
-    ) -> list[JobStatus]:
+    def find(self, keys: Collection[JobKey], statuses: Statuses | None = None) -> list[JobStatus]:
         """
-        Return the statuses of these jobs, a sequence of them in its order.
+        Return the statuses of these jobs, a sequence of them in its order; of none without asking.
 
         :raises RequestError: naming the jobs that the server does not have.
         """
-        known = (statuses or self.statuses(uri=uri)).by_key
+        if not keys:
+            return []
+        known = (statuses or self.statuses()).by_key
         wanted = dict.fromkeys(keys if isinstance(keys, Sequence) else sorted(keys))
         if missing := wanted.keys() - known.keys():
             raise RequestError(
@@ -296,43 +293,38 @@ class DenodoSchedulerHook(HttpHook):
         document = self._call("GET", _API_DOCS, Call.json)
         return document if isinstance(document, dict) else {}
 
-    def _options(self, defaults: Mapping[str, Any], *overrides: Mapping[str, Any] | None) -> dict[str, Any]:
-        password = self.settings.metadata_password
-        protected = {METADATA_PASSWORD: password.get_secret_value()} if password else {}
-        return merged({**defaults, **protected}, *(override for override in overrides if override))
+    def _bound(self, direction: Direction, options: Mapping[str, Any]) -> BoundRequest:
+        optional = {METADATA_PASSWORD} if direction == "import" else ()
+        try:
+            return bind(self._api_document, direction, options, optional=optional)
+        except OptionsError as error:
+            raise ConfigurationError(str(error)) from None
 
     def export_metadata(
-        self, destination: ObjectStoragePath, *, uri: str | None = None, options: Mapping[str, Any] | None = None
+        self, destination: ObjectStoragePath, *, options: Mapping[str, Any] | None = None
     ) -> ExportResult:
         """
         Export the server's metadata to a new file, which appears whole or not at all.
 
         :param destination: the file; its folder is made. On a local disk only the owner can read it.
-        :param options: overrides for this call, in the form that :mod:`denodo_scheduler.client.binding` describes.
+        :param options: overrides for this call, in the form that :mod:`denodo_ha.server.options` describes.
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
-        wanted = self._options(EXPORT_OPTIONS, self.settings.export_options, options)
+        wanted = self.settings.options("export", options)
         if self.scripts:
-            export = partial(self.scripts.export, self._target(uri), destination, wanted)
-            return retrying(export, self.log.warning)
-        bound = bind(self._api_document, "export", wanted)
+            return retrying(partial(self.scripts.export, destination, wanted), self.log.warning)
+        bound = self._bound("export", wanted)
         return self._call(
             "POST",
             bound.path,
             partial(save, destination=destination),
-            uri=uri,
             params=bound.query,
             transfer=self.settings.transfer_timeout,
             **body(bound),
         )
 
     def import_metadata(
-        self,
-        source: ObjectStoragePath,
-        *,
-        timeout: float | None = None,
-        uri: str | None = None,
-        options: Mapping[str, Any] | None = None,
+        self, source: ObjectStoragePath, *, timeout: float | None = None, options: Mapping[str, Any] | None = None
     ) -> ImportResult:
         """
         Import a file. Every imported job is enabled on the server afterwards, whatever it was before [KB].
@@ -342,19 +334,19 @@ class DenodoSchedulerHook(HttpHook):
 
         :param source: an export file.
         :param timeout: seconds to wait for the answer; the connection's ``transfer_timeout`` if not given.
-        :param options: overrides for this call, in the form that :mod:`denodo_scheduler.client.binding` describes.
+        :param options: overrides for this call, in the form that :mod:`denodo_ha.server.options` describes.
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
         seconds = timeout or self.settings.transfer_timeout
+        wanted = self.settings.options("import", options)
         if self.scripts:
-            return self.scripts.import_(self._target(uri), source, self._import_options(options), seconds)
-        bound = self._bind_import(options)
-        with upload(source) as file:
+            return self.scripts.import_(source, wanted, seconds)
+        bound = self._bound("import", wanted)
+        with on_disk(source) as file:
             return self._call(
                 "POST",
                 bound.path,
-                answers.parse_import,
-                uri=uri,
+                _import_result,
                 params=bound.query,
                 idempotent=False,
                 transfer=seconds,
@@ -368,30 +360,25 @@ class DenodoSchedulerHook(HttpHook):
 
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
+        wanted = self.settings.options("import")
         if self.scripts:
-            self.scripts.check_import(self.server, self._import_options(None))
+            self.scripts.check_import(wanted)
         else:
-            self._bind_import(None)
+            self._bound("import", wanted)
 
-    def _import_options(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
-        return self._options(IMPORT_OPTIONS, self.settings.import_options, options)
-
-    def _bind_import(self, options: Mapping[str, Any] | None) -> BoundRequest:
-        return bind(self._api_document, "import", self._import_options(options), optional={METADATA_PASSWORD})
-
-    def validate_cron(self, expressions: Iterable[str], *, uri: str | None = None) -> list[str]:
+    def validate_cron(self, expressions: Iterable[str]) -> list[str]:
         """Ask the server about Quartz cron expressions: one text each, empty for a valid one, else what is wrong."""
         wanted = list(expressions)
         if not wanted:
             return []
-        read = partial(answers.parse_texts, count=len(wanted))
-        return self._call("POST", f"{_API}/projects/jobs/validateCronExpressions", read, uri=uri, json=wanted)
+        read = partial(answers.read_texts, count=len(wanted))
+        return self._json("POST", "/projects/jobs/validateCronExpressions", read, json=wanted)
 
-    def reports(self, key: JobKey, start: int = 0, count: int = 100, *, uri: str | None = None) -> list[Report]:
+    def reports(self, key: JobKey, start: int = 0, count: int = 100) -> list[Report]:
         """Return ``count`` reports of finished runs of a job, newest first, beginning with number ``start``."""
-        (status,) = self.find([key], uri=uri)
-        path = f"{_API}/projects/{status.project_id}/jobs/{status.job_id}/reports"
-        return self._call("GET", path, answers.parse_reports, uri=uri, params={"start": start, "count": count})
+        (status,) = self.find([key])
+        path = f"/projects/{status.project_id}/jobs/{status.job_id}/reports"
+        return self._json("GET", path, answers.read_reports, params={"start": start, "count": count})
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the connection works, who answers, and whether the user may export and import."""
@@ -414,3 +401,12 @@ def _no_login(request: PreparedRequest) -> PreparedRequest:
 
 def _nothing(call: Call, response: Response) -> None:
     call.refuse_html(response, response.content[:64])
+
+
+def _import_result(call: Call, response: Response) -> ImportResult:
+    call.refuse_html(response, response.content[:64])
+    try:
+        raw = response.json()
+    except ValueError:
+        raw = response.text.strip()
+    return ImportResult(answers.import_warnings(raw))

@@ -67,7 +67,7 @@ class DenodoSchedulerExportMetadataOperator(DenodoSchedulerOperator):
     Export a server's metadata to a file. Returns its path, size in bytes and SHA-256.
 
     :param destination: the file, as a path or URL of object storage. It appears whole or not at all. (templated)
-    :param options: overrides of the export's options, see :mod:`denodo_scheduler.client.binding`. (templated)
+    :param options: overrides of the export's options, see :mod:`denodo_ha.server.options`. (templated)
     """
 
     template_fields = (*DenodoSchedulerOperator.template_fields, "destination", "options")
@@ -93,7 +93,7 @@ class DenodoSchedulerImportMetadataOperator(DenodoSchedulerOperator):
     Returns the server's warnings. The import itself is never sent twice by one try of the task.
 
     :param source: the export file, as a path or URL of object storage. (templated)
-    :param options: overrides of the import's options, see :mod:`denodo_scheduler.client.binding`. (templated)
+    :param options: overrides of the import's options, see :mod:`denodo_ha.server.options`. (templated)
     """
 
     template_fields = (*DenodoSchedulerOperator.template_fields, "source", "options")

@@ -73,42 +73,20 @@ def _uploaded(destination: ObjectStoragePath) -> Iterator[IO[bytes]]:
                 raise
 
 
-class Upload:
-    """A file with a known length, as ``requests`` wants it for a body that it reads piece by piece."""
-
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file = file
-        self.len = size
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._file.read(size)
-        self.len -= len(chunk)
-        return chunk
-
-
 @contextmanager
-def upload(source: ObjectStoragePath) -> Iterator[Upload]:
-    """Open ``source`` for sending, from this machine's disk: storage that is slow or fails must not cut a request.
+def on_disk(source: ObjectStoragePath) -> Iterator[IO[bytes]]:
+    """Open ``source`` on this machine's disk: storage that is slow or fails must not cut a request that sends it.
 
     :raises FileNotFoundError: there is no such file. :raises StorageError: the storage cannot be used.
     """
-    with _fetched(source) as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        yield Upload(file, size)
-
-
-@contextmanager
-def _fetched(source: ObjectStoragePath) -> Iterator[IO[bytes]]:
-    storage = filesystem(source)
     with ExitStack() as stack:
-        with explained(source):
-            file = stack.enter_context(storage.open(source.path, "rb", block_size=_PART))
-            if not is_local(source):
-                file = _copied(file, stack.enter_context(TemporaryFile()))
+        if is_local(source):
+            with explained(source):
+                file: IO[bytes] = stack.enter_context(open(source.path, "rb"))
+        else:
+            file = stack.enter_context(TemporaryFile())
+            storage = filesystem(source)
+            with explained(source), storage.open(source.path, "rb", block_size=_PART) as remote:
+                shutil.copyfileobj(remote, file, CHUNK)
+            file.seek(0)
         yield file
-
-
-def _copied(source: IO[bytes], target: IO[bytes]) -> IO[bytes]:
-    shutil.copyfileobj(source, target, CHUNK)
-    return target

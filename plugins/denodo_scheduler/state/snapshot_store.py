@@ -87,15 +87,8 @@ class SnapshotStore:
     def location(self, snapshot_id: str) -> str:
         return str(self._folder / snapshot_id)
 
-    def ids(self) -> list[str]:
-        """Ids of all snapshots, the incomplete ones included, oldest first."""
-        return self._listed()[0]
-
-    def job_lists(self) -> list[str]:
-        """Ids of all lists of jobs, oldest first."""
-        return self._listed()[1]
-
-    def _listed(self) -> tuple[list[str], list[str]]:
+    def listed(self) -> tuple[list[str], list[str]]:
+        """Ids of all snapshots, the incomplete ones included, and of all lists of jobs, oldest first."""
         storage = filesystem(self._folder)
         try:
             with explained(self._folder):
@@ -117,7 +110,7 @@ class SnapshotStore:
         What cannot be deleted now is deleted next time.
         """
         try:
-            snapshots, lists = self._listed()
+            snapshots, lists = self.listed()
         except StorageError as error:
             log.warning("Old snapshots cannot be deleted: %s", error)
             return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,58 +11,21 @@ from typing import Any
 from airflow.sdk import BaseHook, ObjectStoragePath
 
 from denodo_ha.reason import Explained, Reason
+from denodo_ha.snapshot.trouble import storage_trouble
 
 log = logging.getLogger(__name__)
-
-_LOCAL = ("", "file", "local")
-_OPTION = "'snapshots' of the pair"
-_NO_BUCKET = re.compile(r"NoSuchBucket|ContainerNotFound|(bucket|container) does not exist", re.IGNORECASE)
-
-_REASONS = (
-    (
-        r"AirflowNotFoundException",
-        "the connection does not exist, or this worker may not read it",
-        f"create it, or correct the name before the @ in {_OPTION}",
-    ),
-    (
-        r"No filesystem registered|Unsupported filesystem|ImportError|ModuleNotFoundError",
-        "the provider package for this kind of storage is not installed here",
-        "install it in every Airflow component (docs/storage.md), such as apache-airflow-providers-amazon[s3fs] for s3",
-    ),
-    (_NO_BUCKET.pattern, "the bucket does not exist", f"create it, or correct {_OPTION}"),
-    (
-        r"InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|ExpiredToken|NoCredentials|PartialCredentials|"
-        r"AuthenticationFailed|RefreshError|DefaultCredentialsError|InvalidClientTokenId",
-        "the credentials are missing or refused",
-        "correct login and password of the storage's connection",
-    ),
-    (
-        r"PermissionError|AccessDenied|Access Denied|Forbidden|AuthorizationFailure|AuthorizationPermissionMismatch",
-        "access is denied",
-        "check the login of its connection, and that it may list, read, write and delete there",
-    ),
-    (r"NotADirectoryError|FileExistsError", "a file is where a folder should be", f"correct {_OPTION}"),
-    (r"\[Errno 28\]|No space left|QuotaExceeded", "it is full", "make room, or lower snapshots.keep"),
-    (
-        r"EndpointConnectionError|ConnectTimeout|ReadTimeout|ClientConnect|ServerDisconnected|TimeoutError|"
-        r"ConnectionError|ConnectionRefused|ConnectionClosed|SlowDown|ServiceUnavailable",
-        "it does not answer",
-        "check the network and the endpoint of its connection; then clear the task",
-    ),
-)
-"""What the errors of the storages' clients say by themselves or by their causes, in the order of being asked."""
 
 
 class StorageError(Explained, OSError):
     """Storage that cannot be used. The reason holds no credentials."""
 
-    def __init__(self, what: str, next_step: str) -> None:
-        self.reason = Reason("storage", what, next_step)
-        super().__init__(str(self.reason))
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+        super().__init__(str(reason))
 
 
 def is_local(path: ObjectStoragePath) -> bool:
-    return path.protocol in _LOCAL
+    return path.protocol in ("", "file", "local")
 
 
 def filesystem(path: ObjectStoragePath) -> Any:
@@ -90,31 +52,13 @@ def _ensure_connection(conn_id: str) -> None:
 
 @contextmanager
 def explained(path: ObjectStoragePath) -> Iterator[None]:
-    """Turn what a storage's client raises into StorageError. A missing file stays FileNotFoundError.
-
-    A missing bucket is none: an answer that is merely empty would say that there never was a snapshot.
-    """
+    """Turn what a storage's client raises into StorageError. A missing file stays FileNotFoundError."""
     try:
         yield
     except StorageError:
         raise
     except Exception as error:
-        said = _said(error)
-        if isinstance(error, FileNotFoundError) and not _NO_BUCKET.search(said):
+        if (reason := storage_trouble(str(path), error)) is None:
             raise
         log.warning("%s: %s: %s", path, type(error).__name__, error)
-        raise _error(path, error, said) from None
-
-
-def _said(error: BaseException | None) -> str:
-    texts = []
-    while error is not None:
-        texts.append(f"{type(error).__name__} {error}")
-        error = error.__cause__ or error.__context__
-    return " ".join(texts)
-
-
-def _error(path: ObjectStoragePath, error: Exception, said: str) -> StorageError:
-    known = ((what, next_step) for pattern, what, next_step in _REASONS if re.search(pattern, said, re.IGNORECASE))
-    what, next_step = next(known, (f"it failed ({type(error).__name__})", "see the log of this task"))
-    return StorageError(f"the storage {path} cannot be used: {what}", next_step)
+        raise StorageError(reason) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 
 from denodo_ha.watching import Watching
 from denodo_scheduler.state.record_store import StateAccessor
@@ -17,10 +17,7 @@ class WatchStore:
         self._accessor = accessor
 
     def load(self) -> Watching:
-        value = self._accessor.get(WATCH_KEY)
-        known = {field.name for field in fields(Watching)}
-        found = Watching(**{key: item for key, item in value.items() if key in known}) if value else Watching()
-        return replace(found, outbox=tuple(found.outbox))
+        return Watching.from_json(self._accessor.get(WATCH_KEY) or {})
 
     def save(self, watching: Watching) -> None:
         self._accessor.set(WATCH_KEY, {**asdict(watching), "outbox": list(watching.outbox)})

@@ -10,27 +10,26 @@ from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import other
 from denodo_ha.record import Role
 from denodo_ha.scope import Scope
-from denodo_scheduler.client.probe import second_uri
+from denodo_scheduler.client.probe import over_second_path
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Action, DenodoSchedulerHook, Statuses
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server of the pair over one path: its own web tool, or the other one's with ``uri``.
+    """One server of the pair over one path: its own web tool, or the other one's.
 
     :param label: how messages name it.
     """
 
     label: str
     hook: DenodoSchedulerHook
-    uri: str | None = None
 
     def statuses(self) -> Statuses:
-        return self.hook.statuses(uri=self.uri)
+        return self.hook.statuses()
 
     def set_jobs_status(self, action: Action, keys: Sequence[JobKey], statuses: Statuses) -> int:
-        return self.hook.set_jobs_status(action, keys, statuses=statuses, uri=self.uri)
+        return self.hook.set_jobs_status(action, keys, statuses=statuses)
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ class Servers:
         """The ways to a server, its own web tool first."""
         yield self.own_path(role)
         wanted = self.pair.watch.second_path if role is Role.MASTER or self.pair.watch.second_path == "none" else "auto"
-        if uri := second_uri(wanted, self.hook(role), self.hook(other(role))):
-            yield Server(str(role), self.hook(other(role)), uri)
+        if hook := over_second_path(wanted, self.hook(role), self.hook(other(role))):
+            yield Server(str(role), hook)
 
     def answering(self, role: Role) -> tuple[Server, Statuses]:
         """The first path over which the server's statuses can be read, and what it said.

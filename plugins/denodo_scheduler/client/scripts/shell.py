@@ -16,12 +16,14 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.resources import files
 from time import monotonic
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 from uuid import uuid4
 
 from airflow.sdk.exceptions import AirflowException
 
+from denodo_ha.errors import readable
 from denodo_scheduler.client.transport import Call
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, NoAnswerError, UnreachableError
 
@@ -42,21 +44,13 @@ _LACKS = {
 }
 
 
-class Line(Protocol):
-    """What a socket and a channel of paramiko have in common."""
-
-    def settimeout(self, value: float, /) -> None: ...
-    def sendall(self, data: bytes, /) -> None: ...
-    def recv(self, size: int, /) -> bytes: ...
-    def shutdown(self, how: int, /) -> None: ...
-
-
 class Shell:
     """
     The shell and its folder. What goes wrong before the script begins is a ``ConfigurationError`` or an
     ``UnreachableError``: nothing happened. Afterwards it is a ``NoAnswerError``: nobody knows what has happened.
 
     :param call: who is asked for what, for the messages.
+    :param line: to the shell's input and from its output: a socket, or a channel of paramiko.
     :param open_file: opens a file on the shell's machine.
     :param deadline: by ``time.monotonic``, for everything together.
     :param broken: what ``line`` and files raise when the connection breaks.
@@ -65,7 +59,7 @@ class Shell:
     def __init__(
         self,
         call: Call,
-        line: Line,
+        line: socket.socket,
         open_file: Callable[[str, str], Any],
         *,
         deadline: float,
@@ -79,7 +73,8 @@ class Shell:
         self._tag = uuid4().hex
         self._received = b""
         self._begun = False
-        self._folder = self._ask(_open(self._tag))[1]
+        program = files(__package__).joinpath("run.sh").read_text(encoding="utf-8")
+        self._folder = self._ask(f"tag={self._tag}\n{program}")[1]
 
     def path(self, name: str) -> str:
         """Where a file of the private folder is on the shell's machine."""
@@ -113,14 +108,11 @@ class Shell:
         self._ensure_time_left()
         seconds = math.ceil(self._deadline - monotonic()) + _GRACE
         self._begun = True
-        match self._ask(_run(self._tag, command, seconds)):
-            case ["exit", code]:
-                return int(code)
-            case [_, what]:
-                self._begun = False
-                raise self._call.error(ConfigurationError, _LACKS[what])
-            case words:
-                raise AssertionError(words)
+        ended, what = self._ask(f"run {_GRACE} {seconds} {shlex.join(command)}\n")
+        if ended == "exit":
+            return int(what)
+        self._begun = False
+        raise self._call.error(ConfigurationError, _LACKS[what])
 
     def end(self) -> None:
         """End the script if it still runs, and wait until the folder is gone."""
@@ -166,7 +158,7 @@ class Shell:
         except TimeoutError:
             self._late()
         except self._broken as error:
-            self._lost(_readable(error))
+            self._lost(readable(error))
 
     def _late(self) -> NoReturn:
         if not self._begun:
@@ -271,54 +263,15 @@ def ssh_hook(call: Call, ssh_conn_id: str) -> Any:
         return SSHHook(ssh_conn_id=ssh_conn_id)
     except (AirflowException, ValueError) as error:
         raise call.error(
-            ConfigurationError, f"the SSH connection {ssh_conn_id!r} is not usable: {_readable(error)}. Correct it"
+            ConfigurationError, f"the SSH connection {ssh_conn_id!r} is not usable: {readable(error)}. Correct it"
         ) from None
 
 
 def _not_connected(call: Call, ssh_conn_id: str, error: Exception) -> DenodoSchedulerError:
     import paramiko
 
-    what = f"no SSH session by the connection {ssh_conn_id!r}: {_readable(error)}"
+    what = f"no SSH session by the connection {ssh_conn_id!r}: {readable(error)}"
     ours = paramiko.AuthenticationException, paramiko.BadHostKeyException, FileNotFoundError, PermissionError
     if isinstance(error, ours) or "known_hosts" in str(error):
         return call.error(ConfigurationError, f"{what}. Correct its login, key and host_key")
     return call.error(UnreachableError, f"{what}. Check that sshd runs there and offers SFTP, and its host and port")
-
-
-def _readable(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split()).rstrip(".")
-
-
-def _open(tag: str) -> str:
-    return f"""umask 077
-trap 'rm -rf "$folder"' EXIT
-trap exit HUP INT TERM
-trap : PIPE
-folder=$(mktemp -d "${{TMPDIR:-/tmp}}/denodo-scheduler.XXXXXXXX") || exit
-exec 3<&0
-echo {tag} folder "$folder"
-"""
-
-
-def _run(tag: str, command: list[str], seconds: int) -> str:
-    """
-    Run ``command`` in a process group of its own until it ends, the input ends, or the time is over.
-
-    ``timeout`` makes the group, passes SIGTERM on to it and sends SIGKILL later; what then is left of it is killed too.
-    The braces make the shell read everything before it begins.
-    """
-    script = shlex.quote(command[0])
-    return f"""{{
-[ -f {script} ] || {{ echo {tag} lacks script; exit; }}
-[ -x {script} ] || {{ echo {tag} lacks permission; exit; }}
-command -v timeout >/dev/null || {{ echo {tag} lacks timeout; exit; }}
-timeout -k {_GRACE} {seconds} {shlex.join(command)} </dev/null >"$folder/console" 2>&1 3<&- & running=$!
-{{ cat <&3 >/dev/null; [ -e "$folder/ended" ] || kill $running; }} 2>/dev/null &
-wait $running; code=$?
-: >"$folder/ended"; kill -s KILL -- -$running 2>/dev/null
-echo {tag} exit $code
-wait
-exit
-}}
-"""

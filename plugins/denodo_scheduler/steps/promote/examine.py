@@ -81,7 +81,7 @@ class Examined:
             "different": counted(difference.changed),
             "only_there": counted(difference.removed),
             "connection": self.path.hook.denodo_scheduler_conn_id,
-            "uri": self.path.uri,
+            "uri": self.path.hook.scheduler_uri,
         }
 
 
@@ -105,7 +105,7 @@ def examine(context: PairContext, record: Record, to: Role, *, accept_difference
 
 def read_manifest(pair: Pair, server: Server, statuses: Statuses) -> Manifest:
     try:
-        return build_manifest(server.hook.jobs(uri=server.uri), statuses.jobs, pair.scope)
+        return build_manifest(server.hook.jobs(), statuses.jobs, pair.scope)
     except ManifestError as error:
         raise NotYet("unsteady", f"the {server.label}: {error}", "this task looks again") from None
 

@@ -1,5 +1,5 @@
 """
-Where the options of export and import go, found out at run time.
+Where the options of export and import go in a request, found out at run time.
 
 Denodo does not publish the parameters of ``serverMetadata/export`` and ``serverMetadata/import``. So each wanted option
 is looked up in the OpenAPI document of the web tool: among the operation's query parameters, the properties of its
@@ -20,9 +20,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from denodo_scheduler.exceptions import ConfigurationError
+Direction = Literal["export", "import"]
+
+METADATA_PASSWORD = "metadataPassword"  # noqa: S105 - the name of an option
 
 EXPORT_OPTIONS: Mapping[str, Any] = {
     "config": False,
@@ -40,8 +42,11 @@ IMPORT_OPTIONS: Mapping[str, Any] = {
     "replaceDrivers": True,
 }
 
-_PLACES = ("query", "json", "form", "body")
 _FILE = "file"
+
+
+class OptionsError(ValueError):
+    """Options that cannot be passed on; the message names all of them, and no value."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +94,15 @@ def merged(defaults: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[s
 
 
 def bind(
-    document: Mapping[str, Any], action: str, options: Mapping[str, Any], *, optional: Collection[str] = ()
+    document: Mapping[str, Any], action: Direction, options: Mapping[str, Any], *, optional: Collection[str] = ()
 ) -> BoundRequest:
     """
     Put every option of an export or import into its place.
 
     :param document: the parsed OpenAPI document.
-    :param action: ``export`` or ``import``.
     :param options: what :func:`merged` gives; see the module's text for their form.
     :param optional: options that are left out when nothing of their name is offered.
-    :raises ConfigurationError: naming every option that has no place, all that is offered, and how to override.
+    :raises OptionsError: naming every option that has no place, all that is offered, and how to override.
     """
     path, operation = _operation(document, action)
     slots = list(_slots(document, operation))
@@ -126,7 +130,7 @@ def bind(
         if slot.required and slot.name != "uri" and not slot.takes_file and (slot.place, slot.name) not in taken
     ]
     if problems:
-        raise ConfigurationError(_complaint(path, action, problems, slots))
+        raise OptionsError(_complaint(path, action, problems, slots))
     return _assemble(path, placed.values(), file, has_json_body=any(slot.place == "json" for slot in slots))
 
 
@@ -141,7 +145,7 @@ def _operation(document: Mapping[str, Any], action: str) -> tuple[str, Mapping[s
     public = [entry for entry in found if "/public/" in entry[0]] or found
     if len(public) != 1:
         what = "none" if not public else " and ".join(path for path, _ in public)
-        raise ConfigurationError(
+        raise OptionsError(
             f"The web tool's /v3/api-docs should describe one POST .../serverMetadata/{action} and describes {what}. "
             "Check base_path of the connection and the web tool's version (9.x is needed)."
         )
@@ -207,9 +211,10 @@ def _resolve(document: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[st
 def _place(option: str, wish: Any, slots: list[Slot]) -> tuple[Slot, Any]:
     if not isinstance(wish, Mapping):
         return _find(option, slots), wish
-    if wish.get("in") not in _PLACES[:3] or not isinstance(wish.get("name"), str) or wish.get("value") is None:
+    place, name, value = (wish.get(key) for key in ("in", "name", "value"))
+    if place not in ("query", "json", "form") or not isinstance(name, str) or value is None:
         raise LookupError(f'{option}: its override must look like {{"in": "query", "name": "...", "value": true}}')
-    return Slot(wish["in"], wish["name"]), wish["value"]
+    return Slot(place, name), value
 
 
 def _find(option: str, slots: list[Slot]) -> Slot:

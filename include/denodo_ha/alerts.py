@@ -1,0 +1,72 @@
+"""What an alert says to people, and when a run of the failover DAG is late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from denodo_ha.decisions import DECISIONS, Alert
+from denodo_ha.pairs import Pair
+from denodo_ha.text import one_line
+from denodo_ha.watching import MONITOR_STOPPED
+
+TEXTS = {
+    "subject": "{{ message }}",
+    "text": "{{ message }}",
+    "body": "{{ message }}",
+    "html_content": "<p>{{ message | e }}</p>\n<pre>\n"
+    "{% for key, value in event.items() %}{{ key | e }}: {{ value | e }}\n{% endfor %}</pre>",
+}
+"""What notifiers are told to say where they have such an argument and the pair does not give it."""
+
+SLACK = timedelta(minutes=10)
+"""How much longer than planned a run may take: waiting for a worker, enabling many jobs, reporting."""
+
+
+def message(pair: Pair, alert: Alert, event: Mapping[str, Any]) -> str:
+    """Say in one line what happened, and what a person can do.
+
+    An event without ``what`` and ``next_step`` is spoken for by the decision of its ``code``, or by its facts.
+    """
+    decision = DECISIONS.get(event.get("code") or "")
+    what = event.get("what") or (decision.what if decision else _facts(event))
+    next_step = event.get("next_step") or (decision.next_step if decision else "")
+    said = f"[{pair.name}] {alert}: {one_line(what)}."
+    return f"{said} Next: {one_line(next_step)}." if next_step else said
+
+
+def _facts(event: Mapping[str, Any]) -> str:
+    after = event.get("after")
+    facts = {
+        "epoch": event.get("epoch"),
+        "by": event.get("actor"),
+        "active server": after.get("active") if isinstance(after, dict) else None,
+        "because": event.get("reason"),
+    }
+    return ", ".join([event["kind"].replace("_", " "), *(f"{name} {fact}" for name, fact in facts.items() if fact)])
+
+
+def allowed(pair: Pair) -> timedelta:
+    """How long after it was queued a run of the failover DAG is late."""
+    asking = pair.failover.approval_timeout if pair.failover.policy == "approval" else timedelta(0)
+    return pair.watch.duration + 2 * pair.watch.fall * pair.watch.probe_interval + asking + SLACK
+
+
+def late_event(pair: Pair, run: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Make the event of a late run.
+
+    :param run: of the failover DAG, as Airflow's REST API shows it.
+    """
+    run_id = run.get("dag_run_id")
+    return {
+        "kind": MONITOR_STOPPED,
+        "pair": pair.name,
+        "epoch": None,
+        "at": now.isoformat(),
+        "code": MONITOR_STOPPED,
+        "run": run_id,
+        "what": f"nobody watches the pair: the run {run_id} of {pair.dag_id_failover}, queued at "
+        f"{run.get('queued_at')}, has not ended",
+        "next_step": "look at Airflow's triggerer and workers; while the monitor stands still, nothing fails over",
+    }

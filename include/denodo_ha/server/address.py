@@ -1,0 +1,72 @@
+"""Which Scheduler server ``//host:port`` is, read on the machine of one web tool or of another."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from ipaddress import ip_address
+from typing import NamedTuple
+
+_SERVER_URI = re.compile(r"//([^/:@\s]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+
+
+class Place(NamedTuple):
+    """A Scheduler server, ``//host:port``, as a web tool on the machine ``tool`` reaches it."""
+
+    tool: str
+    server: str
+
+
+def server_uri(value: str) -> str:
+    """Return ``value`` if it names a Scheduler server as Denodo's parameter ``uri`` does, ``//host:port`` [D].
+
+    :raises ValueError: it does not.
+    """
+    if not _SERVER_URI.fullmatch(value):
+        raise ValueError(
+            f"The Scheduler server {value!r} is not of the form //host:port. Give the host as the web tool reaches it "
+            "and the server's own port, for example //localhost:8000."
+        )
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, or that of ``//host:port``, is the machine itself."""
+    host = host.removeprefix("//").rpartition(":")[0] if host.startswith("//") else host
+    with suppress(ValueError):
+        return ip_address(host.strip("[]")).is_loopback
+    return host.casefold().rstrip(".") == "localhost"
+
+
+def same_machine(one: str, other: str) -> bool:
+    """Whether two hosts are one machine for certain."""
+    return one.casefold() == other.casefold() or (is_loopback(one) and is_loopback(other))
+
+
+def second_path_uri(second_path: str, place: Place, through: Place) -> str:
+    """Tell how the web tool of ``through`` reaches the Scheduler server of ``place``.
+
+    :param second_path: ``//host:port``, or ``auto``: the server's own address, with the host of its web tool instead of
+        localhost.
+    :raises LookupError: it does not reach it; the message says why.
+    """
+    auto = second_path == "auto"
+    uri = place.server if auto else second_path
+    if auto and is_loopback(uri) and not is_loopback(place.tool):
+        uri = _at(place.tool, uri)
+    if auto and is_loopback(uri) and not is_loopback(through.tool):
+        raise LookupError(f"for it, {uri} is its own machine")
+    if _seen_from(through.tool, uri) == _seen_from(through.tool, through.server):
+        raise LookupError(f"for it, {uri} is its own server")
+    return uri
+
+
+def _at(host: str, uri: str) -> str:
+    return f"//{f'[{host}]' if ':' in host else host}:{uri.rpartition(':')[2]}"
+
+
+def _seen_from(host: str, uri: str) -> str:
+    """A server in a form in which all names that a machine gives itself are equal."""
+    if not is_loopback(uri):
+        return uri.casefold()
+    return _at("localhost" if is_loopback(host) else host, uri).casefold()

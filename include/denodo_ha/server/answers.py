@@ -1,0 +1,201 @@
+"""What a web tool's answers say: JSON becomes the typed values of :mod:`denodo_ha.jobs`, and a status has a meaning."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import AliasChoices, BaseModel, ValidationError
+
+from denodo_ha.jobs import Job, JobStatus, Project, Report, ServerInfo
+
+M = TypeVar("M", bound=BaseModel)
+Raw = dict[str, Any]
+
+REFUSALS = {
+    401: "login refused. Check login and password of the connection; while VDP is down only a local account can log in",
+    403: "the user may not do this. Give it the role scheduler_admin",
+    404: "not found. Check host, port and base_path of the connection, and that the object exists",
+    407: "the HTTP proxy wants a login. Correct the proxy settings of this machine",
+    413: "the file is larger than the web tool accepts (100 MB by default). Raise its upload limit",
+    500: "the server failed or refused the request. Check that the Scheduler server runs and that its uri is right",
+    502: "a gateway got no answer from the web tool. Check that the web tool runs",
+    503: "the web tool is busy or starting. Try again later",
+    504: "a gateway waited too long for the web tool. Try again later",
+}
+"""What an error status means, and what to do."""
+
+
+class AnswerError(ValueError):
+    """JSON that is not what this version understands; the message begins with the field."""
+
+
+def is_html(content_type: str, head: bytes) -> bool:
+    """Whether an answer is a page for people, such as a login page."""
+    return "html" in content_type or head.lstrip().startswith(b"<")
+
+
+def version(me: object) -> str | None:
+    """Read the version in the answer to ``/me`` [V]; it is what proves that a Scheduler server answered."""
+    found = _at(me, "serverData", "version", "full")
+    return found if isinstance(found, str) else None
+
+
+def read_me(raw: object) -> ServerInfo:
+    """Read the answer to ``/me`` [V].
+
+    :raises AnswerError: no Scheduler server has answered.
+    """
+    if (found := version(raw)) is None:
+        raise AnswerError("serverData.version.full: missing")
+    roles = (_at(permission, "roleData", "roleName") for permission in _at(raw, "permissions") or ())
+    return ServerInfo(
+        version=found,
+        scheduler_mode=_at(raw, "schedulerMode") or _at(raw, "serverData", "schedulerMode"),
+        roles=tuple(role for role in roles if isinstance(role, str)),
+    )
+
+
+def read_projects(raw: object) -> list[Project]:
+    """Read every project.
+
+    :raises AnswerError: a field is missing or garbled.
+    """
+    return _typed(Project, _objects(raw))
+
+
+def read_jobs(raw: object, projects: Callable[[], Iterable[Project]]) -> list[Job]:
+    """Read every job.
+
+    :param projects: called only where the answer leaves out the names of the jobs' projects.
+    :raises AnswerError: a field is missing or garbled.
+    """
+    elements = [
+        {**each, "triggers": _at(each, "triggerSection", "triggers") or (), "definition": each}
+        for each in _objects(raw)
+    ]
+    return _typed(Job, _with_project_names(Job, elements, projects))
+
+
+def read_statuses(
+    raw: object, projects: Callable[[], Iterable[Project]], jobs: Callable[[], Iterable[Job]]
+) -> list[JobStatus]:
+    """
+    Read every status. The names of the identifying fields are a guess [G], so only the job's id must be there.
+
+    :param projects: called only where the names of the jobs' projects are left out.
+    :param jobs: called only where more is left out.
+    :raises AnswerError: a field is missing or garbled.
+    """
+    elements = _objects(raw)
+    if any(_get(JobStatus, "name", each) is None or _get(JobStatus, "project_id", each) is None for each in elements):
+        known = {str(job.id): job.model_dump(include={"name", "project_id", "project"}) for job in jobs()}
+        elements = [_with(JobStatus, each, known.get(str(_get(JobStatus, "job_id", each)), {})) for each in elements]
+    return _typed(JobStatus, _with_project_names(JobStatus, elements, projects))
+
+
+def read_reports(raw: object) -> list[Report]:
+    """Read reports of finished runs.
+
+    :raises AnswerError: a field is missing or garbled.
+    """
+    return _typed(Report, [{**each, "raw": each} for each in _objects(_at(raw, "list"), "list")])
+
+
+def read_texts(raw: object, count: int) -> list[str]:
+    """Read a list of texts.
+
+    :raises AnswerError: these are not exactly ``count``.
+    """
+    if not isinstance(raw, list) or len(raw) != count or not all(isinstance(text, str) for text in raw):
+        raise AnswerError(f"(whole answer): not a list of {count} texts")
+    return raw
+
+
+def import_warnings(raw: object) -> tuple[str, ...]:
+    """
+    Read the warnings in the answer to an import, JSON or text, whose form is unpublished.
+
+    Everything below a name with "warning" or "error" in it is a warning. An answer of another form is kept whole as one
+    warning, because a lost warning is worse than a spurious one.
+    """
+    if raw in ({}, [], "", "OK", None, True):
+        return ()
+    named = [texts for name, texts in _named(raw) if _warns(name)]
+    return tuple(text for texts in (named if isinstance(raw, dict) and named else [raw]) for text in _texts(texts))
+
+
+def _warns(name: str) -> bool:
+    return "warning" in name.casefold() or "error" in name.casefold()
+
+
+def _named(raw: object) -> Iterator[tuple[str, object]]:
+    """Every named value below ``raw``, but nothing below a name that holds warnings."""
+    if isinstance(raw, dict):
+        for name, value in raw.items():
+            yield name, value
+            if not _warns(name):
+                yield from _named(value)
+    elif isinstance(raw, list):
+        for value in raw:
+            yield from _named(value)
+
+
+def _texts(raw: object) -> Iterator[str]:
+    if isinstance(raw, list):
+        for value in raw:
+            yield from _texts(value)
+    elif isinstance(raw, dict):
+        yield str(raw.get("message") or json.dumps(raw, ensure_ascii=False))
+    elif raw not in (None, "", False):
+        yield str(raw)
+
+
+def _objects(raw: object, where: str = "(whole answer)") -> list[Raw]:
+    if not isinstance(raw, list) or not all(isinstance(element, dict) for element in raw):
+        raise AnswerError(f"{where}: not a list of objects")
+    return raw
+
+
+def _typed(model: type[M], elements: list[Raw]) -> list[M]:
+    found = []
+    for index, element in enumerate(elements):
+        try:
+            found.append(model.model_validate(element))
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            raise AnswerError(f"[{index}].{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from None
+    return found
+
+
+def _at(raw: object, *names: str) -> Any:
+    for name in names:
+        raw = raw.get(name) if isinstance(raw, dict) else None
+    return raw
+
+
+@cache
+def _spellings(model: type[BaseModel], field: str) -> list[str]:
+    alias = model.model_fields[field].validation_alias
+    return [str(name) for name in alias.choices] if isinstance(alias, AliasChoices) else [field]
+
+
+def _get(model: type[BaseModel], field: str, raw: Raw) -> Any:
+    return next((raw[name] for name in _spellings(model, field) if raw.get(name) is not None), None)
+
+
+def _with(model: type[BaseModel], raw: Raw, values: Mapping[str, Any]) -> Raw:
+    """``raw`` with ``values`` under the first spelling of their fields, where it says nothing itself."""
+    missing = {field: value for field, value in values.items() if _get(model, field, raw) is None}
+    return {**raw, **{_spellings(model, field)[0]: value for field, value in missing.items()}}
+
+
+def _with_project_names(
+    model: type[BaseModel], elements: list[Raw], projects: Callable[[], Iterable[Project]]
+) -> list[Raw]:
+    if all(_get(model, "project", each) is not None for each in elements):
+        return elements
+    names = {str(project.id): {"project": project.name} for project in projects()}
+    return [_with(model, each, names.get(str(_get(model, "project_id", each)), {})) for each in elements]

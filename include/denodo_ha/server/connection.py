@@ -1,0 +1,243 @@
+"""The extra field of a Denodo Scheduler connection: read once and checked, and what its form says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from denodo_ha.server.address import server_uri
+from denodo_ha.server.flags import ENCRYPTED, HOW_TO_ENCRYPT
+from denodo_ha.server.options import EXPORT_OPTIONS, IMPORT_OPTIONS, METADATA_PASSWORD, Direction, merged
+
+_LOCAL = "//localhost:8000"
+_BASE_PATH = "/webadmin/denodo-scheduler-admin"
+
+
+def masked(secret: str) -> bool:
+    """Whether Airflow hides ``secret`` in logs, as far as it is told to."""
+    return len(secret) >= 5 and secret.lower() != "airflow"
+
+
+def _from_text(value: Any) -> Any:
+    """Extras of a connection given as a URI, and some form fields, arrive as text: ``false``, ``10``, ``[5, 10]``."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _seconds(value: Any) -> Any:
+    value = _from_text(value)
+    pair = value if isinstance(value, list) else [5, value]
+    if len(pair) != 2 or not all(type(part) in {int, float} and part > 0 for part in pair):
+        raise ValueError("expected a number of seconds to wait for an answer, or [connect, read] in seconds")
+    return tuple(pair)
+
+
+def _verify(value: Any) -> Any:
+    value = _from_text(value.lower() if value in ("True", "False") else value)
+    if isinstance(value, bool) or (isinstance(value, str) and Path(value).exists()):
+        return value
+    raise ValueError("expected true, false, or the path of a file with CA certificates that this machine can read")
+
+
+def _cert(value: Any) -> Any:
+    value = _from_text(value)
+    paths = value if isinstance(value, list) else [value]
+    if len(paths) not in {1, 2} or not all(isinstance(path, str) and Path(path).is_file() for path in paths):
+        raise ValueError("expected the path of a PEM file with certificate and key, or [certificate, key]")
+    return value if isinstance(value, str) else tuple(paths)
+
+
+def _object(value: Any) -> Any:
+    value = _from_text(value)
+    if not isinstance(value, dict):
+        raise ValueError('expected a JSON object, for example {"permissions": true}')
+    return value
+
+
+def _base_path(value: str) -> str:
+    if "://" in value or "?" in value:
+        raise ValueError(f"expected only a path, for example {_BASE_PATH}")
+    return "/" + value.strip("/") if value.strip("/") else ""
+
+
+def _masked(value: SecretStr) -> SecretStr:
+    if not masked(value.get_secret_value()):
+        raise ValueError("expected at least 5 characters: Airflow does not mask what is shorter, nor its own name")
+    return value
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("expected the absolute path of a Denodo installation, for example /opt/denodo")
+    return value.rstrip("/")
+
+
+def _encrypted(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(rf"{ENCRYPTED}\S+", value.get_secret_value()):
+        raise ValueError(
+            f"expected {ENCRYPTED}…, because everybody on the machine of the scripts sees it in the process list. "
+            f"{HOW_TO_ENCRYPT}"
+        )
+    return value
+
+
+def _field(default: Any, label: str, description: str, /, **schema: str) -> Any:
+    """Describe a field and how the form shows it; there it may stay empty."""
+    return Field(default, title=label, description=description, json_schema_extra=dict(schema))
+
+
+_ServerUri = Annotated[str, AfterValidator(server_uri)]
+_Options = Annotated[dict[str, Any], BeforeValidator(_object)]
+
+
+class Settings(BaseModel):
+    """What the connection's extra may hold."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    scheduler_uri: _ServerUri = _field(
+        _LOCAL, "Scheduler server", "As the web tool reaches it, //host:port.", default=_LOCAL
+    )
+    base_path: Annotated[str, AfterValidator(_base_path)] = _field(
+        _BASE_PATH, "Base path", f"Path of the web tool. Empty: {_BASE_PATH}."
+    )
+    verify: Annotated[bool | str, BeforeValidator(_verify)] = _field(
+        True, "Verify TLS", "true, false, or the path of a file with CA certificates. Empty: true."
+    )
+    cert: Annotated[str | tuple[str, str] | None, BeforeValidator(_cert)] = _field(
+        None, "Client certificate", "Path of one PEM file with certificate and key."
+    )
+    timeout: Annotated[tuple[float, float], BeforeValidator(_seconds)] = _field(
+        (5.0, 10.0), "Timeout", "Seconds to wait for an answer, or [connect, read]. Empty: [5, 10]."
+    )
+    transfer_timeout: PositiveFloat = _field(
+        600.0, "Transfer timeout", "Seconds without a byte that end an export or import. Empty: 600."
+    )
+    export_options: _Options = _field(
+        {},
+        "Export options",
+        'JSON object: other values or places of the export\'s options, for example {"permissions": true}.',
+        format="multiline",
+    )
+    import_options: _Options = _field(
+        {},
+        "Import options",
+        'JSON object: other values or places of the import\'s options, for example {"replaceDrivers": false}.',
+        format="multiline",
+    )
+    metadata_password: Annotated[SecretStr, AfterValidator(_masked)] | None = _field(
+        None,
+        "Metadata password",
+        "Protects the secrets inside an export file (9.x). Needed for a server of another installation.",
+        format="password",
+    )
+    transport: Literal["rest", "scripts"] = _field(
+        "rest", "Transport", "rest or scripts: how export, import and ping reach the server. Empty: rest."
+    )
+    denodo_home: Annotated[str, AfterValidator(_absolute)] | None = _field(
+        None, "Denodo home", "Installation with tools/scheduler/export.sh. Only for the transport scripts."
+    )
+    script_password: Annotated[SecretStr, AfterValidator(_encrypted)] | None = _field(
+        None,
+        "Password for the scripts",
+        "encrypted:… as Denodo's encrypt_password makes it. Only for the transport scripts.",
+        format="password",
+    )
+    script_server: _ServerUri | None = _field(
+        None,
+        "Scheduler server for the scripts",
+        "As the scripts reach it, //host:port. Empty: the Scheduler server above.",
+    )
+    vdpauth: bool = _field(
+        False, "Log in through VDP", "true or false: whether the scripts do so. Empty: false, a local account."
+    )
+    ssh_conn_id: str | None = _field(
+        None, "SSH connection", "To the machine of the scripts. Empty: they run on the worker."
+    )
+
+    @model_validator(mode="after")
+    def _has_what_scripts_need(self) -> Self:
+        missing = [name for name in ("denodo_home", "script_password") if getattr(self, name) is None]
+        if self.transport == "scripts" and missing:
+            raise ValueError(f"'transport': scripts needs {' and '.join(missing)} as well")
+        return self
+
+    @property
+    def secrets(self) -> set[str]:
+        """Everything that must never be seen, the encrypted parts of encrypted passwords too."""
+        given = [each.get_secret_value() for each in (self.metadata_password, self.script_password) if each]
+        return {part for each in given for part in (each, each.removeprefix(ENCRYPTED)) if part}
+
+    def options(self, direction: Direction, override: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return the options of an export or import: the defaults, under the connection's, under those of this call."""
+        defaults, own = EXPORT_OPTIONS, self.export_options
+        if direction == "import":
+            defaults, own = IMPORT_OPTIONS, self.import_options
+        password = self.metadata_password
+        protected = {METADATA_PASSWORD: password.get_secret_value()} if password else {}
+        return merged({**defaults, **protected}, own, override or {})
+
+    def of_server(self, uri: str) -> Self:
+        """Return the same for another Scheduler server behind the web tool, of which ``script_server`` says nothing.
+
+        :raises ValueError: ``uri`` names none.
+        """
+        if uri == self.scheduler_uri:
+            return self
+        return self.model_copy(update={"scheduler_uri": server_uri(uri), "script_server": None})
+
+
+def form() -> dict[str, dict[str, Any]]:
+    """Return the fields of the connection's form, as Airflow's provider information has them."""
+    return {
+        name: {
+            "label": field.title,
+            "description": field.description,
+            "schema": {"type": ["string", "null"], **dict(field.json_schema_extra or {})},  # type: ignore[arg-type]
+        }
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def parse_extra(conn_id: str, extra: str | None) -> tuple[Settings, list[str]]:
+    """
+    Read the extra field of connection ``conn_id``. Empty values count as not given.
+
+    :return: the settings, and the names of the keys that mean nothing here.
+    :raises ValueError: naming every key with a bad value and what is expected of it.
+    """
+    try:
+        fields = json.loads(extra or "{}")
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise ValueError(f"Connection {conn_id!r}: the extra field is not a JSON object. Correct it.")
+    given = {key: value for key, value in fields.items() if value not in (None, "")}
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        problems = "; ".join(
+            "".join(f"{name!r}: " for name in problem["loc"][:1]) + problem["msg"].removeprefix("Value error, ")
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise ValueError(f"Connection {conn_id!r}: correct its extra field. {problems}.") from None
+    return settings, sorted(given.keys() - Settings.model_fields.keys())

@@ -1,0 +1,53 @@
+"""What one answer of a web tool proves about the Scheduler server behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from denodo_ha.server.answers import REFUSALS, is_html, version
+from denodo_ha.verdict import Answer
+
+PROOF: dict[str, Callable[[Any], bool]] = {
+    "/me": lambda content: version(content) is not None,
+    "/projects": lambda content: isinstance(content, list),
+}
+"""What a living server answers to both of these requests."""
+
+
+class NotProven(Exception):
+    """An answer that does not prove a living server."""
+
+    def __init__(self, answer: Answer, what: str) -> None:
+        super().__init__(what)
+        self.answer = answer
+
+
+def check_status(path: str, status: int) -> None:
+    """Check the status of the answer to GET ``path``.
+
+    :raises NotProven: it is none of success.
+    """
+    if status >= 500:
+        raise NotProven(Answer.FAILED, f"{status} to GET {path}")
+    if status >= 300:
+        meaning = REFUSALS.get(status, "a redirect" if status < 400 else "refused")
+        raise NotProven(Answer.MISCONFIGURED, f"{status} to GET {path}: {meaning}")
+
+
+def check_body(path: str, content_type: str, body: bytes) -> None:
+    """Check the body of the answer to GET ``path``, one of :data:`PROOF`.
+
+    :raises NotProven: it is not that of a living server.
+    """
+    if is_html(content_type, body[:64]):
+        raise NotProven(Answer.MISCONFIGURED, f"an HTML page to GET {path}: a login page or another application")
+    try:
+        content = json.loads(body)
+    except ValueError:
+        raise NotProven(Answer.FAILED, f"the answer to GET {path} is not JSON: it is cut or damaged") from None
+    if not PROOF[path](content):
+        raise NotProven(
+            Answer.MISCONFIGURED, f"the answer to GET {path} is not that of Denodo Scheduler; check host and base_path"
+        )
