@@ -100,7 +100,7 @@ def test_sensor_looks_at_the_active_server_over_the_path_that_the_check_found(
 ) -> None:
     checked = {"check": {"connection": "of the slave", "uri": uri}}
     sensor = task_context(dag, xcoms=checked, quiet_window=7, quiet_timeout=60).render("wait_for_quiet_window")
-    assert (sensor.hook.denodo_scheduler_conn_id, sensor.hook._scheduler_uri) == ("of the slave", uri)
+    assert (sensor.hook.denodo_scheduler_conn_id, sensor.hook.scheduler_uri) == ("of the slave", uri)
     assert (float(sensor.window), float(sensor.timeout)) == (7, 60)
 
 
