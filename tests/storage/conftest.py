@@ -16,9 +16,9 @@ from airflow.sdk.io import store as airflow_stores
 from denodo_scheduler.ha.stores import SnapshotStore
 from denodo_scheduler.hooks import storage
 from support.object_store import Amazon, amazon
-from support.pair_fixtures import _no_long_pauses, connect, servers, sync
+from support.pair_fixtures import _no_long_pauses, connect, sync
 
-__all__ = ["_no_long_pauses", "connect", "servers", "sync"]
+__all__ = ["_no_long_pauses", "connect", "sync"]
 
 PAIR = "test"
 
