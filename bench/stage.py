@@ -40,7 +40,7 @@ class Stage:
             os.environ.update(pair.connections_env())
             yield pair
         finally:
-            pair.stop()
+            pair.kill()
 
     def fill_master(self, pair: StandinPair, *, jobs: int, projects: int) -> None:
         """Put generated jobs onto the master and stop its clock where all is quiet: no quarter of an hour is near."""

@@ -11,6 +11,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ os.environ |= {
 import pytest
 from hypothesis import settings
 
+from denodo_demo.standin import StandinPair
 from support.time_limit import pytest_timeout_set_timer as pytest_timeout_set_timer
 
 END_TO_END = ("tests/e2e/", "tests/e2e_failover/", "tests/e2e_celery/")
@@ -35,6 +37,13 @@ FIRST = ("tests/e2e/", "tests/e2e_failover/", "tests/machine/", "tests/model/", 
 
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
+    """A pair of four processes for all folders whose tests begin with empty servers."""
+    with StandinPair(tmp_path_factory.mktemp("pair")) as pair:
+        yield pair
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

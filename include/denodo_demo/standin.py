@@ -279,8 +279,9 @@ class StandinPair:
         self._each(StandinProcess.wait_until_ready)
         return self
 
-    def stop(self) -> None:
-        self._each(StandinProcess.stop)
+    def kill(self) -> None:
+        """End all four at once; what they keep survives it."""
+        self._each(StandinProcess.kill)
 
     def heal(self) -> None:
         """Start what is down and take all faults away."""
@@ -298,7 +299,7 @@ class StandinPair:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        self.kill()
 
     def _each(self, action: Callable[[StandinProcess], object]) -> None:
         for server in self.servers:

@@ -60,7 +60,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         database = stack.enter_context(postgresql())
         broker = stack.enter_context(redis_server(folder / "redis"))
         pair = StandinPair(folder / "pair")
-        stack.callback(pair.stop)
+        stack.callback(pair.kill)
         env = {
             **database.env,
             **pair.connections_env(),

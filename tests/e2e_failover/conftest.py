@@ -109,7 +109,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         stack.callback(airflow.kill)
         airflow.launch()
         for pair in servers.values():
-            stack.callback(pair.stop)
+            stack.callback(pair.kill)
         processes = [each for pair in servers.values() for server in pair.servers for each in server.processes]
         for process in processes:
             process.launch()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from support.failover import Failover, Still
-from support.pair_fixtures import _no_long_pauses, connect, servers, sync, tamper
+from support.pair_fixtures import _no_long_pauses, connect, sync, tamper
 from support.sync import Sync
 
-__all__ = ["_no_long_pauses", "connect", "failover", "servers", "sync", "tamper", "unsynced"]
+__all__ = ["_no_long_pauses", "connect", "failover", "sync", "tamper", "unsynced"]
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from denodo_demo.processes import Child, free_port, process_stat, wait_for
 from denodo_demo.standin import StandinServer
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_standin.vendor_scripts import encrypt_password, write_scripts
-from support.pair_fixtures import _no_long_pauses, connect, servers, sync
+from support.pair_fixtures import _no_long_pauses, connect, sync
 from support.process_list import ProcessList
 
-__all__ = ["_no_long_pauses", "connect", "servers", "sync"]
+__all__ = ["_no_long_pauses", "connect", "sync"]
 
 PASSWORD = "pa ss'w\"o$rd`id`;&|*?<>(){}#~!\\é%"
 SSH_CONN_ID = "denodo_host"

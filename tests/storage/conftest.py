@@ -16,9 +16,9 @@ from airflow.sdk.io import store as airflow_stores
 from denodo_scheduler.state import storage
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from support.object_store import Amazon, amazon
-from support.pair_fixtures import _no_long_pauses, connect, servers, sync
+from support.pair_fixtures import _no_long_pauses, connect, sync
 
-__all__ = ["_no_long_pauses", "connect", "servers", "sync"]
+__all__ = ["_no_long_pauses", "connect", "sync"]
 
 PAIR = "test"
 

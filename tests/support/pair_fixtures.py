@@ -21,12 +21,6 @@ from support.sync import NOW, MemoryState, Sync, fill
 from support.tampering import Tampering, tampering
 
 
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandinPair]:
-    with StandinPair(tmp_path_factory.mktemp("pair")) as pair:
-        yield pair
-
-
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "RETRY_WAIT", tenacity.wait_none())
@@ -44,15 +38,8 @@ def sync(
 ) -> Iterator[Sync]:
     """A fresh pair whose clocks stand still: 12 jobs in 3 projects on the master, 3 of them disabled, an empty slave,
     no record. Where a step keeps the slave's jobs disabled until a lease is over, time passes at once."""
-    servers.heal()
+    empty(servers)
     for server in servers.servers:
-        server.scheduler.guesses(**Guesses().model_dump(mode="json"))
-        server.webtool.reset_requests()
-        server.webtool.guesses(**WebtoolGuesses().model_dump(mode="json"))
-        server.scheduler.control("POST", "/pause", json={"paused": False})
-        for project in server.request("GET", "/projects"):
-            server.request("DELETE", f"/projects/{project['id']}")
-        server.scheduler.clock(mode="manual", now=NOW)
         connect(server)
     fill(servers.master)
     made = Sync(servers, MemoryState(), tmp_path)
@@ -60,6 +47,20 @@ def sync(
     monkeypatch.setattr(passive, "time", SimpleNamespace(sleep=made.sleep))
     yield made
     servers.heal()
+
+
+def empty(servers: StandinPair) -> None:
+    """Have two servers without jobs, whose clocks stand still, whatever the test before has left."""
+    servers.heal()
+    for server in servers.servers:
+        server.scheduler.guesses(**Guesses().model_dump(mode="json"))
+        server.webtool.guesses(**WebtoolGuesses().model_dump(mode="json"))
+        server.webtool.reset_requests()
+        server.scheduler.control("POST", "/pause", json={"paused": False})
+        server.scheduler.duration(1)
+        for project in server.request("GET", "/projects"):
+            server.request("DELETE", f"/projects/{project['id']}")
+        server.scheduler.clock(mode="manual", now=NOW)
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from denodo_demo.standin import StandinPair
-from denodo_standin.settings import Guesses
-from support.pair_fixtures import _no_long_pauses, connect, servers
+from support import pair_fixtures
+from support.pair_fixtures import _no_long_pauses, connect
 from support.switchover import SwitchPair, never_both
-from support.sync import NOW, MemoryState, fill
+from support.sync import MemoryState, fill
 
-__all__ = ["_no_long_pauses", "connect", "empty", "pair", "servers"]
+__all__ = ["_no_long_pauses", "connect", "empty", "pair"]
 
 
 @pytest.fixture
@@ -21,14 +21,8 @@ def empty(
     servers: StandinPair, tmp_path: Path, connect: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SwitchPair]:
     """Two servers without jobs, whose clocks stand still, and no record."""
-    servers.heal()
+    pair_fixtures.empty(servers)
     for server in servers.servers:
-        server.scheduler.guesses(**Guesses().model_dump(mode="json"))
-        server.scheduler.control("POST", "/pause", json={"paused": False})
-        for project in server.request("GET", "/projects"):
-            server.request("DELETE", f"/projects/{project['id']}")
-        server.scheduler.clock(mode="manual", now=NOW)
-        server.scheduler.duration(1)
         connect(server)
     pair = SwitchPair(servers, MemoryState(), tmp_path, {"enable_batch": 2})
     with never_both(pair, monkeypatch):
