@@ -1,9 +1,10 @@
-# The project on Airflow's own image: docker build -t denodo-scheduler-ha .
+# The project on Airflow's official image. Build it with: docker build -t denodo-scheduler-ha .
 ARG AIRFLOW_IMAGE=apache/airflow:3.3.2
 FROM ${AIRFLOW_IMAGE}
 USER airflow
 WORKDIR /opt/airflow
-# Not compiled, which makes the image a quarter less larger than its base; Python compiles what a component imports at its start.
+# Nothing is compiled here, which saves a quarter of what is added to the base; Python compiles the modules that a component
+# imports when it starts.
 RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
     --mount=type=bind,source=requirements-image.txt,target=/tmp/requirements-image.txt \
     pip install --no-compile --no-cache-dir --require-hashes -r /tmp/requirements.txt -r /tmp/requirements-image.txt

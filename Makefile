@@ -28,29 +28,29 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.txt
 	@touch $@
 
-demo: $(VENV)/.installed  ## A real Airflow keeps a stand-in slave in step with its master, then ends
+demo: $(VENV)/.installed  ## Show sync, failover and failback of a stand-in pair in a real Airflow
 	@$(BIN)/python -m denodo_demo demo
 
-run: $(VENV)/.installed  ## Airflow and a stand-in pair that stay up until Ctrl-C
+run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C
 	@$(BIN)/python -m denodo_demo run
 
 env:  ## Write .env for the containers, with fresh secrets
 	@sh deploy/compose/env.sh
 
-up:  ## Airflow in containers, with a stand-in pair unless .env says otherwise
+up:  ## Start Airflow in containers, with a stand-in pair by default
 	@docker compose up --build --detach --wait
 	@echo "Airflow is at http://$$(docker compose port api-server 8080) (user admin, password: ADMIN_PASSWORD in .env)"
 
-down:  ## Stop the containers; what they keep is there at the next make up
+down:  ## Stop the containers and keep their volumes
 	@docker compose --profile '*' down
 
-test: $(VENV)/.installed-dev  ## All tests
+test: $(VENV)/.installed-dev  ## Run all tests, or some: make test ARGS="tests/unit -k cron"
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-compose: $(VENV)/.installed-dev  ## The containers, with whatever Docker there is; as root on Debian it gets itself one
+test-compose: $(VENV)/.installed-dev  ## Test the containers; installs Docker as root on Debian where there is none
 	@bash tests/compose/run.sh $(ARGS)
 
-lint: $(VENV)/.installed-dev  ## ruff (with Airflow's rules), mypy --strict, codespell and shellcheck
+lint: $(VENV)/.installed-dev  ## Run ruff (with Airflow's rules), mypy --strict, codespell and shellcheck
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
@@ -58,10 +58,10 @@ lint: $(VENV)/.installed-dev  ## ruff (with Airflow's rules), mypy --strict, cod
 	@if [[ -x $(BIN)/shellcheck ]]; then $(BIN)/shellcheck $(SCRIPTS); \
 	  else echo "No shellcheck: there is no wheel of it for this machine"; fi
 
-bench: $(VENV)/.installed-dev  ## Measure; prints a table and writes bench/results/bench.json
+bench: $(VENV)/.installed-dev  ## Measure, print a table and write bench/results/bench.json
 	@$(BIN)/python -m bench $(ARGS)
 
-tables: $(VENV)/.installed  ## Write docs/decision-table.md anew from the code that decides
+tables: $(VENV)/.installed  ## Generate docs/decision-table.md from the code that decides
 	@$(BIN)/python -m denodo_ha.decision_table > docs/decision-table.md.new
 	@mv docs/decision-table.md.new docs/decision-table.md
 
@@ -71,5 +71,5 @@ lock: $(VENV)/.installed-dev  ## Resolve requirements.in, requirements-dev.in an
 	@$(BIN)/uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras -q -o requirements-dev.txt
 	@$(BIN)/uv pip compile requirements-image.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements-image.txt
 
-clean:  ## Remove the virtual environment and everything that runs left behind
+clean:  ## Remove the virtual environment, the state of make run, and all caches
 	@rm -rf $(VENV) .run .pytest_cache .mypy_cache .ruff_cache .hypothesis

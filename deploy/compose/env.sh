@@ -1,8 +1,8 @@
 #!/bin/sh
-# Write .env for docker-compose.yaml, with fresh secrets and readable by us only. One that exists is left alone.
+# Write .env for docker-compose.yaml, with fresh secrets and readable by its owner only. An existing one is left unchanged.
 set -eu
 if [ -e .env ]; then
-    echo "There is a .env already; it stays as it is. To begin anew: make down, remove .env, and remove the volumes, whose" \
+    echo "There is a .env already; it is left unchanged. To begin anew: make down, remove .env, and remove the volumes, whose" \
         "database keeps the old password (docker compose --profile '*' down --volumes)." >&2
     exit 0
 fi
@@ -13,14 +13,14 @@ key() { head -c 32 /dev/urandom | base64 | tr '+/' '-_'; }
 standin_password=$(secret 16)
 umask 077
 cat > .env.new <<END
-# Settings of docker-compose.yaml, written by "make env". Keep it secret, and keep a copy: without FERNET_KEY nobody reads
-# what Airflow has encrypted.
+# Settings of docker-compose.yaml, written by "make env". Keep it secret, and keep a copy: without FERNET_KEY the secrets that
+# Airflow has encrypted cannot be read.
 
 # What runs beside Airflow: standin, a stand-in pair; celery, Redis and two workers; s3, a stand-in for S3.
 COMPOSE_PROFILES=standin
 # LocalExecutor; or CeleryExecutor, together with the profile celery.
 EXECUTOR=LocalExecutor
-# The folder with pairs.yaml: which servers to keep in step. Yours, or ./deploy/compose/standin-s3 (needs the profile s3).
+# The folder with pairs.yaml, which names the servers: yours, or ./deploy/compose/standin-s3 (needs the profile s3).
 PAIRS_FOLDER=./deploy/compose/standin
 
 # Where Airflow's interface listens. Its user is admin.
@@ -35,7 +35,7 @@ POSTGRES_PASSWORD=$(secret 16)
 REDIS_PASSWORD=$(secret 16)
 STANDIN_PASSWORD=$standin_password
 
-# Further settings and connections of Airflow, AIRFLOW__… and AIRFLOW_CONN_…. These two are the stand-in pair: put yours here.
+# Further settings and connections of Airflow, AIRFLOW__… and AIRFLOW_CONN_…. Replace these two, the stand-in pair, by yours.
 AIRFLOW_CONN_DENODO_SCHEDULER_MASTER='{"conn_type": "denodo_scheduler", "schema": "http", "host": "standin-master-webtool", "port": 9090, "login": "admin", "password": "$standin_password", "extra": {"scheduler_uri": "//standin-master:8000"}}'
 AIRFLOW_CONN_DENODO_SCHEDULER_SLAVE='{"conn_type": "denodo_scheduler", "schema": "http", "host": "standin-slave-webtool", "port": 9090, "login": "admin", "password": "$standin_password", "extra": {"scheduler_uri": "//standin-slave:8000"}}'
 # The stand-in for S3, used with the profile s3 only.

@@ -1,1 +1,1 @@
-"""``denodo-ha``: state and history of a pair for people and monitoring systems, read through Airflow's REST API."""
+"""The command ``denodo-ha``: state and history of a pair for people and monitoring systems."""

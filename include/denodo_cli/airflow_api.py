@@ -1,4 +1,4 @@
-"""Client of Airflow's public REST API (``/api/v2``): login, requests, and what tells of a pair."""
+"""Client of Airflow's public REST API (``/api/v2``): login, requests, and the state of a pair."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGE = 100
 
 
 class AirflowApiError(RuntimeError):
-    """Airflow refused a request; ``status`` is the HTTP status, the message holds Airflow's own words."""
+    """Airflow refused a request; ``status`` is the HTTP status, the message holds Airflow's own text."""
 
     def __init__(self, request: str, status: int, detail: str) -> None:
         super().__init__(f"Airflow answered {status} to {request}: {detail}")
@@ -21,10 +21,10 @@ class AirflowApiError(RuntimeError):
 
 
 class ApiClient:
-    """Logged in as one user; logs in again when the token has expired.
+    """A client that is logged in as one user, and logs in again when the token has expired.
 
     :param url: address of the API server, such as ``http://127.0.0.1:8080``.
-    :param token: a token that was made before, instead of user and password.
+    :param token: an existing token, instead of user and password.
     :param timeout: seconds that an answer may take.
     :param trust_env: whether proxies and certificates are taken from the environment.
     """
@@ -40,14 +40,14 @@ class ApiClient:
         trust_env: bool = True,
     ) -> None:
         self._login = {"username": user, "password": password}
-        # No connection is kept: an open one would hold up the end of the API server.
+        # No connection is kept, because an open one would delay the end of the API server.
         limits = httpx.Limits(max_keepalive_connections=0)
         self._http = httpx.Client(base_url=url, timeout=timeout, limits=limits, trust_env=trust_env)
         if token:
             self._http.headers["Authorization"] = f"Bearer {token}"
 
     def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
-        """The JSON answer to a request; ``path`` is relative to ``root``."""
+        """Send a request and return the JSON answer; ``path`` is relative to ``root``."""
         answer = self._http.request(method, f"{root}{path}", **kwargs)
         if answer.status_code == httpx.codes.UNAUTHORIZED and self._login["username"]:
             login = self._http.post("/auth/token", json=self._login)
@@ -70,11 +70,11 @@ class ApiClient:
         return self.request("GET", path, params=params)
 
     def health(self) -> Json:
-        """Per component its ``status``; needs no login."""
+        """Return the ``status`` of each component; this needs no login."""
         return self._json(self.get("/monitor/health"))
 
     def dag(self, dag_id: str) -> Json | None:
-        """The DAG, or None as long as it has not been parsed."""
+        """Return the DAG, or None as long as it has not been parsed."""
         try:
             return self._json(self.get(f"/dags/{dag_id}"))
         except AirflowApiError as error:
@@ -86,16 +86,16 @@ class ApiClient:
         return list(self.pages("/assets", "assets", order_by="id", **filters))
 
     def asset_events(self, **filters: Any) -> list[Json]:
-        """The last 100 asset events, newest first; filters such as ``source_dag_id`` or ``asset_id``."""
+        """Return the last 100 asset events, newest first; filters are such as ``source_dag_id`` or ``asset_id``."""
         return self._list(self.get("/assets/events", order_by="-timestamp", limit=_PAGE, **filters), "asset_events")
 
     def asset_state(self, asset_id: int) -> Json:
-        """What the state store of an asset holds."""
+        """Return the contents of the state store of an asset."""
         entries = self._list(self.get(f"/assets/{asset_id}/state-store", limit=_PAGE), "asset_state_store")
         return {entry["key"]: entry["value"] for entry in entries}
 
     def pages(self, path: str, key: str, **params: Any) -> Iterator[Json]:
-        """All rows of a listing, asked for as they are taken."""
+        """Yield all rows of a listing, page by page as they are needed."""
         taken = 0
         while rows := self._list(self.get(path, limit=_PAGE, offset=taken, **params), key):
             yield from rows

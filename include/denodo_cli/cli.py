@@ -31,11 +31,11 @@ the last two. exit codes, as monitoring plugins have them: 0 OK, 1 WARNING, 2 CR
 
 
 class CliError(ValueError):
-    """One line for a person: what is missing or wrong on the command line or in the environment."""
+    """A mistake on the command line or in the environment; the message is one line for a person."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends with 3 where argparse would end with 2, which means CRITICAL to a monitoring system."""
+    """A parser that ends with 3 where argparse would end with 2, which means CRITICAL to a monitoring system."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -43,7 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return the exit code."""
     args = _parser().parse_args(argv)
     try:
         return int(args.run(args))
@@ -126,7 +126,7 @@ def _row(event: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _change(event: Mapping[str, Any]) -> str:
-    """In one line what is different afterwards."""
+    """Describe in one line what the event has changed."""
     before, after = event.get("before"), event.get("after")
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return "" if before is None and after is None else f"{_shown(before)} -> {_shown(after)}"
@@ -158,7 +158,7 @@ def _api(args: argparse.Namespace) -> ApiClient:
 
 
 def _explained(error: Exception, url: str) -> str:
-    """One line, without anything secret."""
+    """Describe an error in one line without secrets."""
     url = re.sub(r"//[^/]*@", "//", url)
     if isinstance(error, AirflowApiError) and error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         text = f"Airflow at {url} refuses the login, or the user may not read assets and DAGs ({error.status})"

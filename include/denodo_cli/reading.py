@@ -1,4 +1,4 @@
-"""What Airflow's REST API tells of one pair."""
+"""Read the state and history of one pair from Airflow's REST API."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _PREFIX = Pair(name="").asset_uri
 
 
 class UnknownPairError(LookupError):
-    """Airflow has no such pair; the message lists those that it has."""
+    """Airflow has no such pair; the message lists the existing ones."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """All that a status is judged by, read at one moment.
+    """The data on which a status is based, read at one moment.
 
-    :param record: HA record as it is stored; None when there is none. :param watch: what the last look led to.
-    :param dag: the failover DAG; None when Airflow has none. :param health: of Airflow's components.
+    :param record: the HA record as it is stored; None if there is none. :param watch: the result of the last look.
+    :param dag: the failover DAG; None if Airflow has none. :param health: the health of Airflow's components.
     """
 
     record: Json | None
@@ -31,7 +31,10 @@ class Reading:
 
 
 def read(api: ApiClient, pair: str) -> Reading:
-    """:raises UnknownPairError: there is no such pair."""
+    """Read the state of the pair.
+
+    :raises UnknownPairError: there is no such pair.
+    """
     state = api.asset_state(_asset_id(api, pair))
     return Reading(
         record=state.get("record"),
@@ -42,7 +45,7 @@ def read(api: ApiClient, pair: str) -> Reading:
 
 
 def history(api: ApiClient, pair: str, limit: int) -> list[Json]:
-    """The last ``limit`` events of the pair, oldest first. One that was delivered twice is listed once.
+    """Return the last ``limit`` events of the pair, oldest first. One that was delivered twice is listed once.
 
     :raises UnknownPairError: there is no such pair.
     """
@@ -53,7 +56,7 @@ def history(api: ApiClient, pair: str, limit: int) -> list[Json]:
 
 
 def _asset_id(api: ApiClient, pair: str) -> int:
-    # By its name: Airflow changes the URI, to denodo-scheduler://default/.
+    # The asset is found by its name, because Airflow changes the URI, to denodo-scheduler://default/.
     ids = {row["name"].removeprefix(_PREFIX): row["id"] for row in api.assets(name_prefix_pattern=_PREFIX)}
     if pair not in ids:
         known = f"known are: {listed(sorted(ids), limit=50)}" if ids else "Airflow knows none: have its DAGs been read?"

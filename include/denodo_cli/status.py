@@ -1,4 +1,4 @@
-"""How a pair is, judged as a monitoring plugin does: the worst of all findings counts."""
+"""Judge the state of a pair as a monitoring plugin does: the worst of all findings counts."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ LEVELS = {
     "repair": Level.WARNING,
     "fail_back": Level.WARNING,
 }
-"""Of the last decision, by its code; every other one is critical, with the exception of :data:`STANDBY_ONLY`."""
+"""The level of the last decision, by its code; all others are critical, except :data:`STANDBY_ONLY`."""
 
 STANDBY_ONLY = ("control_path_broken", "no_snapshot", "dirty_snapshot", "stale_snapshot", "slave_unreachable")
-"""Only warnings as long as the master is heard: its jobs run, but the slave could not take over."""
+"""Decisions that are only warnings as long as the master is heard: its jobs run, but the slave could not take over."""
 
 _SEVERITY = (Level.OK, Level.UNKNOWN, Level.WARNING, Level.CRITICAL)
 _HEARD = ("up", "control_path_broken")
@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Status:
-    """The verdict, in one line what it comes from, and what else there is to know."""
+    """The level, the reasons for it in one line, and further details."""
 
     level: Level
     summary: str
@@ -58,7 +58,7 @@ class Status:
 
 
 def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta) -> Status:
-    """Judge what was read.
+    """Judge the data that was read.
 
     :param max_age: how long ago the last look at the pair may have been before the monitor counts as stopped.
     """
@@ -91,7 +91,7 @@ def _record(reading: Reading) -> tuple[Record | None, list[Finding]]:
 
 
 def _monitor(reading: Reading, now: datetime, max_age: timedelta) -> Iterator[Finding]:
-    """Whether somebody watches the pair at all."""
+    """Yield findings about the monitor: whether the failover DAG watches the pair."""
     for component in ("metadatabase", "scheduler", "triggerer"):
         if (status := (reading.health.get(component) or {}).get("status")) != "healthy":
             yield _stopped(f"Airflow's {component} is {status or 'not there'}")
@@ -101,7 +101,7 @@ def _monitor(reading: Reading, now: datetime, max_age: timedelta) -> Iterator[Fi
         yield _stopped("the failover DAG is paused")
     at = _moment(reading.watch.get("at"))
     if at is None:
-        yield _stopped("nobody has looked at the pair yet")
+        yield _stopped("the pair has not been looked at yet")
     elif now - at > max_age:
         yield _stopped(f"the last look at the pair was {_ago(at, now)}")
 
@@ -124,7 +124,7 @@ def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
 
 
 def _of_watch(reading: Reading) -> Iterator[Finding]:
-    """What the last look at the pair led to."""
+    """Yield findings about the result of the last look at the pair."""
     code = reading.watch.get("code") or ""
     decision = DECISIONS.get(code)
     if decision:
@@ -134,7 +134,7 @@ def _of_watch(reading: Reading) -> Iterator[Finding]:
 
 
 def level(code: str, verdict: str) -> Level:
-    """How bad the decision ``code`` is when the master was judged to be ``verdict``."""
+    """Return the level of the decision ``code`` if the verdict about the master was ``verdict``."""
     if code in STANDBY_ONLY and verdict in _HEARD:
         return Level.WARNING
     return LEVELS.get(code, Level.CRITICAL)
@@ -215,7 +215,7 @@ def _ago(moment: datetime, now: datetime) -> str:
 
 
 def _age(moment: datetime, now: datetime) -> str:
-    """Whole minutes from one minute on, hours and minutes from two hours on."""
+    """Format an age: whole minutes from one minute on, hours and minutes from two hours on."""
     age = max(now - moment, timedelta(0))
     minutes = int(age.total_seconds() // 60)
     if minutes == 0:

@@ -17,7 +17,7 @@ _PLAIN_WIDTH = 110
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code 0 when all went well, 1 with a reason when not, 130 when interrupted."""
+    """Run the command and return its exit code: 0 for success, 1 with a reason for failure, 130 if interrupted."""
     parser = argparse.ArgumentParser(prog="denodo_demo", description=__doc__)
     parser.add_argument("command", choices=["demo", "run"])
     command = parser.parse_args(argv).command

@@ -25,16 +25,16 @@ _PATIENT = (
     "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT",
     "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT",
 )
-"""Settings with a number of seconds that a busy machine can need longer for."""
+"""Settings in seconds that are too short for a busy machine."""
 
 
 class LocalAirflow:
     """Scheduler, triggerer, DAG processor and API server on SQLite with the LocalExecutor.
 
-    :param home: ``AIRFLOW_HOME``; keeps database, logs and secrets from one start to the next.
-    :param pairs_file: what ``DENODO_HA_PAIRS`` names; the project's own file by default.
+    :param home: ``AIRFLOW_HOME``; it keeps database, logs and secrets from one start to the next.
+    :param pairs_file: the file that ``DENODO_HA_PAIRS`` names; the project's own file by default.
     :param env: more environment variables: connections (``AIRFLOW_CONN_…``) and settings (``AIRFLOW__…``).
-    :param port: port of the API server if it is free, otherwise any.
+    :param port: the port of the API server if it is free, otherwise any.
     """
 
     user = "admin"
@@ -81,7 +81,7 @@ class LocalAirflow:
         return self._child is not None and self._child.running
 
     def processes(self, name: str) -> list[int]:
-        """Process ids of a component, such as ``triggerer``, and of what it has forked."""
+        """Return the process ids of a component, such as ``triggerer``, and of its child processes."""
         members = self._child.members() if self._child is not None else []
         return [pid for pid in members if name in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")]
 
@@ -93,7 +93,7 @@ class LocalAirflow:
         return all(health[component]["status"] == "healthy" for component in _COMPONENTS)
 
     def stop(self) -> None:
-        """Stop all components; a task that runs is given a few seconds."""
+        """Stop all components; a running task is given a few seconds."""
         if self._child is not None:
             self._child.stop()
 
@@ -109,7 +109,7 @@ class LocalAirflow:
         self.stop()
 
     def wait_for_dag(self, dag_id: str, timeout: float = 200.0) -> Json:
-        """The DAG as soon as it has been parsed; Airflow's import errors when it has not in time."""
+        """Return the DAG as soon as it has been parsed; raise Airflow's import errors if it is not in time."""
 
         def dag() -> Json | None:
             if errors := self.api.import_errors():
@@ -121,9 +121,9 @@ class LocalAirflow:
         return wait_for(dag, timeout, f"DAG {dag_id}", child=self._child)
 
     def kill_worker(self, task_instance: Json) -> None:
-        """SIGKILL to the process of a running task and to the executor's worker that supervises it.
+        """Send SIGKILL to the process of a running task and to the executor's worker that supervises it.
 
-        Nobody is left to report the task, so the scheduler finds out by the missing heartbeats
+        No process is left to report the task, so the scheduler detects it by the missing heartbeats
         (``AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT``, 300 s by default).
         """
         task: int = task_instance["pid"]
@@ -134,7 +134,7 @@ class LocalAirflow:
             os.kill(pid, signal.SIGKILL)
 
     def _environment(self, dags_folder: Path, plugins_folder: Path) -> dict[str, str]:
-        """Nothing of an Airflow around us, and no proxy on the way to this machine."""
+        """Return an environment without the variables of another Airflow, and without a proxy for this machine."""
         others = ("AIRFLOW", "_AIRFLOW", "DENODO_HA_")
         env = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", env.get("NO_PROXY", env.get("no_proxy", ""))]))
@@ -167,9 +167,9 @@ class LocalAirflow:
 
 
 def _secrets(home: Path) -> dict[str, str]:
-    """Keys and the admin's password, made once per home in files that only we can read.
+    """Create keys and the admin's password, once per home, in files that only their owner can read.
 
-    The password goes where Airflow looks for it before it would make one and print it.
+    The password is in the file where Airflow looks for it before it would generate and print one.
     """
     file = home / "secrets.json"
     if not file.exists():

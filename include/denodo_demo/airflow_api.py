@@ -1,4 +1,4 @@
-"""Client of Airflow's public REST API (``/api/v2``), as far as the demo, the end-to-end tests and the bench need it."""
+"""Client of Airflow's public REST API (``/api/v2``) for the demo, the end-to-end tests and the bench."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ FINISHED = frozenset({"success", "failed"})
 
 
 _PATIENCE = 200.0
-"""Seconds of an idle machine for which a request that failed is sent again."""
+"""Seconds, on an idle machine, for which a request that failed is sent again."""
 _PAUSE = 1.0
 
 
 class ApiClient(airflow_api.ApiClient):
-    """Starts, clears and follows runs, too. Uses no proxy on its way to this machine.
+    """A client that also starts, clears and follows runs. It uses no proxy for this machine.
 
-    It waits for an Airflow that is slow, and sends a request again that had no effect, or has the same one twice.
+    It waits for a slow Airflow, and repeats a request that had no effect, or is idempotent.
     """
 
     tell: Callable[[str], object] | None = None
-    """Is given a line about each request that is slow: what is asked of whom, and for how long already."""
+    """A function that is called with a line about each slow request: the request, and how long it has taken."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
         super().__init__(url, user, password, timeout=LONGEST_ANSWER, trust_env=False)
@@ -72,7 +72,7 @@ class ApiClient(airflow_api.ApiClient):
         return str(self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
     def dag_runs(self, dag_id: str) -> list[Json]:
-        """The last 100 runs, newest first."""
+        """Return the last 100 runs, newest first."""
         return self._list(self.get(f"/dags/{dag_id}/dagRuns", order_by="-run_after", limit=100), "dag_runs")
 
     def dag_run(self, dag_id: str, run_id: str) -> Json:
@@ -86,23 +86,23 @@ class ApiClient(airflow_api.ApiClient):
         return self._list(self.get(f"{_run(dag_id, run_id)}/taskInstances", limit=100), "task_instances")
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
-        """State of each task of a run; None before it is scheduled."""
+        """Return the state of each task of a run; None before it is scheduled."""
         return {task["task_id"]: task["state"] for task in self.task_instances(dag_id, run_id)}
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1) -> str:
-        """Log of one try as text: what a person reads in the interface."""
+        """Return the log of one try as text, as the interface shows it."""
         answer = self.get(f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}", full_content=True)
         return "\n".join(_line(entry) for entry in answer["content"])
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """The value of an XCom entry; :class:`AirflowApiError` with status 404 when there is none."""
+        """Return the value of an XCom entry; raise :class:`AirflowApiError` with status 404 if there is none."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
         return self.get(path, deserialize=True)["value"]
 
     def clear_tasks(
         self, dag_id: str, run_id: str, task_ids: Collection[str] | None = None, *, downstream: bool = False
     ) -> None:
-        """Have tasks of an old run executed again (all when none is named), as the interface's Clear does."""
+        """Clear tasks of an old run (all if none is named), as *Clear* in the interface does."""
         body: Json = {"dry_run": False, "only_failed": False, "dag_run_id": run_id, "include_downstream": downstream}
         if task_ids is not None:
             body["task_ids"] = list(task_ids)
@@ -126,7 +126,7 @@ class ApiClient(airflow_api.ApiClient):
         return int(self.request("POST", "/backfills", json=body)["id"])
 
     def backfill(self, backfill_id: int) -> Json:
-        """The backfill; ``completed_at`` is None while it goes on."""
+        """Return the backfill; ``completed_at`` is None while it runs."""
         return self._json(self.get(f"/backfills/{backfill_id}"))
 
     def wait_for_run(
@@ -138,10 +138,10 @@ class ApiClient(airflow_api.ApiClient):
         states: Collection[str] = FINISHED,
         on_progress: Callable[[list[Json]], None] | None = None,
     ) -> Json:
-        """The run as soon as it is in one of ``states``.
+        """Return the run as soon as it is in one of ``states``.
 
         :param timeout: seconds.
-        :param on_progress: called with the run's task instances once per look.
+        :param on_progress: called with the run's task instances at each request.
         :raises WaitError: it is not there in time; the message lists the tasks' states.
         """
 
@@ -158,7 +158,7 @@ class ApiClient(airflow_api.ApiClient):
         except WaitError as error:
             raise WaitError(f"{error} Its tasks: {self.task_states(dag_id, run_id)}") from None
 
-    # What Airflow found at start, and what it keeps
+    # Plugins, providers, assets and connections
 
     def import_errors(self) -> list[Json]:
         return self._list(self.get("/importErrors", limit=100), "import_errors")
@@ -170,7 +170,7 @@ class ApiClient(airflow_api.ApiClient):
         return self._list(self.get("/providers", limit=100), "providers")
 
     def connection_types(self) -> list[Json]:
-        """What the interface's connection form is drawn from: one entry per type, with its fields."""
+        """Return the connection types of the interface's form: one entry per type, with its fields."""
         types: list[Json] = self.request("GET", "/connections/hook_meta", root="/ui")
         return types
 
@@ -178,13 +178,16 @@ class ApiClient(airflow_api.ApiClient):
         return self._list(self.get("/pools", limit=100), "pools")
 
     def test_connection(self, connection_id: str, conn_type: str, **fields: Any) -> Json:
-        """What the form's test button says: ``status`` and ``message``. Stored fields fill those that are not given."""
+        """Test a connection as the form does: ``status`` and ``message``. Stored fields complete the given ones."""
         body = {"connection_id": connection_id, "conn_type": conn_type, **fields}
         return self._json(self.request("POST", "/connections/test", json=body))
 
 
 def _may_be_sent_again(method: str, error: Exception) -> bool:
-    """A busy database makes Airflow roll a request back now and then; any but a POST can be repeated."""
+    """Return whether the request can be repeated: it had no effect, or is not a POST.
+
+    A busy database makes Airflow roll a request back from time to time.
+    """
     if isinstance(error, httpx.ConnectError):
         return False
     if not isinstance(error, AirflowApiError):
@@ -198,7 +201,7 @@ def _run(dag_id: str, run_id: str) -> str:
 
 
 def _line(entry: Any) -> str:
-    """One entry of a structured log as text: time, level, event, a skip's reason, and the exceptions to it."""
+    """Format one entry of a structured log: time, level, event, a skip's reason, and its exceptions."""
     if isinstance(entry, str):
         return entry
     exceptions = [f"{detail['exc_type']}: {detail['exc_value']}" for detail in entry.get("error_detail") or ()]

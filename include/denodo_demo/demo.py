@@ -1,4 +1,4 @@
-"""``make demo``: a real Airflow keeps a stand-in slave in step with its master, fails over to it, and back again."""
+"""The command ``make demo``: a real Airflow synchronises a stand-in pair, fails over, and fails back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from denodo_demo.story_failover import FailoverStory
 
 
 def demo(progress: Progress) -> list[str]:
-    """Sync twice and print what both servers say; then go on with what happens when processes die.
+    """Sync twice and print the state of both servers; then show the failover and the failback.
 
-    :return: what did not come out as it should, in words; empty when all is well.
+    :return: the problems, in words; empty if there are none.
     """
     shutil.rmtree(RUN_FOLDER / "demo", ignore_errors=True)
     stage = Stage.build("demo", progress)

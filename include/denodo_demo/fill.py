@@ -1,4 +1,4 @@
-"""The demo's jobs. ``python -m denodo_demo.fill URL //HOST:PORT`` puts them onto a stand-in master that has none."""
+"""The demo's jobs. ``python -m denodo_demo.fill URL //HOST:PORT`` creates them on a stand-in master that has none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUSY = 8
 
 
 def fill(master: StandinApi) -> None:
-    """Generated jobs, some of which run each minute: so there is something to wait for, and runs to judge."""
+    """Generate jobs, some of which run each minute, so that the demo has runs to wait for and to judge."""
     master.generate(jobs=JOBS, projects=PROJECTS, disabled=DISABLED)
     master.let_nobody_wait()
     enabled = [status for status in master.statuses() if status["state"] != "DISABLED"]

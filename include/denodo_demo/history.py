@@ -1,4 +1,4 @@
-"""The pair's history as it is written: its asset events in Airflow, one line each."""
+"""Print the pair's history as it is written: its asset events in Airflow, one line each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from denodo_demo.progress import Progress
 
 
 class History:
-    """Follows the asset events of one pair from now on.
+    """Follow the asset events of one pair from now on.
 
     :param asset: name of the pair's asset.
     """
@@ -34,7 +34,7 @@ class History:
             self._progress.say(f"    {event['at'][11:19]}  {line(event)}")
 
     def wait_for(self, kind: str, timeout: float, *, code: str | None = None) -> Json:
-        """The first event of this kind (and code) that is told from now on; all others are told meanwhile."""
+        """Return the first event of this kind (and code) from now on; meanwhile print all others."""
         begin = len(self.events)
 
         def found() -> Json | None:
@@ -45,23 +45,23 @@ class History:
         return wait_for(found, timeout, f"The event {kind} {code or ''}".rstrip(), poll=0.5)
 
     def last(self, kind: str) -> Json:
-        """The last event of this kind that was told."""
+        """Return the last event of this kind that was printed."""
         return next(event for event in reversed(self.events) if event["kind"] == kind)
 
     def settled(self, code: str) -> bool:
-        """Whether the failover DAG's last look came to this and found nothing left to do."""
+        """Return whether the last look of the failover DAG had this code and is settled."""
         watching = self._api.asset_state(self._asset_id).get("watch") or {}
         return watching.get("code") == code and bool(watching.get("settled"))
 
     def _new(self) -> list[Json]:
-        """Oldest first."""
+        """Return the new events, oldest first."""
         found = [event["extra"] for event in self._api.asset_events(asset_id=self._asset_id)]
         unknown = [event for event in found if event.get("kind") and event["id"] not in self._known]
         return sorted(unknown, key=lambda event: datetime.fromisoformat(event["at"]))
 
 
 def line(event: Json) -> str:
-    """An event in one line."""
+    """Format an event in one line."""
     code = f" ({event['code']})" if event.get("code") else ""
     said = event.get("what") or event.get("why") or _numbers(event)
     return f"{event['kind']}{code}, epoch {event['epoch']}{f': {said}' if said else ''}"

@@ -1,6 +1,6 @@
-"""What the two servers' own books say: runs in the execution journals, enabled jobs in the audits.
+"""Judge by the two servers' own records: runs in the execution journals, enabled jobs in the audits.
 
-The product under test has no part in this: it is judged by what happened on the servers, not by what it believes.
+The product under test has no part in this: it is judged by what happened on the servers, not by what it reports.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from denodo_ha.quartz.cron import QuartzCron
 
 Entry: TypeAlias = Mapping[str, Any]
 Job: TypeAlias = tuple[str, str]
-"""Project and name in folded case."""
+"""A job, as project and name in folded case."""
 
 
 @dataclass(frozen=True, order=True)
@@ -30,7 +30,7 @@ class Occurrence:
 
 @dataclass(frozen=True)
 class Exposure:
-    """A time in which jobs were enabled on a server; ``end`` is None when they still are.
+    """A period in which jobs were enabled on a server; ``end`` is None if they still are.
 
     ``jobs`` is how many were enabled at most at one time.
     """
@@ -41,13 +41,13 @@ class Exposure:
 
     @property
     def seconds(self) -> float:
-        """Length in seconds; infinite while it goes on."""
+        """The length in seconds; infinite while it goes on."""
         return float("inf") if self.end is None else (self.end - self.start).total_seconds()
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A time, after ``since`` and up to ``until``, in which jobs are due by the clock of one server."""
+    """A period, after ``since`` and up to ``until``, in which jobs are due by the clock of one server."""
 
     zone: tzinfo
     since: datetime
@@ -55,7 +55,7 @@ class Turn:
 
 
 class Fate(StrEnum):
-    """What became of an occurrence."""
+    """The fate of an occurrence."""
 
     MASTER = "ran on the master"
     SLAVE = "ran on the slave"
@@ -66,7 +66,7 @@ class Fate(StrEnum):
 
 
 def due(crons: Mapping[Job, Sequence[str]], turns: Iterable[Turn]) -> set[Occurrence]:
-    """Occurrences that the crons ask for, each by the clock of the server whose turn it is."""
+    """Return the occurrences by the crons, each by the clock of the server that is active in that period."""
     jobs_of: dict[str, list[Job]] = {}
     for job, expressions in crons.items():
         for expression in expressions:
@@ -86,12 +86,12 @@ def fates(
     slave_journal: Iterable[Entry],
     listed: Collection[tuple[str, datetime]],
 ) -> dict[Occurrence, Fate]:
-    """What became of the ``wanted`` occurrences, and of those that ran although they were not wanted.
+    """Return the fate of the ``wanted`` occurrences, and of those that ran although they were not wanted.
 
     A run that Quartz makes up for when a trigger is resumed (trigger ``misfire``) has the time of its start, so it is
     no occurrence; see :func:`made_up`.
 
-    :param listed: what the failover's event says was missed, as :func:`missed` reads it.
+    :param listed: the missed occurrences of the failover's event, as :func:`missed` reads them.
     """
     master, slave = _counted(master_journal), _counted(slave_journal)
 
@@ -108,17 +108,17 @@ def fates(
 
 
 def missed(event: Entry) -> set[tuple[str, datetime]]:
-    """The occurrences that a failover's event lists as missed: folded name with project, and time."""
+    """Return the occurrences that a failover's event lists as missed: folded name with project, and time."""
     return {(each["job"].casefold(), _moment(each["at"])) for each in event["missed"]["listed"]}
 
 
 def made_up(journal: Iterable[Entry]) -> list[Entry]:
-    """Runs by Quartz's misfire policy: a trigger that was overdue when it was resumed fires at once."""
+    """Return the runs by Quartz's misfire policy: a trigger that was overdue when it was resumed fires at once."""
     return [run for run in journal if run["trigger"] == "misfire"]
 
 
 def double_runs(master_journal: Iterable[Entry], slave_journal: Iterable[Entry]) -> list[Occurrence]:
-    """Scheduled occurrences that ran on both servers, in order.
+    """Return the scheduled occurrences that ran on both servers, in order.
 
     A run without a scheduled time, such as one started by hand, is no occurrence.
     """
@@ -126,7 +126,7 @@ def double_runs(master_journal: Iterable[Entry], slave_journal: Iterable[Entry])
 
 
 def exposures(audit: Iterable[Entry]) -> list[Exposure]:
-    """The times in which at least one job of a server was enabled, from its audit; the server began without jobs."""
+    """Return the periods in which at least one job was enabled, from the audit; the server began without jobs."""
     enabled: set[tuple[str, str]] = set()
     found: list[Exposure] = []
     start, most = datetime.min, 0

@@ -1,7 +1,7 @@
 """Child processes that never outlive the program that started them.
 
-Each child leads a session of its own, so that Ctrl-C in the terminal reaches only us and everything the child started
-can be found again by its session, process groups of its own included.
+Each child leads a session of its own, so that Ctrl-C in the terminal reaches only this program, and all processes that
+the child started can be found by its session, including those in process groups of their own.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from denodo_demo.slowness import Deadline, allow
 T = TypeVar("T")
 
 LONGEST_ANSWER = 600.0
-"""Seconds that an answer of a process of ours may take; one that has ended fails the request at once."""
+"""Seconds that an answer of a child process may take; a process that has ended fails the request at once."""
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 _running: list[Child] = []
 
 
 class WaitError(RuntimeError):
-    """Something that was waited for did not come; the message names it and shows the end of the log."""
+    """A condition did not become true in time; the message names it and shows the end of the log."""
 
 
 class Child:
     """A running process in a session of its own, with its output appended to ``log``.
 
-    :param command: program and arguments; secrets belong into ``env``, since anybody can read arguments.
-    :param stop_signal: what asks it politely to end; also sent to it when this program dies without a word.
+    :param command: program and arguments; secrets belong into ``env``, because every user can read arguments.
+    :param stop_signal: the signal that asks it to end; it is also sent when this program dies unexpectedly.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Child:
         return self._popen.poll() is None
 
     def stop(self, grace: float = 20.0) -> None:
-        """Ask the process to end, wait ``grace`` seconds of an idle machine, then kill what is left of its session."""
+        """Ask the process to end, wait ``grace`` seconds (on an idle machine), then kill the rest of its session."""
         if self.running:
             self._popen.send_signal(self._stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -84,7 +84,7 @@ class Child:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to the process and to everything in its session; returns when all are gone."""
+        """Send SIGKILL to the process and to everything in its session; return when all are gone."""
         while members := self.members():
             for member in members:
                 with contextlib.suppress(ProcessLookupError):
@@ -95,20 +95,20 @@ class Child:
             _running.remove(self)
 
     def members(self) -> list[int]:
-        """The process and everything else in its session."""
+        """Return the ids of the process and of all others in its session."""
         processes = ((int(folder.name), process_stat(int(folder.name))) for folder in Path("/proc").glob("[0-9]*"))
         return [pid for pid, stat in processes if stat and stat.session == self.pid]
 
 
 class ProcessStat(NamedTuple):
-    """Part of what Linux says about a process."""
+    """A part of the information of Linux about a process."""
 
     parent: int
     session: int
 
 
 def process_stat(pid: int) -> ProcessStat | None:
-    """None for a process that is gone or only waits, as a zombie, for its parent to look."""
+    """Read the state of a process; None if it is gone or a zombie."""
     try:
         state, parent, _group, session, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -146,15 +146,15 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 
 _PORTS = 10_000, 32_000
-"""Below those that Linux hands out by itself."""
+"""The ports below those that Linux assigns by itself."""
 _given: set[int] = set()
 
 
 def free_port(preferred: int = 0) -> int:
-    """``preferred`` when nothing listens there on 127.0.0.1, otherwise any free port.
+    """Return ``preferred`` if nothing listens there on 127.0.0.1, otherwise any free port.
 
-    Not one that the system would give to any program a moment later, and never the same twice: the one who asked has
-    not taken it yet.
+    It is not one that the system could assign to another program a moment later, and never the same twice, because the
+    caller has not opened it yet.
     """
     wanted = [preferred] if preferred else []
     for port in (*wanted, *random.sample(range(*_PORTS), 200)):
@@ -172,12 +172,12 @@ def free_port(preferred: int = 0) -> int:
 def wait_for(
     condition: Callable[[], T | None], timeout: float, what: str, *, child: Child | None = None, poll: float = 0.2
 ) -> T:
-    """The first true value of ``condition``, asked every ``poll`` seconds.
+    """Wait for the first true value of ``condition``, which is called every ``poll`` seconds, and return it.
 
-    :param timeout: seconds of an idle machine after which to give up.
+    :param timeout: seconds, on an idle machine, after which to give up.
     :param what: what is awaited, as the subject of the error's sentence.
-    :param child: a process without which the condition cannot come true; its end is an error at once.
-    :raises WaitError: nothing came; the message holds ``what`` and the last lines of the child's log.
+    :param child: a process without which the condition cannot become true; its end is an error at once.
+    :raises WaitError: it did not become true; the message holds ``what`` and the last lines of the child's log.
     """
     began, deadline = time.monotonic(), Deadline(timeout)
     while True:

@@ -1,4 +1,4 @@
-"""Progress that a person can follow: what is done now, since when, and a sign of life while it takes long."""
+"""Print progress: the present step, its time, and a sign of life while it takes long."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.progress import Progress as Spinner
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 SIGN_OF_LIFE = 10.0
-"""Seconds between two lines about one step where there is no terminal to show a spinner on, or about one request."""
+"""Seconds between two lines about one step where there is no terminal for a spinner, or about one request."""
 
 
 class Progress:
-    """Lines with the seconds since the start; plain ones where the output is not a terminal."""
+    """Print lines with the seconds since the start; plain ones if the output is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -28,7 +28,7 @@ class Progress:
 
     @contextlib.contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Say what begins, and show that it goes on until the block ends."""
+        """Print what begins, and show that it goes on until the block ends."""
         self.say(what)
         with self._spinner(what) if self.console.is_interactive else signs_of_life(what, self.say):
             yield
@@ -43,7 +43,7 @@ class Progress:
 
 @contextlib.contextmanager
 def signs_of_life(what: str, say: Callable[[str], object]) -> Iterator[None]:
-    """Say again and again what goes on, and for how long already, until the block ends."""
+    """Print repeatedly what goes on, and for how long, until the block ends."""
     done = threading.Event()
     begin = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""What the two servers say after a sync: read back from both of them, judged, and printed as a table."""
+"""Read the state of both servers back after a sync, judge it, and print it as tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from denodo_demo.standin import StandinPair, StandinServer
 
 @dataclass(frozen=True)
 class Reading:
-    """One server: its jobs by (project, name) in folded case, and its own books."""
+    """One server: its jobs by (project, name) in folded case, its execution journal and its audit."""
 
     server: StandinServer
     jobs: dict[Job, dict[str, Any]]
@@ -55,7 +55,7 @@ class PairReading:
 
     @property
     def equal_ids(self) -> int:
-        """How many jobs happen to have the same id on both servers."""
+        """The number of jobs that happen to have the same id on both servers."""
         slave = self.slave.jobs
         return sum(job["jobID"] == slave[key]["jobID"] for key, job in self.master.jobs.items() if key in slave)
 
@@ -65,11 +65,11 @@ class PairReading:
 
     @property
     def exposures(self) -> list[Exposure]:
-        """When jobs were enabled on the slave."""
+        """The periods in which jobs were enabled on the slave."""
         return exposures(self.slave.audit)
 
     def problems(self, *, disabled_on_master: int | None = None, slave_ran: bool = False) -> list[str]:
-        """What is not as a sync leaves it, in words; empty when all is well.
+        """Return what is not as a sync leaves it, in words; empty if all is well.
 
         :param slave_ran: the slave has been the active server, so that it may have run jobs.
         """
@@ -87,7 +87,7 @@ class PairReading:
 
 
 def crons(server: StandinServer) -> dict[Job, list[str]]:
-    """The crons of the enabled jobs, without those that wait for other jobs: their crons do not say when they run."""
+    """Return the crons of the enabled jobs, except jobs with dependencies, whose crons do not decide when they run."""
     found: dict[Job, list[str]] = {}
     for job in server.request("GET", "/jobs"):
         triggers = job["triggerSection"]["triggers"]
@@ -118,7 +118,7 @@ def show_servers(console: Console, reading: PairReading, title: str = "Read back
 
 
 def show_occurrences(console: Console, fates: Mapping[Occurrence, Fate]) -> None:
-    """Print what became of every scheduled occurrence: one line for each time at which jobs were due."""
+    """Print the fate of every scheduled occurrence: one line for each time at which jobs were due."""
     columns = [fate for fate in Fate if fate is not Fate.NOT_DUE or fate in fates.values()]
     table = Table(title="Every scheduled occurrence, from both execution journals", title_justify="left")
     table.add_column("due (UTC)")
@@ -148,7 +148,7 @@ def show_places(console: Console, places: Mapping[str, str]) -> None:
 
 
 def describe_exposure(reading: PairReading, sync_seconds: float | None) -> str:
-    """The exposure window as the sync measured it and as the slave wrote it down."""
+    """Describe the exposure as the sync measured it and as the slave's audit has it."""
     measured = "not measured" if sync_seconds is None else f"{sync_seconds:.2f} s measured by the sync"
     audited = ", ".join(f"{exposure.seconds:.2f} s ({exposure.jobs} jobs)" for exposure in reading.exposures)
     return f"{measured}; {audited or 'none'} by the slave's own audit"

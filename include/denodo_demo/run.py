@@ -1,4 +1,4 @@
-"""``make run``: Airflow and a stand-in pair that stay up until Ctrl-C; what they keep is there at the next start."""
+"""The command ``make run``: run Airflow and a stand-in pair until Ctrl-C, and keep their state for the next start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HISTORY_EVERY = 2.0
 def run(progress: Progress) -> None:
     """Start everything, sync once if the slave is empty, watch the master, and stay until interrupted.
 
-    Once everything has started, nothing but the end of Airflow ends it: what fails is told.
+    Once everything has started, only the end of Airflow ends it; failures are printed.
 
     :raises WaitError: something does not start, or Airflow has ended by itself.
     """
@@ -38,7 +38,7 @@ def run(progress: Progress) -> None:
 
 @contextlib.contextmanager
 def _staying_up(stage: Stage) -> Iterator[None]:
-    """Tell a failure and go on: it is worth a look at what runs."""
+    """Print a failure and go on, so that a person can inspect what runs."""
     try:
         yield
     except ERRORS as error:
@@ -73,7 +73,7 @@ def _show(stage: Stage) -> None:
 
 
 def _watch(stage: Stage) -> None:
-    """Have the master watched, and tell the pair's history; an Airflow that fails to answer is asked again later."""
+    """Have the master watched, and print the pair's history; an Airflow that fails to answer is asked again later."""
     history: History | None = None
     while stage.airflow.running:
         with contextlib.suppress(*ERRORS):
@@ -83,7 +83,7 @@ def _watch(stage: Stage) -> None:
 
 
 def _stay(stage: Stage) -> None:
-    """Tell when a process ends, and start what is down when a person presses Enter."""
+    """Print when a process ends, and start what is down when a person presses Enter."""
     down: set[str] = set()
     inputs = [sys.stdin] if sys.stdin.isatty() else []
     while stage.airflow.running:

@@ -1,4 +1,4 @@
-"""How slow this machine is now, so that deadlines that suit an idle machine hold on a busy one, too."""
+"""Measure how slow this machine is now, so that deadlines for an idle machine are also right on a busy one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``make demo`` and ``make run`` have in common: a pair with something on it, a real Airflow, and a sync."""
+"""The common part of ``make demo`` and ``make run``: a pair with jobs, a real Airflow, and a sync."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ OPERATIONS = f"denodo_scheduler_operations__{PAIR}"
 ASSET = f"denodo-scheduler://{PAIR}"
 RUN_FOLDER = PROJECT / ".run"
 PATIENCE = 300.0
-"""Seconds of an idle machine after which what was waited for counts as never coming."""
+"""Seconds, on an idle machine, after which waiting is given up."""
 ERRORS = (WaitError, AirflowApiError, StandinError, httpx.HTTPError)
-"""What may go wrong between us and the processes that we started."""
+"""The errors of communication with the processes that were started."""
 
 _PAIRS_YAML = """\
-# Written by `make {command}`: the shipped pair with times that are short enough to watch.
+# Written by `make {command}`: the shipped pair with durations short enough for a demonstration.
 pairs:
   {pair}:
     master: denodo_scheduler_master
@@ -108,7 +108,7 @@ class Stage:
         return History(self.airflow.api, ASSET, self.progress)
 
     def sync(self, what: str, reason: str) -> Sync:
-        """Trigger the sync by hand and follow it; see :meth:`follow`."""
+        """Trigger a manual run of the sync and follow it; see :meth:`follow`."""
         return self.follow(what, lambda: self.airflow.api.trigger(DAG_ID, {"reason": reason}))
 
     def scheduled_sync(self, what: str) -> Sync:
@@ -121,9 +121,9 @@ class Stage:
         return self.follow(what, first_run)
 
     def follow(self, what: str, begin: Callable[[], str]) -> Sync:
-        """Show the tasks of a sync as they go on, and return what it says about itself.
+        """Show the tasks of a sync as they run, and return its result.
 
-        :param begin: gives the id of the run.
+        :param begin: starts the run and returns its id.
         :raises WaitError: it did not succeed; the message holds the error of the task that failed.
         """
         run_id = self.run_dag(DAG_ID, "verify", what, begin)
@@ -137,9 +137,9 @@ class Stage:
         begin: Callable[[], str],
         meanwhile: Callable[[], object] = lambda: None,
     ) -> str:
-        """Show the tasks of a run as they go on, and return its id.
+        """Show the tasks of a run as they run, and return its id.
 
-        :param last: the task without whose success the run has not got to its end.
+        :param last: the task that must succeed for the run to be complete.
         :raises WaitError: it did not succeed; the message holds the error of the task that failed.
         """
         api = self.airflow.api
@@ -163,7 +163,7 @@ class Stage:
                 self.progress.say(f"    {task['task_id']:<22} {task['state']}")
 
     def _why(self, dag_id: str, run_id: str) -> str:
-        """Last error in the logs of the failed tasks."""
+        """Return the last error in the logs of the failed tasks."""
         for task in self.airflow.api.task_instances(dag_id, run_id):
             if task["state"] == "failed":
                 log = self.airflow.api.task_log(dag_id, run_id, task["task_id"], task["try_number"])
@@ -174,9 +174,9 @@ class Stage:
 
 @contextlib.contextmanager
 def alone(command: str) -> Iterator[None]:
-    """Hold ``.run/<command>`` for this process only.
+    """Lock ``.run/<command>`` for this process.
 
-    :raises WaitError: another one holds it.
+    :raises WaitError: another process holds it.
     """
     RUN_FOLDER.mkdir(exist_ok=True)
     with (RUN_FOLDER / f"{command}.lock").open("w") as lock:

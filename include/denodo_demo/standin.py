@@ -1,4 +1,4 @@
-"""A stand-in pair: two Scheduler servers and two web tools, four processes that start, stop and die one by one."""
+"""A stand-in pair: two Scheduler servers and two web tools, four processes that can be controlled one by one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COMMAND = str(Path(sys.executable).with_name("denodo-standin"))
 
 
 class StandinError(RuntimeError):
-    """The stand-in refused something; the message holds its own words."""
+    """The stand-in refused a request; the message holds its answer."""
 
 
 class StandinProcess:
@@ -51,7 +51,7 @@ class StandinProcess:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the last start."""
+        """The process id of the last start."""
         return self._child.pid if self._child else None
 
     def launch(self) -> None:
@@ -78,7 +78,7 @@ class StandinProcess:
             self._child.kill()
 
     def control(self, method: str, path: str, **kwargs: Any) -> Any:
-        """Answer of the control endpoint; ``path`` is relative to ``/control``."""
+        """Return the answer of the control endpoint; ``path`` is relative to ``/control``."""
         answer = self._http.request(method, path, **kwargs)
         if answer.is_error:
             raise StandinError(f"{self.name} answered {answer.status_code} to {method} {path}: {answer.text}")
@@ -89,15 +89,15 @@ class StandinProcess:
         return state
 
     def faults(self, *faults: Json) -> None:
-        """Replace the faults by these; by none to heal."""
+        """Replace the faults by these; without arguments remove them."""
         self.control("POST", "/faults", json={"faults": list(faults)})
 
     def guesses(self, **switches: Any) -> None:
-        """Set switches for what is unpublished about the real server."""
+        """Set switches for unpublished behaviour of the real server."""
         self.control("POST", "/guesses", json=switches)
 
     def requests(self) -> dict[str, int]:
-        """Number of requests per method and path since the start or the last reset."""
+        """Return the number of requests per method and path since the start or the last reset."""
         counts: dict[str, int] = self.control("GET", "/requests")
         return counts
 
@@ -116,20 +116,20 @@ class SchedulerProcess(StandinProcess):
     """A Scheduler server: the process that fires the jobs."""
 
     def clock(self, **body: Any) -> None:
-        """``now=…``, ``advance_seconds=…`` or ``mode="real"``."""
+        """Set the clock: ``now=…``, ``advance_seconds=…`` or ``mode="real"``."""
         self.control("POST", "/clock", json=body)
 
     def duration(self, seconds: float, match: str = "") -> None:
-        """How long runs last from now on: those of jobs whose ``project / name`` matches, or all."""
+        """Set how long runs last from now on: those of jobs whose ``project / name`` matches, or all."""
         self.control("POST", "/duration", json={"seconds": seconds, "match": match})
 
     def journal(self, since: int = 0) -> list[Json]:
-        """Every run with job, start, end and what started it."""
+        """Return every run with job, start, end and trigger."""
         entries: list[Json] = self.control("GET", "/journal", params={"since": since})
         return entries
 
     def audit(self, since: int = 0) -> list[Json]:
-        """Every change of a job: enabled, disabled, created, replaced, deleted."""
+        """Return every change of a job: enabled, disabled, created, replaced, deleted."""
         entries: list[Json] = self.control("GET", "/audit", params={"since": since})
         return entries
 
@@ -137,8 +137,8 @@ class SchedulerProcess(StandinProcess):
 class StandinApi:
     """A server of the pair as its users see it: a Scheduler behind a web tool, wherever the two run.
 
-    :param url: of the web tool.
-    :param uri: the Scheduler, ``//host:port``, as we and the web tool reach it.
+    :param url: the address of the web tool.
+    :param uri: the Scheduler, ``//host:port``, as this program and the web tool reach it.
     """
 
     def __init__(self, name: str, url: str, uri: str, *, password: str = PASSWORD) -> None:
@@ -150,7 +150,7 @@ class StandinApi:
         )
 
     def request(self, method: str, path: str, params: Json | None = None, **kwargs: Any) -> Any:
-        """The JSON answer of the server's public API; ``path`` is relative to ``/public/api``."""
+        """Return the JSON answer of the server's public API; ``path`` is relative to ``/public/api``."""
         answer = self._http.request(method, path, params={"uri": self.uri, **(params or {})}, **kwargs)
         if answer.is_error:
             raise StandinError(f"{self.name} answered {answer.status_code} to {method} {path}: {answer.text}")
@@ -161,7 +161,7 @@ class StandinApi:
         return statuses
 
     def set_status(self, action: str, statuses: list[Json]) -> None:
-        """One bulk request per project for the jobs of these statuses."""
+        """Send one bulk request per project for the jobs of these statuses."""
         for project in {status["projectID"] for status in statuses}:
             ids = ",".join(str(status["jobID"]) for status in statuses if status["projectID"] == project)
             self.request("PUT", f"/projects/{project}/jobs/status", json={"action": action, "IDs": ids})
@@ -173,9 +173,9 @@ class StandinApi:
         self.request("PUT", path, json={**self.request("GET", path), "triggerSection": triggers})
 
     def let_nobody_wait(self) -> None:
-        """Have enabled jobs with dependencies be due on leap days only.
+        """Make enabled jobs with dependencies due on leap days only.
 
-        Generated ones depend on jobs with other crons, so that they would wait for hours and leave no quiet window.
+        Generated jobs depend on jobs with other crons, so they would wait for hours and leave no quiet window.
         """
         for job in self.request("GET", "/jobs"):
             triggers = job["triggerSection"]["triggers"]
@@ -226,7 +226,7 @@ class StandinServer(StandinApi):
         return self.scheduler, self.webtool
 
     def connection(self) -> Json:
-        """The Airflow connection to this server, as ``AIRFLOW_CONN_…`` takes it in JSON.
+        """Return the Airflow connection to this server, in the JSON form of ``AIRFLOW_CONN_…``.
 
         On a busy machine an answer may take long; a process that is dead refuses at once.
         """
@@ -244,7 +244,7 @@ class StandinServer(StandinApi):
 class StandinPair:
     """A master and a slave in different time zones with different ids.
 
-    :param root: folder for what the servers keep on disk and for the logs.
+    :param root: folder for the servers' state on disk and for the logs.
     :param preferred_ports: whether to take Denodo's own ports where they are free.
     """
 
@@ -284,12 +284,12 @@ class StandinPair:
         self._each(StandinProcess.kill)
 
     def heal(self) -> None:
-        """Start what is down and take all faults away."""
+        """Start the processes that are down, and remove all faults."""
         self._each(lambda process: None if process.running else process.start())
         self._each(StandinProcess.faults)
 
     def connections_env(self) -> dict[str, str]:
-        """The two connections of the shipped pair, as environment variables for Airflow."""
+        """Return the two connections of the shipped pair, as environment variables for Airflow."""
         return {
             f"AIRFLOW_CONN_DENODO_SCHEDULER_{server.name.upper()}": json.dumps(server.connection())
             for server in self.servers

@@ -1,4 +1,4 @@
-"""The second half of ``make demo``: the master's web tool dies, its Scheduler dies, comes back, takes over again."""
+"""The second half of ``make demo``: the master's web tool and its Scheduler are killed, a failover and a failback."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from denodo_demo.slowness import allow
 from denodo_demo.stage import DAG_ID, PATIENCE, SWITCHOVER, Stage
 
 KILL_AT = timedelta(seconds=50)
-"""When in a minute the master's Scheduler is killed: jobs are due before anybody can have noticed."""
+"""The second of a minute at which the master's Scheduler is killed: jobs are due before that can be detected."""
 _MINUTE = timedelta(minutes=1)
 
 
 @dataclass
 class FailoverStory:
-    """What happens, told as it does; what was seen of it is judged at the end.
+    """The story of a failover, printed as it proceeds and judged at its end.
 
-    :param crons: of the jobs whose occurrences are judged. :param since: when they were on the master.
-    :param history: what the pair's asset events tell.
+    :param crons: the crons of the jobs whose occurrences are judged. :param since: when they were on the master.
+    :param history: the pair's asset events.
     """
 
     stage: Stage
@@ -35,11 +35,14 @@ class FailoverStory:
 
     @classmethod
     def begin(cls, stage: Stage) -> FailoverStory:
-        """From now on the failover DAG watches, and every occurrence counts."""
+        """Let the failover DAG watch; from now on every occurrence counts."""
         return cls(stage, stage.watch(), crons(stage.pair.master), datetime.now(UTC))
 
     def tell(self) -> list[str]:
-        """:return: what did not come out as it should, in words; empty when all is well."""
+        """Run the story.
+
+        :return: the problems, in words; empty if there are none.
+        """
         before = PairReading.of(self.stage.pair)
         self._wait_until_watched()
         self._web_tool_dies()
@@ -75,7 +78,7 @@ class FailoverStory:
         scheduler.kill()
         with self.stage.progress.step(f"kill -9 of the {scheduler.name}: the slave has to take over"):
             self.history.wait_for("failover", PATIENCE)
-        # A master that starts again at once runs what fell due in the minute before, which nobody can prevent.
+        # A master that starts again at once runs what fell due in the minute before, which cannot be prevented.
         until = moment - KILL_AT + 2 * _MINUTE + _settle()
         self._wait(until, f"The slave runs what is due at {until:%H:%M} UTC")
 
@@ -154,13 +157,15 @@ class FailoverStory:
 
 
 def _settle() -> timedelta:
-    """Return how long after it was due a job is certainly in the journal."""
+    """Return how long after its due time a job is certainly in the journal."""
     return timedelta(seconds=allow(2))
 
 
 def kill_time(now: datetime) -> datetime:
-    """The next moment that is good for the story: neither of the two minutes after it begins a quarter of an hour,
-    when many more jobs are due."""
+    """Return the next suitable moment: neither of the two minutes after it begins a quarter of an hour.
+
+    Many more jobs are due at the quarters of an hour.
+    """
     minute = now.replace(second=0, microsecond=0)
     while minute + KILL_AT < now or (minute.minute + 1) % 15 in (14, 0):
         minute += _MINUTE
@@ -168,7 +173,7 @@ def kill_time(now: datetime) -> datetime:
 
 
 def problems(found: Mapping[Occurrence, Fate]) -> list[str]:
-    """What must not happen to a scheduled occurrence, and what must happen to some, in words."""
+    """Return, in words, which forbidden fates occurred, and which required ones did not."""
     counts = {fate: sum(each is fate for each in found.values()) for fate in Fate}
     wrong = [f"{counts[fate]} occurrences: {fate}" for fate in (Fate.LOST, Fate.TWICE, Fate.NOT_DUE) if counts[fate]]
     idle = [f"no occurrence {fate}" for fate in (Fate.MASTER, Fate.SLAVE) if not counts[fate]]

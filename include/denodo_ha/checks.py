@@ -1,4 +1,4 @@
-"""Judgements before and after an import: is the source credible, and is the passive server what it should be?"""
+"""Checks before and after an import: is the source credible, and is the passive server in the state it should be in?"""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from denodo_ha.snapshot.manifest import Manifest, definition_hash
 
 @dataclass(frozen=True)
 class MassChange:
-    """More changed than people change between two syncs; ``reason`` says what."""
+    """A change larger than people usually make between two syncs; ``reason`` describes it."""
 
     reason: str
 
 
 def mass_change(old: Manifest | None, new: Manifest, limits: MassChangeLimits) -> MassChange | None:
-    """Whether ``new`` lost so much against the committed manifest ``old`` that a person has to look first.
+    """Return what ``new`` lost against the committed manifest ``old``, where a person has to approve it first.
 
-    Counted are jobs that vanished or became disabled, once among all jobs, once among the enabled ones. Apart from the
-    limits, a server whose jobs are all disabled is not believed unless ``old`` agrees: a paused one looks so [D].
+    Jobs that vanished or became disabled are counted, once among all jobs and once among the enabled ones. Apart from
+    the limits, a server whose jobs are all disabled is refused unless ``old`` agrees: a paused one looks like this [D].
     """
     if new.jobs and not new.enabled and (old is None or old.enabled):
         return MassChange(
@@ -48,7 +48,7 @@ def mass_change(old: Manifest | None, new: Manifest, limits: MassChangeLimits) -
 
 
 def shrunk(jobs: int, enabled: int, new: Manifest, limits: MassChangeLimits) -> MassChange | None:
-    """Like :func:`mass_change`, where of the committed manifest only its counts are left."""
+    """Check like :func:`mass_change` where only the counts of the committed manifest are left."""
     lost, disabled = jobs - len(new.jobs), enabled - len(new.enabled)
     if limits.exceeded(lost, jobs) or limits.exceeded(disabled, enabled):
         return MassChange(
@@ -60,10 +60,11 @@ def shrunk(jobs: int, enabled: int, new: Manifest, limits: MassChangeLimits) -> 
 
 @dataclass(frozen=True)
 class Verification:
-    """How the passive server differs from what the manifest wants of it.
+    """The differences between the passive server and the manifest.
 
-    ``missing`` jobs of the manifest are not there, ``enabled`` ones in scope may start, ``different`` ones have another
-    definition, ``orphans`` in scope are not in the manifest, ``lost`` ones out of scope were there before the import.
+    ``missing`` jobs of the manifest are not on the server, ``enabled`` ones in scope may start, ``different`` ones have
+    another definition, ``orphans`` in scope are not in the manifest, ``lost`` ones out of scope were there before the
+    import.
     """
 
     missing: tuple[JobKey, ...] = ()
@@ -74,7 +75,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether a snapshot can be committed; orphans are the policy's business."""
+        """Whether a snapshot can be committed; orphans do not prevent it, they are subject to the pair's policy."""
         return not (self.missing or self.enabled or self.different or self.lost)
 
 
@@ -112,10 +113,10 @@ def verify(
 
 
 def ran_since(statuses: Sequence[JobStatus], since: datetime) -> tuple[JobKey, ...]:
-    """Jobs of the passive server that run now or have run since ``since``: suspected double runs.
+    """Return the jobs of the passive server that run now or have run since ``since``: suspected double runs.
 
-    ``since`` is the import's begin by that server's clock (aware); its second is taken whole, because times may come
-    without fractions [G].
+    ``since`` is when the import began by that server's clock (aware); it is rounded down to the second, because times
+    may come without fractions [G].
     """
     begin = since.replace(microsecond=0)
     return tuple(
@@ -128,11 +129,12 @@ def ran_since(statuses: Sequence[JobStatus], since: datetime) -> tuple[JobKey, .
 
 
 def same_server(a: Sequence[JobStatus], b: Sequence[JobStatus]) -> bool:
-    """Whether two reads, made one right after the other, come from one and the same server.
+    """Return whether two reads, made one right after the other, come from one and the same server.
 
-    Equal ids are needed but prove nothing: cloned servers share them. What clones do not share is their jobs' life, so
-    at least half of the jobs enabled in either read must agree in state and in previous and next execution; half,
-    because on a busy server some jobs move on between the reads. Without any enabled job nothing can be told: False.
+    Equal ids are necessary but prove nothing: cloned servers share them. Clones do not share the executions of their
+    jobs, so at least half of the jobs enabled in either read must agree in state and in previous and next execution;
+    half, because on a busy server some jobs run between the reads. Without any enabled job it cannot be decided, and
+    the result is False.
     """
     others = {status.key: status for status in b}
     shared = [(status, others[status.key]) for status in a if status.key in others]

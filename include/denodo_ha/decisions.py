@@ -1,7 +1,8 @@
-"""What to do about a verdict: the decision table of the failover DAG, as data.
+"""The decision table of the failover DAG, as data: what to do about a verdict.
 
-For each phase and verdict a cell names the rules that must hold, in the order in which they are looked at, and the
-decision where all do. The first rule that does not hold decides. ``docs/decision-table.md`` is generated from here.
+For each phase and verdict a cell names the rules that must hold, in the order in which they are checked, and the
+decision if all of them hold. The first rule that does not hold decides. ``docs/decision-table.md`` is generated from
+this module.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Action(StrEnum):
     HEALTHY = "healthy"
     """Nothing is to be done."""
     BLOCKED = "blocked"
-    """Something is wrong that the tool must not or cannot mend by itself now."""
+    """Something is wrong that the tool must not or cannot repair by itself now."""
     ENABLE_JOBS = "enable_jobs"
     """Fail over, resume what was begun, or complete it."""
     QUENCH_MASTER = "quench_master"
@@ -32,7 +33,7 @@ class Action(StrEnum):
 
 
 class Alert(StrEnum):
-    """What people are notified of, and can choose by in the pair's ``alerts.notify``."""
+    """The alerts that a notifier of the pair's ``alerts.notify`` can be called for."""
 
     FAILOVER = "failover"
     BLOCKED = "blocked"
@@ -48,11 +49,11 @@ class Alert(StrEnum):
 
 @dataclass(frozen=True)
 class Situation:
-    """The facts that rules look at, read afresh. The defaults are those of a pair without any trouble.
+    """The facts that the rules check, read afresh. The defaults are those of a pair without any problem.
 
     :param paused: automation is paused by a person.
-    :param operation_open: another task's operation may still act.
-    :param history_agrees: neither the greatest epoch ever seen nor the servers contradict the record.
+    :param operation_open: the operation of another task may still act.
+    :param history_agrees: neither the epoch file nor the servers contradict the record.
     :param resuming: jobs were disabled or enabled already by the operation that is to be resumed.
     :param snapshot: there is a committed snapshot.
     :param dirty: the slave was touched since it was committed.
@@ -61,15 +62,15 @@ class Situation:
     :param acknowledged: a person has seen the last failover.
     :param slave_reachable: the slave's server answers.
     :param second_path: path 2 was seen to work lately, or a person takes responsibility for a failover without it.
-    :param slave_enabled: it has enabled jobs in the pair's scope.
-    :param master_enabled: the master has; None when it cannot be read.
-    :param one_path: the pair allows a failover on the word of one path.
+    :param slave_enabled: the slave has enabled jobs in the pair's scope.
+    :param master_enabled: the same of the master; None when it cannot be read.
+    :param one_path: the pair allows a failover on the evidence of one path.
     :param automatic: the pair's policy, or a person by hand or by approval, allows a failover now.
     :param manual: the pair's policy is ``manual``.
     :param approval_asked: a request for approval waits for its answer.
-    :param fenceable: fencing is not required, or a hook is configured, or a person says that the master is fenced.
+    :param fenceable: fencing is not required, or a function is configured, or a person says that the master is fenced.
     :param complete: all jobs of the last promotion were read back enabled.
-    :param fail_back: the pair's policy is to fail back by itself, and the master is up for long enough.
+    :param fail_back: the pair's policy is to fail back automatically, and the master has been up for long enough.
     """
 
     paused: bool = False
@@ -98,8 +99,8 @@ class Situation:
 class Decision:
     """What to do, why, and what a person can do.
 
-    :param settled: nothing new will come of looking again before something changes.
-    :param alert: whom it concerns; None when nobody needs to know.
+    :param settled: looking again finds nothing new before something changes.
+    :param alert: the alert that notifies of it; None where no notification is needed.
     """
 
     code: str
@@ -163,8 +164,8 @@ _ALL = (
     ),
     _blocked(
         "second_path",
-        "the slave's web tool was not seen to reach the master's Scheduler lately, so nobody could tell a dead "
-        "Scheduler from a dead web tool",
+        "the slave's web tool was not seen to reach the master's Scheduler lately, so a dead Scheduler could not be "
+        "distinguished from a dead web tool",
         "let the slave's web tool reach the master's Scheduler port, correct 'second_path' of the pair, or allow "
         "'one_path'",
     ),
@@ -183,7 +184,7 @@ _ALL = (
     ),
     _blocked(
         "record_contradicted",
-        "the HA record does not fit what is known of the pair: it was lost, restored from a backup, or somebody failed "
+        "the HA record does not fit what is known of the pair: it was lost, restored from a backup, or a person failed "
         "over by hand. Nothing is changed by guess",
         f"look which server has enabled jobs, then initialise the pair with {_OPERATIONS}",
         alert=Alert.HALTED,
@@ -191,7 +192,7 @@ _ALL = (
     _blocked("no_snapshot", "there is no committed snapshot", "run the sync DAG"),
     _blocked(
         "dirty_snapshot",
-        "the slave was touched since its snapshot was verified, so nobody knows what it would run",
+        "the slave was touched since its snapshot was verified, so it is not known what it would run",
         "when the master is back the next sync repairs it",
     ),
     _blocked(
@@ -207,11 +208,11 @@ _ALL = (
         f"wait for the end of the cool-down, or acknowledge it with {_OPERATIONS}",
         settled=False,
     ),
-    _blocked("not_acknowledged", "nobody has acknowledged the last failover", f"acknowledge it with {_OPERATIONS}"),
+    _blocked("not_acknowledged", "the last failover is not acknowledged", f"acknowledge it with {_OPERATIONS}"),
     _blocked(
         "slave_unreachable",
         "the slave does not answer, so it could not take over",
-        "repair the slave; this is looked at again and again",
+        "repair the slave; the failover DAG looks again until it answers",
         settled=False,
     ),
     _blocked(
@@ -266,7 +267,7 @@ DECISIONS: dict[str, Decision] = {decision.code: decision for decision in _ALL}
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition, in words and as a function of the situation, and the code of the decision where it does not hold."""
+    """A condition, in words and as a function of the situation, and the code of the decision if it does not hold."""
 
     words: str
     otherwise: str
@@ -315,7 +316,7 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Rules in their order, and the code of the decision where all of them hold."""
+    """Rules in their order, and the code of the decision if all of them hold."""
 
     rules: tuple[str, ...]
     decision: str

@@ -11,7 +11,7 @@ _ISO = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.ASC
 
 
 def parse_duration(value: object) -> timedelta:
-    """``5m``, ``90s``, ``1h30m``, ``2d``, ISO 8601 (``PT5M``) or whole seconds; raises ValueError for anything else."""
+    """Parse ``5m``, ``90s``, ``1h30m``, ``2d``, ISO 8601 (``PT5M``) or whole seconds; raise ValueError otherwise."""
     if isinstance(value, timedelta):
         return value
     seconds = value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -29,7 +29,7 @@ def parse_duration(value: object) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """Shortest text that ``parse_duration`` reads as ``value`` (whole seconds, not negative)."""
+    """Return the shortest text that ``parse_duration`` reads as ``value`` (whole seconds, not negative)."""
     rest = int(value.total_seconds())
     text = ""
     for letter, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):

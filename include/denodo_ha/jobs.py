@@ -1,4 +1,4 @@
-"""What a Scheduler server says about itself and its jobs, as typed values.
+"""The answers of a Scheduler server about itself and its jobs, as typed values.
 
 Marks in docstrings: [V] verified on a live 9.5.1, [D] Denodo's manual, [KB] Denodo's knowledge base, [S] seen in a
 genuine file, [G] guess.
@@ -44,7 +44,7 @@ class JobKey(BaseModel):
 
 
 class JobState(StrEnum):
-    """State of a job [V]; POLLING since 9.3 [V]. A word this code does not know becomes UNKNOWN."""
+    """State of a job [V]; POLLING since 9.3 [V]. A state that is not known here becomes UNKNOWN."""
 
     NOT_RUNNING = "NOT_RUNNING"
     RUNNING = "RUNNING"
@@ -60,7 +60,7 @@ class JobState(StrEnum):
 
     @property
     def is_enabled(self) -> bool:
-        """Whether the job may start by itself. An unknown state counts as enabled: the careful reading."""
+        """Whether the job may start by itself. To be safe, an unknown state counts as enabled."""
         return self not in (JobState.DISABLED, JobState.DRAFT)
 
     @property
@@ -70,18 +70,18 @@ class JobState(StrEnum):
 
 
 def _known(*names: str) -> AliasChoices:
-    """Spellings of one field: the published one first, then those that are guesses."""
+    """Accept several spellings of one field: the published one first, then those that are guesses."""
     return AliasChoices(*names)
 
 
 class _Answer(BaseModel):
-    """Part of an answer: unknown fields are tolerated, a missing needed field is a validation error."""
+    """Part of an answer: unknown fields are ignored, a missing required field is a validation error."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
 class ServerInfo(_Answer):
-    """``GET /public/api/me`` [V]: who answers and which version it is."""
+    """``GET /public/api/me`` [V]: the server that answers, and its version."""
 
     version: str
     scheduler_mode: str | None = None
@@ -134,7 +134,7 @@ class Statuses:
 
 
 def _ids(value: Any) -> Any:
-    """Job ids come as a JSON list or as one comma string [KB]."""
+    """Read job ids, which come as a JSON list or as one comma-separated string [KB]."""
     if isinstance(value, str):
         return [part for part in value.split(",") if part.strip()]
     return value or []

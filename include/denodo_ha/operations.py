@@ -1,4 +1,4 @@
-"""What people do to a pair's record: pause and resume its automation, acknowledge, halt and release."""
+"""The operations of people on a pair's record: pause and resume its automation, acknowledge, halt and release."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPERATIONS: tuple[Operation, ...] = get_args(Operation)
 
 @dataclass(frozen=True)
 class Asked:
-    """Who asks for it and why, and when.
+    """The request of a person: who asks, why, and when.
 
     :param until: when a pause ends by itself.
     """
@@ -33,7 +33,7 @@ class Asked:
 class Change:
     """A change of the record by a person.
 
-    :param what: a sentence that says what is different now. :param kind: of the event that tells of it.
+    :param what: a sentence that says what is different now. :param kind: the kind of the event that tells of it.
     """
 
     what: str
@@ -44,10 +44,10 @@ class Change:
 
 
 def change(operation: Operation, record: Record, asked: Asked, mark: EpochMark | None) -> Change | str | Reason:
-    """Do what a person asks for.
+    """Apply the operation that a person asks for.
 
     :param mark: the epoch file; a record that it contradicts is not released.
-    :return: the change; or a sentence, where nothing is to be changed; or why it cannot be done.
+    :return: the change; or a sentence, if nothing is to be changed; or the reason why it cannot be done.
     """
     match operation:
         case "pause":

@@ -1,4 +1,4 @@
-"""What was not run while the master was down, and what ran at once when the slave took over."""
+"""Find the executions that were missed while the master was down, and the immediate runs when the slave took over."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def missed_in_outage(
     skew: timedelta,
     zone: tzinfo,
 ) -> tuple[list[Missed], int]:
-    """Occurrences by cron between the master's last sign of life and the moment at which the slave could run the job.
+    """List the occurrences by cron after the master's last sign of life until the slave could run the job.
 
     :param told: when each job was told to be enabled. :param left: jobs that could not be enabled.
     :param statuses: of the slave, read back at ``verified``.
     :param since: when the master was last heard.
     :param last_sign: when jobs that were enabled already had been enabled at the latest.
     :param skew: how far the slave's clock, by which the jobs go, is ahead of the one that gave these moments.
-    :return: the first of them, and how many there are.
+    :return: the first occurrences, and how many there are.
     """
     wanted = {*order.order, *order.missing}
     found, total = missed_occurrences(manifest, wanted, since=since + skew, until=verified + skew, zone=zone)
@@ -44,7 +44,7 @@ def missed_in_outage(
 
 
 def _enabled_at(statuses: Sequence[JobStatus], since: datetime, last_sign: datetime) -> dict[JobKey, datetime]:
-    """When jobs were enabled at the latest that an earlier try has enabled: before they ran, if they did."""
+    """Return by when jobs of an earlier try were enabled at the latest: before they ran, if they did."""
     return {
         status.key: min(last_sign, status.previous_execution - timedelta(seconds=1))
         if status.previous_execution and status.previous_execution > since
@@ -54,7 +54,7 @@ def _enabled_at(statuses: Sequence[JobStatus], since: datetime, last_sign: datet
 
 
 def ran_at_once(statuses: Sequence[JobStatus], keys: Collection[JobKey], since: datetime) -> tuple[JobKey, ...]:
-    """Jobs that ran as soon as they were enabled: a resumed trigger that is overdue may fire at once [Q].
+    """Return the jobs that ran as soon as they were enabled: a resumed trigger that is overdue may fire at once [Q].
 
     :param since: by the clock of the server that gave the statuses.
     """

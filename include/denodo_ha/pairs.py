@@ -1,4 +1,4 @@
-"""The options of a pair of servers, in groups: what is allowed, what follows from what, and what contradicts what.
+"""The options of a pair of servers, in groups: allowed values, derived defaults and contradictions.
 
 ``include/pairs.yaml`` explains each option; :mod:`denodo_ha.pairs_file` reads such a file.
 """
@@ -115,12 +115,12 @@ class MassChangeLimits(_Strict):
     jobs: int = Field(default=5, ge=1, strict=True)
 
     def exceeded(self, changed: int, before: int) -> bool:
-        """Whether ``changed`` of ``before`` jobs are beyond both limits."""
+        """Return whether ``changed`` of ``before`` jobs are beyond both limits."""
         return changed >= self.jobs and 100 * changed > self.percent * before
 
 
 class Notify(_Strict):
-    """A notifier of Airflow: its class path, its arguments, and the alerts that it is called for (all by default)."""
+    """A notifier of Airflow: its class path, its arguments, and the alerts that it is called for (default: all)."""
 
     notifier: Annotated[Text, Field(pattern=_CLASS_PATH)]
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -128,7 +128,7 @@ class Notify(_Strict):
 
 
 class Sync(_Strict):
-    """When the slave is brought in step with the master, and when a sync stops instead."""
+    """When the slave is synchronised with the master, and when a sync stops instead."""
 
     schedule: Annotated[Text, AfterValidator(_schedule)] | None = "@hourly"
     quiet_window: Duration = timedelta(minutes=5)
@@ -211,13 +211,13 @@ class Snapshots(_Strict):
 
 
 class Alerts(_Strict):
-    """Whom to tell."""
+    """Who is notified."""
 
     notify: tuple[Notify, ...] = ()
 
 
 class PairOptions(_Strict):
-    """What can be said of a pair, and under ``defaults`` of all pairs."""
+    """The options of a pair, and under ``defaults`` of all pairs."""
 
     description: str = ""
     master: Text = "denodo_scheduler_master"
@@ -244,7 +244,7 @@ class PairOptions(_Strict):
     @field_validator("failover", mode="before")
     @classmethod
     def _derived(cls, failover: Any, info: ValidationInfo) -> Any:
-        """Fill in what follows from the groups ``sync`` and ``watch`` and is not given."""
+        """Fill in the options that are not given and are derived from the groups ``sync`` and ``watch``."""
         sync, watch = info.data.get("sync"), info.data.get("watch")
         given = failover.model_dump(exclude_unset=True) if isinstance(failover, Failover) else failover
         if not isinstance(given, dict):
@@ -261,7 +261,7 @@ class PairOptions(_Strict):
     @field_validator("failover")
     @classmethod
     def _agrees(cls, failover: Failover, info: ValidationInfo) -> Failover:
-        """Refuse what the groups ``sync`` and ``watch`` contradict, each option by its own place."""
+        """Refuse each option that contradicts the groups ``sync`` and ``watch``, and name its place."""
         sync, watch = info.data.get("sync"), info.data.get("watch")
         wrong = {}
         if watch and failover.cool_down < watch.duration:
@@ -296,7 +296,7 @@ class Pair(PairOptions):
     name: str
 
     def with_sync(self, **options: Any) -> Pair:
-        """The same pair with other options of its syncs, as a person chooses them in a form."""
+        """Return the same pair with other options of its syncs, as a person chooses them in a form."""
         return self.model_copy(update={"sync": self.sync.model_copy(update=options)})
 
     @property
@@ -313,7 +313,7 @@ class Pair(PairOptions):
 
     @property
     def look_uri(self) -> str:
-        """The asset by whose events somebody asks the failover DAG to look at the pair now."""
+        """The asset whose events ask the failover DAG to look at the pair now."""
         return f"denodo-scheduler-look://{self.name}"
 
     @property

@@ -1,4 +1,4 @@
-"""The file of pairs: where it is, how its groups are read, and what is said of its mistakes.
+"""The file of pairs: where it is, how its groups are read, and how its mistakes are reported.
 
 A mistake is reported with file, line, key, what is wrong and what is allowed, and all mistakes are reported at once.
 """
@@ -76,7 +76,7 @@ FLAT = {
     "keep_snapshots": "snapshots.keep",
     "notify": "alerts.notify",
 }
-"""Where the options of earlier versions are now, which had no groups. They are still read there, with a warning."""
+"""The places of the options of earlier versions, which had no groups. They are still read, with a warning."""
 
 PLACES = FLAT | {name: f"{group}.{name}" for group, model in GROUPS.items() for name in model.model_fields}
 """The place of each option that is in a group, by its name there and its name before there were groups."""
@@ -87,7 +87,7 @@ class PairsError(ValueError):
 
 
 def pairs_path() -> Path:
-    """Where the file of pairs is: what ``DENODO_HA_PAIRS`` names, or the project's own ``include/pairs.yaml``."""
+    """Return the path of the file of pairs: ``DENODO_HA_PAIRS``, or the project's own ``include/pairs.yaml``."""
     return Path(os.environ.get("DENODO_HA_PAIRS") or Path(__file__).parents[1] / "pairs.yaml")
 
 
@@ -97,9 +97,9 @@ def configured_pairs(only: str | None = None) -> dict[str, Pair]:
 
 
 def load_pairs(path: Path, only: str | None = None) -> dict[str, Pair]:
-    """Load the pairs of a file by name, in its order.
+    """Load the pairs of a file by name, in the order of the file.
 
-    :param only: the one pair that is needed; the others are not looked at, and no warning is logged. It is missing in
+    :param only: the one pair that is needed; the others are not checked, and no warning is logged. It is missing in
         the result if the file does not have it.
     :raises PairsError: the file has mistakes.
     """
@@ -122,7 +122,7 @@ def load_pairs(path: Path, only: str | None = None) -> dict[str, Pair]:
 
 
 class _Reader:
-    """Turns a document into pairs; collects ``mistakes`` as (line, text), and what was ``moved`` to its group."""
+    """Turn a document into pairs; collect ``mistakes`` as (line, text), and the options that were ``moved``."""
 
     def __init__(self, file: Path, document: YamlDocument, only: str | None) -> None:
         self.file = file
@@ -166,7 +166,7 @@ class _Reader:
         return {}
 
     def _grouped(self, value: Any, where: Where) -> dict[str, Any]:
-        """Options in their groups: flat ones are moved, and a group with nothing beneath it has no options."""
+        """Return the options in their groups: flat ones are moved, and an empty group has no options."""
         options = {
             key: {} if key in GROUPS and self.document.is_blank((*where, key)) else option
             for key, option in self._mapping(value, where).items()
@@ -218,7 +218,7 @@ class _Reader:
             self._add(path, _explained(detail))
 
     def _in_file(self, path: Where) -> Where:
-        """Where the file has what is at ``path`` of the options in their groups."""
+        """Return the place in the file of the option at ``path`` in its group."""
         for end in range(len(path), 0, -1):
             if flat := self._flat.get(path[:end]):
                 return flat + path[end:]
@@ -253,12 +253,12 @@ class _Reader:
 
 
 def new_place(key: str, value: Any) -> str | None:
-    """Where a flat option of a pair is now, as in ``sync.lease``; None for what is in its place."""
+    """Return where a flat option of a pair is now, as in ``sync.lease``; None for an option in its place."""
     return None if key in GROUPS and isinstance(value, dict) else FLAT.get(key)
 
 
 def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """``own`` over ``defaults``, also within the mappings that both have."""
+    """Merge ``own`` over ``defaults``, also within the mappings that both have."""
     both = {
         key: _merged(defaults[key], value)
         for key, value in own.items()

@@ -1,6 +1,7 @@
-"""May it begin? One pure function per rule; each says why not, or None.
+"""The rules about whether an operation may begin: one pure function per rule, which returns the reason against it.
 
-The guard of the sync, the failover, the switchover and the operations each list the rules that they need.
+The result is None where the rule holds, and the first line of each docstring says what must hold. The guard of the
+sync, the failover, the switchover and the operations each list the rules that they need.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def other(role: Role) -> Role:
 def two_addresses(connections: tuple[str, str], addresses: tuple[str, str]) -> Reason | None:
     """The two connections name two servers.
 
-    :param connections: names of the connections of master and slave. :param addresses: where they lead to.
+    :param connections: the connection ids of master and slave. :param addresses: the addresses that they lead to.
     """
     if addresses[0] != addresses[1]:
         return None
@@ -43,7 +44,7 @@ def two_addresses(connections: tuple[str, str], addresses: tuple[str, str]) -> R
 
 
 def two_servers(connections: tuple[str, str], master: Sequence[JobStatus], slave: Sequence[JobStatus]) -> Reason | None:
-    """What was read over the two connections comes from two servers."""
+    """The statuses that were read over the two connections come from two servers."""
     if not same_server(master, slave):
         return None
     return Reason(
@@ -56,7 +57,7 @@ def two_servers(connections: tuple[str, str], master: Sequence[JobStatus], slave
 
 
 def moved(record: Record, addresses: tuple[str, str]) -> tuple[Role, str, str] | None:
-    """The server whose connection leads elsewhere than so far: its role, where it led to, where it leads to now."""
+    """Return the server whose connection leads to another address than before: its role, old and new address."""
     known = (record.master, record.slave)
     for role, before, now in reversed(list(zip(Role, known, addresses, strict=True))):
         if before not in (None, now):
@@ -66,7 +67,7 @@ def moved(record: Record, addresses: tuple[str, str]) -> tuple[Role, str, str] |
 
 
 def same_servers(record: Record, addresses: tuple[str, str]) -> Reason | None:
-    """The connections lead to the servers that were the pair's so far."""
+    """The connections lead to the same servers as before."""
     found = moved(record, addresses)
     if found is None:
         return None
@@ -133,7 +134,7 @@ def no_other_operation(record: Record) -> Reason | None:
 
 
 def sync_may_begin(record: Record, now: datetime) -> Reason | None:
-    """The rules of a sync about the record, in their order."""
+    """Check the rules of a sync about the record, in their order."""
     return not_halted(record) or master_active(record) or not_paused(record, now) or no_other_operation(record)
 
 
@@ -148,7 +149,7 @@ def direction(record: Record, to: Role) -> Reason | None:
 
 
 def slave_ready(record: Record) -> Reason | None:
-    """What the slave would run was verified."""
+    """The jobs that the slave would run were verified."""
     if record.snapshot is not None and record.dirty is None:
         return None
     why = f"the slave is dirty ({record.dirty.reason})" if record.dirty else "there is no committed snapshot"
@@ -163,11 +164,11 @@ def promotion_complete(record: Record) -> Reason | None:
         "promotion_incomplete",
         "not all jobs of the last failover could be enabled on the slave yet, so its enabled jobs are not all that are "
         "to run",
-        "wait until the failover DAG has completed it, or mend or delete these jobs on the slave",
+        "wait until the failover DAG has completed it, or repair or delete these jobs on the slave",
     )
 
 
-# -- what a person asks for
+# -- the request of a person
 
 
 def reason_given(reason: str, what: str = "there is no reason") -> Reason | None:
@@ -176,11 +177,11 @@ def reason_given(reason: str, what: str = "there is no reason") -> Reason | None
     return Reason("reason_missing", what, "trigger the DAG again and say why; it is kept")
 
 
-# -- what the servers hold
+# -- the jobs of the servers
 
 
 def quiet(found: Assessment, before: str) -> Reason | None:
-    """Nothing runs and nothing is due. ``before``: the step that must not begin otherwise."""
+    """No job runs and none is due. ``before`` names the step that must not begin otherwise."""
     if found.quiet:
         return None
     return Reason(
@@ -238,7 +239,7 @@ def equal_on_target(active: Manifest, target: Manifest, to: Role) -> Reason | No
 
 
 def passive_by_master(slave: Collection[JobStatus], master: Collection[JobStatus] | str) -> Reason | None:
-    """Jobs of the slave may be disabled although this project did not enable them: the master is the active server.
+    """Jobs of the slave that this project did not enable may be disabled, because the master is the active server.
 
     :param slave: the enabled jobs of the slave. :param master: those of the master, or why they cannot be read.
     """

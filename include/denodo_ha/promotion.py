@@ -1,6 +1,6 @@
-"""Which jobs are enabled on the server that becomes active, in which order, and which had better wait a minute.
+"""Choose which jobs are enabled on the server that becomes active, in which order, and which have to wait a minute.
 
-Order: a job that waits for others is enabled before those that it waits for, so that it hears of their end. Among the
+A job that waits for others is enabled before those that it waits for, so that it is started at their end. Among the
 jobs that may come next, those of one project stay together, since one call enables any number of jobs of a project.
 """
 
@@ -18,15 +18,15 @@ from denodo_ha.jobs import JobKey
 from denodo_ha.quartz.cron import CronError, QuartzCron
 
 MISFIRE_THRESHOLD = timedelta(seconds=60)
-"""An execution that is overdue by less is run as if it were on time when its trigger is resumed [Q]."""
+"""An execution that is overdue by less than this is run as if it were on time when its trigger is resumed [Q]."""
 CLOCKS = timedelta(seconds=2)
-"""How exactly the clocks of two servers can be compared: answers carry whole seconds."""
+"""The precision with which the clocks of two servers can be compared: answers carry whole seconds."""
 _SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
 class EnableOrder:
-    """What to enable, in this order, and the wanted jobs that the server does not have."""
+    """The jobs to enable, in this order, and the wanted jobs that the server does not have."""
 
     order: tuple[JobKey, ...]
     missing: tuple[JobKey, ...]
@@ -37,8 +37,8 @@ def order_enabling(
 ) -> EnableOrder:
     """Put the ``wanted`` jobs that are ``present`` in order.
 
-    Where jobs wait for each other in a circle, the order is still the same each time, and only jobs of the circle come
-    after one that they wait for.
+    Where jobs wait for each other in a circle, the order is still deterministic, and only jobs of the circle come after
+    one that they wait for.
 
     :param dependencies: the jobs that a job waits for.
     """
@@ -54,7 +54,7 @@ def order_enabling(
 
 
 def _without_circles(first: Mapping[JobKey, Sequence[JobKey]]) -> dict[JobKey, list[JobKey]]:
-    """The same graph without the edges that close a circle in a depth-first walk."""
+    """Return the same graph without the edges that close a circle in a depth-first walk."""
     rank: dict[JobKey, int] = {}
     seen: set[JobKey] = set()
     for start in first:
@@ -73,7 +73,7 @@ def _without_circles(first: Mapping[JobKey, Sequence[JobKey]]) -> dict[JobKey, l
 
 
 def _by_project(graph: Mapping[JobKey, Sequence[JobKey]]) -> Iterator[JobKey]:
-    """Each key after those that the graph puts before it; stays in a project as long as it can."""
+    """Yield each key after those that the graph puts before it, and stay in a project as long as possible."""
     sorter = TopologicalSorter(graph)
     sorter.prepare()
     ready: defaultdict[str, list[JobKey]] = defaultdict(list)
@@ -93,7 +93,7 @@ def _by_project(graph: Mapping[JobKey, Sequence[JobKey]]) -> Iterator[JobKey]:
 def batches(order: Sequence[JobKey], first: int, largest: int = 160) -> Iterator[tuple[JobKey, ...]]:
     """Cut ``order`` into batches of ``first``, twice, four times ``first`` … jobs, at most ``largest`` or ``first``.
 
-    Small ones come first: between batches one can still look whether the other server lives, and turn back.
+    Small ones come first: between batches the caller can still check whether the other server lives, and turn back.
     """
     begin, size = 0, first
     while begin < len(order):
@@ -104,11 +104,11 @@ def batches(order: Sequence[JobKey], first: int, largest: int = 160) -> Iterator
 def maybe_ran(
     crons: Mapping[JobKey, Sequence[str]], *, silent_since: datetime, now: datetime, skew: timedelta, zone: tzinfo
 ) -> dict[JobKey, datetime]:
-    """Jobs whose last execution the old server may have run, and the new one would run again if it were resumed now.
+    """Find jobs whose last execution the old server may have run, and the new one would run again if resumed now.
 
     :param silent_since: until then the old server may have run it.
     :param skew: how far the new server's clock is ahead.
-    :return: until when each had better wait.
+    :return: until when each job has to wait.
     """
     silent = silent_since + CLOCKS
     due = risky(crons, since=now - MISFIRE_THRESHOLD + skew - CLOCKS, until=silent + skew, zone=zone)
@@ -118,13 +118,13 @@ def maybe_ran(
 def just_ran(
     ran: Mapping[JobKey, datetime | None], *, old_time: datetime, new_time: datetime, now: datetime
 ) -> dict[JobKey, datetime]:
-    """Jobs that the old server has just run, and the new one would run again if it were resumed now.
+    """Find jobs that the old server has just run, and the new one would run again if it were resumed now.
 
-    By the slower of both clocks, since the new server looks back by its own. However far apart they are, nothing waits
-    longer than the threshold.
+    The slower of both clocks counts, since the new server looks back by its own. However far apart they are, no job
+    waits longer than the threshold.
 
-    :param ran: when each job ran last on the old server. :param old_time: now by that server's clock.
-    :return: until when each had better wait, by our clock.
+    :param ran: when each job ran last on the old server. :param old_time: the present time by that server's clock.
+    :return: until when each job has to wait, by the clock of this machine.
     """
     since = min(old_time, new_time) - MISFIRE_THRESHOLD - CLOCKS
     latest = now + MISFIRE_THRESHOLD
@@ -134,7 +134,7 @@ def just_ran(
 def risky(
     crons: Mapping[JobKey, Sequence[str]], *, since: datetime, until: datetime, zone: tzinfo
 ) -> dict[JobKey, datetime]:
-    """Jobs with an execution by cron after ``since`` and not after ``until``, and the last one of each.
+    """Find jobs with an execution by cron after ``since`` and not after ``until``, and the last one of each.
 
     The other server may have run that occurrence already, and Quartz runs it again when a trigger is resumed whose
     time passed less than its misfire threshold ago, 60 seconds by default [Q]. Crons that cannot be read are ignored.
@@ -148,7 +148,7 @@ def risky(
 
 
 def _last_between(cron: QuartzCron, since: datetime, until: datetime, zone: tzinfo) -> datetime | None:
-    """The last execution after ``since`` and not after ``until``; looks back from ``until`` in growing steps."""
+    """Return the last execution after ``since`` and not after ``until``; look back from ``until`` in growing steps."""
     if not _fires(cron, since, until, zone):
         return None
     back = _SECOND

@@ -1,7 +1,7 @@
-"""Is a server quiet, and if not, when can it be?
+"""Assess whether a server is quiet, and when it can be at the earliest.
 
-A quiet window is the time in which an import cannot make a job run twice: nothing runs, and nothing is due before the
-window and its margin are over. All moments here are the **server's** time, in UTC.
+A quiet window is a time in which an import cannot make a job run twice: no job runs, and none is due before the window
+and its margin are over. All moments here are the **server's** time, in UTC.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Blocker:
 
 @dataclass(frozen=True)
 class Assessment:
-    """What the statuses of one moment say. As text: a sentence for people.
+    """What the statuses of one moment show; ``str()`` gives a sentence for people.
 
     :param now: that moment, by the server's clock
     :param quiet: whether a window can begin now
@@ -63,11 +63,11 @@ def assess(
     """Look for a quiet window of ``window`` + ``margin`` that begins now.
 
     A job is in the way when it is RUNNING, WAITING or POLLING (or in a state that is not known), or when it is enabled
-    and its next execution is not later than the end of the margin, be it overdue.
+    and its next execution is not later than the end of the margin, an overdue one included.
 
     :param statuses: every job that counts, of one server
     :param now: the server's time when it answered
-    :param recheck: when to look again where the statuses cannot say: after the end of a busy job, and to see whether an
+    :param recheck: when to look again where the statuses do not tell: for the end of a busy job, and to see whether an
         execution that was due has begun
     """
     due = sorted(status.next_execution for status in statuses if status.state.is_enabled and status.next_execution)
@@ -98,10 +98,10 @@ def _is_due(status: JobStatus, before: datetime) -> bool:
 
 
 def length(window: timedelta, margin: timedelta) -> str:
-    """The window as people say it: ``5m and a margin of 30s``."""
+    """Format the window for people: ``5m and a margin of 30s``."""
     return format_duration(window) + (f" and a margin of {format_duration(margin)}" if margin else "")
 
 
 def clock(moment: datetime) -> str:
-    """A moment as people read it, in UTC: server and reader may be in different time zones."""
+    """Format a moment for people, in UTC: server and reader may be in different time zones."""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

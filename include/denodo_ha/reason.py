@@ -1,4 +1,4 @@
-"""Why something did not happen, in one shape for errors, decisions, XComs and events."""
+"""The reason why a step was not done, in one form for errors, decisions, XComs and events."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Reason(NamedTuple):
-    """Why a step ends without success.
+    """The reason why a step ends without success.
 
     :param code: stable identifier, such as ``same_server``; ``docs/operator.md`` explains each.
-    :param what: what is the case, as a clause without a full stop.
-    :param next_step: what a person can do about it; empty where nothing is to be done.
+    :param what: what is wrong, as a clause without a full stop.
+    :param next_step: what a person can do about it; empty where no action is needed.
     """
 
     code: str
@@ -18,7 +18,7 @@ class Reason(NamedTuple):
     next_step: str = ""
 
     def __str__(self) -> str:
-        """One readable line: ``[code] what. Next: next step.``"""
+        """Return one readable line: ``[code] what. Next: next step.``"""
         said = f"[{self.code}] {self.what.rstrip('.')}."
         return f"{said} Next: {self.next_step.rstrip('.')}." if self.next_step else said
 

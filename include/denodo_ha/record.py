@@ -1,7 +1,7 @@
 """The HA record of a pair: what must survive a restart, and how it may change.
 
-The record is a value. Every function here returns a new one; who stores it, and where, is not known here. There is no
-compare-and-set underneath, so each changing call on a server is preceded by a fresh read and :func:`superseded`.
+The record is a value: every function here returns a new one, and storing it is left to the caller. The store has no
+compare-and-set, so each changing call on a server is preceded by a fresh read and :func:`superseded`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from denodo_ha.reason import Explained, Reason
 
 SCHEMA = 2
-"""Number of the record's shape; a record of a greater number was written by a newer version of this project.
+"""Schema number of the record; a record with a greater number was written by a newer version of this project.
 
-Any change of the shape, a new optional field too, needs a new number: an older version must not read such a record, nor
-take it for a damaged one.
+Any change of the schema, including a new optional field, needs a new number: an older version must not read such a
+record, nor take it for a damaged one.
 """
 
 
@@ -56,7 +56,7 @@ class Step(StrEnum):
     """How far an operation has come."""
 
     IMPORTING = "importing"
-    """Sync: sent, no answer seen; the server may still be at work on it."""
+    """Sync: sent, no answer seen; the server may still be executing it."""
     ANSWERED = "answered"
     """Sync: the server has answered, so nothing of this operation is in flight any more."""
     CLAIMED = "claimed"
@@ -64,7 +64,7 @@ class Step(StrEnum):
     DISABLING = "disabling"
     """Switchover: jobs of the server that was active may be disabled already."""
     ENABLING = "enabling"
-    """Failover, switchover: jobs of the server that becomes active may be enabled already; from here only forward."""
+    """Failover, switchover: jobs of the server that becomes active may be enabled already; it only goes forward."""
 
 
 class _Value(BaseModel):
@@ -74,8 +74,9 @@ class _Value(BaseModel):
 class Operation(_Value):
     """A change of a server that was begun.
 
-    ``target`` is the address of the server, ``lease_until`` when nothing of it can still be in flight. ``plan`` names
-    the stored list of jobs that a switchover carries over, or the snapshot that a failover promotes.
+    ``target`` is the address of the server, ``lease_until`` the time after which no request of the operation can still
+    be in flight. ``plan`` names the stored list of jobs that a switchover carries over, or the snapshot that a failover
+    promotes.
     """
 
     kind: Literal["sync", "failover", "switchover"]
@@ -87,11 +88,11 @@ class Operation(_Value):
     plan: str | None = None
 
     def open(self, now: datetime) -> bool:
-        """Whether the task that began it may still act; nobody else takes it over before."""
+        """Return whether the task that began it may still act; no other task takes it over before."""
         return now < self.lease_until
 
     def in_flight(self, now: datetime) -> bool:
-        """Whether the server may still be executing this operation although nobody waits for it."""
+        """Return whether the server may still be executing this operation although no task waits for it."""
         return self.step is Step.IMPORTING and now < self.lease_until
 
 
@@ -103,7 +104,7 @@ class Dirty(_Value):
 
 
 class Pause(_Value):
-    """Automation changes nothing until ``until``, or until somebody resumes it."""
+    """Automation changes nothing until ``until``, or until a person resumes it."""
 
     since: datetime
     reason: str
@@ -112,7 +113,7 @@ class Pause(_Value):
 
 
 class Halt(_Value):
-    """The pair waits for a person; ``phase`` is where it was, and where a release brings it back to."""
+    """The pair waits for a person; ``phase`` is the phase before, to which a release brings it back."""
 
     since: datetime
     code: str
@@ -122,7 +123,7 @@ class Halt(_Value):
 
 
 class Approval(_Value):
-    """A failover that a person is asked for (``granted_by`` is None), or has allowed, until ``until``."""
+    """A failover that a person is asked to approve (``granted_by`` is None), or has approved, until ``until``."""
 
     requested_by: str
     until: datetime
@@ -136,7 +137,7 @@ class Promotion(_Value):
     :param kind: ``failover`` or ``switchover``.
     :param plan: the snapshot, or the stored list, whose jobs were to be enabled.
     :param complete: whether all of them were read back enabled; until then those that were not are tried again.
-    :param left: the stored list of those that were not.
+    :param left: the stored list of the jobs that were not.
     """
 
     id: str
@@ -164,7 +165,7 @@ class SnapshotRef(_Value):
 
 
 class Record(_Value):
-    """Phase, role and progress of one pair; ``master`` and ``slave`` are the addresses that were theirs so far.
+    """Phase, role and progress of one pair; ``master`` and ``slave`` are the last known addresses of the servers.
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     """
@@ -219,7 +220,7 @@ class Record(_Value):
 
     @property
     def stored(self) -> set[str]:
-        """Ids of the snapshots and plans that the record refers to."""
+        """Return the ids of the snapshots and plans that the record refers to."""
         operation, promotion = self.operation, self.last_promotion
         ids = (self.snapshot_id, operation and operation.plan, *((promotion.plan, promotion.left) if promotion else ()))
         return {found for found in ids if found}
@@ -230,16 +231,16 @@ class Record(_Value):
 
 @dataclass(frozen=True)
 class EpochMark:
-    """The greatest epoch of a pair and who was active in it, kept beside the snapshots.
+    """The content of the epoch file beside the snapshots: the greatest epoch of a pair, and the active server of it.
 
-    A record that was lost, or restored from a backup, is found out by it.
+    It reveals a record that was lost, or restored from a backup.
     """
 
     epoch: int
     active: Role
 
     def contradicts(self, record: Record) -> bool:
-        """Whether the record is older than this mark. The record is saved first, so it may be ahead."""
+        """Return whether the record is older than this mark. The record is saved first, so it may be ahead."""
         under_way = record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
         return self.epoch > record.epoch or (
             self.epoch == record.epoch and self.active is not record.active and under_way
@@ -247,14 +248,14 @@ class EpochMark:
 
 
 def _migrated(value: Any) -> Any:
-    """Bring the record of an older version to this one's shape; schema 1 (syncs only) just lacks what is new."""
+    """Convert the record of an older version to this schema; schema 1 (syncs only) only lacks the new fields."""
     if isinstance(value, dict) and value.get("schema_number") == 1:
         return {**value, "schema_number": SCHEMA}
     return value
 
 
 def begin_import(record: Record, *, operation_id: str, target: str, now: datetime, lease: timedelta) -> Record:
-    """Write the intent: from here on the passive server is dirty and the operation is open."""
+    """Note the intent of an import: from here on the passive server is dirty and the operation is open."""
     operation = Operation(
         kind="sync", id=operation_id, target=target, step=Step.IMPORTING, started=now, lease_until=now + lease
     )
@@ -263,40 +264,40 @@ def begin_import(record: Record, *, operation_id: str, target: str, now: datetim
 
 
 def answered(record: Record) -> Record:
-    """The open operation's call got an answer of the server, whichever."""
+    """Note that the server has answered the call of the open operation, with success or not."""
     assert record.operation is not None
     return record.model_copy(update={"operation": record.operation.model_copy(update={"step": Step.ANSWERED})})
 
 
 def close_operation(record: Record) -> Record:
-    """End the open operation without success; a dirty mark stays."""
+    """End the open operation without success; a dirty mark is kept."""
     return record.model_copy(update={"operation": None})
 
 
 def mark_dirty(record: Record, *, now: datetime, reason: str) -> Record:
-    """Stop trusting the passive server; the first mark stays, since all that happened there since then counts."""
+    """Mark the passive server as dirty; the first mark is kept, since everything that happened since then counts."""
     return record.model_copy(update={"dirty": record.dirty or Dirty(since=now, reason=reason)})
 
 
 def commit(record: Record, snapshot: SnapshotRef) -> Record:
-    """The passive server was read back and equals ``snapshot``."""
+    """Note that the passive server was read back and equals ``snapshot``."""
     return record.model_copy(update={"operation": None, "dirty": None, "snapshot": snapshot})
 
 
 def covers(record: Record, wanted: datetime, now: datetime) -> bool:
-    """Whether the committed snapshot is at least as new as the moment a run stands for.
+    """Return whether the committed snapshot is at least as new as the moment a run stands for.
 
-    One from the future was stamped by a clock that is wrong, and covers nothing.
+    A snapshot from the future has the time of a wrong clock, and covers nothing.
     """
     return record.snapshot is not None and wanted <= record.snapshot.taken <= now + CLOCK_SKEW
 
 
 def superseded(record: Record, *, operation_id: str, epoch: int, base_snapshot: str | None) -> str | None:
-    """Why a task that began from ``epoch`` and ``base_snapshot`` must not change anything any more; None if it may.
+    """Return why a task that began from ``epoch`` and ``base_snapshot`` must not change anything; None if it may.
 
-    Each try of an import has an id of its own, which begins with ``operation_id``, the run's.
+    Each try of an import has an id of its own, which begins with ``operation_id``, the id of the run.
 
-    Called on a freshly read record right before every changing call, also by tasks that were cleared long after
+    It is called on a freshly read record right before every changing call, also by tasks that were cleared long after
     their run had ended.
     """
     if record.epoch != epoch:

@@ -1,4 +1,4 @@
-"""Which projects and jobs of a pair are kept in step."""
+"""The projects and jobs of a pair that are synchronised."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from denodo_ha.text import listed
 
 
 class ScopeError(ValueError):
-    """A pattern matches nothing; the message names it and what there is."""
+    """A pattern matches nothing; the message names the pattern and the existing names."""
 
 
 def _matches_any(name: str, patterns: Sequence[str]) -> bool:
@@ -36,7 +36,7 @@ class Scope:
 
     @property
     def everything(self) -> bool:
-        """Whether no project and no job is left out."""
+        """Whether every project and job is in scope."""
         return "*" in self.projects and "*" in self.jobs
 
     def matches_project(self, project: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a run of the failover DAG knows when it decides, and the facts that follow for the decision table."""
+"""The knowledge of a run of the failover DAG when it decides, and the facts for the decision table."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from denodo_ha.record import CLOCK_SKEW, Record, Step
 from denodo_ha.verdict import Verdict
 
 PROOF_HOLDS = timedelta(days=1)
-"""How long ago path 2 may have been seen to work."""
+"""How long ago path 2 may have been seen to work at most."""
 
 
 @dataclass(frozen=True)
 class Consents:
-    """What the person who triggered a run of the failover DAG takes responsibility for, in that run only.
+    """The consents of the person who triggered a run of the failover DAG, valid in that run only.
 
     :param fail_over: fail over although the pair's policy is not ``automatic``.
     :param accept_old_snapshot: promote a snapshot that is older than the pair allows.
-    :param fenced: the master cannot start again by itself; that person has seen to it.
+    :param fenced: the person has made sure that the master cannot start again by itself.
     """
 
     fail_over: bool = False
@@ -31,7 +31,7 @@ class Consents:
 
 @dataclass(frozen=True)
 class Heard:
-    """What the watch remembers of the master.
+    """What the watch remembers about the master.
 
     :param alive_since: since when it has been heard without a gap. :param last_alive: when it was last heard at all.
     :param second_good: when path 2 was last seen to work.
@@ -44,7 +44,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A decision and the record and verdict that it was made of; no record, no phase."""
+    """A decision, and the record and verdict on which it is based."""
 
     decision: Decision
     verdict: Verdict
@@ -69,7 +69,7 @@ class Judgement:
 
 
 def freshness(pair: Pair) -> timedelta:
-    """How old evidence may be when a failover begins: as long as it takes to gather it, and a minute to begin."""
+    """Return how old evidence may be when a failover begins: the time to gather it, and a minute to begin."""
     return pair.watch.fall * pair.watch.probe_interval + timedelta(minutes=1)
 
 
@@ -84,10 +84,11 @@ def situation_of(
     slave_enabled: bool | None,
     master_enabled: bool | None,
 ) -> Situation:
-    """The facts of this moment.
+    """Collect the facts of this moment.
 
     :param history_agrees: the record is not older than the epoch file.
-    :param slave_enabled: whether jobs are enabled there; None: it cannot be read. :param master_enabled: likewise.
+    :param slave_enabled: whether jobs are enabled on the slave; None if it cannot be read.
+    :param master_enabled: the same of the master.
     """
     operation, snapshot, approval, promotion = (
         record.operation,

@@ -1,4 +1,4 @@
-"""What the tasks of a sync hand on to each other, as plain JSON."""
+"""The results that the tasks of a sync pass on to each other, as plain JSON."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Exported(_Handed):
     """A snapshot that was taken and checked, and what a sync will do with it.
 
     :param taken: when the export began, ISO 8601.
-    :param unchanged: the slave has this content already, so there is nothing to import.
+    :param unchanged: the slave has this content already, so no import is needed.
     :param comparison: why it counts as changed or unchanged.
-    :param plan: what changed since the committed snapshot: per kind of change a number and a few names.
+    :param plan: the changes since the committed snapshot: per kind of change a number and a few names.
     """
 
     snapshot: str
@@ -54,7 +54,7 @@ class Imported(_Handed):
     :param began: when the import was sent, ISO 8601.
     :param answered: when its answer came, ISO 8601.
     :param clean_at: when the slave was first read back without enabled jobs, ISO 8601.
-    :param warnings: what the server said besides.
+    :param warnings: the warnings in the server's answer.
     :param others: jobs of the slave outside the pair's scope before the import, as [project, name].
     """
 
@@ -69,14 +69,18 @@ class Imported(_Handed):
 
 @dataclass(frozen=True)
 class Disabled(_Handed):
-    """:param disabled: number of jobs this step disabled. :param clean_at: when none was enabled any more, ISO 8601."""
+    """The result of the step that disables jobs.
+
+    :param disabled: number of jobs that this step disabled.
+    :param clean_at: when no job was enabled any more, ISO 8601.
+    """
 
     disabled: int
     clean_at: str
 
 
 def summary(difference: Difference) -> dict[str, Any]:
-    """Per kind of change how many jobs, and the names of a few."""
+    """Return for each kind of change how many jobs changed, and the names of a few."""
     kinds: dict[str, tuple[JobKey, ...]] = {
         "added": difference.added,
         "removed": difference.removed,
@@ -88,9 +92,9 @@ def summary(difference: Difference) -> dict[str, Any]:
 
 
 def reference(record: Record, exported: Exported, imported: Imported | None, committed: datetime) -> SnapshotRef:
-    """How the record refers to a snapshot that is committed now.
+    """Make the record's reference to a snapshot that is committed now.
 
-    :param record: as it is before; a sync that imported nothing keeps the time of the last import.
+    :param record: the record before the commit; a sync that imported nothing keeps the time of the last import.
     """
     if imported:
         last_import = datetime.fromisoformat(imported.began)
@@ -110,7 +114,7 @@ def reference(record: Record, exported: Exported, imported: Imported | None, com
 
 
 def exposure(imported: Imported | None, disabled: Disabled | None) -> dict[str, float]:
-    """How long jobs may have been enabled on the passive server, in seconds.
+    """Return how long jobs may have been enabled on the passive server, in seconds.
 
     ``exposure_seconds`` counts from the moment the import was sent, ``exposure_after_answer_seconds`` from its answer,
     both to the moment all jobs were read back disabled.

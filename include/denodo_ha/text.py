@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 NAMED = 200
-"""How many jobs of a kind a plan or an event names; it always tells how many there are."""
+"""How many jobs of a kind a plan or an event names at most; it always gives their number."""
 
 
 def listed(items: Iterable[object], limit: int = 5) -> str:
@@ -22,5 +22,5 @@ def one_line(text: str) -> str:
 
 
 def counted(keys: Collection[Any]) -> dict[str, Any]:
-    """How many jobs, and their names, as plain JSON."""
+    """Return the number of jobs, and their names, as plain JSON."""
     return {"jobs": len(keys), "names": [str(key) for key in sorted(keys)][:NAMED]}

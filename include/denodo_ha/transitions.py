@@ -1,7 +1,7 @@
-"""How the HA record of a pair changes when the active server does: each function is one arrow of the state diagram.
+"""The changes of the HA record when the active server changes: each function is one arrow of the state diagram.
 
-Like those of :mod:`denodo_ha.record` they return a new record. What a transition forbids is an ``AssertionError``: the
-decisions of :mod:`denodo_ha.decisions` never lead there.
+Like those of :mod:`denodo_ha.record` they return a new record. A forbidden transition is an ``AssertionError``, since
+the decisions of :mod:`denodo_ha.decisions` never lead to it.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ TRANSITIONS: tuple[tuple[Phase, Phase, str], ...] = (
     (Phase.HALTED, Phase.FAILED_OVER, "released, or initialised with the slave active"),
     (Phase.HALTED, Phase.FAILING_BACK, "released"),
 )
-"""Every change of phase there is: from, to, and when."""
+"""All changes of phase: from, to, and when."""
 
 _ARROWS = {(start, end) for start, end, _ in TRANSITIONS}
 UNKNOWN = "unknown"
-"""What an event says of its outcome, saved before the change, until the change was read back."""
+"""The outcome in an event that is saved before the change, until the change was read back."""
 OUTBOX = 100
-"""How many events wait in the record at most; the oldest go first."""
+"""How many events wait in the record at most; the oldest are dropped first."""
 
 
 def _moved(record: Record, start: Phase, end: Phase, **changes: Any) -> Record:
@@ -55,7 +55,7 @@ def _moved(record: Record, start: Phase, end: Phase, **changes: Any) -> Record:
 
 
 def noted(record: Record, event: dict[str, Any]) -> Record:
-    """Put an event into the record's outbox, in the place of the same event before it was complete."""
+    """Put an event into the record's outbox; it replaces the event of the same id that was not complete."""
     others = (each for each in record.outbox if each["id"] != event["id"])
     return record.model_copy(update={"outbox": (*others, event)[-OUTBOX:]})
 
@@ -71,7 +71,7 @@ def claim(
     now: datetime,
     lease: timedelta,
 ) -> Record:
-    """Write the intent to make ``to`` the active server: a new epoch, and nothing else has happened yet."""
+    """Note the intent to make ``to`` the active server, in a new epoch, before its first effect."""
     operation = Operation(
         kind=kind, id=operation_id, target=target, step=Step.CLAIMED, started=now, lease_until=now + lease, plan=plan
     )
@@ -81,7 +81,7 @@ def claim(
 
 
 def resumed(record: Record, *, operation_id: str, now: datetime, lease: timedelta) -> Record:
-    """Take over an operation whose lease is over; what it has begun goes on under a new id and a new epoch."""
+    """Take over an operation whose lease is over, under a new id and a new epoch."""
     assert record.operation is not None
     operation = record.operation.model_copy(update={"id": operation_id, "lease_until": now + lease})
     return record.model_copy(update={"epoch": record.epoch + 1, "operation": operation})
@@ -100,14 +100,14 @@ def renewed(record: Record, until: datetime) -> Record:
 
 
 def given_up(record: Record) -> Record:
-    """Back to the phase before the claim; nothing was changed on either server."""
+    """Return to the phase before the claim; nothing was changed on either server."""
     assert record.operation is not None
     assert record.operation.step is Step.CLAIMED
     return _back(record)
 
 
 def rolled_back(record: Record) -> Record:
-    """Back to the phase before a switchover that has disabled jobs, which were read back enabled again."""
+    """Return to the phase before a switchover that has disabled jobs, which were read back enabled again."""
     assert record.operation is not None
     assert record.operation.step is Step.DISABLING
     return _back(record)
@@ -120,10 +120,10 @@ def _back(record: Record) -> Record:
 
 
 def promoted(record: Record, *, now: datetime, left: str | None = None, cool_down: timedelta | None) -> Record:
-    """The slave is the active server.
+    """Note that the slave is the active server.
 
     :param left: the stored list of planned jobs that were not read back enabled, if there are any.
-    :param cool_down: after a failover: how long none may follow, and a person has to acknowledge it. None after a
+    :param cool_down: after a failover: how long no other may follow, and a person has to acknowledge it. None after a
         switchover, which a person began.
     """
     assert record.operation is not None
@@ -149,7 +149,7 @@ def promoted(record: Record, *, now: datetime, left: str | None = None, cool_dow
 
 
 def completed(record: Record) -> Record:
-    """What the last promotion had left over was enabled."""
+    """Note that the jobs that the last promotion could not enable are enabled now."""
     assert record.last_promotion is not None
     return record.model_copy(
         update={"last_promotion": record.last_promotion.model_copy(update={"complete": True, "left": None})}
@@ -157,7 +157,7 @@ def completed(record: Record) -> Record:
 
 
 def failed_back(record: Record, *, now: datetime) -> Record:
-    """The master is the active server again. The slave cannot be promoted before a sync has ended."""
+    """Note that the master is the active server again. The slave cannot be promoted before a sync has ended."""
     dirty = Dirty(since=now, reason="handed back to the master, not synced yet")
     return _moved(
         close_operation(record),
@@ -178,7 +178,7 @@ def halted(record: Record, *, now: datetime, code: str, reason: str, by: str) ->
 
 
 def released(record: Record) -> Record:
-    """Back to the phase before the halt."""
+    """Return to the phase before the halt."""
     assert record.halted is not None
     return _moved(record, Phase.HALTED, record.halted.phase, halted=None)
 
@@ -192,7 +192,7 @@ def unpaused(record: Record) -> Record:
 
 
 def acknowledged(record: Record) -> Record:
-    """A person has seen the last failover."""
+    """Note that a person has acknowledged the last failover."""
     return record.model_copy(update={"acknowledged": True, "cool_down_until": None})
 
 
@@ -208,7 +208,7 @@ def approval_given(record: Record, *, by: str, until: datetime) -> Record:
 def initialised(
     old: Record | None, *, active: Role, epoch: int, master: str, slave: str, now: datetime, by: str
 ) -> Record:
-    """A fresh record by a person's word, in a new epoch; nothing is promotable before the next sync.
+    """Make a fresh record as a person says, in a new epoch; nothing is promotable before the next sync.
 
     :param epoch: the greatest epoch known so far.
     """

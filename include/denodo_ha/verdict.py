@@ -1,4 +1,4 @@
-"""Is the master alive? What was heard on each path becomes a verdict, and a row of verdicts becomes evidence.
+"""Judge whether the master is alive: the answers on each path give a verdict, and a series of verdicts is evidence.
 
 Path 1 goes through the master's web tool; path 2 through the slave's web tool, asked about the master. The slave's web
 tool is asked about its own server too, because only a web tool that works can say that another server does not.
@@ -26,7 +26,7 @@ class Answer(StrEnum):
     NO_ANSWER = "no_answer"
     """Refused, reset, or nothing before the deadline."""
     MISCONFIGURED = "misconfigured"
-    """400, 401, 403, 404, TLS, a redirect, HTML, JSON of another kind: says nothing about the server."""
+    """400, 401, 403, 404, TLS, a redirect, HTML, JSON of another kind: it proves nothing about the server."""
     NOT_ASKED = "not_asked"
     """The pair has no such path."""
 
@@ -81,7 +81,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Observation:
-    """One round of requests. ``at`` is when it was sent, ``seconds`` how long each path took, ``details`` what failed.
+    """One round of requests: ``at`` is when it was sent, ``seconds`` how long each path took, ``details`` what failed.
 
     The keys of ``seconds`` and ``details`` are :data:`PATHS`.
     """
@@ -123,7 +123,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one watch saw, from nothing to its verdict; times are those of Airflow's machine.
+    """The observations of one watch, from its start to its verdict; times are those of Airflow's machine.
 
     :param verdict: the last confirmed verdict.
     :param decided: when the last round was sent; evidence that is much older is stale.
@@ -167,7 +167,7 @@ class Evidence:
 
 
 class Watch:
-    """Gathers evidence round by round and says when a verdict is confirmed.
+    """Gather evidence round by round until a verdict is confirmed.
 
     "Up" is confirmed at once, any other verdict by ``fall`` rounds in a row.
 
@@ -184,7 +184,7 @@ class Watch:
         self._last_alive: datetime | None = None
 
     def add(self, observation: Observation) -> Evidence | None:
-        """Take in one round; the evidence if its verdict is confirmed now, None as long as it is not."""
+        """Add one round; return the evidence if its verdict is confirmed now, None as long as it is not."""
         same = bool(self._latest) and self._latest[-1].verdict is observation.verdict
         self._streak = self._streak + 1 if same else 1
         if not same or self._since is None:

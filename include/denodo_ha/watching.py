@@ -1,4 +1,4 @@
-"""What one look at a pair led to, compared with the look before: what is news, and whether to look again at once."""
+"""Compare one look at a pair with the look before: what is new, and whether to look again at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEP_FAILED = "step_failed"
 HALTING = ("record_contradicted",)
 """Decisions after which nothing is automatic any more until a person has initialised the pair."""
 GOOD = ("healthy", "failed_over", "master_back")
-"""Decisions that mean that a trouble is over."""
+"""Decisions that mean that a problem is over."""
 FAILED = Reason(
     "failed",
     "the pair could not be looked at: ping_master or decide failed",
@@ -27,10 +27,10 @@ MONITOR_SLACK = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Watching:
-    """Who watches the pair now, and what the last look at it led to.
+    """The run that watches the pair now, and the result of the last look at it.
 
     :param owner: run of the failover DAG that watches; only the owner asks for another look when its own is over.
-    :param code: of the last decision. :param since: when the pair came into that state, ISO 8601.
+    :param code: the code of the last decision. :param since: when the pair came into that state, ISO 8601.
     :param at: when it was last looked at, ISO 8601.
     :param last_alive: when the master was last heard. :param second_good: when path 2 was last seen to work. ISO 8601.
     :param outbox: events that tell of a change of this state and are not in the history yet.
@@ -63,7 +63,10 @@ class News:
 
 @dataclass(frozen=True)
 class Looked:
-    """:param news: what has changed, if anything. :param look_again: whether to look again at once."""
+    """The result of a comparison.
+
+    :param news: the change, if there is one. :param look_again: whether to look again at once.
+    """
 
     watching: Watching
     news: News | None
@@ -73,7 +76,7 @@ class Looked:
 def monitor_stopped(
     seen: Watching, now: datetime, *, watch_for: timedelta, dag_id: str
 ) -> tuple[Watching, News] | None:
-    """The news that the monitor has stopped, once; None while the failover DAG looks at the pair, or never did."""
+    """Return the news, once, that the monitor has stopped; None while the failover DAG looks, or if it never did."""
     if (
         not seen.at
         or seen.code == MONITOR_STOPPED
@@ -99,7 +102,7 @@ def compare(
 ) -> Looked:
     """Compare this look with the last one.
 
-    :param judgement: of the task ``decide``; None when it failed.
+    :param judgement: the result of the task ``decide``; None when it failed.
     :param problem: why the step failed, if one did.
     :param watched: what ``ping_master`` returned.
     """
@@ -123,7 +126,7 @@ def compare(
 
 
 def _news(before: str, reason: Reason, judgement: Mapping[str, Any] | None, *, failed: bool) -> News | None:
-    """A trouble that begins, or one that is over. A halt has had its own event."""
+    """Return the news of a problem that begins or is over. A halt has an event of its own."""
     if reason.code in ("halted", *HALTING):
         return None
     if not failed and judgement and judgement["action"] != Action.BLOCKED:
@@ -146,9 +149,9 @@ def _reason(judgement: Mapping[str, Any] | None) -> Reason:
 
 
 def silent_failure(seen: Watching, judgement: Mapping[str, Any], state: str | None) -> Reason | None:
-    """Why a step that was decided did not happen, where it did not say so itself; a skip is one the second time.
+    """Return why a step that was decided did not happen, if it left no reason; a skip counts the second time.
 
-    :param state: of the task that the decision leads to.
+    :param state: the state of the task that the decision leads to.
     """
     code, action = judgement["code"], judgement["action"]
     if action == Action.HEALTHY or state == "success" or (state == "skipped" and (seen.code != code or _tried(action))):
@@ -161,7 +164,7 @@ def silent_failure(seen: Watching, judgement: Mapping[str, Any], state: str | No
 
 
 def _tried(action: str) -> bool:
-    """Branches whose skip is no trouble: another run was at it."""
+    """Return whether a skip of the branch is no problem, because another run has done it."""
     return action in (Action.BLOCKED, Action.FAIL_BACK, Action.APPROVE)
 
 

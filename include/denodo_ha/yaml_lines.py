@@ -1,4 +1,4 @@
-"""A YAML file as plain values that remember their lines."""
+"""Read a YAML file as plain values that remember their lines."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MAX_DEPTH = 16
 
 
 class YamlDocument:
-    """``data`` as read, ``mistakes`` found on the way as (path, line, message).
+    """A document: ``data`` as it was read, and ``mistakes`` as (path, line, message).
 
-    Keys stay the text that was written (``on``, ``1``). What is no YAML at all has ``data`` None and one mistake.
+    Keys stay the text that was written (``on``, ``1``). Text that is not YAML has ``data`` None and one mistake.
     """
 
     def __init__(self, text: str) -> None:
@@ -43,11 +43,11 @@ class YamlDocument:
             loader.dispose()
 
     def line(self, path: Path) -> int | None:
-        """Line (from 1) of the key or list item at ``path``; None when the file does not have it."""
+        """Return the line (from 1) of the key or list item at ``path``; None if the file does not have it."""
         return self._lines.get(path)
 
     def is_blank(self, path: Path) -> bool:
-        """Whether nothing is written at ``path`` after its key, not even ``null``."""
+        """Return whether nothing is written at ``path`` after its key, not even ``null``."""
         return path in self._blank
 
     def _value(self, node: yaml.Node, path: Path) -> Any:
@@ -84,7 +84,7 @@ class YamlDocument:
 
 
 def read_yaml(file: FilePath) -> YamlDocument:
-    """Read ``file``; raises OSError. Bytes that are not UTF-8 are a mistake of the document."""
+    """Read ``file``; raise OSError if it cannot be read. Bytes that are not UTF-8 are a mistake of the document."""
     raw = file.read_bytes()
     try:
         return YamlDocument(raw.decode("utf-8-sig"))

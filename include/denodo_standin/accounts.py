@@ -1,4 +1,4 @@
-"""Who may log in to a server, and what the roles allow."""
+"""The accounts of a server, and what their roles allow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ ADMINISTRATOR = "scheduler_admin"
 
 @dataclass(frozen=True)
 class Account:
-    """:param local: the one account that the server knows by itself; all others are Virtual DataPort's [D]"""
+    """An account.
+
+    :param local: the one account of the server itself; all others are those of Virtual DataPort [D].
+    """
 
     login: str
     password: str
@@ -28,9 +31,9 @@ class Account:
 
 
 def accounts(login: str, password: str) -> tuple[Account, ...]:
-    """The local account, and two of Virtual DataPort: ``operator`` is an administrator, ``viewer`` may only look.
+    """Return the local account, and two of Virtual DataPort: ``operator``, an administrator, and ``viewer``.
 
-    The password of the latter two is their login.
+    ``viewer`` may only read. The password of the latter two is their login.
     """
     return (
         Account(login, password, (ADMINISTRATOR,), local=True),
@@ -40,7 +43,7 @@ def accounts(login: str, password: str) -> tuple[Account, ...]:
 
 
 def log_in(known: tuple[Account, ...], authorization: str, *, vdp_up: bool) -> Account | None:
-    """The account of an ``Authorization`` header of HTTP Basic; without VDP only the local one can log in [D]."""
+    """Find the account of an ``Authorization`` header of HTTP Basic; without VDP only the local one can log in [D]."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -21,7 +21,7 @@ PASSWORD_VARIABLE = "DENODO_STANDIN_PASSWORD"  # noqa: S105
 
 
 class _Parser(argparse.ArgumentParser):
-    """Ends with 1 where argparse would end with 2: the vendor's scripts know 0 and 1 only [D]."""
+    """A parser that ends with 1 where argparse would end with 2: the vendor's scripts end with 0 and 1 only [D]."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 
 class Clock:
-    """:param now: what it shows at first (aware); None: the real time
+    """A clock.
+
+    :param now: the time that it shows at first (aware); None: the real time
     :param manual: it stands still until it is moved
     """
 
@@ -18,7 +20,7 @@ class Clock:
             self.set(now)
 
     def now(self) -> datetime:
-        """The time, in UTC."""
+        """Return the time, in UTC."""
         return self._now if self.manual else datetime.now(UTC) + self._offset
 
     def set(self, now: datetime) -> None:

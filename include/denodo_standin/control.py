@@ -1,4 +1,4 @@
-"""The control endpoint of the Scheduler process: clock, guesses, run lengths, and what really happened."""
+"""The control endpoint of the Scheduler process: clock, guesses, run lengths, journal and audit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from denodo_standin.settings import Duration, Guesses, Outcome
 
 
 class ClockChange(BaseModel):
-    """All that is given is done, in this order. A manual clock runs what is due on its way forward."""
+    """A change of the clock: the given fields are applied in this order. A manual clock runs what becomes due."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -26,7 +26,7 @@ class ClockChange(BaseModel):
 
 
 def create_router(server: SchedulerServer, faults: Faults) -> APIRouter:
-    """The routes below /control for ``server``."""
+    """Create the routes below /control for ``server``."""
     store = server.store
 
     def state() -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""A job's REST sections [V], to and from the parameters of its element in an export file [S].
+"""Convert a job's REST sections [V] to and from the parameters of its element in an export file [S].
 
 The parameters ``trigger``, ``processor``, ``reportConfig``, ``dataSource`` and ``name`` are seen in genuine files;
-``handlers`` and ``retryConfig`` are guesses [G]. Whatever else an element holds belongs to the extraction section.
-Data source and dependency jobs stand by name here; the REST layer turns them into the ids of its server and back.
+``handlers`` and ``retryConfig`` are guesses [G]. All other parameters of an element belong to the extraction section.
+Data source and dependency jobs are given by name here; the REST layer turns them into the ids of its server and back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECTIONS = (
 
 
 def sections_of(params: Params) -> Sections:
-    """The six sections of the job whose element has ``params``; one without parameters is empty."""
+    """Return the six sections of the job whose element has ``params``; a section without parameters is empty."""
     rest = {name: value for name, value in params.items() if name not in ("name", "description")}
     sections: Sections = {"triggerSection": {"triggers": [_trigger(each) for each in _list(rest.pop("trigger", []))]}}
     for section, (name, singular, plural) in _LISTS.items():
@@ -45,7 +45,7 @@ def sections_of(params: Params) -> Sections:
 
 
 def params_of(name: str, description: str | None, sections: Sections) -> Params:
-    """The parameters of a job's element, in the order of genuine files."""
+    """Return the parameters of a job's element, in the order of genuine files."""
     params: Params = {"name": name}
     if description:
         params["description"] = description

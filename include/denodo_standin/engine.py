@@ -1,7 +1,7 @@
 """The part of a Scheduler server that fires jobs.
 
-Everything due is an event in one queue, so that a clock moved by hand runs it in order, at its own time, run lengths
-included. What Denodo leaves unpublished is marked [G]:
+Everything that is due is an event in one queue, so that a manual clock runs it in order, at its own time, run lengths
+included. The following behaviour is unpublished, hence a guess [G]:
 
 * a job with dependencies that is due waits until each of them has ended well (or at all, with ``executeAnyway``) since
   the job's own last start; with several triggers the dependencies of all of them count;
@@ -36,7 +36,10 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Waiting:
-    """:param since: a dependency counts when its last run ended after this moment"""
+    """A job that waits for its dependencies.
+
+    :param since: a dependency counts when its last run ended after this moment
+    """
 
     since: datetime | None
     trigger: str
@@ -45,7 +48,7 @@ class _Waiting:
 
 @dataclass(order=True, frozen=True)
 class _Event:
-    """``token`` is what the job's state must still hold for the event to count: a due time or a run."""
+    """An event; it counts only while the job's state still holds its ``token``: a due time or a run."""
 
     at: datetime
     number: int
@@ -54,7 +57,10 @@ class _Event:
 
 
 class Engine:
-    """:param timezone: of the server; crons have none of their own [V]"""
+    """The engine of one server.
+
+    :param timezone: the time zone of the server; crons have none of their own [V]
+    """
 
     def __init__(self, store: Store, clock: Clock, timezone: tzinfo) -> None:
         self.store = store
@@ -84,13 +90,13 @@ class Engine:
     # -- changes by people and imports
 
     def schedule(self, job: Job) -> None:
-        """Take up a new or changed job: its next execution counts from now."""
+        """Schedule a new or changed job; its next execution is calculated from now."""
         job.next_execution = self._next(job, self.clock.now())
         self.store.put(job)
         self._push_due(job)
 
     def enable(self, job: Job, by: str) -> None:
-        """Does nothing if it is enabled. What it missed while disabled is treated by the misfire policy [Q]."""
+        """Enable a job unless it is enabled. Executions that it missed are treated by the misfire policy [Q]."""
         if not job.disabled:
             return
         now = self.clock.now()
@@ -100,7 +106,7 @@ class Engine:
         self._catch_up(job, now)
 
     def disable(self, job: Job, by: str) -> None:
-        """Stops a running job first [D]. Does nothing if it is disabled."""
+        """Disable a job unless it is disabled; stop it first if it runs [D]."""
         if job.disabled:
             return
         self.stop(job)
@@ -109,16 +115,16 @@ class Engine:
         self.store.put(job)
 
     def may_start(self, job: Job) -> bool:
-        """Whether it can be started by hand: not if it is disabled, a draft, or the server is paused."""
+        """Return whether it can be started by hand: not if it is disabled, a draft, or the server is paused."""
         return self.state(job) not in (JobState.DISABLED, JobState.DRAFT)
 
     def start(self, job: Job) -> None:
-        """Run a job now, whatever it depends on; does nothing if it runs [G]."""
+        """Run a job now regardless of its dependencies, unless it runs [G]."""
         if job.id not in self.running:
             self._run(job, self.clock.now(), "manual", None)
 
     def start_with_dependencies(self, job: Job) -> None:
-        """Run what the job depends on, directly or not, then the job."""
+        """Run all jobs on which the job depends, directly or not, then the job."""
         if job.id in self._waiting or job.id in self.running:
             return
         dependencies = self._dependencies(job)
@@ -130,7 +136,7 @@ class Engine:
             self.start_with_dependencies(dependency)
 
     def with_dependencies(self, job: Job) -> list[Job]:
-        """The job and all it depends on, directly or not."""
+        """Return the job and all jobs on which it depends, directly or not."""
         found = {job.id: job}
         unseen = [job]
         while unseen:
@@ -149,7 +155,7 @@ class Engine:
             self._end(job, run, self.clock.now(), Result.STOPPED)
 
     def forget(self, job: Job) -> None:
-        """The job is about to be deleted."""
+        """Stop a job that is about to be deleted."""
         self.stop(job)
 
     def pause(self, paused: bool) -> None:
@@ -162,7 +168,7 @@ class Engine:
     # -- time
 
     def recover(self) -> None:
-        """Take up what a former process left on disk; what was due meanwhile is treated by the misfire policy."""
+        """Resume from the state on disk; executions that were due meanwhile are treated by the misfire policy."""
         now = self.clock.now()
         with self.store.transaction():
             for seq, job_id in self.store.open_runs():
@@ -176,7 +182,7 @@ class Engine:
             self._catch_up_all()
 
     def advance(self, target: datetime) -> None:
-        """Move a manual clock on to ``target``; everything due on the way runs in order, at its time."""
+        """Move a manual clock forward to ``target``; everything that becomes due runs in order, at its time."""
         with self.store.transaction():
             while self._queue and self._queue[0].at <= target:
                 event = heapq.heappop(self._queue)
@@ -185,7 +191,7 @@ class Engine:
             self.clock.set(target)
 
     def set_back(self) -> None:
-        """The clock was put back: every trigger is due by the new time."""
+        """Recalculate every trigger after the clock was set back."""
         with self.store.transaction():
             for job in self.store.jobs.values():
                 self.schedule(job)
@@ -214,7 +220,7 @@ class Engine:
                 continue
 
     def wake(self) -> None:
-        """The clock changed."""
+        """Look again at what is due, because the clock was changed."""
         self._changed.set()
 
     # -- events

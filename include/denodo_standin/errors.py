@@ -1,4 +1,4 @@
-"""The errors of the public API: code and message as the contract's table has them [V]."""
+"""The errors of the public API, with code and message as in the table of the contract [V]."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def illegal_argument() -> ApiError:
 
 
 def invalid(field: str, problem: str) -> ApiError:
-    """:param field: path of the wrong field, as in ``exportationSection.exporters[0].filter`` [G]"""
+    """Make the error of a wrong field.
+
+    :param field: path of the wrong field, as in ``exportationSection.exporters[0].filter`` [G]
+    """
     return ApiError(400, "Validation error", [{"field": field, "message": problem}])
 
 
@@ -35,9 +38,9 @@ def duplicate(name: str) -> ApiError:
 
 
 def internal(reason: str = "") -> ApiError:
-    """A mistake of the user, as often as not [V].
+    """Make an internal error (500), with which the real server answers many mistakes of the user too [V].
 
-    :param reason: what really happened; the real server keeps it in its log, the stand-in adds it to ``subErrors``
+    :param reason: the cause; the real server keeps it in its log, the stand-in adds it to ``subErrors``
     """
     return ApiError(500, INTERNAL_ERROR, [{"message": reason}] if reason else [])
 

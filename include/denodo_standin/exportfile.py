@@ -1,7 +1,7 @@
-"""The export file: a zip with one line of XML per data source and job [S].
+"""Read and write the export file: a zip with one line of XML per data source and job [S].
 
 A name that cannot be a file name is percent-encoded in the zip (``/ \\ : * ? " < > | %``, control characters and names
-of dots only) [G]; the parameter ``name`` inside holds it as it is.
+of dots only) [G]; the parameter ``name`` inside holds the original.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class DamagedExportError(ValueError):
 
 @dataclass(frozen=True)
 class Export:
-    """What an export file says, without its resources.
+    """The contents of an export file, without its resources.
 
     :param projects: description by name, in the order of the file
     """
@@ -50,7 +50,7 @@ class Export:
 def read_export(path: Path) -> Export:
     """Read and check the whole file, every byte of the resources included, without keeping them in memory.
 
-    :raises DamagedExportError: it is no zip, damaged, or holds something else
+    :raises DamagedExportError: the file is no zip, is damaged, or is not an export
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -62,7 +62,7 @@ def read_export(path: Path) -> Export:
 
 
 def read_resources(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The files under data/resources, one at a time, without the stand-in's padding."""
+    """Yield the files under data/resources, one at a time, without the stand-in's padding."""
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if info.filename.startswith(RESOURCES) and not info.is_dir() and not info.filename.startswith(_PADDING):
@@ -77,9 +77,9 @@ def write_export(
     salted: bool = True,
     padding_mb: int = 0,
 ) -> Iterator[bytes]:
-    """The bytes of an export file, in pieces, so that it is never whole in memory.
+    """Yield the bytes of an export file, in pieces, so that it is never whole in memory.
 
-    :param moment: when it is made, in the time zone of the server
+    :param moment: the time of the export, in the time zone of the server
     :param salted: see :func:`denodo_standin.params.xml_of`
     :param padding_mb: megabytes of incompressible drivers to add, the same in every export
     """
@@ -97,7 +97,7 @@ def write_export(
 
 
 def entry_name(name: str) -> str:
-    """``name`` of a project or an element as a file name [G]."""
+    """Return the ``name`` of a project or an element as a file name [G]."""
     return _NO_FILE_NAME.sub(lambda match: "".join(f"%{ord(char):02X}" for char in match[0]), name)
 
 
@@ -178,7 +178,7 @@ def _info(name: str, moment: datetime, method: int = zipfile.ZIP_DEFLATED) -> zi
 
 
 class _Stream:
-    """What zipfile writes to; it cannot seek, so zipfile puts sizes behind each entry."""
+    """A stream that zipfile writes to; it cannot seek, so zipfile writes sizes after each entry."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -188,10 +188,10 @@ class _Stream:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing waits here."""
+        """Do nothing: there is no buffer."""
 
     def close(self) -> None:
-        """Nothing is open here."""
+        """Do nothing: there is no file to close."""
 
     def take(self) -> bytes:
         data = b"".join(self._pieces)

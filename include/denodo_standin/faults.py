@@ -1,4 +1,4 @@
-"""Faults on demand: a process that answers late, wrongly, by half or not at all, told so over its control endpoint."""
+"""Inject faults: over its control endpoint a process is told to answer late, wrongly, partially or not at all."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ LOGIN_PAGE = "<!DOCTYPE html><html><head><title>Login</title></head><body>Please
 
 
 def error_body(status: int, message: str, sub_errors: list[Any] | None = None) -> dict[str, Any]:
-    """The error body of the public API; its ``timestamp`` is a 12-hour clock without AM/PM [V].
+    """Return the error body of the public API; its ``timestamp`` has a 12-hour clock without AM/PM [V].
 
-    The order of day and month in it is unpublished: day first here [G].
+    The order of day and month in it is unpublished; here the day is first [G].
     """
     return {
         "status": f"{status} {HTTPStatus(status).name}",
@@ -35,7 +35,7 @@ def error_body(status: int, message: str, sub_errors: list[Any] | None = None) -
 
 
 class Match(BaseModel):
-    """Which requests a fault hits: all that fit every given part. Patterns are searched, not anchored."""
+    """The requests that a fault applies to: those that match every given part. Patterns are searched, not anchored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,14 +54,14 @@ class Match(BaseModel):
 class Fault(BaseModel):
     """One fault.
 
-    :param match: the requests it hits (default: all)
+    :param match: the requests that it applies to (default: all)
     :param kind: ``latency`` answers ``seconds`` late and leaves the rest to the next fault; ``cut_before`` closes the
         connection without effect, ``cut_after`` after the effect; ``truncate`` announces the whole body, sends half of
         it and closes; ``hang`` never answers
     :param status: code of kind ``status``
     :param seconds: delay of kind ``latency``
-    :param times: how many requests it hits (None: all)
-    :param skip: how many matching requests pass before the first hit
+    :param times: how many requests it applies to (None: all)
+    :param skip: how many matching requests are left alone before
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,7 +81,7 @@ class _FaultList(BaseModel):
 
 
 class Faults:
-    """The faults a process has now, and how often it was asked for what. Safe to use from several threads."""
+    """The present faults of a process, and the number of its requests per path. It is thread-safe."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
@@ -90,9 +90,9 @@ class Faults:
         self._lock = Lock()
 
     def replace(self, faults: list[Any]) -> None:
-        """Put ``faults`` (JSON objects, see :class:`Fault`) in place of all there are; an empty list heals.
+        """Replace all faults by ``faults`` (JSON objects, see :class:`Fault`); an empty list removes them.
 
-        :raises ValueError: a fault is not valid; the message names its place and field, and nothing changed
+        :raises ValueError: a fault is not valid; the message names its place and field, and nothing is changed
         """
         try:
             valid = _FaultList(faults=faults).faults
@@ -127,9 +127,9 @@ class Faults:
 
 
 class FaultMiddleware:
-    """Puts ``faults`` between uvicorn and ``app``. Requests to /control are neither counted nor harmed.
+    """Apply ``faults`` between uvicorn and ``app``. Requests to /control are neither counted nor affected.
 
-    Closing a connection without an answer is outside ASGI: it takes uvicorn's transport.
+    ASGI cannot close a connection without an answer; this uses uvicorn's transport.
     """
 
     def __init__(self, app: ASGIApp, *, faults: Faults) -> None:
@@ -170,9 +170,9 @@ class FaultMiddleware:
 
 
 def control_router(faults: Faults, state: Callable[[], dict[str, Any]]) -> APIRouter:
-    """The part of the control endpoint that both processes have.
+    """Create the part of the control endpoint that both processes have.
 
-    :param state: what GET /control/state tells besides the faults and the number of requests
+    :param state: what GET /control/state answers besides the faults and the number of requests
     """
     router = APIRouter(prefix="/control")
 
@@ -203,7 +203,7 @@ def control_router(faults: Faults, state: Callable[[], dict[str, Any]]) -> APIRo
 
 
 def readable(error: ValidationError) -> str:
-    """The first mistake, as ``faults[0].kind: Input should be …``."""
+    """Return the first mistake, as ``faults[0].kind: Input should be …``."""
     first = error.errors()[0]
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     return f"{place}: {first['msg']}"
@@ -230,7 +230,7 @@ async def until_disconnect(receive: Receive) -> None:
 
 
 async def cut(receive: Receive) -> None:
-    """Close the connection after what was written, without finishing the answer."""
+    """Close the connection after the bytes that were written, without finishing the answer."""
     receive.__self__.transport.close()  # type: ignore[attr-defined]  # uvicorn's RequestResponseCycle
     await until_disconnect(receive)
 

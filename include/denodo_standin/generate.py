@@ -1,4 +1,4 @@
-"""Realistic metadata: what an export file of a busy server holds, the same for the same seed."""
+"""Generate realistic metadata, as in an export file of a busy server; the same seed gives the same metadata."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _SUBJECTS = (
     "suppliers & parts",
     "web logs",
 )
-# Sparse enough for quiet windows: nothing falls between the quarters of an hour.
+# These are sparse enough for quiet windows: no job is due between the quarters of an hour.
 _QUARTERS = (0, 15, 30, 45)
 _CRONS: tuple[tuple[float, Callable[[Random], str]], ...] = (
     (0.50, lambda r: f"{r.choice((0, 0, 0, 0, 30))} {r.choice(_QUARTERS)} {r.randrange(7)} * * ?"),
@@ -60,15 +60,20 @@ _DEPENDENT = 0.12
 
 @dataclass(frozen=True)
 class Generated:
-    """:param disabled: the jobs that are disabled, which an export file cannot say"""
+    """Generated metadata.
+
+    :param disabled: the disabled jobs, which an export file does not contain
+    """
 
     export: Export
     disabled: tuple[JobKey, ...]
 
 
 def generate(*, jobs: int, projects: int, seed: int = 1, disabled: int = 0, version: str = "9.1.0") -> Generated:
-    """:param disabled: how many of the ``jobs`` are disabled
-    :raises ValueError: a number makes no sense
+    """Generate metadata.
+
+    :param disabled: how many of the ``jobs`` are disabled
+    :raises ValueError: the numbers contradict each other
     """
     if projects < 1 or jobs < 0 or not 0 <= disabled <= jobs:
         raise ValueError("there must be at least 1 project, and no more disabled jobs than jobs")
@@ -134,7 +139,7 @@ def _jobs(random: Random, project: str, number: int, count: int) -> Iterator[Ele
 
 
 def _names(number: int, count: int) -> Iterator[str]:
-    """The same names in every project, in capitals in every third."""
+    """Yield the names of a project's jobs: the same in every project, in capitals in every third."""
     for n in range(count):
         subject, verb = _SUBJECTS[n % len(_SUBJECTS)], _VERBS[n // len(_SUBJECTS) % len(_VERBS)]
         again = n // (len(_SUBJECTS) * len(_VERBS))

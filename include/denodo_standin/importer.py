@@ -1,6 +1,6 @@
-"""Putting an export file into a server: it adds and replaces by name, enables all it touches, deletes nothing [KB, D].
+"""Import an export file into a server: elements are added and replaced by name, and enabled; none is deleted [KB, D].
 
-Each of these has its switch, see :class:`denodo_standin.settings.Guesses`.
+Each of these behaviours has a switch, see :class:`denodo_standin.settings.Guesses`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from denodo_standin.params import Element, text
 
 @dataclass(frozen=True)
 class Replace:
-    """Which existing elements an import replaces; one that it does not is left as it is [D]."""
+    """The existing elements that an import replaces; all others are left unchanged [D]."""
 
     jobs: bool = False
     data_sources: bool = False
@@ -29,7 +29,7 @@ class Replace:
 class Importer:
     """One import.
 
-    :param by: who changes the jobs, for the audit
+    :param by: the author of the changes, for the audit
     """
 
     def __init__(self, engine: Engine, export: Export, replace: Replace, by: str) -> None:
@@ -63,7 +63,7 @@ class Importer:
                 self.store.put_resource(path, content)
 
     def warnings(self) -> list[str]:
-        """What the imported jobs lack on this server [S]."""
+        """Return what the imported jobs lack on this server [S]."""
         found = list(self.store.settings.guesses.import_warnings)
         for job_id in self._touched:
             if job := self.store.jobs.get(job_id):

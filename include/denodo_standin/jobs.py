@@ -1,4 +1,4 @@
-"""Jobs as the public API shows and takes them: with the ids of this server where the store keeps names."""
+"""Convert jobs to and from the JSON of the public API, which has ids of this server where the store has names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 def job_json(store: Store, job: Job) -> Json:
-    """The whole definition [V]; ``draft`` is shown when it is one [G]."""
+    """Return the whole definition [V]; ``draft`` is included only for a draft [G]."""
     sections = dict(job.sections)
     extraction = dict(sections.get("extractionSection", {}))
     if (name := extraction.pop("dataSource", None)) is not None:
@@ -39,7 +39,7 @@ def job_json(store: Store, job: Job) -> Json:
 
 
 def status_json(engine: Engine, job: Job) -> Json:
-    """No ``result`` while RUNNING, no ``nextExecution`` when DISABLED, without trigger or exhausted [V]."""
+    """Return the status: no ``result`` while RUNNING, no ``nextExecution`` if DISABLED or without next trigger [V]."""
     state = engine.state(job)
     status = {
         "jobID": job.id,
@@ -58,7 +58,7 @@ def status_json(engine: Engine, job: Job) -> Json:
 
 
 def data_source_json(store: Store, source: DataSource) -> Json:
-    """A data source; its secrets are write-only [V]."""
+    """Return a data source without its secrets, which are write-only [V]."""
     shown = {name: value for name, value in source.params.items() if not _is_secret(value)}
     return {
         **shown,
@@ -71,7 +71,7 @@ def data_source_json(store: Store, source: DataSource) -> Json:
 
 
 def report_json(job: Job, run: Json) -> Json:
-    """One ended run; the names of its fields are a guess [G]."""
+    """Return an ended run; the names of its fields are a guess [G]."""
     return {
         "id": run["seq"],
         "jobID": job.id,
@@ -83,12 +83,12 @@ def report_json(job: Job, run: Json) -> Json:
 
 
 def job_from(store: Store, project_id: int, body: Json) -> Job:
-    """The job that a POST or PUT describes, under id 0.
+    """Make the job that a POST or PUT describes, with id 0.
 
-    Sections it does not name are empty [V]; ``disabled`` left out of a PUT means enabled [G]. References reach within
-    the project only [G].
+    Sections that are not given are empty [V]; a PUT without ``disabled`` enables the job [G]. References are possible
+    within the project only [G].
 
-    :raises ApiError: as the real server refuses it: 400 for a validation error, 500 for a bad cron
+    :raises ApiError: as of the real server: 400 for a validation error, 500 for an invalid cron
     """
     name, job_type = body.get("name"), body.get("type")
     if not isinstance(name, str) or not name.strip():
@@ -164,7 +164,7 @@ def _trigger_json(store: Store, job: Job, trigger: Json) -> Json:
 
 
 def id_list(value: Any) -> list[int]:
-    """Ids as a list, or as one comma string [KB].
+    """Read ids from a list, or from one comma-separated string [KB].
 
     :raises ApiError: 400, it is neither
     """

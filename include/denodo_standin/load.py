@@ -1,7 +1,7 @@
-"""Filling a server from an export file, and writing generated metadata to one.
+"""Fill a server from an export file, and write generated metadata to one.
 
-An export file cannot say which jobs are disabled; ``FILE.disabled.json`` beside ``FILE.zip`` does: a list of
-``{"project": …, "name": …}``. Whatever loads the file disables them.
+An export file does not contain which jobs are disabled; ``FILE.disabled.json`` beside ``FILE.zip`` does: a list of
+``{"project": …, "name": …}``. These jobs are disabled when the file is loaded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def load_into_directory(file: Path, data: Path, *, id_offset: int | None = None)
         for job in store.jobs.values():
             if JobKey(project=store.projects[job.project_id].name, name=job.name) in disabled:
                 server.engine.disable(job, "load")
-            job.next_execution = None  # the server reckons it when it starts, by its own clock and zone
+            job.next_execution = None  # the server calculates it when it starts, by its own clock and zone
         store.put(*store.jobs.values())
     warnings = importer.warnings()
     store.close()

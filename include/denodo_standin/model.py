@@ -1,4 +1,4 @@
-"""What a Scheduler server keeps: projects, data sources and jobs."""
+"""The elements that a Scheduler server stores: projects, data sources and jobs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Project(BaseModel):
 
 
 class DataSource(BaseModel):
-    """``params`` are those of its element in an export file, see :mod:`denodo_standin.params`."""
+    """A data source; ``params`` are those of its element in an export file, see :mod:`denodo_standin.params`."""
 
     id: int
     project_id: int
@@ -40,7 +40,7 @@ class DataSource(BaseModel):
 
 
 class Job(BaseModel):
-    """One job and what the engine must remember of it.
+    """One job, and the state that the engine keeps of it.
 
     :param sections: the REST sections (``extractionSection``, …), with names in place of ids, see
         :mod:`denodo_standin.definition`
@@ -68,12 +68,12 @@ class Job(BaseModel):
 
     @property
     def dependencies(self) -> list[str]:
-        """Names of the jobs of the same project that it waits for."""
+        """Return the names of the jobs of the same project that it waits for."""
         return [name for trigger in self.triggers for name in trigger.get("dependencyInfo", {}).get("jobs", [])]
 
 
 def iso(moment: datetime | None) -> str | None:
-    """A time as the public API writes it: ISO 8601, UTC, ``Z`` [V]."""
+    """Format a time as the public API does: ISO 8601, UTC, ``Z`` [V]."""
     if moment is None:
         return None
     moment = moment.astimezone(UTC)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 ApiDocsStyle = Literal["query", "json", "multipart"]
 
-# What the 9.x user interface calls the options [S]; their REST names are unpublished.
+# The names of the options in the 9.x user interface [S]; their REST names are unpublished.
 EXPORT_OPTIONS = (
     "config",
     "drivers",
@@ -44,7 +44,7 @@ _OPERATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 
 def document(base_path: str, style: ApiDocsStyle) -> dict[str, Any]:
-    """The document served at /v3/api-docs."""
+    """Return the document served at /v3/api-docs."""
     paths: dict[str, dict[str, Any]] = {}
     for method, path, query in _OPERATIONS:
         operation = {"parameters": [_parameter(name) for name in query], "responses": {"default": _json_answer()}}

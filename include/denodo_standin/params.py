@@ -1,8 +1,8 @@
-"""Element XML of an export file, to and from a tree of parameters [S].
+"""Convert the element XML of an export file to and from a tree of parameters [S].
 
 ``<simple-param name="n"><value>v</value></simple-param>`` is ``{"n": "v"}``, a ``compound-param`` is a dictionary, a
 parameter of several values is a list. ``true``, ``false`` and whole numbers become JSON's, and are written back as they
-were. An encrypted value is ``{"$encrypted": "…"}``. Parameters nobody knows pass through like all others.
+were. An encrypted value is ``{"$encrypted": "…"}``. Unknown parameters are kept like all others.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class Element:
 
 
 def parse(project: str, xml: bytes) -> Element:
-    """:raises ValueError: it is not the XML of an element with a name"""
+    """Read an element.
+
+    :raises ValueError: it is not the XML of an element with a name
+    """
     try:
         root = ElementTree.fromstring(xml)  # noqa: S314  # a test product; expat loads no external entity
     except ElementTree.ParseError as error:
@@ -60,14 +63,17 @@ def parse(project: str, xml: bytes) -> Element:
 
 
 def xml_of(element: Element, *, salted: bool) -> bytes:
-    """:param salted: disguise every secret anew, so that two exports differ (a real server encrypts with a salt)"""
+    """Write an element.
+
+    :param salted: encode every secret with a new salt, so that two exports differ, as a real server does
+    """
     attributes = f'type="{element.kind}" subType="{element.sub_type}" draft="{text(element.draft)}"'
     body = "".join(_write(name, value, salted) for name, value in element.params.items())
     return f"{_HEAD}<config><element {attributes}/><default-parameters>{body}</default-parameters></config>".encode()
 
 
 def text(value: Any) -> str:
-    """A scalar as it stands in XML."""
+    """Format a scalar for XML."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -121,7 +127,7 @@ def _mask(data: bytes, salt: bytes) -> bytes:
 
 
 def _seal(secret: str) -> str:
-    """A disguise, not a cipher: what the stand-in keeps is made up, or still encrypted by the server it came from."""
+    """Encode a secret without protecting it: the stand-in's secrets are made up, or still encrypted by their server."""
     salt = secrets.token_bytes(_SALT_BYTES)
     return base64.b64encode(salt + _mask(_SEALED + secret.encode(), salt)).decode()
 

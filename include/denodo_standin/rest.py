@@ -1,4 +1,4 @@
-"""The internal API of the Scheduler process, stand-in for its RMI: the paths of the public API, below /rmi."""
+"""The internal API of the Scheduler process, which replaces its RMI: the paths of the public API, below /rmi."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _administrator(account: Annotated[Account, Depends(_account)]) -> None:
 
 
 def _visible(account: Annotated[Account, Depends(_account)], server: Server) -> list[Project]:
-    """The projects an account may see: all, or for a weaker one only the first [G]."""
+    """Return the projects that an account may see: all, or for a weaker one only the first [G]."""
     projects = list(server.store.projects.values())
     return projects if account.is_administrator else projects[:1]
 
@@ -223,8 +223,11 @@ async def get_data_sources(visible: Visible, server: Server) -> Response:
 
 @router.post("/serverMetadata/export", dependencies=_CHANGES)
 async def export_metadata(server: Server, body: Body) -> Response:
-    """Options as the user interface calls them [S], and ``projects``. References never leave a project, secrets are
-    disguises and the form is always XML, so the other options change nothing here."""
+    """Export with the options of the user interface [S], and ``projects``.
+
+    References never leave a project, secrets are only encoded and the format is always XML, so the other options have
+    no effect here.
+    """
     folders = [folder for option, folders in _RESOURCES.items() if body.get(option) is True for folder in folders]
     projects = body.get("projects")
     chunks = server.export(projects.split(",") if isinstance(projects, str) else projects, folders)
@@ -242,7 +245,7 @@ async def import_metadata(
     replacePlugins: bool = False,
     replaceDrivers: bool = False,
 ) -> Response:
-    """Once the file has arrived whole, the import goes on to its end, whether the client waits for it or not [KB]."""
+    """Import a file; once it has arrived, the import goes on to its end, whether the client waits or not [KB]."""
     with tempfile.NamedTemporaryFile(dir=server.uploads, delete=False) as file:
         path = Path(file.name)
     try:
@@ -267,7 +270,7 @@ async def _import(server: SchedulerServer, file: Path, replace: Replace) -> list
 
 
 async def _yielding(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Let others have a turn between the pieces."""
+    """Yield to other requests between the pieces."""
     for chunk in chunks:
         yield chunk
         await asyncio.sleep(0)

@@ -29,7 +29,7 @@ from denodo_standin.serving import run
 
 
 def create_app(server: SchedulerServer) -> FastAPI:
-    """The application that serves ``server``; its engine runs as long as the application does."""
+    """Create the application that serves ``server``; its engine runs as long as the application does."""
     faults = Faults()
 
     @asynccontextmanager
@@ -71,9 +71,9 @@ def serve(
     password: str,
     log_level: str = "warning",
 ) -> None:
-    """Run a server until SIGTERM. Prints ``ready scheduler <host>:<port>`` when it accepts connections.
+    """Run a server until SIGTERM; print ``ready scheduler <host>:<port>`` when it accepts connections.
 
-    :param data: directory of its state, made when missing
+    :param data: directory of its state, created if it is missing
     :param clock: ``real`` or ``manual``
 
     The other parameters are those of :class:`denodo_standin.server.SchedulerServer`.
@@ -94,7 +94,7 @@ def serve(
 
 
 class _ServerTime:
-    """The ``Date`` header tells the time of the server's own clock."""
+    """Middleware that sets the ``Date`` header to the time of the server's own clock."""
 
     def __init__(self, app: ASGIApp, *, clock: Clock) -> None:
         self.app = app
@@ -111,7 +111,7 @@ class _ServerTime:
 
 
 def _end_with(firing: asyncio.Task[None]) -> None:
-    """A server that no longer fires must not look alive."""
+    """End the process if firing has ended, so that a server that no longer fires does not look alive."""
     if not firing.cancelled() and (error := firing.exception()):
         traceback.print_exception(error)
         os._exit(1)

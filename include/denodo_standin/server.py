@@ -1,4 +1,4 @@
-"""One Scheduler server: its store, its engine, and what people do to them."""
+"""One Scheduler server: its store, its engine, and the operations of its users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from denodo_standin.model import DataSource, Job, Project
 from denodo_standin.params import Element
 from denodo_standin.store import Store
 
-# Sections without which a PUT is a 500 [V].
+# A PUT without these sections is a 500 [V].
 _NEEDED_BY_PUT = {"VDP": ("handlerSection", "exportationSection")}
 _NEEDED_BY_EVERY_PUT = ("handlerSection",)
 _ACTIONS: dict[str, Callable[[Engine, Job], None]] = {
@@ -38,14 +38,14 @@ _SLOW_STEPS = 100
 
 
 class SchedulerServer:
-    """A server whose state lives in ``data``.
+    """A server whose state is stored in ``data``.
 
-    :param timezone: IANA name; its crons are read in it
+    :param timezone: IANA name; crons are evaluated in it
     :param id_offset: see :class:`denodo_standin.store.Store`
-    :param version: what it says it is
+    :param version: the version that it reports
     :param mode: ``schedulerMode`` of /me
     :param manual: its clock stands still until it is moved
-    :param now: what the clock shows at first; None: a manual clock goes on where it stood, a real one is right
+    :param now: the first time of the clock; None: a manual clock goes on where it stood, a real one is right
     :param login: its local account, with ``password``
     """
 
@@ -71,7 +71,7 @@ class SchedulerServer:
         self.accounts = accounts(login, password)
         self._importing = asyncio.Lock()
         self.uploads = data / "uploads"
-        shutil.rmtree(self.uploads, ignore_errors=True)  # what a killed process was importing
+        shutil.rmtree(self.uploads, ignore_errors=True)  # files that a killed process was importing
         self.uploads.mkdir()
 
     # -- projects
@@ -87,7 +87,7 @@ class SchedulerServer:
         return project
 
     def delete_project(self, project: Project) -> None:
-        """Its jobs, their reports and its data sources go too [V]."""
+        """Delete a project with its jobs, their reports and its data sources [V]."""
         with self.store.transaction():
             for job in self.jobs_of(project):
                 self._remove_job(job)
@@ -125,7 +125,7 @@ class SchedulerServer:
         return job
 
     def replace_job(self, before: Job, body: Json) -> Job:
-        """PUT: the whole job, under its id."""
+        """Replace the whole job under its id (PUT)."""
         if body.get("id") != before.id:
             raise illegal_argument()
         needed = _NEEDED_BY_PUT.get(str(body.get("type")), _NEEDED_BY_EVERY_PUT)
@@ -150,14 +150,14 @@ class SchedulerServer:
         return job
 
     def delete_job(self, job: Job) -> None:
-        """Jobs that depend on it become DISABLED [D]."""
+        """Delete a job; jobs that depend on it become DISABLED [D]."""
         with self.store.transaction():
             self._remove_job(job)
             for dependent in self._dependents(job.project_id, job.name):
                 self.engine.disable(dependent, "deletion of a dependency")
 
     def act(self, action: str, jobs: Collection[Job]) -> None:
-        """Do ``action`` to all ``jobs`` in one commit, or to none.
+        """Apply ``action`` to all ``jobs`` in one commit, or to none.
 
         :raises ApiError: 400, unknown action; 500, a job that would start is disabled [V]
         """
@@ -175,9 +175,9 @@ class SchedulerServer:
     # -- metadata
 
     def export(self, projects: Collection[str] | None, resources: Collection[str]) -> Iterator[bytes]:
-        """The bytes of an export file.
+        """Yield the bytes of an export file.
 
-        :param projects: names of those to export; None: all
+        :param projects: names of the projects to export; None: all
         :param resources: folders below data/resources to add: config, drivers, …
         """
         guesses = self.store.settings.guesses
@@ -194,7 +194,7 @@ class SchedulerServer:
         )
 
     async def import_file(self, file: Path, replace: Replace, by: str = "import") -> list[str]:
-        """Import a file; returns the warnings. A damaged file changes nothing.
+        """Import a file and return the warnings. A damaged file changes nothing.
 
         :raises ApiError: 500, the file is damaged or a job is RUNNING where that is refused
         """

@@ -1,4 +1,4 @@
-"""Serving one of the stand-in's processes: the ready line, a port that is taken, a clean stop."""
+"""Serve one of the stand-in's processes: print the ready line, report an occupied port, stop cleanly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 
 class _Server(uvicorn.Server):
-    """Prints ``ready <role> <host>:<port>`` as soon as connections are accepted."""
+    """A server that prints ``ready <role> <host>:<port>`` as soon as connections are accepted."""
 
     ready_line = ""
 
@@ -25,9 +25,9 @@ class _Server(uvicorn.Server):
 def run(app: ASGIApp, *, role: str, host: str, port: int, log_level: str = "warning", **config: Any) -> None:
     """Serve ``app`` until SIGTERM or SIGINT.
 
-    :param port: 0 takes a free one; the ready line names it
+    :param port: 0 chooses a free one; the ready line names it
     :param config: further settings of uvicorn
-    :raises SystemExit: the port is taken or the address is not this machine's
+    :raises SystemExit: the port is occupied or the address is not one of this machine
     """
     try:
         listener = socket.create_server((host, port), backlog=2048)

@@ -1,4 +1,4 @@
-"""What tests and the demo can switch on a running server: guesses about the real product, run lengths, results."""
+"""The settings of a running server that tests and the demo can change: guesses, run lengths and results."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from denodo_standin.model import Result
 
 
 class Guesses(BaseModel):
-    """Behaviour that is unpublished [G]; the defaults are the likelier reading.
+    """Behaviour that is unpublished [G]; the defaults are the more likely ones.
 
     :param replace_everything: an import deletes what the file does not hold
     :param keeps_disabled: an import leaves a replaced job disabled if it was
     :param new_ids: an import gives a replaced job or data source a new id
-    :param import_seconds: how long an import takes; jobs become enabled as it goes on, and it goes on to its end even
-        if the client gave up
+    :param import_seconds: how long an import takes; jobs are enabled as it proceeds, and it proceeds to its end even if
+        the client has given up
     :param refuses_import_while_running: 500 while a job is RUNNING
     :param misfire: what happens to an occurrence missed by more than ``misfire_threshold_seconds`` (stopped process,
         paused server, job enabled later): run once now [Q], or only note the result MISFIRED
-    :param import_warnings: warnings that every import answers
+    :param import_warnings: warnings in the answer to every import
     :param salted_secrets: no two exports hold the same secrets
     :param export_padding_mb: megabytes of drivers added to every export
     """
@@ -42,7 +42,7 @@ class Guesses(BaseModel):
 
 
 class Duration(BaseModel):
-    """How long the runs of the jobs last whose ``project / name`` matches (searched); None: of all jobs."""
+    """The length of the runs of jobs whose ``project / name`` matches (searched); None: of all jobs."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -51,7 +51,7 @@ class Duration(BaseModel):
 
 
 class Outcome(BaseModel):
-    """How the runs of the jobs end whose ``project / name`` matches (searched); None: of all jobs."""
+    """The result of the runs of jobs whose ``project / name`` matches (searched); None: of all jobs."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -38,7 +38,9 @@ _Name = tuple[type[Record], int | None, str]
 
 
 class Store:
-    """:param directory: made when missing; a ValueError if another server uses it
+    """The store of one server.
+
+    :param directory: created if it is missing; a ValueError if another server uses it
     :param id_offset: ids of new elements start here, in steps of 17: servers whose offsets differ modulo 17 never
         share an id. None: as when the store was last used
     """
@@ -66,7 +68,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All changes inside are one commit; inside another transaction they belong to that one."""
+        """Commit all changes inside together; inside another transaction they belong to that one."""
         if self._database.in_transaction:
             yield
             return
@@ -85,7 +87,7 @@ class Store:
         return identifier
 
     def put(self, *records: Record) -> None:
-        """Write new or changed elements; a new name comes in a copy of the record."""
+        """Write new or changed elements; a new name requires a copy of the record."""
         rows = []
         for record in records:
             self._keep(record)
@@ -95,7 +97,7 @@ class Store:
             self._database.executemany("INSERT OR REPLACE INTO element VALUES (?, ?, ?)", rows)
 
     def remove(self, record: Record) -> None:
-        """Delete an element; reports of a job go with it, its lines in the journal stay."""
+        """Delete an element; the reports of a job are deleted with it, its lines in the journal are kept."""
         self._table(record).pop(record.id)
         self._ids.pop(_name(record))
         self._database.execute("DELETE FROM element WHERE id = ?", (record.id,))
@@ -113,7 +115,7 @@ class Store:
         self._set("settings", self.settings.model_dump_json())
 
     def start_run(self, job: Job, start: datetime, trigger: str, scheduled: datetime | None) -> int:
-        """Open a line of the execution journal; returns its number."""
+        """Open a line of the execution journal and return its number."""
         row = (job.id, self.projects[job.project_id].name, job.name, iso(start), trigger, iso(scheduled))
         insert = "INSERT INTO run (job_id, project, job, start, trigger, scheduled) VALUES (?, ?, ?, ?, ?, ?)"
         return self._database.execute(insert, row).lastrowid or 0
@@ -122,14 +124,14 @@ class Store:
         self._database.execute("UPDATE run SET end = ?, result = ? WHERE seq = ?", (iso(end), result.value, seq))
 
     def open_runs(self) -> list[tuple[int, int]]:
-        """Number and job id of each run without an end."""
+        """Return number and job id of each run without an end."""
         return self._database.execute("SELECT seq, job_id FROM run WHERE end IS NULL ORDER BY seq").fetchall()
 
     def journal(self, since: int = 0) -> list[dict[str, Any]]:
         return self._rows("run", _RUN_COLUMNS, "seq > ? ORDER BY seq", (since,))
 
     def reports(self, job: Job, start: int, count: int) -> tuple[list[dict[str, Any]], int]:
-        """``count`` ended runs of a job from number ``start`` on, newest first, and how many there are."""
+        """Return ``count`` ended runs of a job from number ``start`` on, newest first, and how many there are."""
         ended = "job_id = ? AND end IS NOT NULL"
         total = self._database.execute(f"SELECT count(*) FROM run WHERE {ended}", (job.id,)).fetchone()[0]  # noqa: S608
         where = f"{ended} ORDER BY seq DESC LIMIT ? OFFSET ?"
@@ -190,7 +192,7 @@ class Store:
 
 
 def _locked(path: Path) -> IO[str]:
-    """The lock of a directory; the system lifts it when the process ends, however it ends."""
+    """Lock a directory; the system releases the lock when the process ends, however it ends."""
     lock = path.open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""When a trigger is due."""
+"""Calculate when a trigger is due."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SECOND = timedelta(seconds=1)
 
 
 def next_time(trigger: dict[str, object], after: datetime, timezone: tzinfo) -> datetime | None:
-    """The next time of one trigger within its ``startTime`` and ``endTime``; None: exhausted, or not a valid cron."""
+    """Return the next time of a trigger within ``startTime`` and ``endTime``; None if exhausted, or an invalid cron."""
     if trigger.get("type", "cron") != "cron":
         return None
     start, end = (_moment(trigger.get(name), timezone) for name in ("startTime", "endTime"))
@@ -30,7 +30,7 @@ def _next_of_cron(expression: str, after: datetime, timezone: tzinfo) -> datetim
 
 
 def _moment(value: object, timezone: tzinfo) -> datetime | None:
-    """A trigger's ``startTime``: ISO 8601, in the server's time zone if it names none, or milliseconds [G]."""
+    """Read a trigger's ``startTime``: ISO 8601, in the server's time zone if it names none, or milliseconds [G]."""
     if isinstance(value, int):
         return datetime.fromtimestamp(value / 1000, UTC)
     if not value:

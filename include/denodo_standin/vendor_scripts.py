@@ -1,8 +1,8 @@
-"""``export``, ``import`` and ``ping`` with the vendor's flags and exit codes [D].
+"""The commands ``export``, ``import`` and ``ping`` with the vendor's flags and exit codes [D].
 
-Like the vendor's they talk to the Scheduler process itself, not to the web tool, and take the password as ``-P``, plain
-or as ``encrypted:…``. Denodo's encryption is its own; the stand-in's is base64, made by ``denodo-standin
-encrypt-password``: it keeps the password from a glance, not from a reader.
+Like the vendor's scripts they talk to the Scheduler process itself, not to the web tool, and take the password as
+``-P``, plain or as ``encrypted:…``. Denodo has an encryption of its own; that of the stand-in is base64, made by
+``denodo-standin encrypt-password``, and does not protect the password.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def export_metadata(args: argparse.Namespace) -> None:
 
 
 def import_metadata(args: argparse.Namespace) -> None:
-    """Import ``args.file``; warnings go to the console and are no error."""
+    """Import ``args.file``; warnings are printed and are no error."""
     query = {flag: "true" for flag in _REPLACE_FLAGS if args.replace or getattr(args, flag)}
     if args.properties:
         print(f"WARNING: {args.properties} is not used: export files of the stand-in hold no properties")
@@ -92,7 +92,7 @@ def import_metadata(args: argparse.Namespace) -> None:
 
 
 def ping(args: argparse.Namespace) -> None:
-    """Without a login any answer of the server counts, also a 401."""
+    """Ask the server whether it is alive. Without a login any answer counts, also a 401."""
     with _asking(args, timeout=args.timeout / 1000) as client:
         answer = client.get("/me")
         if args.login or answer.status_code != 401:
@@ -116,12 +116,12 @@ def write_scripts(directory: Path) -> list[Path]:
 
 
 def encrypt_password(password: str) -> str:
-    """``encrypted:…`` for ``-P``."""
+    """Return ``encrypted:…`` for ``-P``."""
     return _ENCRYPTED + base64.b64encode(password.encode()).decode()
 
 
 def decrypt_password(given: str) -> str:
-    """The password that ``-P`` names.
+    """Return the password that ``-P`` names.
 
     :raises ScriptError: it begins with ``encrypted:`` and the rest is not what :func:`encrypt_password` writes
     """
@@ -156,7 +156,7 @@ def _command(
 
 @contextmanager
 def _asking(args: argparse.Namespace, timeout: float | None = None) -> Iterator[httpx.Client]:
-    """A client of the server that ``args`` names; failures to reach it become a :class:`ScriptError`."""
+    """Open a client of the server that ``args`` names; failures to reach it become a :class:`ScriptError`."""
     login = (args.login, decrypt_password(args.password or "")) if args.login else None
     base_url = f"http://{args.host}:{args.port}/rmi"
     try:

@@ -34,7 +34,7 @@ _RELAYED_HEADERS = ("content-type", "content-length", "content-disposition", "da
 
 
 class Guesses(BaseModel):
-    """What is unpublished about the web tool [G].
+    """The unpublished behaviour of the web tool [G].
 
     ``scheduler_down``: the answer when the Scheduler server does not; ``api_docs_style``: how export and import take
     their options; ``upload_limit_mb``: an import beyond it is a 413 (None: no limit)
@@ -48,7 +48,7 @@ class Guesses(BaseModel):
 
 
 class _Refused(Exception):
-    """The web tool itself answers with an error."""
+    """The web tool itself answers with an error, without asking a server."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -56,12 +56,12 @@ class _Refused(Exception):
 
 
 def create_app(base_path: str = BASE_PATH) -> FastAPI:
-    """The web tool under ``base_path``, with its control endpoint beside it."""
+    """Create the web tool under ``base_path``, with its control endpoint beside it."""
     faults = Faults()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # No connection outlives its request: a restarted Scheduler server is reached at once.
+        # No connection is kept after its request, so that a restarted Scheduler server is reached at once.
         limits = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(timeout=httpx.Timeout(None, connect=5), limits=limits, trust_env=False) as client:
             app.state.client = client
@@ -220,7 +220,7 @@ async def _authorization(request: Request) -> None:
 
 
 def _options(given: Any, names: tuple[str, ...]) -> dict[str, bool | str]:
-    """The options of export or import that a mapping holds; whatever else it holds is ignored, as in Spring."""
+    """Read the options of export or import from a mapping; unknown keys are ignored, as in Spring."""
     options: dict[str, bool | str] = {}
     for name in names:
         value = given.get(name)
@@ -241,7 +241,7 @@ async def _json_object(request: Request) -> dict[str, Any]:
 
 
 async def _form(request: Request) -> FormData:
-    """The parts of a multipart body; a file part waits on disk, not in memory."""
+    """Read the parts of a multipart body; a file part is kept on disk, not in memory."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise _Refused(400, "Illegal argument")
     return await request.form()

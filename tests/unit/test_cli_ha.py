@@ -278,7 +278,7 @@ class TestMonitor:
         airflow.on("assets/7/state-store", {"asset_state_store": [{"key": "record", "value": RECORD.to_json()}]})
         code, out = run("status", "default")
         assert code == 2
-        assert "nobody has looked at the pair yet" in out
+        assert "the pair has not been looked at yet" in out
 
 
 class TestLevels:

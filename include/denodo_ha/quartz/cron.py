@@ -1,9 +1,9 @@
 """Quartz cron expressions, evaluated by croniter.
 
-A Denodo trigger is a Quartz cron on the server's clock, with no time zone of its own [V]. croniter knows most of what
-Quartz can say, in another notation: so an expression is read as Quartz 2.3.2 reads it [Q], written down again for
-croniter, and only two things are left to this module: the days that croniter cannot name (``15W``, ``LW``, ``L-3``)
-and Quartz's way through a change of the clocks.
+A Denodo trigger is a Quartz cron on the server's clock, with no time zone of its own [V]. croniter supports most of
+what Quartz can express, in another notation. So an expression is read as Quartz 2.3.2 reads it [Q] and translated for
+croniter. This module itself evaluates only the days that croniter cannot express (``15W``, ``LW``, ``L-3``) and the
+changes of the clocks as Quartz treats them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ __all__ = ["CronError", "QuartzCron", "validate"]
 
 @dataclass(frozen=True)
 class _NearestDay:
-    """The day of month that ``15W``, ``LW`` and ``L-3`` name, and croniter cannot."""
+    """A day of month such as ``15W``, ``LW`` and ``L-3``, which croniter cannot express."""
 
     day: int | None
     offset: int
     weekday: bool
 
     def of(self, year: int, month: int) -> int:
-        """The day, as Quartz 2.3.2 finds it [Q]; beyond the ends of the month when this month has none."""
+        """Return the day as Quartz 2.3.2 finds it [Q]; it is beyond the ends of the month when this month has none."""
         last = calendar.monthrange(year, month)[1]
         day = last - self.offset if self.day is None else self.day
         if not self.weekday or day < 1:
@@ -49,7 +49,7 @@ class _NearestDay:
 
     @property
     def candidates(self) -> set[int]:
-        """The days that it can ever be: what croniter looks at."""
+        """Return all days that it can ever be, which croniter is asked for."""
         days = set(range(28 - self.offset, 32 - self.offset)) if self.day is None else {self.day}
         slack = range(-2, 3) if self.weekday else (0,)
         return DAY_OF_MONTH.everything.intersection(day + shift for day in days for shift in slack)
@@ -58,13 +58,13 @@ class _NearestDay:
 class QuartzCron:
     """One Quartz cron expression, 6 fields or 7 with a year from 1970 to 2099.
 
-    The clocks' changes are Quartz's [Q]: a time that the change skips is left out, and a time that comes twice fires
-    once, the second time. (Asked during the first pass of a repeated hour, Quartz also forgets the part of the second
-    pass that its clock shows as over; here the answers are those of a trigger that was set before.)
+    Changes of the clocks are treated as Quartz does [Q]: a time that the change skips is left out, and a time that
+    comes twice fires once, the second time. (Asked during the first pass of a repeated hour, Quartz also omits the part
+    of the second pass that its clock shows as over; here the answers are those of a trigger that was set before.)
 
     :param expression: as the server stores it
-    :raises CronError: where Quartz refuses the expression; and for the few that Quartz accepts without being able to
-        evaluate them (an empty field, a day 0) or by mistake (98 and 99, its inner marks for ``?`` and ``*``)
+    :raises CronError: Quartz refuses the expression; or it is one of the few that Quartz accepts without being able to
+        evaluate them (an empty field, a day 0) or by mistake (98 and 99, its internal marks for ``?`` and ``*``)
     """
 
     def __init__(self, expression: str) -> None:
@@ -99,11 +99,11 @@ class QuartzCron:
         return f"QuartzCron({self.expression!r})"
 
     def next_after(self, moment: datetime, tz: tzinfo) -> datetime | None:
-        """First time strictly after ``moment`` (aware) on a clock in ``tz``, in UTC; None when there is none left."""
+        """Return the first time after ``moment`` (aware) on a clock in ``tz``, in UTC; None when there is none left."""
         return next(self._after(moment, tz), None)
 
     def between(self, start: datetime, end: datetime, tz: tzinfo) -> Iterator[datetime]:
-        """Every time with ``start`` < time <= ``end``, in UTC and in order."""
+        """Yield every time with ``start`` < time <= ``end``, in UTC and in order."""
         return takewhile(lambda instant: instant <= end, self._after(start, tz))
 
     def _after(self, moment: datetime, tz: tzinfo) -> Iterator[datetime]:
@@ -117,7 +117,7 @@ class QuartzCron:
                 yield instant
 
     def _walls(self, wall: datetime) -> Iterator[datetime]:
-        """The times on a clock that never changes, after ``wall``."""
+        """Yield the times after ``wall`` on a clock that never changes."""
         if self._engine is None:
             return
         engine = copy(self._engine)
@@ -140,7 +140,7 @@ def _listed(reader: FieldReader) -> str:
 
 
 def _weekdays(reader: FieldReader) -> str:
-    """Days of the week for croniter, whose Sunday is 0. With ``L`` and ``#`` Quartz looks at the first day only [Q]."""
+    """Return the days of week for croniter, whose Sunday is 0. With ``L`` and ``#`` Quartz uses the first only [Q]."""
     if reader.unspecified:
         return "*"
     first = min(reader.values) - 1
@@ -152,7 +152,7 @@ def _weekdays(reader: FieldReader) -> str:
 
 
 def validate(expression: str) -> str:
-    """``""`` for a valid expression, otherwise what is wrong: the shape of ``validateCronExpressions`` [V]."""
+    """Return ``""`` for a valid expression, otherwise what is wrong, as ``validateCronExpressions`` does [V]."""
     try:
         QuartzCron(expression)
     except CronError as error:

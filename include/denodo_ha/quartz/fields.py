@@ -13,7 +13,7 @@ class CronError(ValueError):
 
 @dataclass(frozen=True)
 class Field:
-    """The values that a field can hold. A year outside its bounds is valid [Q] and never comes."""
+    """The values that a field can hold. A year outside its bounds is valid [Q] and never matches."""
 
     name: str
     low: int
@@ -40,7 +40,7 @@ class Field:
         return self.low + self.names.index(text)
 
     def series(self, item: str, start: int, stop: int, step: int) -> set[int]:
-        """Every ``step``-th value from ``start`` to ``stop``, around the end of the field if ``stop`` is the smaller.
+        """Return every ``step``-th value from ``start`` to ``stop``, around the field's end if ``stop`` is smaller.
 
         A step of 0 means ``start`` alone [Q].
         """
@@ -82,7 +82,7 @@ _LAST_DAY = re.compile(r"L(?:-(\d*))?(W?)$", re.ASCII)
 
 
 class FieldReader:
-    """What one field says: the values, and the marks that belong to the whole field."""
+    """Read one field: the values, and the marks that belong to the whole field."""
 
     def __init__(self, field: Field, text: str) -> None:
         self.field = field

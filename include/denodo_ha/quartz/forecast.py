@@ -1,8 +1,8 @@
 """The quiet windows of the coming day, from the jobs' cron triggers.
 
-The statuses tell only the next execution of each job; the crons tell all of them. But a cron is on the server's clock,
-with no time zone [V]: the zone is given, or found by comparing what the crons say with the next executions that the
-server reports. Where that does not decide it, there is no forecast, rather than a wrong one.
+The statuses contain only the next execution of each job; the crons give all of them. But a cron is on the server's
+clock, with no time zone [V]: the zone is given, or inferred by comparing the crons with the next executions that the
+server reports. Where that is ambiguous, there is no forecast.
 
 A forecast knows executions by cron only. How long a job runs, and jobs that only a dependency starts, are not foreseen.
 """
@@ -29,7 +29,7 @@ _SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class Share:
-    """How much of the day one job keeps a window from beginning: 0 to 1."""
+    """The share of the day, 0 to 1, in which one job prevents a window from beginning."""
 
     key: JobKey
     blocked: float
@@ -43,8 +43,8 @@ class Forecast:
     """The coming day of a server, in UTC.
 
     :param windows: free periods, each long enough for a quiet window: when it begins and the execution that ends it
-    :param blockers: the jobs with a cron, those that block the most first; when one of them alone leaves no window,
-        those of its cron only
+    :param blockers: the jobs with a cron, those that block the most first; if one of them alone leaves no window, only
+        the jobs of its cron
     """
 
     windows: tuple[tuple[datetime, datetime], ...]
@@ -58,17 +58,17 @@ class Forecast:
 
 @dataclass(frozen=True)
 class _Schedule:
-    """One cron of one or more jobs, which begins and ends with them."""
+    """One cron of one or more jobs, with the time from which and until which they execute."""
 
     cron: QuartzCron
     begin: datetime
     end: datetime
 
     def executions(self, zone: tzinfo, reach: timedelta) -> Iterator[datetime]:
-        """The executions, without those that make no difference.
+        """Yield the executions, without those that make no difference.
 
-        An execution is left out only between two that are at most ``reach`` apart: so longer gaps are
-        exact, and a cron for every second costs no more than one for every few minutes.
+        An execution is left out only between two that are at most ``reach`` apart: so longer gaps are exact, and a cron
+        for every second takes no longer than one for every few minutes.
         """
         execution = self.cron.next_after(self.begin, zone)
         while execution is not None and execution <= self.end:
@@ -89,13 +89,13 @@ def forecast(
     margin: timedelta,
     zone: tzinfo | None = None,
 ) -> Forecast | None:
-    """Foresee the quiet windows that begin between ``now`` and ``now`` + ``horizon``.
+    """Calculate the quiet windows that begin between ``now`` and ``now`` + ``horizon``.
 
     :param jobs: definitions of the jobs that count
     :param statuses: their statuses at ``now``, by the server's clock
-    :param zone: the server's time zone, if somebody said so
-    :return: None where the time zone cannot be told from the next executions that the server reports, where these
-        contradict ``zone``, or where a cron cannot be evaluated
+    :param zone: the server's time zone, if it is configured
+    :return: None if the time zone cannot be inferred from the next executions that the server reports, if these
+        contradict ``zone``, or if a cron cannot be evaluated
     """
     end = now + horizon + window + margin
     due = {
@@ -113,7 +113,7 @@ def forecast(
 
 
 def _reported(coming: Sequence[tuple[Job, datetime]], now: datetime) -> set[Reported]:
-    """What tells the time zone: nothing but the crons decides when these jobs execute next."""
+    """Return what reveals the time zone: the jobs whose next execution depends on their crons only."""
     return {
         (tuple(trigger.cron for trigger in job.triggers if trigger.cron), execution)
         for job, execution in coming
@@ -124,7 +124,7 @@ def _reported(coming: Sequence[tuple[Job, datetime]], now: datetime) -> set[Repo
 def zones_that_fit(
     reported: Iterable[Reported], now: datetime, end: datetime, zones: Sequence[tzinfo]
 ) -> Sequence[tzinfo]:
-    """The zones in which the crons give, from ``now`` on, the next executions that the server reports.
+    """Return the zones in which the crons give, from ``now`` on, the next executions that the server reports.
 
     :raises CronError: a cron cannot be evaluated.
     """
@@ -150,7 +150,7 @@ def cached_cron(expression: str) -> QuartzCron:
 
 
 def distinct_zones(now: datetime, end: datetime) -> list[tzinfo]:
-    """One zone for each way in which clocks somewhere in the world go between ``now`` and ``end``."""
+    """Return one zone for each different course of local time in the world between ``now`` and ``end``."""
     hours = [now + timedelta(hours=hour) for hour in range(int((end - now) / timedelta(hours=1)) + 2)]
     zones: dict[tuple[timedelta | None, ...], tzinfo] = {}
     for name in sorted(available_timezones()):
@@ -195,7 +195,7 @@ def _schedule(trigger: Trigger, cron: str, begin: datetime, end: datetime, zone:
 
 
 def _moment(text: str | None, zone: tzinfo) -> datetime | None:
-    """A trigger's ``startTime`` or ``endTime``, whose format is not published; None if this is not one we can read."""
+    """Read a trigger's ``startTime`` or ``endTime``, whose format is not published; None if it cannot be read."""
     try:
         moment = datetime.fromisoformat(text or "")
     except ValueError:

@@ -1,7 +1,7 @@
-"""Occurrences that nobody ran: what the crons of a manifest ask for in a period in which no server executed jobs.
+"""Find missed occurrences: those of the crons of a manifest in a period in which no server executed jobs.
 
-A manifest tells crons and, as of the moment when it was taken, next executions. Occurrences are known by cron only:
-what a dependency or a person would have started is not foreseen.
+A manifest contains crons and the next executions at the moment when it was taken. Occurrences are known by cron only:
+runs that a dependency or a person would have started are not foreseen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from denodo_ha.snapshot.manifest import Manifest, ManifestJob
 
 _SECOND = timedelta(seconds=1)
 _HORIZON = timedelta(days=1)
-"""How far ahead next executions are looked at, and how far candidate zones are compared."""
+"""The period in which next executions are checked and candidate zones are compared."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Missed:
 def server_zone(manifest: Manifest, taken: datetime, zone: tzinfo | None) -> tzinfo | None:
     """Find the time zone that the crons of ``manifest`` are on.
 
-    Only zones that explain the next executions that the server reports are kept, the soonest first. One that no zone
-    left explains says nothing: its trigger begins later, say, which a manifest does not tell.
+    Only zones that explain the next executions that the server reports are kept, the soonest first. An execution that
+    none of the remaining zones explains is ignored: its trigger may begin later, which a manifest does not contain.
 
     :param taken: when the next executions were read.
-    :param zone: the zone, if somebody said so; it is believed.
-    :return: None where several zones are left in which some job executes at different times in the day after ``taken``.
+    :param zone: the zone, if it is configured; it is not checked.
+    :return: None if several zones are left in which some job executes at different times in the day after ``taken``.
     """
     if zone is not None:
         return zone
@@ -64,9 +64,9 @@ def _reported(manifest: Manifest, taken: datetime) -> set[Reported]:
 
 
 def _alike(expression: str, zones: Sequence[tzinfo], taken: datetime) -> bool:
-    """Whether the cron executes at the same times in all zones, as seen from each hour of the day after ``taken``.
+    """Return whether the cron executes at the same times in all zones, seen from each hour of the day after ``taken``.
 
-    A cron for every hour of every day does: zones that explain its next execution agree on the minute.
+    This is true of a cron for every hour of every day: zones that explain its next execution agree on the minute.
     """
     cron = _readable(expression)
     if cron is None or len(zones) == 1 or set("".join(expression.split()[2:])) <= {"*", "?"}:
@@ -96,8 +96,8 @@ def missed_occurrences(
     A job's crons count from the next execution that the manifest reports; an enabled job without one executes no more.
     Crons that cannot be read are left out.
 
-    :param zone: of :func:`server_zone`; None stands for UTC, and then the caller should say that the times are a guess.
-    :param limit: how many are listed at most; of one job no more than this are counted either.
+    :param zone: from :func:`server_zone`; None stands for UTC, and then the caller should say that this is a guess.
+    :param limit: how many are listed at most; no more than this are counted of one job.
     """
     keys_of: defaultdict[tuple[tuple[str, ...], datetime], list[JobKey]] = defaultdict(list)
     for key in wanted:
@@ -118,7 +118,7 @@ def _begin(job: ManifestJob, since: datetime) -> datetime:
 
 
 def _times(crons: Collection[str], since: datetime, until: datetime, zone: tzinfo, limit: int) -> list[datetime]:
-    """The first ``limit`` executions of a job; two of its crons at one time are one."""
+    """Return the first ``limit`` executions of a job; two of its crons at the same time count as one."""
     readable = [cron for cron in map(_readable, crons) if cron]
     times = {at for cron in readable for at in islice(cron.between(since, until, zone), limit)}
     return sorted(times)[:limit]

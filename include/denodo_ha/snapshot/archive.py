@@ -1,4 +1,4 @@
-"""The export file: checked, read and cut down to what is in scope, always a piece at a time."""
+"""Check an export file, read it, and cut it down to what is in scope, always a piece at a time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Openable(Protocol):
 
 
 def inspect(source: Openable, *, expected_size: int | None = None) -> ArchiveContents:
-    """Read the whole export once, a piece at a time, check every byte that carries meaning and say what is in it.
+    """Read the whole export once, a piece at a time, check every byte that carries meaning and return its contents.
 
     ``expected_size`` is what the sender announced, in bytes. Raises ArchiveError with the reason when the file is
     empty, HTML, cut off, damaged, malicious, or holds no server metadata, no job and no data source.
@@ -60,7 +60,7 @@ def inspect(source: Openable, *, expected_size: int | None = None) -> ArchiveCon
 
 @contextmanager
 def _opened(source: Openable, *, expected_size: int | None = None) -> Iterator[tuple[zipfile.ZipFile, IO[bytes]]]:
-    """The checked archive and the stream that it reads."""
+    """Open and check the archive; yield it and the stream that it reads."""
     with source.open("rb") as stream:
         size = check_beginning(stream, expected_size)
         with open_zip(stream, size) as archive:
@@ -86,9 +86,9 @@ def _version(metadata: bytes) -> str:
 
 
 def _project_of(entry: str) -> str | None:
-    """Project of an entry's path, None outside the projects' folder.
+    """Return the project of an entry's path; None outside the projects' folder.
 
-    What a folder cannot be named (``/`` and the like) is percent-encoded there [G].
+    Characters that a folder's name cannot have (such as ``/``) are percent-encoded [G].
     """
     parts = entry.split("/")
     return unquote(parts[2]) if parts[:2] == ["data", "projects"] and len(parts) > 3 else None
@@ -134,10 +134,10 @@ def _parsed(entry: zipfile.ZipInfo, project: str, pieces: Iterator[bytes]) -> El
 
 @dataclass(frozen=True)
 class FilterResult:
-    """``contents`` of the file that was written.
+    """The ``contents`` of the file that was written.
 
     ``outside_dependencies`` pairs each job in scope with a job out of scope that it depends on: on the other server it
-    waits for whatever bears that name there.
+    waits for the job of that name there.
     """
 
     contents: ArchiveContents
@@ -149,7 +149,7 @@ def filter_archive(source: Openable, contents: ArchiveContents, destination: IO[
 
     ``contents`` is what ``inspect(source)`` found. Jobs out of scope are left out, and everything of projects out of
     scope; the data sources of a project in scope stay, and so do resources such as drivers. Raises ScopeError when a
-    pattern matches nothing. Needless where ``scope.everything``.
+    pattern matches nothing. It is not needed if ``scope.everything``.
     """
     scope.check(contents.jobs, contents.projects)
     kept = tuple(element for element in contents.elements if _in_scope(element, scope))

@@ -1,4 +1,4 @@
-"""What an export file means, and whether two of them mean the same."""
+"""The contents of an export file, and their comparison with those of another one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from denodo_ha.snapshot.zip_check import ArchiveError
 
 
 class Element(BaseModel):
-    """One thing in an export: a ``job``, ``dataSource`` or other element type of a project, a ``project``'s
+    """One element of an export: a ``job``, ``dataSource`` or other element type of a project, a ``project``'s
     description, or a ``resource`` (driver, plugin, configuration).
 
     ``name`` is the one inside the XML, since file names may be escaped; for a resource it is the entry. ``hash`` and
@@ -42,7 +42,7 @@ class Element(BaseModel):
 
 
 class ArchiveContents(BaseModel):
-    """What an export file means. ``version`` is the server's, as it writes it, such as ``8.0 20240927`` [S]."""
+    """The contents of an export file. ``version`` is the server's, as it writes it, such as ``8.0 20240927`` [S]."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -101,7 +101,7 @@ class ArchiveContents(BaseModel):
 
 @dataclass(frozen=True)
 class Comparison:
-    """``reason`` tells a person why the contents count as changed or unchanged."""
+    """The result of a comparison; ``reason`` says why the contents count as changed or unchanged."""
 
     unchanged: bool
     reason: str
@@ -110,11 +110,11 @@ class Comparison:
 def same_content(
     old: ArchiveContents | None, new: ArchiveContents, *, last_import_age: timedelta | None, secrets_refresh: timedelta
 ) -> Comparison:
-    """Whether importing ``new`` can be left out, because ``old`` is what the passive server was given.
+    """Compare ``new`` with ``old``, which was imported last; equal contents need no import.
 
-    Encrypted values decide only where they can: when some differ and others do not, passwords changed. When all differ,
-    the server salts them at every export [S: true of every genuine file], so they say nothing; then the last import
-    counts as good until it is ``secrets_refresh`` old (``last_import_age`` None: no import is known).
+    When some encrypted values differ and others do not, passwords changed. When all differ, the server salts them at
+    every export [S: true of every genuine file], so they carry no information; then the last import is valid until it
+    is ``secrets_refresh`` old (``last_import_age`` None: no import is known).
     """
     if old is None:
         return Comparison(False, "there is no earlier export to compare with")

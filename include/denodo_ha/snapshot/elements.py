@@ -23,10 +23,10 @@ class _Open:
 
 
 class ElementParser:
-    """Reads an element piece by piece and keeps only what identifies it.
+    """Read an element piece by piece and keep only what identifies it.
 
     ``hash`` is canonical: layout, comments and encrypted values do not count. ``secrets`` is the hash of the encrypted
-    values alone, None when there are none. Jobs it depends on are known by name only [S].
+    values alone, None when there are none. The jobs that it depends on are known by name only [S].
 
     The DOCTYPE that every file has [S] is tolerated; its DTD is never fetched, and entities, declared or used, are
     refused.
@@ -53,7 +53,7 @@ class ElementParser:
         self._parse(chunk, False)
 
     def close(self) -> None:
-        """Raises ElementError when the element ends early or has no kind or name."""
+        """Finish; raise ElementError if the element ends early or has no kind or name."""
         self._parse(b"", True)
         if not self.kind:
             raise ElementError("its XML says nothing of its type (no <element type=…> inside <config>)")
@@ -123,6 +123,6 @@ def _update(digest: hashlib._Hash, parts: Iterable[str]) -> None:
 
 
 def properties_hash(text: bytes) -> str:
-    """Hash of a Java properties file; its comments (one is a date [S]) and the order of its lines do not count."""
+    """Hash a Java properties file without its comments (one is a date [S]) and the order of its lines."""
     lines = sorted(line.strip() for line in text.splitlines() if line.strip() and line.strip()[:1] not in b"#!")
     return hashlib.sha256(b"\n".join(lines)).hexdigest()

@@ -1,4 +1,4 @@
-"""Ids and retention of snapshots: one export file and its manifest each."""
+"""Ids and retention of snapshots; a snapshot is an export file and its manifest."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{6}")
 
 
 def new_id(now: datetime) -> str:
-    """Id of a snapshot taken ``now`` (aware): UTC to the millisecond, so that ids sort by age, and a random tail."""
+    """Make the id of a snapshot taken ``now`` (aware): UTC in milliseconds, so that ids sort by age, and a suffix."""
     utc = now.astimezone(UTC)
     return f"{utc:%Y%m%dT%H%M%S}{utc.microsecond // 1000:03d}Z-{secrets.token_hex(3)}"
 
 
 def taken_at(snapshot_id: str) -> datetime:
-    """When the snapshot of that id was taken."""
+    """Return when the snapshot of that id was taken."""
     return datetime.strptime(snapshot_id[:18] + "+0000", "%Y%m%dT%H%M%S%f%z")
 
 
 def expired(ids: Iterable[str], keep: int, protected: Collection[str]) -> list[str]:
-    """Ids to delete, oldest first: all but the newest ``keep`` and the ``protected`` ones.
+    """Return the ids to delete, oldest first: all but the newest ``keep`` and the ``protected`` ones.
 
-    Names that are not ids of snapshots are somebody else's files and are never listed.
+    Names that are not ids of snapshots belong to other files and are never returned.
     """
     if keep < 1:
         raise ValueError(f"At least one snapshot must be kept, not {keep}.")

@@ -1,4 +1,4 @@
-"""The manifest: what an export file does not say about the jobs, above all which of them are enabled [KB, S]."""
+"""The manifest: the facts about the jobs that an export file lacks, above all which of them are enabled [KB, S]."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ManifestError(ValueError):
 
 
 class ManifestJob(BaseModel):
-    """One job. ``enabled`` is its own, whatever its project does; ``next_execution`` is UTC by the server's clock."""
+    """One job. ``enabled`` is the job's own flag; ``next_execution`` is in UTC, by the server's clock."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,7 +50,7 @@ class ManifestJob(BaseModel):
 
 
 class Difference(BaseModel):
-    """What leads from one manifest to another. ``enabled`` and ``disabled`` are jobs of both whose state changed."""
+    """The changes from one manifest to another. ``enabled`` and ``disabled`` are jobs of both whose state changed."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -97,7 +97,7 @@ class Manifest(BaseModel):
         return _sha256(rows)
 
     def diff(self, newer: Manifest) -> Difference:
-        """What changed from this manifest to ``newer``."""
+        """Return what changed from this manifest to ``newer``."""
         before, after = self.by_key, newer.by_key
         both = [key for key in before if key in after]
 
@@ -113,7 +113,7 @@ class Manifest(BaseModel):
         )
 
     def to_json(self) -> str:
-        """Deterministic JSON text."""
+        """Return deterministic JSON text."""
         return self.model_dump_json(indent=1)
 
     @classmethod
@@ -145,7 +145,7 @@ def _identities(ids: Any, names_by_id: Mapping[int, JobKey]) -> list[list[str]]:
 
 
 def _comparable(value: Any, names_by_id: Mapping[int, JobKey]) -> Any:
-    """``value`` without what differs between equal jobs of two servers; nothing and empty are the same."""
+    """Return ``value`` without what differs between equal jobs of two servers; null and empty are the same."""
     if isinstance(value, list):
         return [_comparable(item, names_by_id) for item in value]
     if not isinstance(value, dict):
@@ -164,10 +164,10 @@ def _comparable(value: Any, names_by_id: Mapping[int, JobKey]) -> Any:
 
 
 def definition_hash(job: Job, names_by_id: Mapping[int, JobKey]) -> str:
-    """SHA-256 of the job's known sections, equal for equal jobs of two servers.
+    """Return the SHA-256 of the job's known sections, equal for equal jobs of two servers.
 
-    Left out: every id (it is valid on its own server only [V]), the disabled flag, and values of password-like keys
-    (write-only [V], salted [S]). Jobs it depends on count by identity, looked up in ``names_by_id``.
+    Every id (valid on its own server only [V]), the disabled flag, and values of password-like keys (write-only [V],
+    salted [S]) are left out. Jobs that it depends on count by identity, looked up in ``names_by_id``.
     """
     return _sha256(_comparable({name: job.definition.get(name) for name in _SECTIONS}, names_by_id))
 
@@ -182,9 +182,9 @@ def _by_key(rows: Sequence[Job] | Sequence[JobStatus]) -> dict[JobKey, Any]:
 
 
 def build_manifest(jobs: Sequence[Job], statuses: Sequence[JobStatus], scope: Scope) -> Manifest:
-    """Manifest of the jobs in ``scope``, from the two bulk reads of one server.
+    """Build the manifest of the jobs in ``scope`` from the two bulk reads of one server.
 
-    Raises ManifestError when the reads do not list the same jobs: somebody added or removed one in between.
+    Raises ManifestError when the reads do not list the same jobs, because one was added or removed in between.
     """
     names_by_id = {job.id: job.key for job in jobs}
     definitions = {key: job for key, job in _by_key(jobs).items() if scope.matches(key)}
@@ -192,8 +192,8 @@ def build_manifest(jobs: Sequence[Job], statuses: Sequence[JobStatus], scope: Sc
     unsteady = sorted(definitions.keys() ^ states.keys())
     if unsteady:
         raise ManifestError(
-            f"Jobs were added or removed while they were read: {listed(unsteady, 10)}. Read again when nobody edits "
-            f"jobs; if it stays, the login may see only part of the jobs (it needs the role scheduler_admin)."
+            f"Jobs were added or removed while they were read: {listed(unsteady, 10)}. Read again when no jobs are "
+            f"edited; if it stays, the login may see only part of the jobs (it needs the role scheduler_admin)."
         )
     return Manifest(jobs=tuple(_entry(definitions[key], states[key], names_by_id) for key in sorted(definitions)))
 

@@ -1,4 +1,4 @@
-"""Is a file an intact zip archive? Stricter than the readers: what they forgive differs between Python and Java."""
+"""Check that a file is an intact zip archive, more strictly than the readers of Python and Java do."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def damage_explained(what: str) -> Iterator[None]:
 
 
 def check_beginning(stream: IO[bytes], expected_size: int | None = None) -> int:
-    """Refuse what is no zip archive at all, or shorter or longer than announced; returns the size in bytes."""
+    """Refuse a file that is no zip archive, or shorter or longer than announced; return the size in bytes."""
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     head = stream.read(1024)
@@ -122,7 +122,7 @@ def _check_sizes(entries: list[zipfile.ZipInfo]) -> None:
 
 
 def read_entry(archive: zipfile.ZipFile, stream: IO[bytes], entry: zipfile.ZipInfo) -> Iterator[bytes]:
-    """The entry's bytes in pieces; raises ArchiveError when they or their headers are not what the directory says."""
+    """Yield the entry's bytes in pieces; raise ArchiveError if they or their headers contradict the directory."""
     with damage_explained(f'"{entry.filename}" in the export'):
         _check_headers(stream, entry)
         with archive.open(entry) as data:
@@ -131,9 +131,9 @@ def read_entry(archive: zipfile.ZipFile, stream: IO[bytes], entry: zipfile.ZipIn
 
 
 def _check_headers(stream: IO[bytes], entry: zipfile.ZipInfo) -> None:
-    """The header before the data and the descriptor after it agree with the directory.
+    """Check that the header before the data and the descriptor after it agree with the directory.
 
-    Python reads the directory only, but Java's ZipInputStream, the likely reader of an import, goes by these.
+    Python reads the directory only, but Java's ZipInputStream, the likely reader of an import, uses these.
     """
     stream.seek(entry.header_offset)
     _, _, flags, method, _, _, crc, packed, unpacked, name, extra = _LOCAL.unpack(stream.read(_LOCAL.size))
