@@ -29,9 +29,7 @@ from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 from outside.story import Story
 from support.dag_runs import Run
 from support.outside import DECISIONS, check_pinned, explained, fields, merged, shape
-from support.pair_fixtures import no_long_pauses, servers
-
-__all__ = ["servers"]
+from support.pair_fixtures import empty, no_long_pauses
 
 NOT_PLAYED = {
     "import_late",
@@ -54,6 +52,7 @@ OF_AIRFLOW = ("skipmixin_key", "_link_")
 def story(servers: StandinPair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     with pytest.MonkeyPatch.context() as patch:
         no_long_pauses(patch)
+        empty(servers)
         story = Story(servers, tmp_path_factory.mktemp("story"), patch)
         story.play()
         yield story
@@ -178,7 +177,6 @@ def hook_values(conn_id: str, folder: Path) -> dict[str, Any]:
         "me": hook.me(),
         "ping": hook.ping(),
         "projects": hook.projects(),
-        "project": hook.project(key.project),
         "jobs": hook.jobs(),
         "statuses": hook.statuses(),
         "set_jobs_status": hook.set_jobs_status("disable", [key]),

@@ -126,6 +126,8 @@ class Run:
         context = self._context(task, ti)
         task.render_template_fields(context)
         try:
+            if task._pre_execute_hook and not answer:
+                task._pre_execute_hook(context)
             result = task.execute_complete(context, answer) if answer else task.execute(context)
         except DownstreamTasksSkipped as skip:
             self._skipped |= {each[0] if isinstance(each, tuple) else each for each in skip.tasks}
