@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -216,14 +217,14 @@ def test_any_parameters_survive_the_way_through_xml(params: Params) -> None:
 
 
 def _as_read(value: Any) -> Any:
-    """Text that reads like a number or a truth value is one."""
+    """Text that reads like a number of at most 18 digits, or like a truth value, is one."""
     if isinstance(value, dict) and ENCRYPTED not in value:
         return {name: _as_read(each) for name, each in value.items()}
     if isinstance(value, list):
         return [_as_read(each) for each in value]
     if value in ("true", "false") and isinstance(value, str):
         return value == "true"
-    if isinstance(value, str) and value.isascii() and value.lstrip("-").isdigit() and str(int(value)) == value:
+    if isinstance(value, str) and re.fullmatch(r"0|-?[1-9][0-9]{,17}", value):
         return int(value)
     return value
 
