@@ -51,7 +51,7 @@ def history(api: ApiClient, pair: str, limit: int) -> list[Json]:
     """
     rows = api.pages("/assets/events", "asset_events", order_by="-timestamp", asset_id=_asset_id(api, pair))
     events = ({"at": row["timestamp"], **(row.get("extra") or {})} for row in islice(rows, 2 * limit))
-    once = {event.get("id", number): event for number, event in enumerate(events)}
+    once = {event.get("id", number): event for number, event in enumerate(reversed(list(events)))}  # the newest wins
     return sorted(once.values(), key=lambda event: str(event["at"]))[-limit:]
 
 

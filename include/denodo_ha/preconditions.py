@@ -247,9 +247,9 @@ def passive_by_master(slave: Collection[JobStatus], master: Collection[JobStatus
         return None
     why = f"the master cannot be read: {master}" if master else "none of the master's"
     keys = sorted(job.key for job in slave)
+    if_not = "repair the master or its connection, and the next run disables them" if master else "disable them by hand"
     return Reason(
         "slave_may_be_active",
         f"{len(keys)} jobs of the slave are enabled ({listed(keys)}), not by a sync, and {why}",
-        f"if the slave is the active server, initialise the pair so with {OPERATIONS}; if not, disable these jobs by "
-        "hand",
+        f"if the slave is the active server, initialise the pair so with {OPERATIONS}; if not, {if_not}",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -145,11 +145,18 @@ class _ChangeJobsOperator(DenodoSchedulerOperator):
             time.sleep(_READ_BACK_PAUSE)
             return time.monotonic() >= deadline
 
+        def pieces(statuses: Statuses, left: Sequence[JobKey], number: int) -> Iterator[Sequence[JobKey]]:
+            present = [key for key in left if key in statuses.by_key]
+            for piece in ([key] for key in present) if number else by_project(present):
+                if number and time.monotonic() >= deadline:
+                    return
+                yield piece
+
         done = change_jobs(
             Server("server", self.hook),
             self.action,
             lambda statuses: self._wrong(changed, statuses),
-            lambda _, left, number: [[key] for key in left] if number else by_project(left),
+            pieces,
             enough=enough,
             fatal=(UnreachableError, ConfigurationError),
             patient=True,
@@ -177,8 +184,9 @@ class _ChangeJobsOperator(DenodoSchedulerOperator):
         return wanted
 
     def _wrong(self, keys: Collection[JobKey], statuses: Statuses) -> list[JobKey]:
-        right = self.action == "enable"
-        return [status.key for status in statuses.jobs if status.key in keys and status.state.is_enabled is not right]
+        wanted = self.action == "enable"
+        right = {status.key for status in statuses.jobs if status.state.is_enabled is wanted}
+        return [key for key in sorted(keys) if key not in right]
 
     def _explained(self, done: Changed) -> str:
         which = listed(sorted(done.left), 10)

@@ -55,7 +55,7 @@ class Claim:
         """Read the record afresh, right before a change.
 
         :raises NothingToDo: the right has passed to another task, or the pair has moved on.
-        :raises Blocked: a person has stopped the pair, or the record cannot be used.
+        :raises Blocked: a person has stopped the pair, or the record is gone.
         """
         record = self.context.record()
         if refused := self.rule(record):
@@ -66,11 +66,10 @@ class Claim:
         """Like :meth:`check`, but a record that cannot be read forbids nothing before ``trusted_until``."""
         try:
             self.check()
-        except NothingToDo:
+        except (Blocked, NothingToDo, NotYet):
             raise
         except Exception as error:
-            unreadable = not isinstance(error, Blocked | NotYet) or error.code == "record_unusable"
-            if not unreadable or self.trusted_until is None or self.context.now() >= self.trusted_until:
+            if self.trusted_until is None or self.context.now() >= self.trusted_until:
                 raise
             log.warning("The HA record cannot be read (%s); the lease of this operation still holds.", error)
 

@@ -56,12 +56,10 @@ class PairContext:
     def record(self) -> Record:
         """Read the record, which an earlier step has made sure exists.
 
-        :raises Blocked: there is none, or it cannot be used.
+        :raises Blocked: there is none.
+        :raises RecordError: it cannot be used by this version; another worker may be of the right one.
         """
-        try:
-            record = self.records.load()
-        except RecordError as error:
-            raise Blocked(*error.reason) from None
+        record = self.records.load()
         if record is None:
             raise Blocked(
                 "record_lost",
@@ -69,6 +67,16 @@ class PairContext:
                 "initialise the pair with its operations DAG, when you know which server is the active one",
             )
         return record
+
+    def usable_record(self) -> Record:
+        """Like :meth:`record`, where trying again would change nothing.
+
+        :raises Blocked: there is none, or it cannot be used.
+        """
+        try:
+            return self.record()
+        except RecordError as error:
+            raise Blocked(*error.reason) from None
 
     def save(self, record: Record, event: dict[str, Any] | None = None) -> Record:
         """Save the record together with the event that tells of the change. Nothing else writes the record."""

@@ -26,8 +26,8 @@ _LONGEST_SLEEP = 5.0
 Wrong = Callable[[Statuses], Sequence[JobKey]]
 """The jobs that are not as they are wanted, in the order in which they are to be changed."""
 Pieces = Callable[[Statuses, Sequence[JobKey], int], Iterable[Sequence[JobKey]]]
-"""Cuts the wrong jobs of a round, counted from 0, into what is sent at a time. What has to be looked at right before a
-piece is sent is looked at when the piece is asked for; an error ends the change."""
+"""Cuts the wrong jobs of a round, counted from 0, into what is sent at a time: jobs that the server has. What has to be
+looked at right before a piece is sent is looked at when the piece is asked for; an error ends the change."""
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,17 @@ def change_jobs(
     while (left := wrong(statuses)) and not enough(number):
         due = [key for key in left if key not in accepted]
         for piece in pieces(statuses, due, number):
-            present = [key for key in piece if key in statuses.by_key]
-            if not present:
-                continue
             sent = now()
             try:
-                requests += server.set_jobs_status(action, present, statuses)
+                requests += server.set_jobs_status(action, piece, statuses)
             except fatal:
                 raise
             except DenodoSchedulerError as error:
-                log.warning("The %s does not %s %d jobs: %s", server.label, action, len(present), error)
+                log.warning("The %s does not %s %d jobs: %s", server.label, action, len(piece), error)
                 refused = error
             else:
-                accepted.update(present if patient else ())
-            told.update(dict.fromkeys(present, sent))
+                accepted.update(piece if patient else ())
+            told.update(dict.fromkeys(piece, sent))
         statuses = server.statuses()
         number += 1
     return Changed(told, tuple(left), now(), statuses, requests, refused)
@@ -125,7 +122,8 @@ def enable(
         known = statuses.by_key
         return [key for key in order if key not in known or not known[key].state.is_enabled]
 
-    def pieces(_: Statuses, left: Sequence[JobKey], number: int) -> Iterator[Sequence[JobKey]]:
+    def pieces(statuses: Statuses, pending: Sequence[JobKey], number: int) -> Iterator[Sequence[JobKey]]:
+        left = [key for key in pending if key in statuses.by_key]
         size = (batch, max(1, batch // 4), 1)[number]
         largest = size if number else 8 * size
         late = [key for key in left if key in waiting]

@@ -52,7 +52,7 @@ def check(context: PairContext, wanted: Switch) -> dict[str, Any]:
     :return: what it would do, as JSON.
     :raises Blocked: a rule does not hold. :raises NotYet: another operation is under way, or a person edits jobs.
     """
-    record = context.record()
+    record = context.usable_record()
     ensure_may_begin(context, record, wanted.to)
     return examine(context, record, wanted.to, accept_differences=wanted.accept_differences).to_json()
 
@@ -70,7 +70,7 @@ def switch(context: PairContext, wanted: Switch, *, epoch: int) -> dict[str, Any
     """
     if context.dry_run:
         raise NothingToDo("dry_run", "this is a dry run; the plan is in the XCom of check")
-    record = context.record()
+    record = context.usable_record()
     operation = record.operation
     if operation and operation.kind == "switchover" and context.is_of_this_run(operation.id):
         require(not_halted(record) or not_paused(record, context.now()))
@@ -89,7 +89,7 @@ def resume(context: PairContext, to: Role, *, old_is_down: bool = False) -> dict
         some of its jobs are disabled already and it does not answer, the others are taken to be at rest.
     :raises NothingToDo: there is no such operation, or its task may still act. :raises NotYet: tried again.
     """
-    record = context.record()
+    record = context.usable_record()
     operation = record.operation
     if operation is None or operation.kind != "switchover":
         raise NothingToDo("overtaken", "no switchover is open any more")
@@ -104,7 +104,7 @@ def _begin(context: PairContext, wanted: Switch, epoch: int) -> _Switching:
     """Look at everything again, right before; then store the enabled jobs and write the intent."""
 
     def current() -> Record:
-        record = context.record()
+        record = context.usable_record()
         if record.epoch != epoch:
             what = f"superseded: the pair is in epoch {record.epoch}, it belongs to {epoch}"
             raise NothingToDo("superseded", what)
