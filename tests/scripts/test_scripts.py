@@ -149,7 +149,7 @@ class TestFailures:
         with ProcessList() as seen, pytest.raises(NoAnswerError, match=r"not done in time.*Its effect is unknown"):
             hook().import_metadata(source, timeout=allow(2))
         assert seen.shows(MARK)
-        assert is_gone()
+        wait_for(is_gone, 10, "The end of the script")
 
     @pytest.mark.parametrize("via", ["local"], indirect=True)
     def test_an_export_is_tried_again_when_it_hangs(
@@ -340,7 +340,7 @@ class TestWithoutSsh:
                 hook().export_metadata(export_file)
         finally:
             signal.signal(signal.SIGUSR1, before)
-        assert is_gone()
+        wait_for(is_gone, 10, "The end of the script")
         assert list(temporary.iterdir()) == []
 
 

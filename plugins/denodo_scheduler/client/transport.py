@@ -50,8 +50,8 @@ class Call:
 
     :param conn_id: the Airflow connection.
     :param server: the Scheduler server behind the web tool, ``//host:port``.
-    :param method: HTTP method.
-    :param path: path without query.
+    :param method: HTTP method, or ``export``, ``import`` or ``ping`` for the vendor's script.
+    :param path: path without query, or that of the script.
     """
 
     conn_id: str
@@ -77,6 +77,12 @@ class Call:
             method=self.method,
             path=self.path,
         )
+
+    @property
+    def unknown_effect(self) -> str:
+        """What to add to a message that tells of no answer; empty where there is no effect."""
+        harmless = self.method in {"GET", "export", "ping"}
+        return "" if harmless else ". Its effect is unknown: read the server before a retry"
 
     @contextmanager
     def translating(self) -> Iterator[None]:
@@ -130,8 +136,7 @@ class Call:
         )
 
     def _no_answer(self, what: str) -> DenodoSchedulerError:
-        unknown = "" if self.method == "GET" else ". Its effect is unknown: read the server before a retry"
-        return self.error(NoAnswerError, what + unknown)
+        return self.error(NoAnswerError, what + self.unknown_effect)
 
     def check(self, response: Response) -> None:
         """Raise the exception that belongs to the answer's status; 2xx passes."""

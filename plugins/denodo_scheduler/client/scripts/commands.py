@@ -25,7 +25,7 @@ from denodo_ha.server.address import is_loopback, same_machine
 from denodo_ha.server.connection import Settings
 from denodo_ha.server.flags import script_flags
 from denodo_ha.server.options import Direction, OptionsError
-from denodo_scheduler.client.scripts.shell import CHUNK, Shell, local_shell, ssh_hook, ssh_shell, unknown_effect
+from denodo_scheduler.client.scripts.shell import CHUNK, Shell, local_shell, ssh_hook, ssh_shell
 from denodo_scheduler.client.transfer import ExportResult, ImportResult, save_zip
 from denodo_scheduler.client.transport import Call
 from denodo_scheduler.exceptions import (
@@ -157,7 +157,7 @@ class Scripts:
         console = self._lines(shell)
         said = " ".join(console)[-_LONGEST_MESSAGE:]
         if code == 124 or code > 128:
-            what = f"the script was killed, exit code {code}{unknown_effect(call)}"
+            what = f"the script was killed, exit code {code}{call.unknown_effect}"
             raise call.error(NoAnswerError, what, server_message=said)
         if code:
             raise call.error(

@@ -166,18 +166,13 @@ class Shell:
         raise self._call.error(
             NoAnswerError,
             "the script was not done in time and has been ended. Check the server's load, or raise timeout "
-            "(transfer_timeout for export and import) in the connection's extra" + unknown_effect(self._call),
+            "(transfer_timeout for export and import) in the connection's extra" + self._call.unknown_effect,
         )
 
     def _lost(self, what: str) -> NoReturn:
         if not self._begun:
             raise self._call.error(UnreachableError, f"{what}. The script was not begun")
-        raise self._call.error(NoAnswerError, f"{what}, after the script was begun{unknown_effect(self._call)}")
-
-
-def unknown_effect(call: Call) -> str:
-    """What to add to a message about a script of which nobody knows how it ended."""
-    return ". Its effect is unknown: read the server before a retry" if call.method == "import" else ""
+        raise self._call.error(NoAnswerError, f"{what}, after the script was begun{self._call.unknown_effect}")
 
 
 @contextmanager
