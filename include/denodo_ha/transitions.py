@@ -60,6 +60,12 @@ def noted(record: Record, event: dict[str, Any]) -> Record:
     return record.model_copy(update={"outbox": (*others, event)[-OUTBOX:]})
 
 
+def under_way(event: dict[str, Any], now: datetime, lease: timedelta) -> bool:
+    """Whether the task that saved the event before its change may still complete it."""
+    outcome = (event.get("after") or {}).get("enabled"), (event.get("orphans") or {}).get("deleted")
+    return UNKNOWN in outcome and now - datetime.fromisoformat(event["at"]) <= lease
+
+
 def claim(
     record: Record,
     *,

@@ -177,7 +177,6 @@ class WatchMasterOperator(PingMasterOperator):
 
     def execute(self, context: Context) -> Any:
         store = watch_store(self.assets, context)
-        seen = store.load()
         record = _record(self.pair, self.assets, context)
         if record and record.phase in (Phase.NORMAL, Phase.FAILED_OVER):
             normal = record.phase is Phase.NORMAL
@@ -185,6 +184,7 @@ class WatchMasterOperator(PingMasterOperator):
             self.active_conn_id = None if normal else self.pair.slave
         self.passive_interval = PASSIVE_INTERVAL
         if not _by_hand(context):
+            seen = store.load()
             store.save(replace(seen, owner=context["dag_run"].run_id))
             self.known = seen.verdict or None
             self.watch_for = self._watch_for(seen, record)
@@ -279,6 +279,7 @@ def _report(pair: Pair, assets: Assets, context: Any, branches: list[str]) -> No
     seen = store.load()
     if judgement and judgement["at"] < seen.at:
         log.warning("This run was judged at %s, and the pair was looked at since: nothing to report.", judgement["at"])
+        publish(run, assets, context)  # an earlier try of this task may have died right after it had reported
         if seen.owner == run.run_id and not run.dry_run:  # nobody else asks for the next look
             ask_for_a_look(assets, context, seen.code, afresh=False)
         return

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import pendulum
@@ -17,7 +16,7 @@ from airflow.sdk import Asset, AssetAlias, ObjectStoragePath, Param
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.record import RecordError
-from denodo_ha.transitions import UNKNOWN
+from denodo_ha.transitions import under_way
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -155,10 +154,12 @@ def publishing(run: PairContext, assets: Assets, context: Any) -> Iterator[None]
     publish(run, assets, context)
 
 
-def publish(run: PairContext, assets: Assets, context: Any) -> None:
+def publish(run: PairContext, assets: Assets, context: Any, *, told: Collection[str] = ()) -> None:
     """Turn the events that wait in the outboxes into asset events of the pair, each once, and notify of them.
 
     An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies.
+
+    :param told: ids of events of which this task has notified people already.
     """
     watch = watch_store(assets, context)
     waiting = [*_outbox(run), *watch.load().outbox]
@@ -169,16 +170,10 @@ def publish(run: PairContext, assets: Assets, context: Any) -> None:
     if published:
         waiting = [*_outbox(run, without=published), *_watch_outbox(watch, published)]
     for event in waiting:
-        if _is_complete(event, run):
+        if not under_way(event, run.now(), run.pair.sync.lease):
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
-            if alert := ALERTS.get(event["kind"]) or event.get("alert"):
+            if event["id"] not in told and (alert := ALERTS.get(event["kind"]) or event.get("alert")):
                 notify(run.pair, Alert(alert), event, context)
-
-
-def _is_complete(event: dict[str, Any], run: PairContext) -> bool:
-    """Whether the task that saved the event before its change has completed it, or has had its time to."""
-    begun = (event.get("after") or {}).get("enabled") == UNKNOWN
-    return not begun or run.now() - datetime.fromisoformat(event["at"]) > run.pair.sync.lease
 
 
 def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:

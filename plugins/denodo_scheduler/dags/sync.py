@@ -94,9 +94,9 @@ def sync_dag(pair: Pair) -> DAG:
         @task.short_circuit(task_id="guard", doc_md=GUARD_DOC, **changing)
         def guard(**context: Any) -> dict[str, Any] | None:
             run = _run(pair, assets, context)
-            _tell_if_nothing_watches(run, assets, context)
+            told = _tell_if_nothing_watches(run, assets, context)
             admission = guarding.guard(run, operation_id=run.new_operation(), wanted=_wanted(context))
-            publish(run, assets, context)
+            publish(run, assets, context, told=told)
             context["ti"].xcom_push(key="verdict", value=admission.to_json())
             if admission.ticket is None:
                 log.warning("%s The rest of this run is skipped.", admission.message)
@@ -202,15 +202,17 @@ def _run(pair: Pair, assets: Assets, context: Any) -> PairContext:
     return pair_context(pair.with_sync(**sync), assets, context)
 
 
-def _tell_if_nothing_watches(run: PairContext, assets: Assets, context: Any) -> None:
-    """Who watches the watcher: a sync notices that the failover DAG does not look any more, whatever becomes of it."""
-    store = watch_store(assets, context)
-    found = reporting.overdue(run, store.load())
-    if found and not run.dry_run:
-        watching, event = found
-        notify(run.pair, Alert.MONITOR_STOPPED, event, context)
-        store.save(watching)
-        log.error("%s", event["what"])
+def _tell_if_nothing_watches(run: PairContext, assets: Assets, context: Any) -> tuple[str, ...]:
+    """Who watches the watcher: a sync notices that the failover DAG does not look any more, whatever becomes of it.
+
+    :return: the id of the event of which people were notified, if there was one.
+    """
+    event = reporting.note_if_overdue(run, watch_store(assets, context))
+    if event is None:
+        return ()
+    log.error("%s", event["what"])
+    notify(run.pair, Alert.MONITOR_STOPPED, event, context)
+    return (event["id"],)
 
 
 def _wanted(context: Any) -> datetime | None:
