@@ -29,7 +29,7 @@ import pytest
 from hypothesis import settings
 
 END_TO_END = ("tests/e2e/", "tests/e2e_failover/", "tests/e2e_celery/")
-FIRST = ("tests/e2e/", "tests/e2e_failover/", "tests/machine/", "tests/model/", "tests/e2e_celery/")
+FIRST = ("tests/e2e/", "tests/e2e_failover/", "tests/machine/", "tests/model/", "tests/e2e_celery/", "tests/events/")
 
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
