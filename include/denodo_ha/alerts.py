@@ -66,7 +66,7 @@ def late_event(pair: Pair, run: Mapping[str, Any], now: datetime) -> dict[str, A
         "at": now.isoformat(),
         "code": MONITOR_STOPPED,
         "run": run_id,
-        "what": f"nobody watches the pair: the run {run_id} of {pair.dag_id_failover}, queued at "
+        "what": f"nothing watches the pair: the run {run_id} of {pair.dag_id_failover}, queued at "
         f"{run.get('queued_at')}, has not ended",
         "next_step": "look at Airflow's triggerer and workers; while the monitor stands still, nothing fails over",
     }

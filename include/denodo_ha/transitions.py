@@ -6,6 +6,7 @@ the decisions of :mod:`denodo_ha.decisions` never lead to it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -58,6 +59,17 @@ def noted(record: Record, event: dict[str, Any]) -> Record:
     """Put an event into the record's outbox; it replaces the event of the same id that was not complete."""
     others = (each for each in record.outbox if each["id"] != event["id"])
     return record.model_copy(update={"outbox": (*others, event)[-OUTBOX:]})
+
+
+def is_told(event: dict[str, Any], extra: Mapping[str, Any]) -> bool:
+    """Whether the history's ``extra`` is this event, and as complete."""
+    return all(event.get(name) == extra.get(name) for name in ("id", "after", "orphans"))
+
+
+def under_way(event: dict[str, Any], now: datetime, lease: timedelta) -> bool:
+    """Whether the task that saved the event before its change may still complete it."""
+    outcome = (event.get("after") or {}).get("enabled"), (event.get("orphans") or {}).get("deleted")
+    return UNKNOWN in outcome and now - datetime.fromisoformat(event["at"]) <= lease
 
 
 def claim(

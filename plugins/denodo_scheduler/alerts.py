@@ -1,7 +1,7 @@
 """Tells people: calls the pair's notifiers, which are Airflow's own, each for the alerts that it is meant for.
 
 The deadline of the failover DAG tells them that nothing watches the pair any more. Airflow's scheduler notices it, so
-nobody is told where the scheduler itself is dead: for that, let a monitoring system outside of Airflow call
+no one is told where the scheduler itself is dead: for that, let a monitoring system outside of Airflow call
 ``denodo-ha status``.
 
 Their templates see what Airflow's context has, and ``event`` (an entry of the pair's history), ``alert`` and

@@ -118,7 +118,7 @@ class Rules:
             return
         self._check_fresh(task, "saved the record")
         self._check_epoch(old, new)
-        self._check_event(old, new, task)
+        self._check_event(old, new)
         if old and new.operation != old.operation:
             self._operation(old, new, task)
         if new.snapshot and new.snapshot_id != (old.snapshot_id if old else None):
@@ -149,11 +149,10 @@ class Rules:
         if new.epoch < self._max_epoch and begins:
             self._violated(6, f"an operation begins in epoch {new.epoch}, after epoch {self._max_epoch}")
 
-    def _check_event(self, old: Record | None, new: Record, task: Task) -> None:
-        moved = old is None or (old.phase, old.active, old.epoch) != (new.phase, new.active, new.epoch)
+    def _check_event(self, old: Record | None, new: Record) -> None:
         known = {event["id"] for event in old.outbox} if old else set()
-        if moved and task.kind != "sync" and not any(event["id"] not in known for event in new.outbox):
-            self._violated(10, f"a change to {new.phase}, {new.active}, epoch {new.epoch} left no event")
+        if (old is None or _told(old) != _told(new)) and all(event["id"] in known for event in new.outbox):
+            self._violated(10, "a change to {}, {}, epoch {}, snapshot {} left no event".format(*_told(new)))
 
     def _operation(self, old: Record, new: Record, task: Task) -> None:
         before, operation = old.operation, new.operation
@@ -423,6 +422,11 @@ def _significant(record: Record | None) -> Any:
         return None
     operation = (record.operation.id, record.operation.step) if record.operation else None
     return record.epoch, record.phase, record.active, operation, record.paused, record.halted
+
+
+def _told(record: Record) -> tuple[Phase, Role, int, str | None]:
+    """What an event tells of when it changes."""
+    return record.phase, record.active, record.epoch, record.snapshot_id
 
 
 def _stopped(record: Record | None) -> bool:

@@ -123,7 +123,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.network = Network(folder, START)
-        self._snapshots = folder / "snapshots"
+        self.snapshots = folder / "snapshots"
         self.actor: Task | None = None
         self.reset()
 
@@ -140,7 +140,7 @@ class World:
         self.network.before_request = lambda *_: None
         self.network.reset(START, ahead)
         self.network.tick = timedelta(0)
-        shutil.rmtree(self._snapshots, ignore_errors=True)
+        shutil.rmtree(self.snapshots, ignore_errors=True)
         self.pair = make_pair(**{**OPTIONS, **options})
         self.state = _State(self)
         self.copies: list[dict[str, str]] = []
@@ -212,7 +212,7 @@ class World:
         return PairContext(
             pair=self.pair,
             records=RecordStore(self.state),
-            snapshots=SnapshotStore(ObjectStoragePath(f"file://{self._snapshots}"), self.pair.name),
+            snapshots=SnapshotStore(ObjectStoragePath(f"file://{self.snapshots}"), self.pair.name),
             master=DenodoSchedulerHook(self.pair.master),
             slave=DenodoSchedulerHook(self.pair.slave),
             now=lambda: self.network.now,
@@ -399,9 +399,9 @@ class World:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, kind: type[World] = World) -> Iterator[World]:
     """A world in which nothing waits in earnest."""
-    made = World(folder)
+    made = kind(folder)
     logging.disable(logging.CRITICAL)  # it takes a third of the time
     found = {f"denodo_scheduler_{role}": Connection(conn_id=role, **_fields(role)) for role in ROLES}
     with (

@@ -87,11 +87,21 @@ def test_a_cleared_task_of_an_old_run_changes_nothing_and_says_so(synced: Sync, 
 
 def test_a_cleared_verification_of_the_newest_run_says_that_it_is_committed(synced: Sync) -> None:
     run = synced.synced()
+    synced.publish()
     record = dict(synced.state.values)
     with untouched(synced.master, synced.slave):
         run.task("verify")
     assert run.code("verify") == "committed"
     assert synced.state.values == record
+
+
+def test_a_verification_that_died_after_its_commit_ends_well_when_it_is_tried_again(synced: Sync) -> None:
+    run = synced.synced()
+    event = run.event
+    with untouched(synced.master, synced.slave):
+        run.task("verify")
+    assert run.ok
+    assert run.event == event
 
 
 @pytest.mark.parametrize("task", ["import_metadata", "disable_jobs", "verify"])

@@ -110,7 +110,7 @@ def test_a_late_run_is_told_of(file: Path, slack: Any) -> None:
     late("sales", str(file), context=CONTEXT)
     (request,) = slack.requests
     assert request.json["text"] == (
-        "[sales] monitor_stopped: nobody watches the pair: the run scheduled__1 of denodo_scheduler_failover__sales, "
+        "[sales] monitor_stopped: nothing watches the pair: the run scheduled__1 of denodo_scheduler_failover__sales, "
         "queued at 2026-03-01T12:00:00Z, has not ended. Next: look at Airflow's triggerer and workers; while the "
         "monitor stands still, nothing fails over."
     )

@@ -133,8 +133,8 @@ def repair_slave(watched: Any, **context: Any) -> dict[str, Any]:
 @shared.step(retries=0)
 def blocked(watched: Any, **context: Any) -> None:
     """Fail, and say what a person can do: something is wrong that must not or cannot be mended by itself."""
-    with _step(context, watched) as case:
-        act.block(case)
+    with shared.explaining(context):
+        act.block(_case(context, watched))
 
 
 @shared.step(trigger_rule=TriggerRule.ALL_DONE, priority_weight=100)
@@ -147,6 +147,7 @@ def report(watched: Any, **context: Any) -> None:
     seen = store.load()
     if judgement and judgement["at"] < seen.at:
         log.warning("This run was judged at %s, and the pair was looked at since: nothing to report.", judgement["at"])
+        shared.publish(run, context)  # an earlier try of this task may have died right after it had reported
         if seen.owner == run.run_id and not run.dry_run:  # no other run asks for the next look
             shared.ask_for_a_look(context, seen.code, afresh=False)
         return

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import wraps
 from typing import Any
 
@@ -22,7 +22,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import configured_pairs
 from denodo_ha.reason import Reason
 from denodo_ha.record import RecordError
-from denodo_ha.transitions import UNKNOWN
+from denodo_ha.transitions import is_told, under_way
 from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import OUR_DAGS
@@ -272,30 +272,26 @@ def publishing(run: PairContext, context: Any) -> Iterator[None]:
     publish(run, context)
 
 
-def publish(run: PairContext, context: Any) -> None:
+def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> None:
     """Turn the events that wait in the outboxes into asset events of the pair, each once, and notify of them.
 
     An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies.
+
+    :param told: ids of events of which this task has notified people already.
     """
     assets, watch = Assets(run.pair), watch_store(context)
     waiting = [*_outbox(run), *watch.load().outbox]
     if not waiting:
         return
-    history = context["inlet_events"][assets.pair].ascending(False).limit(200)
-    published = {event.extra.get("id") for event in history} & {event["id"] for event in waiting}
+    history = [event.extra for event in context["inlet_events"][assets.pair].ascending(False).limit(200)]
+    published = {event["id"] for event in waiting if any(is_told(event, extra) for extra in history)}
     if published:
         waiting = [*_outbox(run, without=published), *_watch_outbox(watch, published)]
     for event in waiting:
-        if _is_complete(event, run):
+        if not under_way(event, run.now(), run.pair.sync.lease):
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
-            if alert := ALERTS.get(event["kind"]) or event.get("alert"):
+            if event["id"] not in told and (alert := ALERTS.get(event["kind"]) or event.get("alert")):
                 notify(run.pair, Alert(alert), event, context)
-
-
-def _is_complete(event: dict[str, Any], run: PairContext) -> bool:
-    """Whether the task that saved the event before its change has completed it, or has had its time to."""
-    begun = (event.get("after") or {}).get("enabled") == UNKNOWN
-    return not begun or run.now() - datetime.fromisoformat(event["at"]) > run.pair.sync.lease
 
 
 def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:

@@ -51,9 +51,9 @@ def guard(**context: Any) -> dict[str, Any] | None:
     """
     _ensure_nothing_to_initialise(context)
     run = _run(context)
-    _tell_if_nothing_watches(run, context)
+    told = _tell_if_nothing_watches(run, context)
     admission = guarding.guard(run, operation_id=run.new_operation(), wanted=_wanted(context))
-    shared.publish(run, context)
+    shared.publish(run, context, told=told)
     context["ti"].xcom_push(key="verdict", value=admission.to_json())
     if admission.ticket is None:
         log.warning("%s The rest of this run is skipped.", admission.message)
@@ -182,15 +182,17 @@ def _run(context: Any) -> PairContext:
     return shared.pair_context(context, pair)
 
 
-def _tell_if_nothing_watches(run: PairContext, context: Any) -> None:
-    """Who watches the watcher: a sync notices that the failover DAG does not look any more, whatever becomes of it."""
-    store = shared.watch_store(context)
-    found = reporting.overdue(run, store.load())
-    if found and not run.dry_run:
-        watching, event = found
-        notify(run.pair, Alert.MONITOR_STOPPED, event, context)
-        store.save(watching)
-        log.error("%s", event["what"])
+def _tell_if_nothing_watches(run: PairContext, context: Any) -> tuple[str, ...]:
+    """Who watches the watcher: a sync notices that the failover DAG does not look any more, whatever becomes of it.
+
+    :return: the id of the event of which people were notified, if there was one.
+    """
+    event = reporting.note_if_overdue(run, shared.watch_store(context))
+    if event is None:
+        return ()
+    log.error("%s", event["what"])
+    notify(run.pair, Alert.MONITOR_STOPPED, event, context)
+    return (event["id"],)
 
 
 def _wanted(context: Any) -> datetime | None:

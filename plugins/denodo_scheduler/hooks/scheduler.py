@@ -152,7 +152,7 @@ class DenodoSchedulerHook(HttpHook):
     @property
     def place(self) -> Place:
         """The web tool's machine, and the Scheduler server as it reaches that."""
-        server = self.server  # first, because what HttpHook says of the same extra helps nobody
+        server = self.server  # first, because what HttpHook says of the same extra does not help
         self._set_base_url(self._connection)
         return Place(urlsplit(self.base_url).hostname or "", server)
 

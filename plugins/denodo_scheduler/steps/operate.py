@@ -97,9 +97,9 @@ def _initialise(context: PairContext, active: Role | None) -> Done:
     """Make a fresh record by that person's word, in an epoch greater than any known one."""
     if active is None:
         raise Blocked("active_missing", "it is not said which server is the active one", "choose it under 'active'")
-    old, known = _old_record(context)
-    _ensure_nothing_in_flight(context, old)
     enabled = _ensure_agrees(context, active)
+    old, known = _old_record(context)  # only now, because reading both servers takes its time
+    _ensure_nothing_in_flight(context, old)
     mark = context.snapshots.epoch()
     new = initialised(
         old,

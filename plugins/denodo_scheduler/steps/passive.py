@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.preconditions import passive_by_master, two_servers
 from denodo_ha.record import Operation, Record, Role
 from denodo_ha.text import listed
-from denodo_ha.transitions import UNKNOWN
+from denodo_ha.transitions import UNKNOWN, under_way
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import Claim
@@ -48,10 +48,7 @@ def suspects(context: PairContext, since: datetime | None, statuses: Statuses) -
     if since is None:
         return ()
     by_server = statuses.server_time - (context.now() - since)
-    ran = ran_since([job for job in statuses.jobs if context.pair.scope.matches(job.key)], by_server)
-    if ran:
-        log.error("Suspected double run: %s ran on the passive server.", listed(sorted(ran)))
-    return ran
+    return ran_since([job for job in statuses.jobs if context.pair.scope.matches(job.key)], by_server)
 
 
 def ensure_two_servers(context: PairContext, master: Statuses, slave: Statuses) -> None:
@@ -106,7 +103,7 @@ def rest_slave(context: PairContext, claim: Claim, *, ours: bool, tell: Before |
     """Disable every enabled job of the passive slave, see :func:`disable_all`.
 
     :param ours: an operation of this project has itself imported into that server, so it is known to be the slave.
-    :param tell: called after all checks, before the first change.
+    :param tell: called after all checks, before each round of changes.
     """
     first = True
 
@@ -115,8 +112,9 @@ def rest_slave(context: PairContext, claim: Claim, *, ours: bool, tell: Before |
         if first and not ours:
             _ensure_passive(context, statuses)
         claim.ensure()
-        if first and tell:
+        if tell:
             tell(statuses, keys)
+            claim.ensure()  # saving the event took its time
         first = False
 
     return disable_all(context, context.servers.own_path(Role.SLAVE), before=before)
@@ -127,11 +125,11 @@ def settle(
 ) -> AtRest:
     """Bring the slave to rest after ``operation``: once, or again and again while its import may be in flight."""
     if operation and operation.in_flight(context.now()):
-        return _hold(context, claim, until=operation.lease_until, ours=ours)
+        return _hold(context, claim, until=operation.lease_until, ours=ours, tell=tell)
     return rest_slave(context, claim, ours=ours, tell=tell)
 
 
-def _hold(context: PairContext, claim: Claim, *, until: datetime, ours: bool) -> AtRest:
+def _hold(context: PairContext, claim: Claim, *, until: datetime, ours: bool, tell: Before | None) -> AtRest:
     """Disable again and again until ``until``, after which nothing of a lost import can still be in flight.
 
     A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,
@@ -147,7 +145,7 @@ def _hold(context: PairContext, claim: Claim, *, until: datetime, ours: bool) ->
     while True:
         over = context.now() >= until
         try:
-            found = rest_slave(context, claim, ours=ours)
+            found = rest_slave(context, claim, ours=ours, tell=tell)
         except (Blocked, NothingToDo):
             raise
         except Exception as error:
@@ -166,32 +164,51 @@ class DisablingEvent:
     """The event that tells of jobs that are disabled where nothing in the record would tell of it.
 
     It is saved before the first change and completed by the read-back; a task that dies in between leaves one that says
-    that its end is unknown.
+    that its end is unknown. The next try goes on with it where the same jobs are still enabled.
 
     :param since: from when on a run on this server was one too many. :param details: more fields of the event.
+    :param before: more of what was before.
     """
 
     context: PairContext
     kind: str
     since: datetime | None
     details: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Any] = field(default_factory=dict)
     _begun: dict[str, Any] = field(default_factory=dict)
+    _keys: frozenset[JobKey] = frozenset()
 
     def begin(self, record: Record, statuses: Statuses, keys: Sequence[JobKey]) -> None:
-        self._begun = self._made(record, keys, statuses, UNKNOWN)
+        """Save the event with ``record``, unless it names these jobs already."""
+        if self._keys.issuperset(keys):
+            return
+        self._keys = self._keys.union(keys)
+        made = self._made(record, self._keys, statuses, UNKNOWN)
+        self._begun = {**made, "id": (self._begun or self._of_earlier_try(record, made) or made)["id"]}
         self.context.save(record, self._begun)
+
+    def _of_earlier_try(self, record: Record, made: dict[str, Any]) -> dict[str, Any] | None:
+        """The event of a try that got no further than this one is now."""
+        for event in record.outbox:
+            same = all(event.get(name) == made[name] for name in ("kind", "before", "after", "jobs"))
+            if same and under_way(event, self.context.now(), self.context.pair.sync.lease):
+                return event
+        return None
 
     def end(self, record: Record, found: AtRest) -> dict[str, Any]:
         """Complete the event, to be saved with ``record``."""
         made = self._made(record, found.disabled, found.statuses, 0)
+        if ran := made["suspected_double_runs"]:
+            server = self.details.get("server", Role.SLAVE)
+            log.error("Suspected double run: %s ran on the %s, which is not the active server.", listed(ran), server)
         return {**made, **{name: self._begun[name] for name in ("id", "at") if name in self._begun}}
 
-    def _made(self, record: Record, keys: Sequence[JobKey], statuses: Statuses, after: int | str) -> dict[str, Any]:
+    def _made(self, record: Record, keys: Collection[JobKey], statuses: Statuses, after: int | str) -> dict[str, Any]:
         return self.context.event(
             self.kind,
             record,
             **self.details,
-            before={"enabled": len(keys)},
+            before={**self.before, "enabled": len(keys)},
             after={"enabled": after},
             jobs=listed(sorted(keys)),
             suspected_double_runs=[str(key) for key in suspects(self.context, self.since, statuses)],

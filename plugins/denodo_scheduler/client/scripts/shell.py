@@ -47,7 +47,7 @@ _LACKS = {
 class Shell:
     """
     The shell and its folder. What goes wrong before the script begins is a ``ConfigurationError`` or an
-    ``UnreachableError``: nothing happened. Afterwards it is a ``NoAnswerError``: nobody knows what has happened.
+    ``UnreachableError``: nothing happened. Afterwards it is a ``NoAnswerError``: its effect is unknown.
 
     :param call: who is asked for what, for the messages.
     :param line: to the shell's input and from its output: a socket, or a channel of paramiko.

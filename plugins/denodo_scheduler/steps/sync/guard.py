@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from denodo_ha.jobs import JobKey
 from denodo_ha.preconditions import INITIALISE, OPERATIONS, fits_epoch, moved, sync_may_begin, two_addresses
 from denodo_ha.record import Record, RecordError, close_operation, covers
 from denodo_ha.text import listed
+from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, unchanged
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet, require
-from denodo_scheduler.steps.passive import settle, suspects
+from denodo_scheduler.steps.passive import DisablingEvent, settle
 from denodo_scheduler.steps.servers import enabled_in
 
 log = logging.getLogger(__name__)
@@ -112,20 +115,23 @@ def _repair(context: PairContext, record: Record) -> Record:
         return record
     claim = unchanged(context, record, NotYet)
     ours = operation is not None and operation.target == context.slave.address
-    found = settle(context, operation, claim, ours=ours)
     why = dirty.reason if dirty else "an operation was left open"
+    event = DisablingEvent(
+        context,
+        "repaired",
+        dirty.since if dirty else None,
+        {"operation": operation.id if operation else None},
+        before={"dirty": why},
+    )
+
+    def tell(statuses: Statuses, keys: Sequence[JobKey]) -> None:
+        event.begin(claim.check(), statuses, keys)
+
+    found = settle(context, operation, claim, ours=ours, tell=tell)
     log.warning(
         "The slave was dirty (%s): %d jobs were enabled and are disabled now. "
         "It cannot be promoted until a sync has ended.",
         why,
         len(found.disabled),
     )
-    event = context.event(
-        "repaired",
-        record,
-        operation=operation.id if operation else None,
-        before={"dirty": why, "enabled": len(found.disabled)},
-        after={"enabled": 0},
-        suspected_double_runs=[str(key) for key in suspects(context, dirty.since if dirty else None, found.statuses)],
-    )
-    return claim.save(close_operation, event)
+    return claim.save(close_operation, event.end(record, found))

@@ -12,8 +12,10 @@ from denodo_ha.record import Record, close_operation, commit, mark_dirty
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference
 from denodo_ha.text import listed
+from denodo_ha.transitions import UNKNOWN
+from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
-from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync
+from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, unchanged
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 from denodo_scheduler.steps.passive import suspects
@@ -39,8 +41,9 @@ def verify(
     """
     if context.dry_run:
         raise NothingToDo("dry_run", "this is a dry run")
-    if context.record().snapshot_id == exported.snapshot:
-        raise NothingToDo("committed", f"the snapshot {exported.snapshot} is committed already")
+    record = context.record()
+    if record.snapshot_id == exported.snapshot:
+        return _committed(record)
     if imported and imported.snapshot != exported.snapshot:
         raise NothingToDo(
             "superseded", f"the slave was given {imported.snapshot}, not {exported.snapshot}; clear the run"
@@ -50,9 +53,10 @@ def verify(
     manifest = Manifest.from_json(context.snapshots.read(exported.snapshot)[1])
     statuses = context.slave.statuses()
     orphans = _compare(context, current_sync(context, ticket), manifest, statuses, imported)
-    may_delete = accept_mass_change or not _many(context, orphans, statuses)
-    deleted = _delete_orphans(context, current_sync(context, ticket), orphans, may_delete)
+    delete = _may_delete(context, orphans, accept_mass_change or not _many(context, orphans, statuses))
     ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
+    if ran:
+        log.error("Suspected double run: %s ran on the slave since the import began.", listed(sorted(ran)))
     exposed = exposure(imported, disabled)
     if exposed["exposure_seconds"] > context.pair.sync.quiet_window.total_seconds():
         log.warning("Jobs were enabled on the slave for longer than the quiet window: raise quiet_window of the pair.")
@@ -71,14 +75,24 @@ def verify(
         plan=exported.plan,
         location=exported.location,
         warnings=imported.warnings if imported else [],
-        orphans={"jobs": len(orphans), "names": listed(sorted(orphans)), "deleted": deleted},
+        orphans={"jobs": len(orphans), "names": listed(sorted(orphans)), "deleted": UNKNOWN if delete else False},
         suspected_double_runs=[str(key) for key in ran],
         **exposed,
     )
     snapshot = reference(record, exported, imported, context.now())
     done = claim.save(lambda latest: commit(latest, snapshot), event)
+    if delete:
+        event = _delete_orphans(context, done, orphans, event)
     context.snapshots.retire(context.pair.snapshots.keep, done.stored)
     return event
+
+
+def _committed(record: Record) -> dict[str, Any]:
+    """The event of an earlier try of this task, which died after its commit, if it still waits to be told."""
+    for event in record.outbox:
+        if event["kind"] == "sync" and event["after"]["snapshot"] == record.snapshot_id:
+            return event
+    raise NothingToDo("committed", f"the snapshot {record.snapshot_id} is committed already")
 
 
 def _committable(context: PairContext, ticket: SyncTicket, imported: Imported | None) -> Claim:
@@ -143,14 +157,14 @@ def _many(context: PairContext, orphans: Sequence[JobKey], statuses: Statuses) -
     return context.pair.sync.mass_change.exceeded(len(orphans), in_scope)
 
 
-def _delete_orphans(context: PairContext, current: Claim, orphans: Sequence[JobKey], may_delete: bool) -> bool:
-    """Delete jobs that the master does not have, where the pair says so and they are not too many."""
+def _may_delete(context: PairContext, orphans: Sequence[JobKey], may_be_so_many: bool) -> bool:
+    """Whether jobs that the master does not have are to be deleted: the pair says so, and they are not too many."""
     if not orphans:
         return False
     if context.pair.sync.orphans != "delete":
         log.warning("Orphans, on the slave only and disabled: %s", listed(sorted(orphans)))
         return False
-    if not may_delete:
+    if not may_be_so_many:
         log.warning(
             "%d jobs of the slave are orphans, too many to delete unasked: %s. To delete them, run the sync by hand "
             "with 'accept a mass change' ticked.",
@@ -158,7 +172,20 @@ def _delete_orphans(context: PairContext, current: Claim, orphans: Sequence[JobK
             listed(sorted(orphans)),
         )
         return False
-    current.check()
-    context.slave.delete_jobs(orphans)
-    log.warning("Orphans deleted from the slave: %s", listed(sorted(orphans)))
     return True
+
+
+def _delete_orphans(
+    context: PairContext, done: Record, orphans: Sequence[JobKey], event: dict[str, Any]
+) -> dict[str, Any]:
+    """Delete them after the commit, whose event is completed then; what is left the next sync deletes."""
+    try:
+        unchanged(context, done).check()
+        context.slave.delete_jobs(orphans)
+    except (DenodoSchedulerError, NothingToDo) as error:
+        log.error("Not all orphans could be deleted from the slave; the next sync tries again: %s", error)
+        return event
+    log.warning("Orphans deleted from the slave: %s", listed(sorted(orphans)))
+    complete = {**event, "orphans": {**event["orphans"], "deleted": True}}
+    context.save(context.record(), complete)
+    return complete

@@ -37,9 +37,8 @@ def demote_master(context: PairContext, claim: Claim, event: DisablingEvent) -> 
         nonlocal first
         if first:
             ensure_two_servers(context, master, slave)
-        record = claim.check()
-        if first:
-            event.begin(record, master, keys)
+        event.begin(claim.check(), master, keys)
+        claim.check()  # saving the event took its time
         first = False
 
     server, _ = context.servers.answering(Role.MASTER)

@@ -9,7 +9,8 @@ from typing import Any
 from denodo_ha.decisions import Alert
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, RecordError
-from denodo_ha.watching import News, Watching, compare, monitor_stopped
+from denodo_ha.transitions import OUTBOX
+from denodo_ha.watching import News, compare, monitor_stopped
 from denodo_scheduler.state.watch_store import WatchStore
 from denodo_scheduler.steps.context import PairContext
 
@@ -34,22 +35,31 @@ def report(
     seen = watch.load()
     found = compare(seen, judgement, problem, watched, now=context.now())
     news = (_event(context, found.news),) if found.news else ()
-    watch.save(replace(found.watching, outbox=(*seen.outbox, *news)))
+    watch.save(replace(found.watching, outbox=(*seen.outbox, *news)[-OUTBOX:]))
     return found.look_again if by_hand else seen.owner == context.run_id
 
 
-def overdue(context: PairContext, seen: Watching) -> tuple[Watching, dict[str, Any]] | None:
-    """The event of a monitor that has stopped, once; None while the failover DAG looks at the pair, or never did."""
-    pair = context.pair
+def note_if_overdue(context: PairContext, watch: WatchStore) -> dict[str, Any] | None:
+    """Save the event of a monitor that has stopped, once.
+
+    :return: None while the failover DAG looks at the pair, or never did.
+    """
+    pair, seen = context.pair, watch.load()
     found = monitor_stopped(seen, context.now(), watch_for=pair.watch.duration, dag_id=pair.dag_id_failover)
-    return (found[0], _event(context, found[1])) if found else None
+    if found is None or context.dry_run:
+        return None
+    watching, news = found
+    event = _event(context, news)
+    watch.save(replace(watching, outbox=(*seen.outbox, event)[-OUTBOX:]))
+    return event
 
 
 def add_problem(context: PairContext, watch: WatchStore, reason: Reason) -> None:
-    """Save the event of a step that a person has asked for and that failed."""
-    news = News("problem", {"alert": str(Alert.BLOCKED), **reason.to_json()})
+    """Save the event of a step that a person has asked for and that failed, once for each run."""
+    details = {"run": context.run_id, "alert": str(Alert.BLOCKED), **reason.to_json()}
     seen = watch.load()
-    watch.save(replace(seen, outbox=(*seen.outbox, _event(context, news))))
+    if not any(details.items() <= event.items() for event in seen.outbox):
+        watch.save(replace(seen, outbox=(*seen.outbox, _event(context, News("problem", details)))[-OUTBOX:]))
 
 
 def _event(context: PairContext, news: News) -> dict[str, Any]:
