@@ -11,7 +11,7 @@ WATCH_KEY = "watch"
 
 
 class WatchStore:
-    """The state of the watch, beside the HA record: losing it costs nothing but a look."""
+    """The state of the watch, beside the HA record: losing it costs a look, and the events that wait in it."""
 
     def __init__(self, accessor: StateAccessor) -> None:
         self._accessor = accessor
