@@ -91,6 +91,21 @@ def summary(difference: Difference) -> dict[str, Any]:
     return {kind: {"jobs": len(keys), "names": listed(sorted(keys))} for kind, keys in kinds.items() if keys}
 
 
+def told(exported: Exported, imported: Imported | None) -> dict[str, Any]:
+    """What the event of a sync tells of its snapshot and of the import."""
+    return {
+        "imported": imported is not None,
+        "jobs": exported.jobs,
+        "enabled": exported.enabled,
+        "content_hash": exported.content_hash,
+        "manifest_hash": exported.manifest_hash,
+        "size": exported.size,
+        "plan": exported.plan,
+        "location": exported.location,
+        "warnings": imported.warnings if imported else [],
+    }
+
+
 def reference(record: Record, exported: Exported, imported: Imported | None, committed: datetime) -> SnapshotRef:
     """Make the record's reference to a snapshot that is committed now.
 

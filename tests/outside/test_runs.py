@@ -32,6 +32,7 @@ from support.outside import DECISIONS, check_pinned, explained, fields, merged, 
 from support.pair_fixtures import empty, no_long_pauses
 
 NOT_PLAYED = {
+    "committed",
     "import_late",
     "lease_over",
     "lease_short",

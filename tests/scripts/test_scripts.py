@@ -157,7 +157,7 @@ class TestFailures:
     ) -> None:
         home.script("export", f'[ -e "{tmp_path}/once" ] && exec "$real" "$@"; touch "{tmp_path}/once"; {HANGS}')
         assert hook(transfer_timeout=allow(3)).export_metadata(export_file).size
-        assert is_gone()
+        wait_for(is_gone, 10, "The end of the script")
 
     @pytest.mark.parametrize(
         ("text", "message"),

@@ -10,7 +10,7 @@ from denodo_ha.checks import verify as check
 from denodo_ha.jobs import JobKey
 from denodo_ha.record import Record, close_operation, commit, mark_dirty
 from denodo_ha.snapshot.manifest import Manifest
-from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference
+from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
 from denodo_ha.text import listed
 from denodo_ha.transitions import UNKNOWN
 from denodo_scheduler.exceptions import DenodoSchedulerError
@@ -66,15 +66,7 @@ def verify(
         operation=ticket.operation_id,
         before={"snapshot": ticket.base_snapshot, "dirty": record.dirty is not None},
         after={"snapshot": exported.snapshot, "dirty": False},
-        imported=imported is not None,
-        jobs=exported.jobs,
-        enabled=exported.enabled,
-        content_hash=exported.content_hash,
-        manifest_hash=exported.manifest_hash,
-        size=exported.size,
-        plan=exported.plan,
-        location=exported.location,
-        warnings=imported.warnings if imported else [],
+        **told(exported, imported),
         orphans={"jobs": len(orphans), "names": listed(sorted(orphans)), "deleted": UNKNOWN if delete else False},
         suspected_double_runs=[str(key) for key in ran],
         **exposed,
