@@ -17,6 +17,7 @@ from denodo_ha.jobs import JobKey
 from denodo_ha.record import Role
 from denodo_scheduler.state import files
 from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.steps import passive
 from denodo_standin.errors import internal
 from support.events_airflow import DAGS, Airflow, Between, DagRun, airflow_of
 from support.events_books import Books
@@ -186,13 +187,17 @@ class EventWorld(World):
     def settle(self) -> None:
         """What the next runs do, after every lease; each of them publishes."""
         self.network.heal()
-        for _ in range(4):
+        for run in 4 * [self.watched, self.synced]:
             self.network.advance(LEASES)
-            self.watched()
-            self.synced()
-            known = {event["id"] for event in self.airflow.history}
-            if all(event["id"] in known for event in self.outboxes) and not (self.record and self.record.operation):
+            run()
+            if self._is_at_rest():
                 return
+
+    def _is_at_rest(self) -> bool:
+        """Nothing is to be mended any more, and all is told."""
+        known, record = {event["id"] for event in self.airflow.history}, self.record
+        told = all(event["id"] in known for event in self.outboxes)
+        return told and record is not None and record.operation is None and record.dirty is None
 
 
 def _named(request: Any) -> str:
@@ -232,6 +237,7 @@ def event_world(folder: Path) -> Iterator[EventWorld]:
         patches.enter_context(patch.object(made.network, "ask_now", asked))
         patches.enter_context(patch.object(files, "_beside", written))
         patches.enter_context(patch.object(SnapshotStore, "_delete", deleted))
+        patches.enter_context(patch.object(passive, "ROUNDS", 2))
         patches.enter_context(airflow_of(made))
         yield made
 
