@@ -193,7 +193,7 @@ class DisablingEvent:
         """The event of a try that got no further than this one is now."""
         for event in record.outbox:
             same = all(event.get(name) == made[name] for name in ("kind", "before", "after", "jobs"))
-            if same:
+            if same and under_way(event, self.context.now(), self.context.pair.sync.lease):
                 return event
         return None
 
