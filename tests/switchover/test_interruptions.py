@@ -452,3 +452,16 @@ def test_a_job_that_starts_right_before_the_break_is_not_stopped(
     assert settled(pair, wanted) == "master"
     pair.advance(seconds=2)
     assert pair.master.scheduler.journal()[-1]["result"] == "COMPLETE"
+
+
+def test_a_retry_after_the_commit_tells_what_was_done_as_long_as_it_was_not_told(pair: SwitchPair) -> None:
+    """So that the tasks after it run: a failback is followed by a sync."""
+    pair.switched("slave")
+    run = pair.begin("master")
+    run.check()
+    done = run.switch_over()
+    with untouched(*pair.servers.servers):
+        assert run.switch_over() == done
+        pair.publish()
+        with pytest.raises(NothingToDo, match="superseded"):
+            run.switch_over()

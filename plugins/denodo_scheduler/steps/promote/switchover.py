@@ -71,6 +71,8 @@ def switch(context: PairContext, wanted: Switch, *, epoch: int) -> dict[str, Any
     if context.dry_run:
         raise NothingToDo("dry_run", "this is a dry run; the plan is in the XCom of check")
     record = context.usable_record()
+    if done := _done_by_earlier_try(context, record):
+        return done
     operation = record.operation
     if operation and operation.kind == "switchover" and context.is_of_this_run(operation.id):
         require(not_halted(record) or not_paused(record, context.now()))
@@ -80,6 +82,14 @@ def switch(context: PairContext, wanted: Switch, *, epoch: int) -> dict[str, Any
         earlier.give_up(_UNTOUCHED)
         epoch = earlier.record.epoch
     return _ended(_begin(context, wanted, epoch).run())
+
+
+def _done_by_earlier_try(context: PairContext, record: Record) -> dict[str, Any] | None:
+    """The event of an earlier try of this task, which died after its commit, if it still waits to be told."""
+    for event in record.outbox:
+        if event["kind"] in ("switchover", "failback") and context.is_of_this_run(event["operation"]):
+            return event
+    return None
 
 
 def resume(context: PairContext, to: Role, *, old_is_down: bool = False) -> dict[str, Any]:
