@@ -10,6 +10,7 @@ from bench.report import Measurement
 from bench.stage import LATENCY, BenchError, Stage
 from bench.syncs import Syncs
 from denodo_demo.standin import StandinPair
+from denodo_ha.situation import Heard
 from denodo_ha.verdict import Evidence, Watch
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -59,7 +60,7 @@ def _fail_over(context: PairContext) -> tuple[dict[str, Any], float]:
     with Looker(context.master, context.slave, second_path=context.pair.watch.second_path) as looker:
         evidence = _evidence(looker, context.pair.watch.fall)
         begin = time.perf_counter()
-        event = failing_over.enable_jobs(Case(context, evidence), looker.look)
+        event = failing_over.enable_jobs(Case(context, evidence, heard=Heard(second_good=context.now())), looker.look)
         return event, time.perf_counter() - begin
 
 

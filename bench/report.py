@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -80,9 +81,7 @@ def table(results: Sequence[Result]) -> Table:
         shown.add_section()
         shown.add_row(f"[bold]{result.title}[/]")
         for one in result.measurements:
-            shown.add_row(
-                f"  {one.what}", f"{_number(one.value)} {one.unit}".rstrip(), one.target, _verdict(one), Text(one.note)
-            )
+            shown.add_row(f"  {one.what}", _value(one), one.target, _verdict(one), Text(one.note))
         if result.error:
             shown.add_row("  failed", "", "", "[red]failed[/]", Text(result.error))
     return shown
@@ -102,7 +101,11 @@ def write_json(file: Path, results: Sequence[Result]) -> None:
 
 
 def _row(result: Result) -> dict[str, Any]:
-    measurements = [asdict(measurement) | {"met": measurement.met} for measurement in result.measurements]
+    """JSON has no infinite numbers: such a value is null."""
+    measurements = [
+        asdict(one) | {"met": one.met, "value": one.value if math.isfinite(one.value) else None}
+        for one in result.measurements
+    ]
     return asdict(result) | {"met": result.met, "measurements": measurements}
 
 
@@ -121,6 +124,11 @@ def _processors() -> Iterator[str]:
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
             yield line.partition(":")[2].strip()
+
+
+def _value(one: Measurement) -> str:
+    """An infinite value is of something that never came."""
+    return "never" if math.isinf(one.value) else f"{_number(one.value)} {one.unit}".rstrip()
 
 
 def _number(value: float) -> str:

@@ -103,6 +103,16 @@ def test_the_file_holds_values_targets_verdicts_machine_and_versions(tmp_path: P
     assert content["date"].endswith("+00:00")
 
 
+def test_what_never_came_is_named_so_and_is_null_in_the_file(
+    tmp_path: Path, progress: Progress, output: StringIO
+) -> None:
+    late = Measurement("lateness", float("inf"), "s", at_most=1)
+    finish([Result("watching", "Watching many", (late,), 1.0)], tmp_path / "bench.json", progress)
+    assert "never" in next(line for line in output.getvalue().splitlines() if "lateness" in line)
+    (found,) = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["rows"]
+    assert (found["measurements"][0]["value"], found["met"]) == (None, False)
+
+
 @pytest.mark.parametrize(
     ("measurement", "error", "code"), [(REQUESTS, "", 0), (SECONDS, "", 0), (RATIO, "", 1), (REQUESTS, "broke", 1)]
 )
