@@ -85,9 +85,10 @@ def switch(context: PairContext, wanted: Switch, *, epoch: int) -> dict[str, Any
 
 
 def _done_by_earlier_try(context: PairContext, record: Record) -> dict[str, Any] | None:
-    """The event of an earlier try of this task, which died after its commit, if it still waits to be told."""
+    """The event of an earlier try of this task, which died after its commit, if that is how the pair is still."""
     for event in record.outbox:
-        if event["kind"] in ("switchover", "failback") and context.is_of_this_run(event["operation"]):
+        of_this_run = event["kind"] in ("switchover", "failback") and context.is_of_this_run(event["operation"])
+        if of_this_run and event["epoch"] == record.epoch:
             return event
     return None
 
