@@ -12,8 +12,8 @@ from denodo_ha.reason import Reason
 from denodo_ha.record import EpochMark, Phase, Record
 from denodo_ha.transitions import acknowledged, halted, paused, released, unpaused
 
-Operation = Literal["pause", "resume", "acknowledge", "halt", "release", "initialise"]
-OPERATIONS: tuple[Operation, ...] = get_args(Operation)
+ManualOperation = Literal["pause", "resume", "acknowledge", "halt", "release", "initialise"]
+MANUAL_OPERATIONS: tuple[ManualOperation, ...] = get_args(ManualOperation)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Change:
     after: Mapping[str, Any]
 
 
-def change(operation: Operation, record: Record, asked: Asked, mark: EpochMark | None) -> Change | str | Reason:
+def change(operation: ManualOperation, record: Record, asked: Asked, mark: EpochMark | None) -> Change | str | Reason:
     """Apply the operation that a person asks for.
 
     :param mark: the epoch file; a record that it contradicts is not released.

@@ -127,7 +127,7 @@ class Notify(_Strict):
     alerts: tuple[Alert, ...] = tuple(Alert)
 
 
-class Sync(_Strict):
+class SyncOptions(_Strict):
     """When the slave is synchronised with the master, and when a sync stops instead."""
 
     schedule: Annotated[Text, AfterValidator(_schedule)] | None = "@hourly"
@@ -163,7 +163,7 @@ class Sync(_Strict):
         return _longest_interval(re.sub(r"^\d+ ", "0 ", cron))  # the same for every minute, so that the cache serves
 
 
-class Watch(_Strict):
+class WatchOptions(_Strict):
     """How the master is watched, and what counts as down."""
 
     probe_interval: Duration = timedelta(seconds=5)
@@ -186,7 +186,7 @@ class Watch(_Strict):
         return duration
 
 
-class Failover(_Strict):
+class FailoverOptions(_Strict):
     """What happens when the master is down, and when it is back."""
 
     policy: Literal["automatic", "approval", "manual"] = "automatic"
@@ -203,14 +203,14 @@ class Failover(_Strict):
     stable_for: Duration = timedelta(minutes=10)
 
 
-class Snapshots(_Strict):
+class SnapshotsOptions(_Strict):
     """Where the exports are kept, and how many."""
 
     location: Annotated[Text, AfterValidator(_storage)] | None = None
     keep: int = Field(default=10, ge=2, strict=True)
 
 
-class Alerts(_Strict):
+class AlertsOptions(_Strict):
     """Who is notified."""
 
     notify: tuple[Notify, ...] = ()
@@ -228,11 +228,11 @@ class PairOptions(_Strict):
     owner: Text = "denodo-ha"
     queue: Text | None = None
     tags: tuple[Text, ...] = ()
-    sync: Sync = Sync()
-    watch: Watch = Watch()
-    failover: Failover = Failover()
-    snapshots: Snapshots = Snapshots()
-    alerts: Alerts = Alerts()
+    sync: SyncOptions = SyncOptions()
+    watch: WatchOptions = WatchOptions()
+    failover: FailoverOptions = FailoverOptions()
+    snapshots: SnapshotsOptions = SnapshotsOptions()
+    alerts: AlertsOptions = AlertsOptions()
 
     @field_validator("slave")
     @classmethod
@@ -246,13 +246,13 @@ class PairOptions(_Strict):
     def _derived(cls, failover: Any, info: ValidationInfo) -> Any:
         """Fill in the options that are not given and are derived from the groups ``sync`` and ``watch``."""
         sync, watch = info.data.get("sync"), info.data.get("watch")
-        given = failover.model_dump(exclude_unset=True) if isinstance(failover, Failover) else failover
+        given = failover.model_dump(exclude_unset=True) if isinstance(failover, FailoverOptions) else failover
         if not isinstance(given, dict):
             return failover
         given = {key: value for key, value in given.items() if (key, value) != ("oldest_snapshot", None)}
         if watch:
-            given.setdefault("cool_down", max(Failover().cool_down, watch.duration))
-            given.setdefault("stable_for", min(Failover().stable_for, watch.duration))
+            given.setdefault("cool_down", max(FailoverOptions().cool_down, watch.duration))
+            given.setdefault("stable_for", min(FailoverOptions().stable_for, watch.duration))
         if sync:
             interval = sync.interval or timedelta(hours=12)
             given.setdefault("oldest_snapshot", max(timedelta(hours=1), 2 * interval))
@@ -260,7 +260,7 @@ class PairOptions(_Strict):
 
     @field_validator("failover")
     @classmethod
-    def _agrees(cls, failover: Failover, info: ValidationInfo) -> Failover:
+    def _agrees(cls, failover: FailoverOptions, info: ValidationInfo) -> FailoverOptions:
         """Refuse each option that contradicts the groups ``sync`` and ``watch``, and name its place."""
         sync, watch = info.data.get("sync"), info.data.get("watch")
         wrong = {}

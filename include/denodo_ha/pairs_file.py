@@ -17,15 +17,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from denodo_ha.pairs import (
-    Alerts,
-    Failover,
+    AlertsOptions,
+    FailoverOptions,
     MassChangeLimits,
     Notify,
     Pair,
     PairOptions,
-    Snapshots,
-    Sync,
-    Watch,
+    SnapshotsOptions,
+    SyncOptions,
+    WatchOptions,
 )
 from denodo_ha.yaml_lines import YamlDocument, read_yaml
 
@@ -37,11 +37,11 @@ Where = tuple[str | int, ...]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 GROUPS: dict[str, type[BaseModel]] = {
-    "sync": Sync,
-    "watch": Watch,
-    "failover": Failover,
-    "snapshots": Snapshots,
-    "alerts": Alerts,
+    "sync": SyncOptions,
+    "watch": WatchOptions,
+    "failover": FailoverOptions,
+    "snapshots": SnapshotsOptions,
+    "alerts": AlertsOptions,
 }
 
 FLAT = {

@@ -17,9 +17,9 @@ from denodo_ha.record import EpochMark, Phase, Record, Role
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import listed
 
-OPERATIONS = "the operations DAG"
+OPERATIONS_DAG = "the operations DAG"
 SWITCHOVER = "the switchover DAG"
-INITIALISE = f"look which server has enabled jobs, then initialise the pair with {OPERATIONS}"
+INITIALISE = f"look which server has enabled jobs, then initialise the pair with {OPERATIONS_DAG}"
 
 
 def other(role: Role) -> Role:
@@ -75,7 +75,7 @@ def same_servers(record: Record, addresses: tuple[str, str]) -> Reason | None:
     return Reason(
         "servers_changed",
         f"the connection of the {role} leads to {now}, and led to {before} so far",
-        f"correct the connection; if it is right, initialise the pair with {OPERATIONS}",
+        f"correct the connection; if it is right, initialise the pair with {OPERATIONS_DAG}",
     )
 
 
@@ -99,14 +99,16 @@ def not_halted(record: Record) -> Reason | None:
     if record.phase is not Phase.HALTED:
         return None
     why = record.halted.reason if record.halted else "see the pair's asset events"
-    return Reason("halted", f"the pair is halted: {why}", f"see to it, then release the pair with {OPERATIONS}")
+    return Reason("halted", f"the pair is halted: {why}", f"see to it, then release the pair with {OPERATIONS_DAG}")
 
 
 def not_paused(record: Record, now: datetime) -> Reason | None:
     if record.paused is None or not record.is_paused(now):
         return None
     return Reason(
-        "paused", f"automation is paused: {record.paused.reason}", f"resume the pair with {OPERATIONS}, then try again"
+        "paused",
+        f"automation is paused: {record.paused.reason}",
+        f"resume the pair with {OPERATIONS_DAG}, then try again",
     )
 
 
@@ -143,7 +145,7 @@ def direction(record: Record, to: Role) -> Reason | None:
     if record.active is to:
         return Reason("already_active", f"the {to} is the active server already", "nothing is to be done")
     if record.phase is not (Phase.NORMAL if to is Role.SLAVE else Phase.FAILED_OVER):
-        how = f"look at the pair's history and {OPERATIONS}"
+        how = f"look at the pair's history and {OPERATIONS_DAG}"
         return Reason(record.phase.value, f"the pair is in phase {record.phase}", how)
     return None
 
@@ -209,7 +211,7 @@ def target_at_rest(target: Manifest, role: Role) -> Reason | None:
         f"{len(target.enabled)} jobs of the {role} are enabled ({listed(sorted(target.enabled))}), but it is not the "
         "active server",
         f"disable them there, or let the failover DAG do so; if it is the active server, initialise the pair with "
-        f"{OPERATIONS}",
+        f"{OPERATIONS_DAG}",
     )
 
 
@@ -251,5 +253,5 @@ def passive_by_master(slave: Collection[JobStatus], master: Collection[JobStatus
     return Reason(
         "slave_may_be_active",
         f"{len(keys)} jobs of the slave are enabled ({listed(keys)}), not by a sync, and {why}",
-        f"if the slave is the active server, initialise the pair so with {OPERATIONS}; if not, {if_not}",
+        f"if the slave is the active server, initialise the pair so with {OPERATIONS_DAG}; if not, {if_not}",
     )

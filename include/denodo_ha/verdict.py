@@ -71,7 +71,7 @@ def verdict(master: Answer, second: Answer, slave: Answer) -> Verdict:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Reply:
     """What one path, or one ``ping.sh``, was asked for: its answer, how long that took, and what there is to say."""
 
     answer: Answer
@@ -94,7 +94,7 @@ class Observation:
     details: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, at: datetime, heard: Mapping[str, Heard], pings: Mapping[str, Heard]) -> Self:
+    def of(cls, at: datetime, heard: Mapping[str, Reply], pings: Mapping[str, Reply]) -> Self:
         """Sum up a round.
 
         :param heard: per path that was asked.

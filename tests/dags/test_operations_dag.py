@@ -15,7 +15,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from denodo_scheduler.dags.operations import _moment
 from denodo_scheduler.exceptions import RETRY_POLICY
-from denodo_scheduler.steps.operate import OPERATIONS
+from denodo_scheduler.steps.operate import MANUAL_OPERATIONS
 from denodo_scheduler.steps.outcome import Blocked
 
 Parse = Callable[..., DagBag]
@@ -41,7 +41,7 @@ def test_documentation(dag: DAG) -> None:
     assert dag.doc_md is not None
     for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", "denodo-scheduler://default"):
         assert name in dag.doc_md
-    for operation in OPERATIONS:
+    for operation in MANUAL_OPERATIONS:
         assert f"| {operation} |" in dag.doc_md
     assert len(dag.get_task("operate").doc_md.split()) > 10
     assert dag.tags == {"denodo", "denodo-ha"}
@@ -51,7 +51,7 @@ def test_form(dag: DAG) -> None:
     found = {name: dag.params.get_param(name) for name in dag.params}
     assert set(found) == {"operation", "reason", "until", "active"}
     assert all(param.schema["title"] and param.description for param in found.values())
-    assert found["operation"].schema["enum"] == list(OPERATIONS)
+    assert found["operation"].schema["enum"] == list(MANUAL_OPERATIONS)
     assert not found["operation"].has_value
     assert not found["reason"].has_value
 

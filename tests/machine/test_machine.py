@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.record import Role
-from denodo_scheduler.steps.operate import Operation
+from denodo_scheduler.steps.operate import ManualOperation
 from support.machine_servers import MASTER, ROLES, SLAVE
 from support.machine_settling import STOPPED_GOES_ON, heal, settle
 from support.machine_tasks import Fate
@@ -196,7 +196,7 @@ class PairMachine(RuleBasedStateMachine):
     # -- operations
 
     @rule(operation=st.sampled_from(("pause", "halt", *STOPPED_GOES_ON)))
-    def operate(self, operation: Operation) -> None:
+    def operate(self, operation: ManualOperation) -> None:
         self.pair.operate(operation)
 
     @rule()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from denodo_ha.record import Phase, RecordError, Role
-from denodo_scheduler.steps.operate import Operation
+from denodo_scheduler.steps.operate import ManualOperation
 from support.machine_rules import names, other
 from support.machine_servers import MASTER, ROLES
 from support.machine_tasks import Task
 from support.machine_world import World
 
 ROUNDS = 12
-STOPPED_GOES_ON: tuple[Operation, ...] = ("resume", "release", "acknowledge")
+STOPPED_GOES_ON: tuple[ManualOperation, ...] = ("resume", "release", "acknowledge")
 AT_REST = ("healthy", "master_back", "failed_over")
 
 

@@ -34,7 +34,7 @@ from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps import passive
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.operate import Operation, Request, operate
+from denodo_scheduler.steps.operate import ManualOperation, Request, operate
 from denodo_scheduler.steps.promote import failover as failing_over
 from denodo_scheduler.steps.promote import switchover as switching
 from denodo_scheduler.steps.promote.switchover import Switch
@@ -369,7 +369,7 @@ class World:
         task.again = lambda _: self.task("switchover", switch, None, "kill", after=task)
         return task
 
-    def operate(self, operation: Operation, **asked: Any) -> Task:
+    def operate(self, operation: ManualOperation, **asked: Any) -> Task:
         request = Request(operation, **asked)
         return self.task("operator", lambda _: operate(self.run(actor="anna"), request).what, None, "kill")
 

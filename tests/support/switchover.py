@@ -19,7 +19,7 @@ from denodo_ha.record import Phase, Record, Role
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.operate import Done, Operation, Request, operate
+from denodo_scheduler.steps.operate import Done, ManualOperation, Request, operate
 from denodo_scheduler.steps.promote import switchover as switching
 from denodo_scheduler.steps.promote.switchover import Switch
 from support.sync import Sync, WorkerKilled, enabled, kill_the_worker
@@ -62,7 +62,7 @@ class SwitchPair(Sync):
         to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
         return jsonable(switching.resume(self.step(run_id=run_id, **asked), to, old_is_down=down))
 
-    def operate(self, operation: Operation, **asked: Any) -> Done:
+    def operate(self, operation: ManualOperation, **asked: Any) -> Done:
         what = {name: asked.pop(name) for name in ("until", "active") if name in asked}
         return operate(self.step(**asked), Request(operation, **what))
 

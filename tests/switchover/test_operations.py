@@ -11,7 +11,7 @@ import pytest
 from denodo_ha.record import SCHEMA, Phase, Role
 from denodo_scheduler.state.record_store import RECORD_KEY
 from denodo_scheduler.steps.claim import LEASE
-from denodo_scheduler.steps.operate import OPERATIONS, Done, Operation
+from denodo_scheduler.steps.operate import MANUAL_OPERATIONS, Done, ManualOperation
 from denodo_scheduler.steps.outcome import Blocked
 from support.switchover import AT_REST, SwitchPair, killed
 from support.sync import act, add_job, enabled, states, untouched
@@ -24,7 +24,7 @@ def calm(pair: SwitchPair) -> Iterator[SwitchPair]:
         yield pair
 
 
-def refused(pair: SwitchPair, operation: Operation, **asked: Any) -> str:
+def refused(pair: SwitchPair, operation: ManualOperation, **asked: Any) -> str:
     """Code of a refusal, which changes nothing."""
     state = dict(pair.state.values)
     with pytest.raises(Blocked) as error:
@@ -42,7 +42,7 @@ def event_of(pair: SwitchPair, done: Done) -> dict[str, Any]:
 
 
 def test_a_reason_is_needed(calm: SwitchPair) -> None:
-    for operation in OPERATIONS:
+    for operation in MANUAL_OPERATIONS:
         assert refused(calm, operation, reason="  ", active=Role.MASTER) == "reason_missing"
 
 
@@ -104,7 +104,7 @@ def test_a_record_that_its_witness_contradicts_is_not_released(calm: SwitchPair)
 
 
 def test_without_a_usable_record_there_is_only_initialise(calm: SwitchPair) -> None:
-    others: list[Operation] = [each for each in OPERATIONS if each != "initialise"]
+    others: list[ManualOperation] = [each for each in MANUAL_OPERATIONS if each != "initialise"]
     _damaged(calm)
     assert {refused(calm, operation) for operation in others} == {"record_unusable"}
     _lost(calm)

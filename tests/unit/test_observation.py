@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denodo_ha.verdict import Answer, Evidence, Heard, Observation, Verdict, Watch, verdict
+from denodo_ha.verdict import Answer, Evidence, Observation, Reply, Verdict, Watch, verdict
 
 UP, FAILED, NO_ANSWER, MISCONFIGURED, NOT_ASKED = Answer
 START = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -158,8 +158,8 @@ def test_evidence_travels_as_json_without_its_rounds() -> None:
     [(UP, UP, Verdict.CONTROL_PATH_BROKEN), (NOT_ASKED, NO_ANSWER, Verdict.DOWN)],
 )
 def test_a_ping_that_hears_the_master_is_an_answer_on_path_2(ping: Answer, second: Answer, verdict: Verdict) -> None:
-    silent, up = Heard(NO_ANSWER, 0.3, "no answer"), Heard(UP, 0.1)
-    seen = Observation.of(START, {"master": silent, "second": silent, "slave": up}, {"master": Heard(ping, 1, "ping")})
+    silent, up = Reply(NO_ANSWER, 0.3, "no answer"), Reply(UP, 0.1)
+    seen = Observation.of(START, {"master": silent, "second": silent, "slave": up}, {"master": Reply(ping, 1, "ping")})
     assert (seen.second, seen.verdict) == (second, verdict)
     assert seen.details == {"master": "no answer; ping", "second": "no answer"}
     assert seen.seconds == {"master": 0.3, "second": 0.3, "slave": 0.1}

@@ -10,15 +10,15 @@ import yaml
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import (
-    Alerts,
-    Failover,
+    AlertsOptions,
+    FailoverOptions,
     MassChangeLimits,
     Notify,
     Pair,
     PairOptions,
-    Snapshots,
-    Sync,
-    Watch,
+    SnapshotsOptions,
+    SyncOptions,
+    WatchOptions,
 )
 from denodo_ha.pairs_file import GROUPS, PairsError, load_pairs
 from denodo_ha.scope import Scope
@@ -136,7 +136,7 @@ def test_every_option(file: Path) -> None:
         owner="data-platform",
         queue="near_denodo",
         tags=("a", "b"),
-        sync=Sync(
+        sync=SyncOptions(
             schedule="*/10 2-4 * * 1-5",
             quiet_window=timedelta(seconds=90),
             quiet_margin=timedelta(0),
@@ -148,14 +148,14 @@ def test_every_option(file: Path) -> None:
             verify_definitions=False,
             secrets_refresh=timedelta(0),
         ),
-        watch=Watch(
+        watch=WatchOptions(
             probe_interval=timedelta(seconds=5),
             fall=4,
             duration=timedelta(seconds=20),
             second_path="//master-host:8000",
             one_path=True,
         ),
-        failover=Failover(
+        failover=FailoverOptions(
             policy="approval",
             approval_timeout=timedelta(minutes=10),
             fencing="required",
@@ -169,8 +169,8 @@ def test_every_option(file: Path) -> None:
             on_master_return="fail_back",
             stable_for=timedelta(seconds=15),
         ),
-        snapshots=Snapshots(location="s3://aws@bucket/x", keep=2),
-        alerts=Alerts(
+        snapshots=SnapshotsOptions(location="s3://aws@bucket/x", keep=2),
+        alerts=AlertsOptions(
             notify=(
                 Notify(
                     notifier="my_site.Pager",
@@ -253,7 +253,7 @@ pairs:
     tags: [ok, 5]
 """
     presets = "@daily, @hourly, @monthly, @quarterly, @weekly, @yearly"
-    allowed, of_sync = (", ".join(sorted(model.model_fields)) for model in (PairOptions, Sync))
+    allowed, of_sync = (", ".join(sorted(model.model_fields)) for model in (PairOptions, SyncOptions))
     assert mistakes(file, text) == [
         '1: default: is not an option; did you mean "defaults"? Allowed: defaults, pairs',
         "4: defaults.sync.orphans: must be 'report' or 'delete', not 'remove'",
@@ -446,7 +446,7 @@ def test_durations_follow_from_others_unless_they_are_given(
 
 
 def test_they_follow_also_in_groups_that_are_built_apart() -> None:
-    pair = Pair(name="a", watch=Watch(duration=timedelta(hours=2)), failover=Failover(policy="manual"))
+    pair = Pair(name="a", watch=WatchOptions(duration=timedelta(hours=2)), failover=FailoverOptions(policy="manual"))
     assert (pair.failover.cool_down, pair.failover.policy) == (timedelta(hours=2), "manual")
 
 

@@ -25,7 +25,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from denodo_ha.errors import causes, readable
 from denodo_ha.server.address import second_path_uri
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status
-from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Heard, Observation
+from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
@@ -187,7 +187,7 @@ class Observer:
     async def observe(self) -> Observation:
         """Ask one round. It ends after one deadline of a connection, or after two where path 1 went silent just now."""
         at = datetime.now(UTC)
-        pings: dict[str, asyncio.Task[Heard]] = {}
+        pings: dict[str, asyncio.Task[Reply]] = {}
         async with asyncio.TaskGroup() as group:
             tasks = {MASTER: group.create_task(self._ask(MASTER))}
             if not self._in_doubt:
@@ -213,7 +213,7 @@ class Observer:
         """
         return SECOND in self._paths and (await self._ask(SECOND)).answer is Answer.UP
 
-    async def _ask(self, path: str) -> Heard:
+    async def _ask(self, path: str) -> Reply:
         endpoint, client = self._paths[path]
         began = monotonic()
         answer, detail = Answer.UP, ""
@@ -230,7 +230,7 @@ class Observer:
             answer, detail = _classified(error)
         if detail:
             detail = f"{detail} (connection {endpoint.conn_id!r}, server {endpoint.server})"
-        return Heard(answer, round(monotonic() - began, 4), detail)
+        return Reply(answer, round(monotonic() - began, 4), detail)
 
 
 class Looker:
@@ -252,7 +252,7 @@ class Looker:
         return self._runner.run(self._observer.observe())
 
 
-async def _ping(endpoint: Endpoint) -> Heard:
+async def _ping(endpoint: Endpoint) -> Reply:
     """Ask by ``ping.sh``; an answer other than "up" says nothing about the server."""
     assert endpoint.ping is not None
     began = monotonic()
@@ -263,7 +263,7 @@ async def _ping(endpoint: Endpoint) -> Heard:
     except Exception as error:
         said = "no end in time" if isinstance(error, TimeoutError) else str(error)
         answer, detail = Answer.NOT_ASKED, f"ping.sh proves nothing: {said}"
-    return Heard(answer, monotonic() - began, detail)
+    return Reply(answer, monotonic() - began, detail)
 
 
 async def _read(client: httpx.AsyncClient, path: str, server: str) -> None:

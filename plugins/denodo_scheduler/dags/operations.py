@@ -73,7 +73,7 @@ def _params() -> dict[str, Param]:
     return {
         "operation": Param(
             type="string",
-            enum=list(operating.OPERATIONS),
+            enum=list(operating.MANUAL_OPERATIONS),
             title="Operation",
             description="What to do; the documentation of this DAG explains each.",
         ),

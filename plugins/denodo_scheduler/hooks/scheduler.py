@@ -31,7 +31,7 @@ __all__ = ["DenodoSchedulerHook", "ExportResult", "ImportResult", "Statuses"]
 
 T = TypeVar("T")
 
-Action = Literal["start", "stop", "enable", "disable", "start_with_state", "start_with_dependencies"]
+JobAction = Literal["start", "stop", "enable", "disable", "start_with_state", "start_with_dependencies"]
 ADMIN_ROLE = "scheduler_admin"
 
 _API = "/public/api"
@@ -236,7 +236,7 @@ class DenodoSchedulerHook(HttpHook):
 
         return self._call("GET", f"{_API}/jobs/status", read)
 
-    def set_jobs_status(self, action: Action, keys: Collection[JobKey], *, statuses: Statuses | None = None) -> int:
+    def set_jobs_status(self, action: JobAction, keys: Collection[JobKey], *, statuses: Statuses | None = None) -> int:
         """
         Start, stop, enable or disable jobs, with one request per project.
 
@@ -246,8 +246,8 @@ class DenodoSchedulerHook(HttpHook):
         :return: the number of requests that changed something.
         :raises RequestError: before any request, naming the jobs that the server does not have.
         """
-        if action not in get_args(Action):
-            raise ValueError(f"Unknown action {action!r}. Known are: {', '.join(get_args(Action))}.")
+        if action not in get_args(JobAction):
+            raise ValueError(f"Unknown action {action!r}. Known are: {', '.join(get_args(JobAction))}.")
         ids: dict[int, list[int]] = defaultdict(list)
         for status in self.find(keys, statuses):
             ids[status.project_id].append(status.job_id)

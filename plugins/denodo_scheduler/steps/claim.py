@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from denodo_ha.preconditions import OPERATIONS, sync_may_begin
+from denodo_ha.preconditions import OPERATIONS_DAG, sync_may_begin
 from denodo_ha.record import Phase, Record, Role, Step, superseded
 from denodo_ha.transitions import advanced, renewed
 from denodo_scheduler.steps.context import PairContext
@@ -191,11 +191,11 @@ class OperationClaim(Claim):
             return NothingToDo("superseded", f"another task has taken this {self.kind} over, or ended it")
         resumed = f"the failover DAG then resumes the {self.kind}"
         if record.phase is Phase.HALTED:
-            how = f"see to the cause, then release the pair with {OPERATIONS}: {resumed}"
+            how = f"see to the cause, then release the pair with {OPERATIONS_DAG}: {resumed}"
             return Blocked("halted", f"the pair was halted in the middle of a {self.kind}", how)
         if self.kind == "failover" and record.is_paused(self.context.now()):
             what = "automation was paused in the middle of a failover"
-            return Blocked("paused_midway", what, f"resume the pair with {OPERATIONS}: {resumed}")
+            return Blocked("paused_midway", what, f"resume the pair with {OPERATIONS_DAG}: {resumed}")
         if record.operation.open(self.context.now()):
             return None
         what = "this task slept longer than its lease"

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.operations import OPERATIONS, Asked, Operation, change
+from denodo_ha.operations import MANUAL_OPERATIONS, Asked, ManualOperation, change
 from denodo_ha.preconditions import other, reason_given, two_addresses
 from denodo_ha.reason import Reason
 from denodo_ha.record import NewerRecordError, Record, RecordError, Role
@@ -24,7 +24,7 @@ from denodo_scheduler.steps.outcome import Blocked, require
 from denodo_scheduler.steps.passive import ensure_two_servers
 from denodo_scheduler.steps.servers import enabled_in
 
-__all__ = ["OPERATIONS", "Done", "Operation", "Request", "operate"]
+__all__ = ["MANUAL_OPERATIONS", "Done", "ManualOperation", "Request", "operate"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Request:
     :param until: when a pause ends by itself. :param active: of ``initialise``: the server that is the active one.
     """
 
-    operation: Operation
+    operation: ManualOperation
     until: datetime | None = None
     active: Role | None = None
 

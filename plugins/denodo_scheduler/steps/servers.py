@@ -12,7 +12,7 @@ from denodo_ha.record import Role
 from denodo_ha.scope import Scope
 from denodo_scheduler.client.probe import over_second_path
 from denodo_scheduler.exceptions import DenodoSchedulerError
-from denodo_scheduler.hooks.scheduler import Action, DenodoSchedulerHook, Statuses
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, JobAction, Statuses
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Server:
     def statuses(self) -> Statuses:
         return self.hook.statuses()
 
-    def set_jobs_status(self, action: Action, keys: Sequence[JobKey], statuses: Statuses) -> int:
+    def set_jobs_status(self, action: JobAction, keys: Sequence[JobKey], statuses: Statuses) -> int:
         return self.hook.set_jobs_status(action, keys, statuses=statuses)
 
 

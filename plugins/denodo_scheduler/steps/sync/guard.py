@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.preconditions import INITIALISE, OPERATIONS, fits_epoch, moved, sync_may_begin, two_addresses
+from denodo_ha.preconditions import INITIALISE, OPERATIONS_DAG, fits_epoch, moved, sync_may_begin, two_addresses
 from denodo_ha.record import Record, RecordError, close_operation, covers
 from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -101,7 +101,7 @@ def _same_servers(context: PairContext, record: Record) -> Record:
             f"{role}_changed",
             f"the connection {getattr(context.pair, role)} leads to {now}, and the {role} of the pair "
             f"{context.pair.name} was {before} so far",
-            f"correct the connection; if it is right, initialise the pair with {OPERATIONS}",
+            f"correct the connection; if it is right, initialise the pair with {OPERATIONS_DAG}",
         )
     if record.master is None and not context.dry_run:  # a record of before the master's address was kept
         return context.save(record.model_copy(update={"master": addresses[0]}))

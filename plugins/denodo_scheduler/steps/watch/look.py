@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from denodo_ha.decisions import Action, Alert, Decision, decide
-from denodo_ha.preconditions import INITIALISE, OPERATIONS, fits_epoch, same_servers
+from denodo_ha.preconditions import INITIALISE, OPERATIONS_DAG, fits_epoch, same_servers
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, RecordError, Role
 from denodo_ha.situation import Consents, Heard, Judgement, freshness, situation_of
@@ -89,7 +89,7 @@ def _decided(reason: Reason, alert: Alert) -> Decision:
 def _without_record(context: PairContext) -> Decision:
     name = context.pair.name
     if context.snapshots.epoch() is None:
-        how = f"run the sync DAG once; if the slave is the active server now, initialise the pair with {OPERATIONS}"
+        how = f"run the sync DAG once; if the slave is the active server now, initialise the pair with {OPERATIONS_DAG}"
         what = f"the pair {name} has no HA record yet, so it cannot fail over"
         return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
     what = f"the HA record of the pair {name} is gone; nothing is changed by guess"
