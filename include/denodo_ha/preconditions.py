@@ -112,15 +112,25 @@ def not_paused(record: Record, now: datetime) -> Reason | None:
     )
 
 
-def master_active(record: Record) -> Reason | None:
-    """A sync copies from the master to the slave, so the master has to be the active server."""
-    if record.phase is Phase.NORMAL and record.active is Role.MASTER:
+def source_active(record: Record, source: Role) -> Reason | None:
+    """A sync copies the active server, in a phase in which no other operation changes which one that is."""
+    phase = Phase.NORMAL if source is Role.MASTER else Phase.FAILED_OVER
+    if record.phase is phase and record.active is source:
         return None
+    if record.phase is Phase.FAILED_OVER:
+        return Reason(
+            "failed_over",
+            "the slave is the active server, and nothing is copied to the master by itself",
+            f"run the sync DAG with 're-protect' ticked to copy the slave to the master, then fail back with "
+            f"{SWITCHOVER}; after that, syncs of the master go on by themselves",
+        )
     return Reason(
-        record.phase.value if record.phase is not Phase.NORMAL else "slave_active",
-        f"the pair is in phase {record.phase.value} and the active server is the {record.active.value}: a sync would "
-        "overwrite it",
-        f"fail back first, with {SWITCHOVER}; then syncs go on by themselves",
+        record.phase.value if record.phase is not phase else f"{record.active}_active",
+        f"the pair is in phase {record.phase} and the active server is the {record.active}: a sync of the {source} "
+        "would overwrite it",
+        "wait for the end of the operation that is under way"
+        if record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
+        else f"look at the pair's history and {OPERATIONS_DAG}",
     )
 
 
@@ -135,9 +145,18 @@ def no_other_operation(record: Record) -> Reason | None:
     )
 
 
-def sync_may_begin(record: Record, now: datetime) -> Reason | None:
-    """Check the rules of a sync about the record, in their order."""
-    return not_halted(record) or master_active(record) or not_paused(record, now) or no_other_operation(record)
+def sync_may_begin(record: Record, now: datetime, source: Role) -> Reason | None:
+    """Check the rules of a sync about the record, in their order.
+
+    :param source: the server that is copied. The slave is copied when all jobs of its promotion are enabled.
+    """
+    return (
+        not_halted(record)
+        or source_active(record, source)
+        or not_paused(record, now)
+        or no_other_operation(record)
+        or (promotion_complete(record) if source is Role.SLAVE else None)
+    )
 
 
 def direction(record: Record, to: Role) -> Reason | None:
@@ -219,7 +238,7 @@ def all_on_target(active: Manifest, target: Manifest, to: Role) -> Reason | None
     missing = sorted(active.enabled - target.by_key.keys())
     if not missing:
         return None
-    how = "run the sync DAG" if to is Role.SLAVE else "create them on the master, or disable them on the slave"
+    how = "run the sync DAG" if to is Role.SLAVE else "run the sync DAG with 're-protect' ticked"
     what = f"{len(missing)} enabled jobs do not exist on the {to}: {listed(missing, 20)}"
     return Reason("missing_on_target", what, how)
 
@@ -228,11 +247,7 @@ def equal_on_target(active: Manifest, target: Manifest, to: Role) -> Reason | No
     different = active.diff(target).changed
     if not different:
         return None
-    how = (
-        "run the sync DAG first"
-        if to is Role.SLAVE
-        else "edit them on the master as they are on the slave, whose own the next sync overwrites"
-    )
+    how = "run the sync DAG first" if to is Role.SLAVE else "run the sync DAG with 're-protect' ticked first"
     return Reason(
         "different",
         f"{len(different)} jobs have another definition on the {to}: {listed(different, 20)}",
@@ -240,18 +255,24 @@ def equal_on_target(active: Manifest, target: Manifest, to: Role) -> Reason | No
     )
 
 
-def passive_by_master(slave: Collection[JobStatus], master: Collection[JobStatus] | str) -> Reason | None:
-    """Jobs of the slave that this project did not enable may be disabled, because the master is the active server.
+def passive_by_other(
+    passive: Role, enabled: Collection[JobStatus], active: Collection[JobStatus] | str
+) -> Reason | None:
+    """Jobs that this project did not enable may be disabled on a server, because the other one is the active server.
 
-    :param slave: the enabled jobs of the slave. :param master: those of the master, or why they cannot be read.
+    :param enabled: the enabled jobs of the ``passive`` server. :param active: those of the other one, or why they
+        cannot be read.
     """
-    if master and not isinstance(master, str):
+    if active and not isinstance(active, str):
         return None
-    why = f"the master cannot be read: {master}" if master else "none of the master's"
-    keys = sorted(job.key for job in slave)
-    if_not = "repair the master or its connection, and the next run disables them" if master else "disable them by hand"
+    role = other(passive)
+    why = f"the {role} cannot be read: {active}" if active else f"none of the {role}'s"
+    keys = sorted(job.key for job in enabled)
+    if_not = (
+        f"repair the {role} or its connection, and the next run disables them" if active else "disable them by hand"
+    )
     return Reason(
-        "slave_may_be_active",
-        f"{len(keys)} jobs of the slave are enabled ({listed(keys)}), not by a sync, and {why}",
-        f"if the slave is the active server, initialise the pair so with {OPERATIONS_DAG}; if not, {if_not}",
+        f"{passive}_may_be_active",
+        f"{len(keys)} jobs of the {passive} are enabled ({listed(keys)}), not by a sync, and {why}",
+        f"if the {passive} is the active server, initialise the pair so with {OPERATIONS_DAG}; if not, {if_not}",
     )

@@ -13,9 +13,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.jobs import JobKey
 from denodo_ha.reason import Explained, Reason
 
-SCHEMA = 2
+SCHEMA = 3
 """Schema number of the record; a record with a greater number was written by a newer version of this project.
 
 Any change of the schema, including a new optional field, needs a new number: an older version must not read such a
@@ -151,7 +153,8 @@ class Promotion(_Value):
 class SnapshotRef(_Value):
     """The committed snapshot: the newest state of the active server that was verified on the passive one.
 
-    ``taken`` is when the export began, ``imported`` when these contents were last imported.
+    ``taken`` is when the export began, ``imported`` when its secrets were last delivered, ``source`` the server that
+    was exported.
     """
 
     id: str
@@ -162,12 +165,27 @@ class SnapshotRef(_Value):
     manifest_hash: str
     jobs: int
     enabled: int
+    source: Role = Role.MASTER
+
+
+class PendingJob(_Value):
+    """A job that the committed snapshot lists and the passive server does not have so.
+
+    :param code: why, as a reason code; ``why`` says it in words.
+    :param on_target: an older definition is there; otherwise the job is missing.
+    """
+
+    key: JobKey
+    code: str
+    why: str
+    on_target: bool
 
 
 class Record(_Value):
     """Phase, role and progress of one pair; ``master`` and ``slave`` are the last known addresses of the servers.
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
+    ``pending`` are the jobs that the last commit left out, ``capabilities`` what was learned of each server as a target.
     """
 
     schema_number: int = SCHEMA
@@ -185,6 +203,8 @@ class Record(_Value):
     acknowledged: bool = True
     approval: Approval | None = None
     last_promotion: Promotion | None = None
+    pending: tuple[PendingJob, ...] = ()
+    capabilities: dict[Role, Capabilities] = {}
     outbox: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -248,8 +268,8 @@ class EpochMark:
 
 
 def _migrated(value: Any) -> Any:
-    """Convert the record of an older version to this schema; schema 1 (syncs only) only lacks the new fields."""
-    if isinstance(value, dict) and value.get("schema_number") == 1:
+    """Convert the record of an older version to this schema; schema 1 (syncs only) and 2 only lack the new fields."""
+    if isinstance(value, dict) and value.get("schema_number") in (1, 2):
         return {**value, "schema_number": SCHEMA}
     return value
 
@@ -279,9 +299,14 @@ def mark_dirty(record: Record, *, now: datetime, reason: str) -> Record:
     return record.model_copy(update={"dirty": record.dirty or Dirty(since=now, reason=reason)})
 
 
-def commit(record: Record, snapshot: SnapshotRef) -> Record:
-    """Note that the passive server was read back and equals ``snapshot``."""
-    return record.model_copy(update={"operation": None, "dirty": None, "snapshot": snapshot})
+def commit(record: Record, snapshot: SnapshotRef, pending: tuple[PendingJob, ...] = ()) -> Record:
+    """Note that the passive server was read back and equals ``snapshot``, but for the jobs that are ``pending``."""
+    return record.model_copy(update={"operation": None, "dirty": None, "snapshot": snapshot, "pending": pending})
+
+
+def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
+    """Note what was learned of a server as the target of a sync."""
+    return record.model_copy(update={"capabilities": {**record.capabilities, role: capabilities}})
 
 
 def covers(record: Record, wanted: datetime, now: datetime) -> bool:

@@ -66,6 +66,25 @@ def read_projects(raw: object) -> list[Project]:
     return _typed(Project, _objects(raw))
 
 
+def read_project(raw: object) -> Project:
+    """Read one project.
+
+    :raises AnswerError: a field is missing or garbled.
+    """
+    return read_projects([raw])[0]
+
+
+def read_id(raw: object) -> int:
+    """Read the id of what was made.
+
+    :raises AnswerError: there is none.
+    """
+    found = _at(raw, "id")
+    if not isinstance(found, int | str) or not str(found).isdecimal():
+        raise AnswerError("id: missing")
+    return int(found)
+
+
 def read_jobs(raw: object, projects: Callable[[], Iterable[Project]]) -> list[Job]:
     """Read every job.
 

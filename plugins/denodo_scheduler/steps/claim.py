@@ -10,7 +10,7 @@ rule                        the record must still say
 :func:`of_epoch`            the same epoch and phase, and no operation is open
 :func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run
 :func:`own_sync`            the same, and the operation of this sync is open
-:func:`passive_slave`       the same epoch, with the master as the active server
+:func:`passive_target`      the same epoch, with the source of the sync as the active server
 :class:`OperationClaim`     the failover or switchover of this very try, within its lease
 ==========================  =============================================================================
 """
@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from denodo_ha.preconditions import OPERATIONS_DAG, sync_may_begin
+from denodo_ha.preconditions import OPERATIONS_DAG, other, sync_may_begin
 from denodo_ha.record import Phase, Record, Role, Step, superseded
 from denodo_ha.transitions import advanced, renewed
 from denodo_scheduler.steps.context import PairContext
@@ -113,38 +113,49 @@ def of_epoch(context: PairContext, epoch: int, phase: Phase, *, while_paused: bo
 
 @dataclass(frozen=True)
 class SyncTicket:
-    """What the guard let through: later tasks act only while it still describes the pair."""
+    """What the guard let through: later tasks act only while it still describes the pair.
+
+    :param source: the active server, which is copied; the other one is the target.
+    """
 
     operation_id: str
     epoch: int
     base_snapshot: str | None
+    source: Role = Role.MASTER
+
+    @property
+    def target(self) -> Role:
+        return other(self.source)
 
     def to_json(self) -> dict[str, Any]:
-        return {"operation_id": self.operation_id, "epoch": self.epoch, "base_snapshot": self.base_snapshot}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SyncTicket:
-        return cls(value["operation_id"], value["epoch"], value["base_snapshot"])
+        return cls(**{**value, "source": Role(value["source"])})
 
 
 def current_sync(context: PairContext, ticket: SyncTicket) -> Claim:
-    """The record belongs to the epoch, operation and snapshot from which the sync began, and the slave is the same.
+    """The record belongs to the epoch, operation and snapshot from which the sync began, and the target is the same.
 
     A pause or halt ends it only before it has begun to change anything; what it has begun it brings to an end.
     """
 
     def rule(record: Record) -> Exception | None:
-        if record.slave not in (None, context.slave.address):
+        role = ticket.target
+        before, now = getattr(record, role), context.servers.hook(role).address
+        if before not in (None, now):
             return Blocked(
-                "slave_changed",
-                f"the connection {context.pair.slave} leads to {context.slave.address} now, and to {record.slave} "
-                "before",
+                f"{role}_changed",
+                f"the connection {getattr(context.pair, role)} leads to {now} now, and to {before} before",
                 "correct the connection; nothing was changed by this task",
             )
-        why = superseded(record, **ticket.to_json())
+        why = superseded(
+            record, operation_id=ticket.operation_id, epoch=ticket.epoch, base_snapshot=ticket.base_snapshot
+        )
         if why:
             return NothingToDo("superseded", f"superseded by a newer run: {why}")
-        reason = sync_may_begin(record, context.now())
+        reason = sync_may_begin(record, context.now(), ticket.source)
         return NothingToDo(*reason) if reason and record.operation is None else None
 
     return Claim(context, rule)
@@ -164,13 +175,15 @@ def own_sync(context: PairContext, ticket: SyncTicket) -> Claim:
     return Claim(context, rule)
 
 
-def passive_slave(context: PairContext, ticket: SyncTicket) -> Claim:
-    """Whoever owns the pair now, the jobs that an import has woken must be disabled, unless the slave is active."""
+def passive_target(context: PairContext, ticket: SyncTicket) -> Claim:
+    """Whoever owns the pair now, the jobs that an import has woken must be disabled, unless the target is active."""
 
     def rule(record: Record) -> Exception | None:
-        if (record.epoch, record.active) == (ticket.epoch, Role.MASTER):
+        if (record.epoch, record.active) == (ticket.epoch, ticket.source):
             return None
-        return NothingToDo("slave_active", "the slave has become, or is becoming, the active server")
+        return NothingToDo(
+            f"{ticket.target}_active", f"the {ticket.target} has become, or is becoming, the active server"
+        )
 
     return Claim(context, rule)
 

@@ -29,19 +29,22 @@ def disable_jobs(context: PairContext, ticket: SyncTicket) -> Disabled:
     record = claim.check()
     operation = record.operation
     if operation:
-        ours = operation.target == context.slave.address
+        ours = operation.target == context.servers.hook(ticket.target).address
         if operation.in_flight(context.now()):
             claim = own_sync(context, ticket).trusted(operation.lease_until)
-        found = settle(context, operation, claim, ours=ours)
+        found = settle(context, ticket.target, operation, claim, ours=ours)
         return Disabled(len(found.disabled), found.clean_at.isoformat())
 
-    drift = DisablingEvent(context, "drift", record.snapshot.committed if record.snapshot else None)
+    since = record.snapshot.committed if record.snapshot else None
+    drift = DisablingEvent(context, "drift", since, {"server": ticket.target})
 
     def tell(statuses: Statuses, keys: Sequence[JobKey]) -> None:
-        log.warning("Drift: %d jobs were enabled on the slave, not by a sync: %s", len(keys), listed(sorted(keys)))
+        log.warning(
+            "Drift: %d jobs were enabled on the %s, not by a sync: %s", len(keys), ticket.target, listed(sorted(keys))
+        )
         drift.begin(claim.check(), statuses, keys)
 
-    found = settle(context, None, claim, ours=False, tell=tell)
+    found = settle(context, ticket.target, None, claim, ours=False, tell=tell)
     if found.disabled:
         latest = context.record()
         context.save(latest, drift.end(latest, found))

@@ -10,7 +10,7 @@ from typing import Any
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.preconditions import INITIALISE, OPERATIONS_DAG, fits_epoch, moved, sync_may_begin, two_addresses
-from denodo_ha.record import Record, RecordError, close_operation, covers
+from denodo_ha.record import Phase, Record, RecordError, Role, close_operation, covers
 from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, unchanged
@@ -39,28 +39,32 @@ class Admission:
         }
 
 
-def guard(context: PairContext, *, operation_id: str, wanted: datetime | None) -> Admission:
+def guard(
+    context: PairContext, *, operation_id: str, wanted: datetime | None, reprotect: bool = False
+) -> Admission:
     """Decide whether this run syncs, and repair the passive server where an earlier run left it dirty.
 
     :param operation_id: a name for what this run is going to do, different at each attempt of the guard.
     :param wanted: the moment this run stands for; a committed snapshot taken later makes it a no-op. None: always sync.
+    :param reprotect: where the slave is the active server, copy it to the master.
     :raises Blocked: the pair has no usable record, or both connections lead to one server.
     """
     require(two_addresses(context.servers.connections, context.servers.addresses))
-    log.info("The slave answers: version %s.", context.slave.me().version)
     record = _load(context)
-    if reason := sync_may_begin(record, context.now()):
+    source = record.active if reprotect and record.phase is Phase.FAILED_OVER else Role.MASTER
+    if reason := sync_may_begin(record, context.now(), source):
         return Admission(None, reason.code, str(reason))
+    go = SyncTicket(operation_id, record.epoch, record.snapshot_id, source)
+    log.info("The %s answers: version %s.", go.target, context.servers.hook(go.target).me().version)
     record = _same_servers(context, record)
-    go = SyncTicket(operation_id, record.epoch, record.snapshot_id)
     if context.dry_run:
         return Admission(go, "go", "dry run: shows what a sync would do")
-    record = _repair(context, record)
+    record = _repair(context, record, go.target)
     if wanted and record.dirty is None and covers(record, wanted, context.now()):
         assert record.snapshot is not None
         what = (
             f"this run stands for {wanted.isoformat(timespec='seconds')}, and the snapshot {record.snapshot.id}, "
-            "taken later, is already on the slave"
+            f"taken later, is already on the {go.target}"
         )
         return Admission(None, "covered", f"[covered] {what}. Nothing was changed.")
     return Admission(go, "go", "sync")
@@ -108,29 +112,30 @@ def _same_servers(context: PairContext, record: Record) -> Record:
     return record
 
 
-def _repair(context: PairContext, record: Record) -> Record:
-    """Disable what an earlier run left enabled, and close its operation."""
+def _repair(context: PairContext, record: Record, target: Role) -> Record:
+    """Disable what an earlier run left enabled on the ``target``, and close its operation."""
     operation, dirty = record.operation, record.dirty
     if operation is None and dirty is None:
         return record
     claim = unchanged(context, record, NotYet)
-    ours = operation is not None and operation.target == context.slave.address
+    ours = operation is not None and operation.target == context.servers.hook(target).address
     why = dirty.reason if dirty else "an operation was left open"
     event = DisablingEvent(
         context,
         "repaired",
         dirty.since if dirty else None,
-        {"operation": operation.id if operation else None},
+        {"operation": operation.id if operation else None, "server": target},
         before={"dirty": why},
     )
 
     def tell(statuses: Statuses, keys: Sequence[JobKey]) -> None:
         event.begin(claim.check(), statuses, keys)
 
-    found = settle(context, operation, claim, ours=ours, tell=tell)
+    found = settle(context, target, operation, claim, ours=ours, tell=tell)
     log.warning(
-        "The slave was dirty (%s): %d jobs were enabled and are disabled now. "
+        "The %s was dirty (%s): %d jobs were enabled and are disabled now. "
         "It cannot be promoted until a sync has ended.",
+        target,
         why,
         len(found.disabled),
     )
