@@ -1,0 +1,194 @@
+"""What every request of the hook has in common: the connection, the session, and one exchange with a web tool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import quote, quote_plus, urlsplit
+
+import urllib3
+from airflow.providers.http.hooks.http import HttpHook
+from airflow.sdk import Connection
+from airflow.sdk.log import mask_secret
+from requests import PreparedRequest, Response, Session
+from requests.auth import HTTPBasicAuth
+
+from denodo_ha.server.address import Place
+from denodo_ha.server.connection import Settings, masked, parse_extra
+from denodo_scheduler.client.scripts.commands import Scripts
+from denodo_scheduler.client.transport import Call, retrying
+from denodo_scheduler.exceptions import ConfigurationError
+
+T = TypeVar("T")
+
+API = "/public/api"
+API_DOCS = "/v3/api-docs"
+
+
+class ConnectedHook(HttpHook):
+    """A web tool and the Scheduler server behind it, as the connection names them."""
+
+    conn_name_attr = "denodo_scheduler_conn_id"
+    default_conn_name = "denodo_scheduler_default"
+    conn_type = "denodo_scheduler"
+    hook_name = "Denodo Scheduler"
+
+    def __init__(self, denodo_scheduler_conn_id: str = default_conn_name, *, scheduler_uri: str | None = None) -> None:
+        super().__init__(method="GET", http_conn_id=denodo_scheduler_conn_id)
+        self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
+        self.scheduler_uri = scheduler_uri
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return self.get_connection(self.denodo_scheduler_conn_id)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The connection's extra, checked. Keys that mean nothing here are named in a warning."""
+        extra = self._connection.extra
+        try:
+            settings, unknown = parse_extra(self.denodo_scheduler_conn_id, extra)
+            settings = settings.of_server(self.scheduler_uri or settings.scheduler_uri)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
+        if unknown:
+            self.log.warning(
+                "Connection %r: unknown keys in its extra are ignored: %s. Correct or remove them. Known are: %s.",
+                self.denodo_scheduler_conn_id,
+                ", ".join(unknown),
+                ", ".join(Settings.model_fields),
+            )
+        if self._connection.password and not masked(self._connection.password):
+            self.log.warning(
+                "Connection %r: Airflow does not mask its password in logs, because it has less than 5 characters "
+                "or is the word airflow. Choose another one.",
+                self.denodo_scheduler_conn_id,
+            )
+        for secret in settings.secrets:
+            for form in {secret, quote(secret, safe=""), quote_plus(secret)}:
+                mask_secret(form)
+        return settings
+
+    @cached_property
+    def scripts(self) -> Scripts | None:
+        """The vendor's scripts, for a connection with the transport ``scripts``."""
+        if self.settings.transport == "rest":
+            return None
+        if not self._connection.login:
+            raise ConfigurationError(f"Connection {self.denodo_scheduler_conn_id!r}: the scripts need a login.")
+        return Scripts(self.denodo_scheduler_conn_id, self.settings, self._connection.login, self.place.tool)
+
+    def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
+        """
+        Make a session with login and TLS settings. No key of the connection's extra becomes a header.
+
+        :param headers: more headers.
+        :param extra_options: options of a single :meth:`run`, over those of the connection.
+        """
+        settings = self.settings
+        self._set_base_url(self._connection)
+        session = Session()
+        if self._connection.login:
+            # Bytes, because ``requests`` would encode text as Latin-1.
+            session.auth = HTTPBasicAuth(self._connection.login.encode(), (self._connection.password or "").encode())
+        else:
+            session.auth = _no_login
+        session.verify = settings.verify
+        session.cert = settings.cert
+        session.headers.update(headers or {})
+        self.merged_extra = {"timeout": settings.timeout, "allow_redirects": False, **(extra_options or {})}
+        if settings.verify is False and self.base_url.startswith("https:"):
+            self.log.warning(
+                "Connection %r: TLS certificates are not verified (verify is false), so anybody in between can read "
+                "the password. Set verify to the path of the CA certificate instead.",
+                self.denodo_scheduler_conn_id,
+            )
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        return self._configure_session_from_mount_adapters(session)
+
+    def _set_base_url(self, connection: Connection) -> None:
+        """Compose the web tool's address; refuse what could not work or would carry credentials into logs."""
+        super()._set_base_url(connection)
+        address = urlsplit(self.base_url)
+        if address.scheme not in {"http", "https"} or not address.hostname or address.username or address.path:
+            raise ConfigurationError(
+                f"Connection {self.denodo_scheduler_conn_id!r}: schema must be http or https and host only the name or "
+                "address of the web tool's machine. Port, login and base_path have fields of their own."
+            )
+
+    @property
+    def address(self) -> str:
+        """Web tool and Scheduler server behind it, as text without credentials: equal for two names of one server."""
+        self._set_base_url(self._connection)
+        return f"{self.base_url}{self.settings.base_path} {self.server}".casefold()
+
+    @property
+    def server(self) -> str:
+        """The Scheduler server, ``//host:port`` as the web tool reaches it."""
+        return self.settings.scheduler_uri
+
+    @property
+    def place(self) -> Place:
+        """The web tool's machine, and the Scheduler server as it reaches that."""
+        server = self.server  # first, because what HttpHook says of the same extra does not help
+        self._set_base_url(self._connection)
+        return Place(urlsplit(self.base_url).hostname or "", server)
+
+    @cached_property
+    def _session(self) -> Session:
+        return self.get_conn()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Call, Response], T],
+        *,
+        params: Mapping[str, Any] | None = None,
+        idempotent: bool = True,
+        transfer: float | None = None,
+        upload: bool = False,
+        **request: Any,
+    ) -> T:
+        """
+        Send one request and ``read`` its answer; only an idempotent one is tried again.
+
+        :param transfer: the answer is streamed, and either side may be silent for so many seconds.
+        :param upload: a file is sent. Then a connection of its own is used, because while a body is sent the socket has
+            the timeout of connecting, or of the last request on it.
+        """
+        settings = self.settings
+        call = Call(self.denodo_scheduler_conn_id, self.server, method, settings.base_path + path)
+        query = params if path == API_DOCS else {**(params or {}), "uri": self.server}
+        silence = settings.timeout if transfer is None else (transfer if upload else settings.timeout[0], transfer)
+        session = self.get_conn() if upload else self._session
+
+        def attempt() -> T:
+            with (
+                call.translating(),
+                session.request(
+                    method,
+                    self.base_url + call.path,
+                    params=query,
+                    timeout=silence,
+                    stream=transfer is not None,
+                    allow_redirects=False,
+                    # Said again, because for a session's own value an environment variable would go first.
+                    verify=settings.verify,
+                    **request,
+                ) as response,
+            ):
+                call.check(response)
+                return read(call, response)
+
+        return retrying(attempt, self.log.warning) if idempotent else attempt()
+
+    def _json(self, method: str, path: str, read: Callable[[Any], T], **request: Any) -> T:
+        """Send one request and ``read`` the JSON of its answer."""
+        return self._call(method, API + path, lambda call, response: read(call.json(response)), **request)
+
+
+def _no_login(request: PreparedRequest) -> PreparedRequest:
+    """Leave a request as it is: without any ``auth``, ``requests`` would take one from a netrc file."""
+    return request
