@@ -69,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
         f"minutes more (default: {format_duration(MAX_AGE)})",
     )
 
+    status.add_argument(
+        "--verbose", action="store_true", help="name each pending job, and what was learned of the servers"
+    )
+
     events = commands.add_parser("history", help="what happened to the pair, oldest first", epilog=EPILOG)
     events.set_defaults(run=_history)
     events.add_argument("--limit", type=_count, default=20, metavar="N", help="the last N (default: %(default)s)")
@@ -85,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _status(args: argparse.Namespace) -> int:
-    status = judge(args.pair, read(_api(args), args.pair), datetime.now(UTC), args.max_age)
+    reading = read(_api(args), args.pair)
+    status = judge(args.pair, reading, datetime.now(UTC), args.max_age, verbose=args.verbose)
     print(status.summary)
     if sys.stdout.isatty():
         table = Table(show_header=False)

@@ -10,7 +10,8 @@ from enum import IntEnum
 from denodo_cli.reading import Reading
 from denodo_ha.decisions import DECISIONS, Action
 from denodo_ha.durations import format_duration
-from denodo_ha.record import NewerRecordError, Phase, Record, RecordError
+from denodo_ha.record import NewerRecordError, Phase, Record, RecordError, Role
+from denodo_ha.text import listed
 
 
 class Level(IntEnum):
@@ -57,10 +58,11 @@ class Status:
     details: dict[str, str]
 
 
-def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta) -> Status:
+def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, verbose: bool = False) -> Status:
     """Judge the data that was read.
 
     :param max_age: how long ago the last look at the pair may have been before the monitor counts as stopped.
+    :param verbose: the details name each pending job, and what was learned of the servers.
     """
     record, problem = _record(reading)
     findings = [*_monitor(reading, now, max_age), *problem]
@@ -74,7 +76,7 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta) -> Sta
     return Status(
         level=worst,
         summary=f"{worst.name} - pair {pair}: {'; '.join(texts)}",
-        details=_details(reading, record, now),
+        details={**_details(reading, record, now), **(_verbose(record) if record and verbose else {})},
     )
 
 
@@ -121,6 +123,8 @@ def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "the last failover is not acknowledged")
     if record.dirty and record.operation is None:
         yield Finding(Level.WARNING, f"the passive server cannot be trusted: {record.dirty.reason}")
+    if record.pending:
+        yield Finding(Level.WARNING, f"{_jobs(len(record.pending))} not delivered to the passive server yet")
 
 
 def _of_watch(reading: Reading) -> Iterator[Finding]:
@@ -170,7 +174,10 @@ def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
     }
     if record.snapshot:
         what = f"{record.snapshot.jobs} jobs, {record.snapshot.enabled} to be enabled"
-        details["snapshot"] = f"{record.snapshot.id}, taken {_when(record.snapshot.taken, now)}: {what}"
+        whose = "" if record.snapshot.source is Role.MASTER else f", of the {record.snapshot.source}"
+        details["snapshot"] = f"{record.snapshot.id}{whose}, taken {_when(record.snapshot.taken, now)}: {what}"
+    if record.pending:
+        details["pending"] = f"{listed(sorted(job.key for job in record.pending))}; --verbose says why"
     if record.last_promotion:
         promotion = record.last_promotion
         whole = "" if promotion.complete else ", not all jobs enabled yet"
@@ -194,6 +201,20 @@ def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
         answer = f"given by {record.approval.granted_by}" if record.approval.granted_by else "waits for an answer"
         details["approval"] = f"{answer}, until {_when(record.approval.until, now)}"
     return details
+
+
+def _verbose(record: Record) -> dict[str, str]:
+    details = {}
+    for job in record.pending:
+        there = "an older definition is there" if job.on_target else "it is missing there"
+        details[f"pending {job.key}"] = f"{job.why}; {there}"
+    for role, known in record.capabilities.items():
+        details[f"learned of the {role}"] = " ".join(known.lines())
+    return details
+
+
+def _jobs(number: int) -> str:
+    return f"{number} job is" if number == 1 else f"{number} jobs are"
 
 
 def _moment(text: object) -> datetime | None:

@@ -45,6 +45,8 @@ class Alert(StrEnum):
     SWITCHOVER = "switchover"
     RECOVERED = "recovered"
     MONITOR_STOPPED = "monitor_stopped"
+    PENDING = "pending"
+    DOUBLE_RUN = "double_run"
 
 
 @dataclass(frozen=True)

@@ -283,6 +283,13 @@ def begin_import(record: Record, *, operation_id: str, target: str, now: datetim
     return dirty.model_copy(update={"operation": operation})
 
 
+def importing(record: Record, until: datetime) -> Record:
+    """Note, right before it is sent, that the open operation changes the passive server until then at the latest."""
+    assert record.operation is not None
+    operation = record.operation.model_copy(update={"step": Step.IMPORTING, "lease_until": until})
+    return record.model_copy(update={"operation": operation})
+
+
 def answered(record: Record) -> Record:
     """Note that the server has answered the call of the open operation, with success or not."""
     assert record.operation is not None

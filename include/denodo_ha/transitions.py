@@ -155,6 +155,7 @@ def promoted(record: Record, *, now: datetime, left: str | None = None, cool_dow
         Phase.FAILED_OVER,
         active=Role.SLAVE,
         last_promotion=promotion,
+        pending=(),
         cool_down_until=now + cool_down if cool_down else record.cool_down_until,
         acknowledged=cool_down is None,
     )

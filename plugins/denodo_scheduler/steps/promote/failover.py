@@ -17,6 +17,7 @@ from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.situation import Judgement
 from denodo_ha.snapshot.ids import new_id, taken_at
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
+from denodo_ha.text import counted
 from denodo_ha.transitions import completed, given_up, promoted
 from denodo_ha.verdict import Observation, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
@@ -255,10 +256,21 @@ class _Failover(Try):
             snapshot=snapshot_id,
             fencing={"result": fenced.result, "how": fenced.how},
             quenched=self.quenched,
+            outdated=counted(_outdated(self.record, enabled)),
             **said,
         )
         context.move(done, event)
         return event
+
+
+def _outdated(record: Record, enabled: Changed) -> set[JobKey]:
+    """The jobs that the last sync left pending, and which now run on the slave as they were before."""
+    known = enabled.statuses.by_key
+    return {
+        job.key
+        for job in record.pending
+        if job.on_target and job.key in known and known[job.key].state.is_enabled
+    }
 
 
 def _complete(case: Case, record: Record) -> dict[str, Any]:

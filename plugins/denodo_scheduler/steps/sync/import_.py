@@ -1,36 +1,48 @@
-"""The one changing step that wakes jobs: intent, last look, import, and disabling immediately, in the same task."""
+"""The changing step of a sync: intent, then one piece after the other, each planned afresh from what the target is."""
 
 from __future__ import annotations
 
 import gc
 import logging
 import re
-from dataclasses import dataclass
+import time
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
-from denodo_ha.pairs import Pair
-from denodo_ha.preconditions import quiet
-from denodo_ha.quiet_window import assess
-from denodo_ha.record import Operation, Record, answered, begin_import, close_operation, mark_dirty
+from denodo_ha.delivery.plan import Channel, DeliveryPlan, Piece
+from denodo_ha.jobs import Job, JobKey
+from denodo_ha.record import Operation, begin_import, close_operation, learned
+from denodo_ha.snapshot.archive import cut_archive
 from denodo_ha.sync_results import Exported, Imported
-from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
-from denodo_scheduler.hooks.scheduler import ImportResult, Statuses
-from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, passive_slave
+from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, passive_target
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
-from denodo_scheduler.steps.passive import AtRest, ensure_two_servers, rest_slave, settle
-from denodo_scheduler.steps.sync.export import OLDEST_EXPORT
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo
+from denodo_scheduler.steps.passive import ensure_two_servers, settle
+from denodo_scheduler.steps.sync.export import oldest_export
+from denodo_scheduler.steps.sync.planning import Identity, Planner, Planned, Source
+from denodo_scheduler.steps.sync.send import Answered, Sender
+from denodo_scheduler.steps.sync.write import Writer, is_refusal
 
 log = logging.getLogger(__name__)
 
+PATIENCE = timedelta(seconds=60)
+"""How long this task waits for the moment of a piece, while the pair's slot is held; later ones are left to the next
+run."""
+SENDINGS = 2
+"""How often an element is sent in one run."""
 
-def import_snapshot(context: PairContext, ticket: SyncTicket, exported: Exported) -> Imported:
-    """Import the snapshot into the passive server and disable its jobs at once.
 
-    :raises NothingToDo: a dry run, nothing changed, or the task is superseded.
-    :raises NotYet: the quiet window has closed; nothing was changed.
-    :raises Blocked: the slave is too old or the wrong server, or the import was sent and its end is unknown; then
+def import_snapshot(
+    context: PairContext, ticket: SyncTicket, exported: Exported, *, deliver_now: bool = False
+) -> Imported:
+    """Deliver what differs to the passive server; what an import wakes is disabled at once.
+
+    :param deliver_now: a person accepts that jobs which have no safe moment may run once.
+    :raises NothingToDo: a dry run, nothing to deliver, or the task is superseded.
+    :raises Blocked: the target is too old or the wrong server, or an import was sent and its end is unknown; then
         ``disable_jobs`` sees to it.
     """
     if context.dry_run:
@@ -41,177 +53,65 @@ def import_snapshot(context: PairContext, ticket: SyncTicket, exported: Exported
         raise NothingToDo("unchanged", exported.comparison)
     _ensure_fresh(context, exported)
     if record.operation:
-        _resume(context, own, record.operation)
-    _ensure_version(context, exported)
-    _ensure_sendable(context, exported)
-    before, master = context.slave.statuses(), context.master.statuses()
-    ensure_two_servers(context, master, before)
-    _ensure_still_quiet(context.pair, master)
-    others = [[job.project, job.name] for job in before.jobs if not context.pair.scope.matches(job.key)]
-
+        _resume(context, ticket, own, record.operation)
+    _ensure_version(context, ticket, exported)
+    _ensure_sendable(context, ticket, exported)
+    servers = context.servers
+    source, target = servers.hook(ticket.source), servers.hook(ticket.target)
+    before = target.statuses()
+    ensure_two_servers(context, source.statuses(), before)
+    planner = Planner(context, ticket, Source.stored(context, ticket, exported.snapshot), deliver_now=deliver_now)
     untouched = current.check()
     intent = begin_import(
         untouched,
         operation_id=f"{ticket.operation_id}.{uuid4().hex[:4]}",
-        target=context.slave.address,
+        target=target.address,
         now=context.now(),
         lease=context.pair.sync.lease,
     )
     context.save(intent)
-    gc.freeze()  # a full collection would pause this process while jobs are enabled on the slave
-    began = context.now()
-    attempt = _Attempt(context, own, passive_slave(context, ticket), untouched)
-    result = attempt.send(exported)
-    done = context.now()
-    rest = attempt.disable()
-    attempt.close()
-    log.info(
-        "Imported in %.1f s; %d jobs were enabled by it and are disabled again.",
-        (done - began).total_seconds(),
-        len(rest.disabled),
-    )
-    for warning in result.warnings:
-        log.warning("The slave says about the import: %s", warning)
+    gc.freeze()  # a full collection would pause this process while jobs are enabled on the target
+    sender = Sender(context, ticket, own, passive_target(context, ticket), untouched)
+    delivery = _Delivery(context, ticket, exported, planner, sender)
+    delivery.run()
     assert intent.operation is not None
-    return Imported(
-        operation=intent.operation.id,
-        snapshot=exported.snapshot,
-        began=began.isoformat(),
-        answered=done.isoformat(),
-        clean_at=rest.clean_at.isoformat(),
-        warnings=list(result.warnings),
-        others=others,
-    )
+    return delivery.result(intent.operation.id, [job.key for job in before.jobs])
 
 
-def _resume(context: PairContext, own: Claim, operation: Operation) -> None:
-    """Go on after an earlier try of this task: disable what it left enabled until nothing of it can be in flight."""
-    settle(context, operation, own, ours=True)
-    own.save(close_operation)
+@dataclass
+class _Delivery:
+    """The pieces of one sync, one after the other.
 
-
-def _ensure_fresh(context: PairContext, exported: Exported) -> None:
-    """An export of long ago, of a task that was cleared alone, would bring back what is gone."""
-    age = context.now() - datetime.fromisoformat(exported.taken)
-    if age > context.pair.sync.lease + OLDEST_EXPORT:
-        raise NothingToDo("superseded", f"superseded: the export was taken {age} ago; clear the run")
-
-
-def _ensure_version(context: PairContext, exported: Exported) -> None:
-    """An export is for a server of the same or a newer version [S]. Versions that cannot be read are not compared."""
-    slave = context.slave.me().version
-    ours, theirs = version_of(exported.version), version_of(slave)
-    if ours and theirs and theirs < ours:
-        raise Blocked(
-            "version",
-            f"the master's export is of version {exported.version}, the slave is the older {slave}",
-            "update the slave; nothing was changed",
-        )
-
-
-def version_of(text: str) -> tuple[int, int] | None:
-    """Major and minor number in a version text such as ``9.0.5`` or ``8.0 20240927`` [S]."""
-    found = re.search(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else None
-
-
-def _ensure_sendable(context: PairContext, exported: Exported) -> None:
-    """What can fail without anything being sent fails before the intent is written."""
-    context.slave.check_import()
-    try:
-        context.snapshots.export_path(exported.snapshot).stat()
-    except OSError as error:
-        raise Blocked(
-            "snapshot_missing",
-            f"the export of the snapshot {exported.snapshot} cannot be read on this worker: {error}",
-            "nothing was changed. With workers on several machines, set 'snapshots' of the pair to storage that all "
-            "reach; then clear the run",
-        ) from None
-
-
-def _ensure_still_quiet(pair: Pair, master: Statuses) -> None:
-    """Look once more, without the margin: it is the reserve for what has passed since the wait, such as the export."""
-    jobs = [job for job in master.jobs if pair.scope.matches(job.key)]
-    found = assess(jobs, now=master.server_time, window=pair.sync.quiet_window, margin=timedelta(0))
-    if reason := quiet(found, "import"):
-        raise NotYet(*reason)
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """One import that is sent, and what has to follow whatever its end is.
-
-    :param own: the right to import. :param passive: the right to disable what it woke.
-    :param untouched: the record before the intent.
+    :param sent: how often each element was sent. :param by_archive: jobs that REST did not write as they are.
+    :param proving: jobs that were written and not read back yet.
     """
 
     context: PairContext
-    own: Claim
-    passive: Claim
-    untouched: Record
+    ticket: SyncTicket
+    exported: Exported
+    planner: Planner
+    sender: Sender
+    sent: Counter[Identity] = field(default_factory=Counter)
+    by_archive: set[JobKey] = field(default_factory=set)
+    proving: dict[JobKey, Job] = field(default_factory=dict)
+    answers: list[Answered] = field(default_factory=list)
+    pieces: list[dict[str, Any]] = field(default_factory=list)
+    plan: DeliveryPlan = DeliveryPlan()
 
-    def send(self, exported: Exported) -> ImportResult:
-        """Send the import. What a failed one may have enabled is disabled, or left to ``disable_jobs``."""
-        self._ensure_time_left()
-        path = self.context.snapshots.export_path(exported.snapshot)
-        try:
-            return self.context.slave.import_metadata(
-                path, timeout=self.context.pair.sync.import_timeout.total_seconds()
-            )
-        except UnreachableError:
-            self._undo_intent()
-            raise
-        except DenodoSchedulerError as error:
-            if _refused(error):
-                self.disable()
-                self.close()
-                raise
-            try:
-                self.disable()
-            except (DenodoSchedulerError, NotYet) as second:
-                log.warning("The slave's jobs could not be disabled yet: %s", second)
-            raise Blocked(
-                "import_unanswered",
-                f"the import was sent and its end is unknown ({error}); the server may still be executing it",
-                "disable_jobs keeps the slave's jobs disabled until it can no longer be; then the next run imports "
-                "again",
-            ) from None
-
-    def _ensure_time_left(self) -> None:
-        """A process that slept since it wrote its intent must not send an import that outlives the lease."""
-        operation = self.own.check().operation
-        if operation and self.context.now() + self.context.pair.sync.import_timeout > operation.lease_until:
-            self._undo_intent()
-            raise NotYet(
-                "lease_short",
-                f"the lease of this operation ends at {operation.lease_until:%H:%M:%S} UTC, too soon for an import",
-                "nothing was sent; this task tries again",
-            )
-
-    def _undo_intent(self) -> None:
-        """Nothing was sent: the slave is as clean, or as dirty, as it was."""
-        self.own.save(lambda record: record.model_copy(update={"operation": None, "dirty": self.untouched.dirty}))
-
-    def disable(self) -> AtRest:
-        claim = self.passive.trusted(self.context.now() + self.context.pair.sync.lease)
-        return rest_slave(self.context, claim, ours=True)
-
-    def close(self) -> None:
-        """Note that nothing is in flight any more; if another run has taken over, the slave is dirty again."""
-        try:
-            self.own.save(answered)
-        except NothingToDo as error:
-            reason = "an import ended after another run had taken over"
-            self.context.save(mark_dirty(self.context.record(), now=self.context.now(), reason=reason))
-            how = "the next run repairs the slave and imports again"
-            raise Blocked("import_late", f"{reason} ({error})", how) from None
-
-
-def _refused(error: DenodoSchedulerError) -> bool:
-    """Whether the server certainly executes nothing.
-
-    A 500 is also what a web tool says that has lost its server in the middle of the import [G], and a 502 or 504 comes
-    from a gateway that no longer waits.
-    """
-    never_sent = isinstance(error, ConfigurationError) and error.status is None
-    return never_sent or (isinstance(error, ConfigurationError | RequestError) and 300 <= (error.status or 0) < 500)
+    def run(self) -> None:
+        until = self.context.now() + PATIENCE
+        while True:
+            planned = self._planned()
+            piece = next((each for each in planned.plan.pieces if each.moment <= planned.now + PATIENCE), None)
+            if piece is None:
+                break
+            if piece.moment > planned.now:
+                if self.context.now() >= until:
+                    break
+                self.sender.before_writing()
+                time.sleep(max(0.5, (piece.moment - planned.now).total_seconds()))
+            elif piece.channel is Channel.REST:
+                self._write(piece, planned)
+            else:
+                self._import(piece, planned)
+        self.sender.close()
