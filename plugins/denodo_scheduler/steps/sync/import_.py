@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import quiet
-from denodo_ha.quiet_window import assess
 from denodo_ha.record import Operation, Record, answered, begin_import, close_operation, mark_dirty
 from denodo_ha.sync_results import Exported, Imported
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
@@ -20,7 +18,8 @@ from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sy
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.passive import AtRest, ensure_two_servers, rest_slave, settle
-from denodo_scheduler.steps.sync.export import OLDEST_EXPORT
+from denodo_scheduler.steps.sync.export import oldest_export
+from denodo_scheduler.triggers.quiet_window import assess_for_another
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def import_snapshot(context: PairContext, ticket: SyncTicket, exported: Exported
     _ensure_sendable(context, exported)
     before, master = context.slave.statuses(), context.master.statuses()
     ensure_two_servers(context, master, before)
-    _ensure_still_quiet(context.pair, master)
+    _ensure_still_quiet(context, master)
     others = [[job.project, job.name] for job in before.jobs if not context.pair.scope.matches(job.key)]
 
     untouched = current.check()
@@ -93,7 +92,7 @@ def _resume(context: PairContext, own: Claim, operation: Operation) -> None:
 def _ensure_fresh(context: PairContext, exported: Exported) -> None:
     """An export of long ago, of a task that was cleared alone, would bring back what is gone."""
     age = context.now() - datetime.fromisoformat(exported.taken)
-    if age > context.pair.sync.lease + OLDEST_EXPORT:
+    if age > oldest_export(context.pair.sync):
         raise NothingToDo("superseded", f"superseded: the export was taken {age} ago; clear the run")
 
 
@@ -129,10 +128,13 @@ def _ensure_sendable(context: PairContext, exported: Exported) -> None:
         ) from None
 
 
-def _ensure_still_quiet(pair: Pair, master: Statuses) -> None:
-    """Look once more, without the margin: it is the reserve for what has passed since the wait, such as the export."""
-    jobs = [job for job in master.jobs if pair.scope.matches(job.key)]
-    found = assess(jobs, now=master.server_time, window=pair.sync.quiet_window, margin=timedelta(0))
+def _ensure_still_quiet(context: PairContext, master: Statuses) -> None:
+    """Look once more, without the margin, which is the reserve for the time since the wait has ended: until a worker
+    and the pair's slot were free, and until the servers answered.
+    """
+    pair = context.pair
+    lengths = {"window": pair.sync.quiet_window, "margin": timedelta(0)}
+    found = assess_for_another(context.master, pair.scope, master, timezone=pair.timezone, **lengths)
     if reason := quiet(found, "import"):
         raise NotYet(*reason)
 
