@@ -95,6 +95,7 @@ def told(exported: Exported, imported: Imported | None) -> dict[str, Any]:
     """What the event of a sync tells of its snapshot and of the import."""
     return {
         "imported": imported is not None,
+        "comparison": exported.comparison,
         "jobs": exported.jobs,
         "enabled": exported.enabled,
         "content_hash": exported.content_hash,
