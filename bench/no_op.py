@@ -9,7 +9,7 @@ from bench.stage import BenchError, Stage
 from bench.syncs import Syncs
 from denodo_demo.standin import StandinPair
 
-TITLE = "Requests of a sync that finds nothing new, quiet window included"
+TITLE = "Requests of a sync that finds nothing new"
 SIZES = (50, 500, 5_000)
 PROJECTS = 20
 

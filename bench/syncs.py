@@ -76,10 +76,11 @@ class Syncs:
         ticket = admission.ticket
         if ticket is None:
             raise BenchError(f"The guard stopped the sync: {admission.message}")
-        with done.task("wait_for_quiet_window"):
-            self._ensure_quiet()
         with done.task("export_metadata"):
             exported = exporting.export(self.prepared(), ticket)
+        with done.task("wait_for_quiet_window"):
+            if not exported.unchanged:
+                self._ensure_quiet()
         with done.task("import_metadata"):
             try:
                 done.imported = importing.import_snapshot(self.prepared(), ticket, exported)

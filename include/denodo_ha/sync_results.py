@@ -26,8 +26,8 @@ class Exported(_Handed):
     """A snapshot that was taken and checked, and what a sync will do with it.
 
     :param taken: when the export began, ISO 8601.
-    :param unchanged: the slave has this content already, so no import is needed.
-    :param comparison: why it counts as changed or unchanged.
+    :param unchanged: nothing in it is new or changed for the slave, so no import is needed.
+    :param comparison: why an import is needed, or why not.
     :param plan: the changes since the committed snapshot: per kind of change a number and a few names.
     """
 
@@ -95,6 +95,7 @@ def told(exported: Exported, imported: Imported | None) -> dict[str, Any]:
     """What the event of a sync tells of its snapshot and of the import."""
     return {
         "imported": imported is not None,
+        "comparison": exported.comparison,
         "jobs": exported.jobs,
         "enabled": exported.enabled,
         "content_hash": exported.content_hash,

@@ -18,12 +18,12 @@ from denodo_scheduler.steps.outcome import Blocked
 
 Parse = Callable[..., DagBag]
 
-ORDER = ["guard", "wait_for_quiet_window", "export_metadata", "import_metadata", "disable_jobs", "verify"]
+ORDER = ["guard", "export_metadata", "wait_for_quiet_window", "import_metadata", "disable_jobs", "verify"]
 UPSTREAM = {
     "guard": set(),
-    "wait_for_quiet_window": {"guard"},
-    "export_metadata": {"guard", "wait_for_quiet_window"},
-    "import_metadata": {"guard", "export_metadata"},
+    "export_metadata": {"guard"},
+    "wait_for_quiet_window": {"export_metadata"},
+    "import_metadata": {"guard", "export_metadata", "wait_for_quiet_window"},
     "disable_jobs": {"guard", "import_metadata"},
     "verify": {"guard", "export_metadata", "import_metadata", "disable_jobs"},
 }
@@ -68,7 +68,8 @@ def test_whatever_changes_something_is_in_the_pool_of_the_pair(dag: DAG) -> None
 def test_trigger_rules(dag: DAG) -> None:
     rules = {task.task_id: task.trigger_rule for task in dag.tasks}
     assert rules.pop("disable_jobs") == "all_done"
-    assert rules.pop("export_metadata") == rules.pop("verify") == "none_failed"
+    assert rules.pop("verify") == "none_failed"
+    assert rules.pop("import_metadata") == "none_failed", "skipped by the scheduler, it would keep an old result"
     assert set(rules.values()) == {"all_success"}
 
 
@@ -134,6 +135,7 @@ def test_what_a_pair_says_of_itself(dag: DAG, own: DAG) -> None:
 def test_sensor_takes_the_options_of_the_pair_and_what_the_form_says(own: DAG, task_context: Any) -> None:
     sensor: Any = own.get_task("wait_for_quiet_window")
     assert sensor.deferrable is True
+    assert sensor.stuck_by_cron is True, "the import changes the other server"
     assert sensor.margin == timedelta(seconds=10)
     assert sensor.timezone == "Europe/Madrid"
     assert (list(sensor.include_projects), list(sensor.include_jobs)) == (["Sales", "fin*"], ["Load *"])
@@ -143,12 +145,32 @@ def test_sensor_takes_the_options_of_the_pair_and_what_the_form_says(own: DAG, t
     assert (float(sensor.window), float(sensor.timeout)) == (90, 60)
 
 
-def test_a_dry_run_does_not_wait_and_exports_all_the_same(dag: DAG, task_context: Any) -> None:
+def test_only_an_import_is_waited_for(dag: DAG, task_context: Any) -> None:
+    """Asked again after a deferral, it says the same."""
     before = dag.get_task("wait_for_quiet_window")._pre_execute_hook
+    compared = {"unchanged": False, "comparison": "elements differ: 1 added"}
+    before(task_context(dag, xcoms={"export_metadata": compared}))
     before(task_context(dag))
+    with pytest.raises(
+        AirflowSkipException, match=r"\[unchanged\] nothing is to be imported.*: all elements are equal"
+    ):
+        before(
+            task_context(dag, xcoms={"export_metadata": {"unchanged": True, "comparison": "all elements are equal"}})
+        )
     with pytest.raises(AirflowSkipException, match="does not wait"):
-        before(task_context(dag, dry_run=True))
-    assert dag.get_task("export_metadata").trigger_rule == "none_failed"
+        before(task_context(dag, xcoms={"export_metadata": compared}, dry_run=True))
+
+
+def test_an_import_may_be_as_late_as_the_form_lets_it_wait(
+    dag: DAG, task_context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The export was taken before the wait."""
+    seen: list[Any] = []
+    monkeypatch.setattr("denodo_scheduler.dags.shared.pair_context", lambda _, pair: seen.append(pair) or _reached())
+    task: Any = dag.get_task("import_metadata").python_callable
+    with pytest.raises(_Reached):
+        task({}, {}, **task_context(dag, quiet_timeout=7200, quiet_window=60))
+    assert (seen[0].sync.quiet_timeout, seen[0].sync.quiet_window) == (timedelta(hours=2), timedelta(minutes=1))
 
 
 def test_initialise_of_earlier_versions_is_sent_to_the_operations_dag(dag: DAG, task_context: Any) -> None:

@@ -141,7 +141,8 @@ def history(airflow: LocalAirflow, session_pair: StandinPair) -> History:
     """Three manual runs of one pair, and what the servers' books say of each.
 
     A dry run; the first sync; and after the master was changed and a job made on the slave a sync that must wait, since
-    a job of the master is due soon.
+    a job of the master is due soon. It brings a disabled job that would be due every second, and that the slave keeps
+    disabled while it is imported.
     """
     put_in_order(session_pair)
     dag = SyncDag(airflow, "default")
@@ -153,6 +154,9 @@ def history(airflow: LocalAirflow, session_pair: StandinPair) -> History:
     first = Chapter(dag.run(reason="the first sync"), mark.read(), dag.record())
 
     orphan = make_orphan(session_pair.slave)
+    often = next(status for status in session_pair.master.statuses() if status["state"] == "DISABLED")
+    session_pair.master.set_cron(often, "* * * * * ?")
+    session_pair.slave.scheduler.guesses(keeps_disabled=True)
     mark = Bookmark(session_pair)
     soon = round(allow(20))
     job, due = set_due(session_pair.master, seconds=soon)
@@ -160,5 +164,8 @@ def history(airflow: LocalAirflow, session_pair: StandinPair) -> History:
     run_id = dag.trigger(reason="cleaning up", orphans="delete", quiet_window=2 * soon)
     state = dag.wait(run_id, lambda tasks: seen.update((task["task_id"], task["state"]) for task in tasks))
     assert state == "success", dag.why(run_id)
+    session_pair.slave.scheduler.guesses()
     second = Chapter(run_id, mark.read(), dag.record())
-    return History(dag, dry, first, second, orphan=orphan, due_job=job, due=due, seen_in_second=frozenset(seen))
+    return History(
+        dag, dry, first, second, orphan=orphan, often=often, due_job=job, due=due, seen_in_second=frozenset(seen)
+    )

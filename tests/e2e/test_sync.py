@@ -8,15 +8,28 @@ from pathlib import Path
 import pytest
 
 from denodo_demo.airflow import LocalAirflow
+from denodo_demo.airflow_api import Json
 from denodo_demo.processes import wait_for
 from denodo_demo.standin import StandinPair
-from support.sync_dag import PATIENCE, Bookmark, History, SyncDag, enabled, keys, moment, set_due
+from support.sync_dag import (
+    PATIENCE,
+    Bookmark,
+    History,
+    SyncDag,
+    change_something,
+    enabled,
+    keys,
+    let_rest,
+    make_restless,
+    moment,
+)
 
 pytestmark = pytest.mark.e2e
 
 ALL_RAN = dict.fromkeys(
-    ("guard", "wait_for_quiet_window", "export_metadata", "import_metadata", "disable_jobs", "verify"), "success"
+    ("guard", "export_metadata", "wait_for_quiet_window", "import_metadata", "disable_jobs", "verify"), "success"
 )
+WAIT = "wait_for_quiet_window"
 
 
 # A dry run
@@ -132,23 +145,63 @@ def test_second_sync_names_what_is_new(history: History) -> None:
         "snapshot": history.dag.xcom(history.first.run_id, "export_metadata")["snapshot"],
         "dirty": True,
     }
-    assert result["plan"] == {
-        "changed": {"jobs": 1, "names": f"{history.due_job['projectName']} / {history.due_job['jobName']}"}
-    }
+    changed = result["plan"].pop("changed")
+    assert result["plan"] == {}
+    assert changed["jobs"] == 2
+    for job in (history.due_job, history.often):
+        assert f"{job['projectName']} / {job['jobName']}" in changed["names"]
 
 
-def test_form_says_how_long_it_must_be_quiet(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
-    """No two hours pass without a job; that is foreseen, and the run fails at once instead of waiting."""
-    set_due(pair.master, seconds=1800)
-    dag, mark = sync_dag("default"), Bookmark(pair)
+# A server that never rests
+
+
+def test_on_a_server_that_never_rests_only_an_import_waits(history: History, pair: StandinPair) -> None:
+    """A job runs for hours and another is due every second. Toggles and nothing new are committed all the same; what
+    is to be imported has no window, which is foreseen, so that the run fails at once instead of waiting."""
+    dag, waits_for_nothing = (
+        history.dag,
+        ALL_RAN | dict.fromkeys(("wait_for_quiet_window", "import_metadata"), "skipped"),
+    )
+    often, mark = history.often, Bookmark(pair)
+    long = make_restless(pair.master, often)
+    toggled, again = dag.run(reason="only toggled"), dag.run(reason="nothing new")
+    wait_for(lambda: _runs_of(often, mark) >= 3, PATIENCE, "runs of the job that is due every second")
+    assert _state_of(pair, long) == "RUNNING"
+    for run_id in (toggled, again):
+        assert dag.states(run_id) == waits_for_nothing
+        assert "[unchanged] nothing is to be imported, so nothing is waited for:" in dag.log(run_id, WAIT)
+        assert dag.xcom(run_id, "verify")["imported"] is False
+    assert list(dag.xcom(toggled, "verify")["plan"]) == ["enabled"]
+    assert dag.xcom(again, "verify")["plan"] == {}
+    assert [event["kind"] for run_id in (toggled, again) for event in dag.events_of(run_id)] == ["sync", "sync"]
+    books, record = mark.read(), dag.record()
+    assert (books.slave_audit, books.slave_journal, books.imports) == ([], [], [])
+    assert record is not None
+    assert record["snapshot"]["id"] == dag.xcom(again, "export_metadata")["snapshot"]
+    assert record["snapshot"]["enabled"] == len(enabled(pair.master))
+
+    mark = Bookmark(pair)
+    change_something(pair.master)
     run_id = dag.trigger(quiet_window=7200, quiet_timeout=600)
     assert dag.wait(run_id) == "failed"
-    task = dag.task(run_id, "wait_for_quiet_window")
+    task = dag.task(run_id, WAIT)
     assert (task["state"], task["try_number"]) == ("failed", 1)
-    said = dag.log(run_id, "wait_for_quiet_window")
+    assert dag.states(run_id)["export_metadata"] == "success"
+    said = dag.log(run_id, WAIT)
     assert "No quiet window of 2h and a margin of 1s begins before the timeout at" in said
     assert "Raise timeout, shorten window or margin" in said
-    assert mark.read().untouched
+    assert mark.read().slave_audit == []
+    let_rest(pair.master, often, long)
+
+
+def _runs_of(job: Json, mark: Bookmark) -> int:
+    return sum(
+        (run["project"], run["job"]) == (job["projectName"], job["jobName"]) for run in mark.read().master_journal
+    )
+
+
+def _state_of(pair: StandinPair, job: Json) -> str:
+    return next(str(each["state"]) for each in pair.master.statuses() if each["jobID"] == job["jobID"])
 
 
 # By schedule

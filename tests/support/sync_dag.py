@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -211,6 +212,25 @@ def set_due(server: StandinServer, *, seconds: float) -> tuple[Json, datetime]:
     return status, due
 
 
+def make_restless(server: StandinServer, often: Json) -> Json:
+    """Enable the job that is due every second, and start another one that runs for hours; returns that one's status.
+
+    Neither changes what an export holds.
+    """
+    long = enabled(server)[-1]
+    server.duration(36_000, re.escape(f"{long['projectName']} / {long['jobName']}"))
+    server.set_status("enable", [often])
+    server.set_status("start", [long])
+    return long
+
+
+def let_rest(server: StandinServer, often: Json, long: Json) -> None:
+    server.set_status("disable", [often])
+    server.set_cron(often, NEVER)
+    server.set_status("stop", [long])
+    server.duration(1)
+
+
 def change_something(server: StandinServer) -> Json:
     """Edit one enabled job, so that the next export has new contents; returns its status."""
     status = enabled(server)[0]
@@ -251,6 +271,7 @@ class History:
     first: Chapter
     second: Chapter
     orphan: str
+    often: Json
     due_job: Json
     due: datetime
     seen_in_second: frozenset[tuple[str, str]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -281,6 +282,34 @@ def test_an_import_waits_when_a_job_became_due_since_the_window_was_found(sync: 
     slave.assert_untouched()
     sync.advance(seconds=10)
     sync.synced()
+
+
+@pytest.mark.parametrize(("cron", "imported"), [("0 30 5 * * ?", True), ("0 8 * * * ?", False)], ids=["far", "soon"])
+def test_a_stuck_trigger_counts_by_its_cron(sync: Sync, tamper: Callable[..., Any], cron: str, imported: bool) -> None:
+    """The import makes a new trigger on the slave, which does not care what became of the one on the master."""
+    add_job(sync.master, "default", "stuck one", cron)
+    tamper(sync.master, "/jobs/status", _overdue("stuck one"))
+    slave = Books(sync.slave)
+    out = sync.run(pair={"quiet_window": "5m"})
+    assert out.committed is imported
+    assert bool(slave.imported) is imported
+    if not imported:
+        assert out.code("import_metadata") == "window_closed"
+        assert "default / stuck one is due at 2026-03-02 06:08:00 UTC" in out.message("import_metadata")
+        assert "Disable a job that is stuck, and enable it again" in out.message("import_metadata")
+
+
+def _overdue(name: str) -> Callable[[bytes], bytes]:
+    """Let a job be due an hour ago and not begin, as a trigger in state ERROR shows."""
+
+    def alter(content: bytes) -> bytes:
+        statuses = json.loads(content) if content.startswith(b"[") else None
+        for status in statuses or []:
+            if status["jobName"] == name:
+                status["nextExecution"] = "2026-03-02T05:07:00Z"
+        return json.dumps(statuses).encode() if statuses else content
+
+    return alter
 
 
 def _run_with(sync: Sync, before_import: Callable[[], object]) -> tuple[DagRun, Books]:

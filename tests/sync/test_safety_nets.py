@@ -40,6 +40,8 @@ from support.sync import (
 IMPORT = "serverMetadata/import"
 LEASE = timedelta(minutes=1)
 """The lease of the pairs here, and a little more than it lasts is what a worker sleeps."""
+OLDEST = timedelta(minutes=50) + LEASE + timedelta(hours=1)
+"""How old an export may be when it is imported: it may have waited for a quiet window for 50 minutes."""
 
 
 @pytest.fixture
@@ -365,7 +367,7 @@ def test_snapshots_of_syncs_that_fail_again_and_again_are_not_kept_for_ever(sync
         young.append(out.exported.snapshot)
     assert snapshots(synced) == {committed, *young}, "a run may still be about to import one of these"
     for _ in range(3):
-        synced.passed += LEASE + timedelta(hours=1, seconds=1)
+        synced.passed += OLDEST + timedelta(seconds=1)
         assert "import_metadata" in synced.run().errors
         assert len(snapshots(synced)) <= 3
     synced.slave.webtool.faults()
@@ -437,17 +439,38 @@ def test_a_verification_of_another_export_than_was_imported_commits_nothing(sync
     assert_in_step(synced)
 
 
-def test_an_export_of_long_ago_is_not_imported(synced: Sync) -> None:
+def test_an_export_that_waited_as_long_as_it_may_is_imported(synced: Sync) -> None:
+    """Others export meanwhile, and none of them deletes it."""
+    synced.options["keep_snapshots"] = 1
+    out = synced.dag_run()
+    for task in ("guard", "export_metadata"):
+        out.task(task)
+    for _ in range(3):
+        synced.passed += (OLDEST - timedelta(minutes=1)) / 3
+        other = synced.dag_run()
+        for task in ("guard", "export_metadata"):
+            other.task(task)
+    for task in TASKS[2:]:
+        out.task(task)
+    assert out.committed, out.errors
+    assert_in_step(synced)
+
+
+def test_an_export_of_long_ago_is_not_imported_and_not_committed(synced: Sync) -> None:
     """The import was cleared alone; nothing was committed since, so nothing else forbids it."""
     out = synced.dag_run()
     for task in ("guard", "export_metadata"):
         out.task(task)
     record = dict(synced.state.values)
-    synced.passed += LEASE + timedelta(hours=1, seconds=1)
+    synced.passed += OLDEST + timedelta(seconds=1)
     with untouched(synced.master, synced.slave):
-        out.task("import_metadata")
+        for task in TASKS[2:]:
+            out.task(task)
     assert out.code("import_metadata") == "superseded"
-    assert "the export was taken 1:01:01" in out.message("import_metadata")
+    assert "the export was taken 1:51:01" in out.message("import_metadata")
+    assert out.code("verify") == "not_verified"
+    assert "is to be imported" in out.message("verify")
+    assert "clear the run" in out.message("verify")
     assert synced.state.values == record
     synced.synced()
 

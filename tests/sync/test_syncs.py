@@ -17,7 +17,6 @@ from denodo_demo.judge import exposures
 from denodo_demo.standin import LOGIN, PASSWORD
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_standin.exportfile import Export
 from denodo_standin.params import ENCRYPTED, Element
 from support.sync import (
@@ -131,10 +130,10 @@ def test_a_sync_of_unchanged_content_imports_nothing_and_asks_little(sync: Sync,
     with untouched(sync.master, sync.slave):
         for webtool in webtools:
             webtool.reset_requests()
-        out = sync.synced(between={"export_metadata": lambda: _wait_for_a_quiet_window(sync)})
+        out = sync.synced()
         requests = [webtool.requests() for webtool in webtools]
     assert out.code("import_metadata") == "unchanged"
-    assert sum(sum(counts.values()) for counts in requests) <= 8, requests
+    assert sum(sum(counts.values()) for counts in requests) <= 7, requests
     assert out.event
     assert (out.event["imported"], out.event["exposure_seconds"]) == (False, 0.0)
     assert first.exported
@@ -144,19 +143,16 @@ def test_a_sync_of_unchanged_content_imports_nothing_and_asks_little(sync: Sync,
     assert sync.record.snapshot.imported < sync.record.snapshot.taken
 
 
-def _wait_for_a_quiet_window(sync: Sync) -> None:
-    pair = sync.pair()
-    sensor = DenodoSchedulerQuietWindowSensor(
-        task_id="wait",
-        denodo_scheduler_conn_id=pair.master,
-        window=pair.sync.quiet_window,
-        margin=pair.sync.quiet_margin,
-    )
-    assert sensor.poke({}).is_done
+def _never_rests(sync: Sync) -> None:
+    """From here on the master has no quiet window, and nothing can be imported."""
+    sync.master.scheduler.duration(36_000)
+    act(sync.master, "start", sorted(enabled(sync.master))[-1])
+    assert "RUNNING" in states(sync.master).values()
 
 
 def test_a_job_toggled_on_the_master_is_noted_without_an_import(sync: Sync) -> None:
     sync.synced()
+    _never_rests(sync)
     off, on = sorted(enabled(sync.master))[0], sorted(set(states(sync.master)) - enabled(sync.master))[0]
     act(sync.master, "disable", off)
     act(sync.master, "enable", on)
@@ -269,19 +265,42 @@ def test_where_passwords_cannot_be_compared_the_content_is_imported_once_per_ref
 
 def test_orphans_are_reported_and_stay(sync: Sync) -> None:
     sync.synced()
+    _never_rests(sync)
     gone = sorted(states(sync.master))[:2]
     for name in gone:
         delete(sync.master, name)
-    out = sync.synced()
+    with untouched(sync.slave):
+        out = sync.synced()
+    assert out.code("import_metadata") == "unchanged"
+    assert f"2 removed (such as job {gone[0]}), which the target keeps" in out.message("import_metadata")
     assert out.event
     assert out.event["orphans"] == {"jobs": 2, "names": ", ".join(gone), "deleted": False}
+    assert out.event["plan"]["removed"] == {"jobs": 2, "names": ", ".join(gone)}
     assert set(gone) <= set(states(sync.slave))
+    assert not set(gone) & set(map(str, manifest(sync).by_key))
+
+
+def test_a_project_that_is_gone_leaves_its_orphans_and_its_data_sources(sync: Sync) -> None:
+    """And what comes back afterwards under an old name is new: it is imported."""
+    add_job(sync.master, "short lived", "one job")
+    sync.synced()
+    project = next(each for each in sync.master.request("GET", "/projects") if each["name"] == "short lived")
+    sync.master.request("DELETE", f"/projects/{project['id']}")
+    with untouched(sync.slave):
+        out = sync.synced()
+    assert out.event
+    assert out.event["orphans"]["names"] == "short lived / one job"
+    assert "job short lived / one job" in out.event["comparison"]
+    add_job(sync.master, "short lived", "one job", "0 30 4 * * ?")
+    assert sync.synced().imported
+    assert crons(sync.slave)["short lived / one job"] == ["0 30 4 * * ?"]
 
 
 def test_orphans_are_deleted_where_the_pair_says_so_and_never_outside_its_scope(sync: Sync) -> None:
     scope = {"projects": ["default", "sales"], "orphans": "delete"}
     sync.synced(pair=scope)
     gone = next(name for name in sorted(states(sync.master)) if name.startswith("default /"))
+    _never_rests(sync)
     delete(sync.master, gone)
     add_job(sync.slave, "SALES", "made on the slave", disabled=True)
     add_job(sync.slave, "Finance", "made on the slave")
@@ -396,7 +415,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(sync: Sync, before: str) -
     assert out.exported
     expected = {"removed": 1} if before == "a sync" else {"added": 12}
     assert {kind: change["jobs"] for kind, change in out.exported.plan.items()} == expected
-    assert not out.exported.unchanged
+    assert out.exported.unchanged is (before == "a sync"), "what is gone needs no import"
     assert {out.code(task) for task in ("import_metadata", "disable_jobs", "verify")} == {"dry_run"}
 
 

@@ -407,9 +407,17 @@ HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
         (
             CONTENTS,
             contents(changed(load=None)),
+            None,
+            True,
+            "1 removed (such as job Vertrieb Süd / load), which the target keeps, a job as an orphan; of the rest, all "
+            "elements and encrypted values are equal",
+        ),
+        (
+            CONTENTS,
+            contents(changed(load=None, vdp=source("vdp", "bmV3"))),
             HOUR,
             False,
-            "elements differ: 1 removed (such as job Vertrieb Süd / load)",
+            "of the rest, passwords changed in 1 elements, such as dataSource Vertrieb Süd / vdp",
         ),
         (
             CONTENTS,

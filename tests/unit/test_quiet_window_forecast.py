@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,7 +11,8 @@ from hypothesis import strategies as st
 
 from denodo_ha.jobs import Job, JobState, JobStatus, Trigger
 from denodo_ha.quartz.cron import QuartzCron
-from denodo_ha.quartz.forecast import Forecast, forecast
+from denodo_ha.quartz.forecast import Forecast, forecast, next_by_cron
+from denodo_ha.quiet_window import SETTLED, Assessment, assess
 
 NOW = datetime(2026, 11, 22, 12, 3, 7, tzinfo=UTC)
 DAY = timedelta(hours=24)
@@ -75,7 +75,7 @@ def test_no_job_at_all() -> None:
 
 def test_a_nightly_job_tells_the_time_zone() -> None:
     server = Server().add("nightly", "0 30 3 * * ?")
-    assert server.windows() == [(NOW, hour(26.5)), (hour(26.5), NOW + DAY + REACH)]
+    assert server.windows() == [(NOW, hour(26.5)), (hour(26.5) + SETTLED, NOW + DAY + REACH)]
     assert blocked(server.forecast()) == {"nightly": 0.004}
 
 
@@ -85,7 +85,7 @@ def test_office_hours_are_found_in_any_time_zone(zone: str) -> None:
     windows = server.windows()
     assert windows == server.windows(zone)
     begins = [begin.astimezone(ZoneInfo(zone)).time() for begin, _ in windows if begin > NOW]
-    assert time(16, 55) in begins
+    assert time(16, 55, 1) in begins
     assert not any(time(9) <= begin < time(16, 55) for begin in begins)
 
 
@@ -116,10 +116,11 @@ def test_several_jobs_together_leave_no_window() -> None:
 
 
 def test_a_gap_exactly_as_long_as_window_and_margin_is_too_short() -> None:
-    server = Server(now=hour(12)).add("a", "0 0,1 * * * ?").add("b", "30 6 * * * ?")
-    assert (hour(12) + timedelta(minutes=1)) not in {begin for begin, _ in server.windows()}
+    settled = hour(12) + timedelta(minutes=1) + SETTLED
     server = Server(now=hour(12)).add("a", "0 0,1 * * * ?").add("b", "31 6 * * * ?")
-    assert (hour(12) + timedelta(minutes=1)) in {begin for begin, _ in server.windows()}
+    assert settled not in {begin for begin, _ in server.windows()}
+    server = Server(now=hour(12)).add("a", "0 0,1 * * * ?").add("b", "32 6 * * * ?")
+    assert settled in {begin for begin, _ in server.windows()}
 
 
 def test_undecided_time_zone_no_forecast() -> None:
@@ -171,13 +172,13 @@ def test_a_start_time_ahead_the_job_counts_from_its_next_execution() -> None:
     server = Server().add("nightly", "0 30 3 * * ?")
     server.add("from six", "0 * * * * ?", due=hour(30), start_time="2026-11-23T07:00:00")
     windows = server.windows()
-    assert windows == [(NOW, hour(26.5)), (hour(26.5), hour(30))]
+    assert windows == [(NOW, hour(26.5)), (hour(26.5) + SETTLED, hour(30))]
 
 
 def test_an_end_time_is_the_server_s_own_and_ends_the_job() -> None:
     server = Server().add("nightly", "0 30 3 * * ?")
     server.add("until ten", "0 * * * * ?", end_time="2026-11-22T22:00:00")
-    assert server.windows()[0] == (hour(21), hour(26.5))
+    assert server.windows()[0] == (hour(21) + SETTLED, hour(26.5))
 
 
 def test_an_end_time_that_cannot_be_read_is_no_end() -> None:
@@ -189,9 +190,9 @@ def test_a_job_with_two_crons_blocks_with_both() -> None:
     server = Server().add("nightly", "0 30 3 * * ?").add("twice", "0 0 4 * * ?", "0 0 20 * * ?")
     assert server.windows() == [
         (NOW, hour(19)),
-        (hour(19), hour(26.5)),
-        (hour(26.5), hour(27)),
-        (hour(27), NOW + DAY + REACH),
+        (hour(19) + SETTLED, hour(26.5)),
+        (hour(26.5) + SETTLED, hour(27)),
+        (hour(27) + SETTLED, NOW + DAY + REACH),
     ]
     assert blocked(server.forecast()) == {"nightly": 0.004, "twice": 0.008}
 
@@ -207,7 +208,7 @@ def test_what_people_read() -> None:
     found = Server().add("nightly", "0 30 3 * * ?").add("noon", "0 0 12 * * ?").forecast()
     assert str(found) == (
         "next quiet windows: 2026-11-22 12:03:07 UTC to 2026-11-23 02:30:00 UTC, "
-        "2026-11-23 02:30:00 UTC to 2026-11-23 11:00:00 UTC, 2026-11-23 11:00:00 UTC to 2026-11-23 12:08:37 UTC"
+        "2026-11-23 02:30:01 UTC to 2026-11-23 11:00:00 UTC, 2026-11-23 11:00:01 UTC to 2026-11-23 12:08:37 UTC"
     )
 
 
@@ -226,5 +227,119 @@ def test_windows_are_those_of_every_single_execution(clocks: list[str]) -> None:
     executions = {
         execution for clock in clocks for execution in QuartzCron(f"{clock} * * ?").between(NOW, end, server.zone)
     }
-    every = [(begin, stop) for begin, stop in pairwise([NOW, *sorted(executions), end]) if stop - begin > REACH]
+    begins = [NOW, *(execution + SETTLED for execution in sorted(executions))]
+    every = [
+        (begin, stop) for begin, stop in zip(begins, [*sorted(executions), end], strict=True) if stop - begin > REACH
+    ]
     assert server.windows(MADRID) == every
+
+
+# -- the look at the statuses keeps what the forecast promises
+
+_LATE = timedelta(seconds=0.3)
+"""How late a server starts its jobs."""
+_HOURS = timedelta(hours=3)
+
+
+def _assess(server: Server, moment: datetime, reach: timedelta) -> Assessment:
+    """What the sensor sees at that moment: jobs that take no time, and a clock that is read in whole seconds."""
+    statuses = [
+        status.model_copy(
+            update={
+                "next_execution": min(
+                    each
+                    for trigger in job.triggers
+                    if (each := QuartzCron(trigger.cron or "").next_after(moment - _LATE, server.zone))
+                )
+            }
+        )
+        for job, status in zip(server.jobs, server.statuses, strict=True)
+    ]
+    return assess(statuses, now=moment.replace(microsecond=0), window=reach, margin=timedelta())
+
+
+def _found(server: Server, moment: datetime, reach: timedelta) -> datetime | None:
+    """When the sensor, which sleeps as it is told, finds a window to begin; None: not within the hours ahead."""
+    end = moment + _HOURS
+    while moment <= end:
+        found = _assess(server, moment, reach)
+        if found.quiet:
+            return moment
+        moment += found.check_again_at - found.now
+    return None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(_second, _minute, _hour).map(" ".join), min_size=1, max_size=3),
+    st.floats(0, 3600).map(lambda seconds: NOW + timedelta(seconds=seconds)),
+    st.integers(2, 400).map(lambda seconds: timedelta(seconds=seconds)),
+)
+def test_the_sensor_finds_the_first_window_of_the_forecast(
+    clocks: list[str], moment: datetime, reach: timedelta
+) -> None:
+    server = Server(now=moment)
+    for number, clock in enumerate(clocks):
+        server.add(f"job {number}", f"{clock} * * ?")
+    began = moment.replace(microsecond=0)
+    foreseen = forecast(
+        server.jobs,
+        server.statuses,
+        now=began,
+        horizon=_HOURS,
+        window=reach,
+        margin=timedelta(),
+        zone=server.zone,
+    )
+    assert foreseen is not None
+    found = _found(server, moment, reach)
+    promised = [begin for begin, _ in foreseen.windows if begin < began + _HOURS]
+    if promised:
+        assert found is not None
+        assert timedelta() <= found - promised[0] < timedelta(seconds=2)
+    elif found is not None:
+        assert found >= began + _HOURS
+
+
+# -- a job of which the server says nothing usable
+
+_STUCK = NOW - timedelta(hours=5)
+
+
+def _by_cron(server: Server, zone: str | None = None) -> dict[str, datetime | None]:
+    known = ZoneInfo(zone) if zone else None
+    keys = {status.key for status in server.statuses if status.next_execution == _STUCK}
+    found = next_by_cron(server.jobs, server.statuses, keys, now=server.now, zone=known)
+    return {key.name: execution for key, execution in found.items()}
+
+
+def test_a_stuck_job_is_due_by_its_cron_in_the_zone_that_the_other_jobs_tell() -> None:
+    server = Server().add("nightly", "0 30 3 * * ?").add("stuck", "0 0 15 * * ?", "0 0 5 * * ?", due=_STUCK)
+    assert _by_cron(server) == {"stuck": hour(14)}
+    assert _by_cron(server, MADRID) == {"stuck": hour(14)}
+
+
+def test_in_doubt_about_the_zone_the_earliest_execution_counts() -> None:
+    assert _by_cron(Server().add("stuck", "0 10 15 * * ?", due=_STUCK)) == {"stuck": hour(12 + 10 / 60)}
+
+
+@pytest.mark.parametrize(
+    ("cron", "times", "expected"),
+    [
+        ("0 0 15 * * ?", {}, hour(14)),
+        ("0 0 15 1 1 ?", {}, None),
+        ("0 0 15 * * ?", {"end_time": "2026-11-22T12:30:00"}, None),
+    ],
+)
+def test_a_stuck_job_that_is_not_due_any_more(cron: str, times: dict[str, str], expected: datetime | None) -> None:
+    assert _by_cron(Server().add("stuck", cron, due=_STUCK, **times), MADRID) == {"stuck": expected}
+
+
+def test_nothing_is_said_of_a_stuck_job_without_a_usable_cron_or_zone() -> None:
+    server = Server().add("no cron", due=_STUCK)
+    server.jobs.append(server.jobs[0].model_copy(update={"name": "odd", "triggers": (Trigger(cron="0 0 99 * * ?"),)}))
+    server.statuses.append(server.statuses[0].model_copy(update={"name": "odd"}))
+    server.add("stuck", "0 0 15 * * ?", due=_STUCK)
+    assert _by_cron(server, MADRID) == {"stuck": hour(14)}
+    server.add("nightly", "0 30 3 * * ?")
+    assert _by_cron(server, "America/New_York") == {}

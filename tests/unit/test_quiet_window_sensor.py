@@ -241,6 +241,46 @@ class TestSensor:
         assert "wait" in json.dumps(DagSerialization.to_dict(dag))
 
 
+class TestStuckTriggers:
+    """Due for longer than a minute, and not running."""
+
+    @pytest.fixture
+    def stuck(self, hook: FakeHook) -> FakeHook:
+        hook.looks = [[status("load", due=hook.now - timedelta(minutes=5))]]
+        hook.definitions = [job("load", "0 0 3 1 1 ? 2098")]
+        return hook
+
+    def test_is_in_the_way_of_what_follows_on_the_same_server(self, stuck: FakeHook) -> None:
+        _, trigger = deferred(sensor(deferrable=True, timezone="UTC"))
+        assert trigger.last_seen.startswith("not quiet: sales / load is stuck: it was due at ")
+        assert trigger.last_seen.endswith("its server does not start it by itself")
+        assert (trigger.stuck_by_cron, trigger.timezone) == (False, "UTC")
+        with pytest.raises(AirflowSensorTimeout, match=r"is stuck.*Disable a job that is stuck.*Clear this task"):
+            sensor().execute_complete(Context(), {"status": "timeout", "message": trigger.last_seen})
+
+    def test_is_not_in_the_way_of_what_follows_on_another_one(
+        self, stuck: FakeHook, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert run(sensor(stuck_by_cron=True, timezone="UTC"))["quiet_until"] is None
+        assert stuck.requests == ["statuses", "jobs"]
+        [warned] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert "sales / load is stuck: it was due at" in warned
+
+    def test_is_in_the_way_where_its_cron_is_due(self, stuck: FakeHook) -> None:
+        soon = stuck.now + timedelta(minutes=3)
+        stuck.definitions = [job("load", f"{soon.second} {soon.minute} * * * ?")]
+        _, trigger = deferred(sensor(deferrable=True, stuck_by_cron=True, timezone="UTC"))
+        assert (trigger.stuck_by_cron, trigger.timezone) == (True, "UTC")
+        assert timedelta(minutes=2) < trigger.check_at - utcnow() < timedelta(minutes=4)
+
+    def test_nobody_reads_its_definition_while_another_job_runs(self, stuck: FakeHook) -> None:
+        busy = [status("other", "RUNNING"), *cast("list[JobStatus]", stuck.looks[0])]
+        stuck.looks = [busy, [status("other"), busy[1]]]
+        event = event_of(make_trigger(stuck_by_cron=True, timezone="UTC"))
+        assert event["status"] == "quiet"
+        assert stuck.requests == ["statuses", "statuses", "jobs"]
+
+
 class TestWaitingOnTheWorker:
     def test_poke_until_the_job_has_ended(self, hook: FakeHook) -> None:
         busy = [status("load", "RUNNING")]
@@ -378,7 +418,7 @@ class TestDeferral:
         assert "sales / load is due at" in trigger.last_seen
 
     def test_the_trigger_survives_serialisation(self) -> None:
-        trigger = make_trigger(uri=None)
+        trigger = make_trigger(uri=None, timezone="Europe/Madrid", stuck_by_cron=True)
         path, arguments = trigger.serialize()
         stored = json.dumps(serialize(arguments))
         again = import_string(path)(**cast("dict[str, Any]", deserialize(json.loads(stored))))

@@ -4,22 +4,23 @@ The statuses contain only the next execution of each job; the crons give all of 
 clock, with no time zone [V]: the zone is given, or inferred by comparing the crons with the next executions that the
 server reports. Where that is ambiguous, there is no forecast.
 
-A forecast knows executions by cron only. How long a job runs, and jobs that only a dependency starts, are not foreseen.
+A forecast knows executions by cron, and each job's next one. How long a job runs, and jobs that only a dependency
+starts, are not foreseen.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from itertools import pairwise
 from zoneinfo import ZoneInfo, available_timezones
 
 from denodo_ha.jobs import Job, JobKey, JobStatus, Trigger
 from denodo_ha.quartz.cron import CronError, QuartzCron
-from denodo_ha.quiet_window import clock
+from denodo_ha.quiet_window import clock, windows
 from denodo_ha.text import listed
 
 Reported = tuple[tuple[str, ...], datetime]
@@ -42,7 +43,8 @@ class Share:
 class Forecast:
     """The coming day of a server, in UTC.
 
-    :param windows: free periods, each long enough for a quiet window: when it begins and the execution that ends it
+    :param windows: when windows can begin, and the execution that ends each, as
+        :func:`~denodo_ha.quiet_window.windows` says for the look at the statuses too
     :param blockers: the jobs with a cron, those that block the most first; if one of them alone leaves no window, only
         the jobs of its cron
     """
@@ -64,13 +66,17 @@ class _Schedule:
     begin: datetime
     end: datetime
 
+    def first(self, zone: tzinfo) -> datetime | None:
+        execution = self.cron.next_after(self.begin, zone)
+        return execution if execution and execution <= self.end else None
+
     def executions(self, zone: tzinfo, reach: timedelta) -> Iterator[datetime]:
         """Yield the executions, without those that make no difference.
 
         An execution is left out only between two that are at most ``reach`` apart: so longer gaps are exact, and a cron
         for every second takes no longer than one for every few minutes.
         """
-        execution = self.cron.next_after(self.begin, zone)
+        execution = self.first(zone)
         while execution is not None and execution <= self.end:
             yield execution
             ahead = self.cron.next_after(execution + reach / 2, zone)
@@ -105,11 +111,50 @@ def forecast(
     }
     coming = [(job, due[job.key]) for job in jobs if job.key in due]
     try:
-        zones = zones_that_fit(_reported(coming, now), now, end, [zone] if zone else distinct_zones(now, end))
+        zones = _zones(coming, now, end, zone)
         found = [_forecast(coming, now, end, candidate, window + margin) for candidate in zones]
     except CronError:
         return None
     return found[0] if len({each.windows for each in found}) == 1 else None
+
+
+def next_by_cron(
+    jobs: Sequence[Job],
+    statuses: Iterable[JobStatus],
+    keys: Collection[JobKey],
+    *,
+    now: datetime,
+    zone: tzinfo | None = None,
+    horizon: timedelta = timedelta(hours=24),
+) -> dict[JobKey, datetime | None]:
+    """Calculate when jobs are due next by their crons alone, whatever their server says of them.
+
+    :param keys: these jobs. :param jobs: definitions of all jobs that count. The other parameters are those of
+        :func:`forecast`.
+    :return: the earliest execution in any time zone that the server may have; None: none within ``horizon``. A job is
+        left out where this cannot be told: it has no cron, a cron cannot be evaluated, or no time zone fits.
+    """
+    end = now + horizon
+    due = {status.key: status.next_execution for status in statuses if status.state.is_enabled}
+    coming = [(job, execution) for job in jobs if (execution := due.get(job.key)) and execution <= end]
+    try:
+        zones = _zones(coming, now, end, zone)
+    except CronError:
+        return {}
+    found: dict[JobKey, datetime | None] = {}
+    for job in jobs:
+        crons = [(each, each.cron) for each in job.triggers if each.cron]
+        if job.key in keys and crons and zones:
+            with suppress(CronError):
+                first = (_schedule(*each, now, end, place).first(place) for place in zones for each in crons)
+                found[job.key] = min((each for each in first if each), default=None)
+    return found
+
+
+def _zones(
+    coming: Sequence[tuple[Job, datetime]], now: datetime, end: datetime, zone: tzinfo | None
+) -> Sequence[tzinfo]:
+    return zones_that_fit(_reported(coming, now), now, end, [zone] if zone else distinct_zones(now, end))
 
 
 def _reported(coming: Sequence[tuple[Job, datetime]], now: datetime) -> set[Reported]:
@@ -167,25 +212,20 @@ def _forecast(
         begin = max(now, execution - _SECOND)
         crons = tuple(_schedule(each, each.cron, begin, end, zone) for each in job.triggers if each.cron)
         jobs_of[crons].append(job.key)
-    executions: set[datetime] = set()
+    executions = {execution for _, execution in coming if execution > now}
     shares: list[Share] = []
     for schedules, keys in jobs_of.items():
         own = {execution for schedule in schedules for execution in schedule.executions(zone, reach)}
-        gaps = _gaps(own, now, end, reach)
+        gaps = list(windows(own, now, reach=reach, end=end))
         free = sum((stop - begin - reach for begin, stop in gaps), timedelta()) / (end - now - reach)
         if not gaps:
             return Forecast((), tuple(Share(key, 1.0) for key in sorted(keys)))
         executions |= own
         shares += [Share(key, 1 - free) for key in keys if own]
     return Forecast(
-        _gaps(executions, now, end, reach), tuple(sorted(shares, key=lambda share: (-share.blocked, share.key)))
+        tuple(windows(executions, now, reach=reach, end=end)),
+        tuple(sorted(shares, key=lambda share: (-share.blocked, share.key))),
     )
-
-
-def _gaps(
-    executions: Iterable[datetime], now: datetime, end: datetime, reach: timedelta
-) -> tuple[tuple[datetime, datetime], ...]:
-    return tuple((begin, stop) for begin, stop in pairwise([now, *sorted(executions), end]) if stop - begin > reach)
 
 
 def _schedule(trigger: Trigger, cron: str, begin: datetime, end: datetime, zone: tzinfo) -> _Schedule:

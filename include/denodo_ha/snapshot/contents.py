@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -101,7 +102,7 @@ class ArchiveContents(BaseModel):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of a comparison; ``reason`` says why the contents count as changed or unchanged."""
+    """The result of a comparison: whether an import is needed (not ``unchanged``), and the ``reason`` for it."""
 
     unchanged: bool
     reason: str
@@ -110,7 +111,10 @@ class Comparison:
 def same_content(
     old: ArchiveContents | None, new: ArchiveContents, *, last_import_age: timedelta | None, secrets_refresh: timedelta
 ) -> Comparison:
-    """Compare ``new`` with ``old``, which was imported last; equal contents need no import.
+    """Say whether ``new`` has to be imported where ``old`` was imported last: only what was added or changed has to.
+
+    An element that is gone needs no import, which would not delete it either [D]: the target keeps it, a job as an
+    orphan.
 
     When some encrypted values differ and others do not, passwords changed. When all differ, the server salts them at
     every export [S: true of every genuine file], so they carry no information; then the last import is valid until it
@@ -118,8 +122,27 @@ def same_content(
     """
     if old is None:
         return Comparison(False, "there is no earlier export to compare with")
-    if old.content_hash != new.content_hash:
-        return Comparison(False, _difference(old, new))
+    before, after = old.by_identity, new.by_identity
+    added = [element for identity, element in after.items() if identity not in before]
+    changed = [
+        element for identity, element in after.items() if identity in before and before[identity].hash != element.hash
+    ]
+    gone = [element for identity, element in before.items() if identity not in after]
+    if added or changed:
+        named = [
+            _counted(elements, word) for elements, word in ((added, "added"), (gone, "removed"), (changed, "changed"))
+        ]
+        return Comparison(False, "elements differ: " + ", ".join(filter(None, named)))
+    found = _same_secrets(old, new, last_import_age, secrets_refresh)
+    if not gone:
+        return found
+    stay = f"{_counted(gone, 'removed')}, which the target keeps, a job as an orphan"
+    return Comparison(found.unchanged, f"{stay}; of the rest, {found.reason}")
+
+
+def _same_secrets(
+    old: ArchiveContents, new: ArchiveContents, last_import_age: timedelta | None, secrets_refresh: timedelta
+) -> Comparison:
     pairs = [(element, old.by_identity[identity].secrets) for identity, element in sorted(new.by_identity.items())]
     with_secrets = [(element, before) for element, before in pairs if element.secrets or before]
     differing = [(element, before) for element, before in with_secrets if element.secrets != before]
@@ -141,16 +164,7 @@ def same_content(
     )
 
 
-def _difference(old: ArchiveContents, new: ArchiveContents) -> str:
-    before, after = old.by_identity, new.by_identity
-    groups = {
-        "added": [after[key] for key in after.keys() - before.keys()],
-        "removed": [before[key] for key in before.keys() - after.keys()],
-        "changed": [after[key] for key in after.keys() & before.keys() if after[key].hash != before[key].hash],
-    }
-    parts = [
-        f"{len(elements)} {word} (such as {min(elements, key=lambda element: element.identity)})"
-        for word, elements in groups.items()
-        if elements
-    ]
-    return "elements differ: " + ", ".join(parts)
+def _counted(elements: Sequence[Element], word: str) -> str:
+    if not elements:
+        return ""
+    return f"{len(elements)} {word} (such as {min(elements, key=lambda element: element.identity)})"

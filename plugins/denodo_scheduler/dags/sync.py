@@ -29,10 +29,12 @@ log = logging.getLogger(__name__)
 DAG_DOC = """
 ### Keep the slave of the pair `{pair.name}` in step with its master
 
-Waits for a quiet window on the master (`{pair.master}`), exports its metadata, imports it into the slave
-(`{pair.slave}`), disables all synchronised jobs there at once, reads everything back and commits the snapshot.
+Exports the metadata of the master (`{pair.master}`) and compares it with the last sync. Where something is new or
+changed, waits for a quiet window on the master, imports it into the slave (`{pair.slave}`) and disables all
+synchronised jobs there at once. Reads everything back and commits the snapshot.
 
-* **Nothing changed since the last sync?** Then nothing is imported.
+* **Nothing new or changed?** Then nothing is waited for and nothing imported: `wait_for_quiet_window` and
+  `import_metadata` are skipped. So it is where jobs were only enabled, disabled or removed on the master.
 * **Trigger by hand** for a dry run, or to accept a mass change.
 * **A run failed?** Clear it, or just wait: the next run repairs the slave first.
 * Is the master the active server, and the sync does not know it? Initialise the pair with `{pair.dag_id_operations}`.
@@ -40,7 +42,7 @@ Waits for a quiet window on the master (`{pair.master}`), exports its metadata, 
 """
 QUIET_DOC = """
 Sleep (deferred) until nothing runs, waits or polls on the master and nothing is due within the quiet window plus
-margin, by the **server's** time. Skipped in a dry run.
+margin, by the **server's** time. Skipped where nothing is to be imported, and in a dry run.
 """
 
 
@@ -61,19 +63,19 @@ def guard(**context: Any) -> dict[str, Any] | None:
     return admission.ticket.to_json()
 
 
-@shared.step(trigger_rule=TriggerRule.NONE_FAILED, **shared.CHANGES_NOTHING)
+@shared.step(**shared.CHANGES_NOTHING)
 def export_metadata(ticket: Any, **context: Any) -> dict[str, Any]:
     """Export the master's metadata to the snapshot folder, check the file, and compare it with the committed snapshot.
-    In a dry run the XCom holds the plan.
+    Changes nothing, so it waits for nothing. In a dry run the XCom holds the plan.
     """
     accepted = context["params"]["accept_mass_change"]
     return exporting.export(_run(context), _ticket(ticket), accept_mass_change=accepted).to_json()
 
 
-@shared.step()
+@shared.step(trigger_rule=TriggerRule.NONE_FAILED)  # it says itself why it is skipped, without its last result
 def import_metadata(ticket: Any, exported: Any, **context: Any) -> dict[str, Any]:
-    """Write the intent to the HA record, look at the quiet window once more, import the snapshot into the slave and
-    disable its jobs immediately, in the same task. Skipped when the content is unchanged.
+    """Look at the quiet window once more, write the intent to the HA record, import the snapshot into the slave and
+    disable its jobs immediately, in the same task. Skipped where nothing is new or changed.
     """
     return importing.import_snapshot(_run(context), _ticket(ticket), Exported.from_json(exported)).to_json()
 
@@ -125,14 +127,18 @@ def sync_dag(pair: Pair) -> DAG:
         default_args={"retries": 2, "retry_delay": timedelta(seconds=15)},
     ) as dag:
         ticket = guard()
-        wait = shared.quiet_window(
-            pair, denodo_scheduler_conn_id=pair.master, doc_md=QUIET_DOC, pre_execute=_skip_in_a_dry_run
-        )
         exported = export_metadata(ticket)
+        wait = shared.quiet_window(
+            pair,
+            denodo_scheduler_conn_id=pair.master,
+            stuck_by_cron=True,  # the import changes the other server
+            doc_md=QUIET_DOC,
+            pre_execute=_skip_unless_imported,
+        )
         imported = import_metadata(ticket, exported)
         disabled = disable_jobs(ticket)
         verify(ticket, exported, imported, disabled)
-        ticket >> wait >> exported
+        exported >> wait >> imported
         imported >> disabled  # verify needs both: disable_jobs succeeds also after an import that failed
     return dag
 
@@ -159,9 +165,13 @@ def _params(pair: Pair) -> dict[str, Param]:
     }
 
 
-def _skip_in_a_dry_run(context: Any) -> None:
+def _skip_unless_imported(context: Any) -> None:
+    """Wait only for an import. This is asked again when the wait is over, as Airflow does after a deferral."""
     if context["params"]["dry_run"]:
         raise NothingToDo("dry_run", "a dry run does not wait for a quiet window")
+    exported = context["ti"].xcom_pull(task_ids="export_metadata")
+    if exported and exported["unchanged"]:
+        raise NothingToDo("unchanged", f"nothing is to be imported, so nothing is waited for: {exported['comparison']}")
 
 
 def _ensure_nothing_to_initialise(context: Any) -> None:
@@ -177,8 +187,8 @@ def _ensure_nothing_to_initialise(context: Any) -> None:
 
 def _run(context: Any) -> PairContext:
     params = context["params"]
-    window = timedelta(seconds=params["quiet_window"])
-    pair = shared.pair_of(context).with_sync(quiet_window=window, orphans=params["orphans"])
+    window, timeout = (timedelta(seconds=params[name]) for name in ("quiet_window", "quiet_timeout"))
+    pair = shared.pair_of(context).with_sync(quiet_window=window, quiet_timeout=timeout, orphans=params["orphans"])
     return shared.pair_context(context, pair)
 
 

@@ -20,7 +20,7 @@ from denodo_ha.text import listed
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.renamed import renamed
-from denodo_scheduler.triggers.quiet_window import TRANSIENT, QuietWindowTrigger, look, summary
+from denodo_scheduler.triggers.quiet_window import TRANSIENT, QuietWindowTrigger, look, say, summary
 
 HORIZON = timedelta(hours=24)
 
@@ -48,6 +48,9 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
     :param include_projects: glob patterns of the projects that count. (templated)
     :param include_jobs: glob patterns of the jobs that count. (templated)
     :param timezone: time zone of the server, such as ``Europe/Madrid``, for the forecast.
+    :param stuck_by_cron: what follows changes **another** server only, such as an import there. Then a job whose
+        trigger is stuck (due for more than a minute, and not busy) counts by its crons instead of its overdue
+        execution. Otherwise it is in the way, because it may still begin at any moment.
     :param deferrable: sleep in the triggerer, without a worker slot. Otherwise ``mode`` says how to sleep.
     :param poke_interval: seconds until the next look where the statuses cannot say when to look: while a job runs.
     """
@@ -73,6 +76,7 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
         include_projects: Sequence[str] = ("*",),
         include_jobs: Sequence[str] = ("*",),
         timezone: str | None = None,
+        stuck_by_cron: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: timedelta | float = 10,
         **kwargs: Any,
@@ -88,6 +92,7 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
         self.include_jobs = include_jobs
         self.timezone = timezone
         self._zone = ZoneInfo(timezone) if timezone else None
+        self.stuck_by_cron = stuck_by_cron
         self.deferrable = deferrable
         self.recheck = timedelta(seconds=self.poke_interval)
         self._started: datetime | None = None
@@ -102,6 +107,10 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
     def scope(self) -> Scope:
         """The jobs that count."""
         return Scope(projects=tuple(self.include_projects), jobs=tuple(self.include_jobs))
+
+    @property
+    def _stuck(self) -> dict[str, Any]:
+        return {"timezone": self.timezone, "stuck_by_cron": self.stuck_by_cron}
 
     @property
     def _lengths(self) -> dict[str, timedelta]:
@@ -121,14 +130,14 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
         self._checks += 1
         end = self._started + timedelta(seconds=self.timeout)
         try:
-            found, jobs = look(self.hook, self.scope, recheck=self.recheck, **self._lengths)
+            found, jobs = look(self.hook, self.scope, recheck=self.recheck, **self._lengths, **self._stuck)
         except TRANSIENT as error:
             if self._checks == 1:
                 raise
             self.log.warning("Waiting goes on after an error: %s", error)
             wait, seen = self.recheck, f"the last request failed: {error}"
         else:
-            self.log.info("%s", found)
+            say(self.log, found)
             if found.quiet:
                 return PokeReturnValue(True, summary(found, started=self._started, checks=self._checks))
             wait, seen = found.check_again_at - found.now, str(found)
@@ -155,6 +164,7 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
                 end=end,
                 last_seen=seen,
                 **self._lengths,
+                **self._stuck,
             ),
             method_name="execute_complete",
             timeout=end - utcnow() + _TRIGGERER_LATE,
@@ -180,18 +190,19 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
         """Fail where no window can begin before ``end`` (server time): by the statuses, or else by the forecast."""
         wait = found.check_again_at - found.now
         if wait > self.recheck and found.check_again_at > end:
-            self._fail_early(end, found.blockers, f"The next one can begin at {clock(found.check_again_at)}.")
+            later = f"The next one can begin at {clock(found.check_again_at)}."
+            self._fail_early(end, found.blockers, later, found.advice)
         foreseen = self._forecast(found, jobs)
         if foreseen is None or end > found.now + HORIZON:
             return
         if not any(begin <= end for begin, _ in foreseen.windows):
             later = f"The {foreseen}." if foreseen.windows else "There is none in the coming day either."
-            self._fail_early(end, foreseen.blockers, later)
+            self._fail_early(end, foreseen.blockers, later, found.advice)
 
-    def _fail_early(self, end: datetime, blockers: Sequence[object], later: str) -> None:
+    def _fail_early(self, end: datetime, blockers: Sequence[object], later: str, advice: str) -> None:
         raise AirflowFailException(
             f"No quiet window of {length(**self._lengths)} begins before the timeout at {clock(end)}. "
-            f"In the way: {listed(blockers)}. {later} "
+            f"In the way: {listed(blockers)}. {later} {f'{advice}. ' if advice else ''}"
             "Raise timeout, shorten window or margin, or let these jobs run less often or at other times."
         )
 

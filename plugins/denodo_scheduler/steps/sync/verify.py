@@ -48,6 +48,12 @@ def verify(
         raise NothingToDo(
             "superseded", f"the slave was given {imported.snapshot}, not {exported.snapshot}; clear the run"
         )
+    if imported is None and not exported.unchanged:
+        raise Blocked(
+            "not_verified",
+            f"the snapshot {exported.snapshot} is to be imported ({exported.comparison}), and this run has not done so",
+            "clear the run",
+        )
     claim = _committable(context, ticket, imported)
     record = claim.check()
     manifest = Manifest.from_json(context.snapshots.read(exported.snapshot)[1])
