@@ -14,6 +14,10 @@ from denodo_ha.jobs import JobKey
 from denodo_ha.snapshot.zip_check import ArchiveError
 
 
+Identity = tuple[str, str, str]
+"""What names an element: its kind, project and name, the last two without case."""
+
+
 class Element(BaseModel):
     """One element of an export: a ``job``, ``dataSource`` or other element type of a project, a ``project``'s
     description, or a ``resource`` (driver, plugin, configuration).
@@ -33,7 +37,7 @@ class Element(BaseModel):
     entry: str
 
     @property
-    def identity(self) -> tuple[str, str, str]:
+    def identity(self) -> Identity:
         return self.kind, (self.project or "").casefold(), self.name.casefold()
 
     def __str__(self) -> str:
@@ -50,7 +54,7 @@ class ArchiveContents(BaseModel):
     elements: tuple[Element, ...]
 
     @cached_property
-    def by_identity(self) -> dict[tuple[str, str, str], Element]:
+    def by_identity(self) -> dict[Identity, Element]:
         return {element.identity: element for element in self.elements}
 
     @property
@@ -107,27 +111,51 @@ class Comparison:
     reason: str
 
 
+@dataclass(frozen=True)
+class SecretsChange:
+    """Which encrypted values changed between two exports.
+
+    :param identities: the elements whose values are known to have changed.
+    :param hidden: all values of the elements that have some in both exports differ. So the server salts them at every
+        export [S: true of every genuine file], and whether one of them changed cannot be seen.
+    """
+
+    identities: frozenset[Identity] = frozenset()
+    hidden: bool = False
+
+
+def changed_secrets(old: ArchiveContents, new: ArchiveContents) -> SecretsChange:
+    """Compare the encrypted values of the elements that are in both exports."""
+    values = {
+        identity: (before.secrets, element.secrets)
+        for identity, element in new.by_identity.items()
+        if (before := old.by_identity.get(identity))
+    }
+    set_or_cleared = {identity for identity, (before, after) in values.items() if (before is None) != (after is None)}
+    both = {identity for identity, (before, after) in values.items() if before and after}
+    differing = {identity for identity in both if values[identity][0] != values[identity][1]}
+    hidden = bool(both) and differing == both
+    return SecretsChange(frozenset(set_or_cleared if hidden else set_or_cleared | differing), hidden)
+
+
 def same_content(
     old: ArchiveContents | None, new: ArchiveContents, *, last_import_age: timedelta | None, secrets_refresh: timedelta
 ) -> Comparison:
     """Compare ``new`` with ``old``, which was imported last; equal contents need no import.
 
-    When some encrypted values differ and others do not, passwords changed. When all differ, the server salts them at
-    every export [S: true of every genuine file], so they carry no information; then the last import is valid until it
-    is ``secrets_refresh`` old (``last_import_age`` None: no import is known).
+    When some encrypted values differ and others do not, passwords changed. When the server salts them, the last import
+    is valid until it is ``secrets_refresh`` old (``last_import_age`` None: no import is known).
     """
     if old is None:
         return Comparison(False, "there is no earlier export to compare with")
     if old.content_hash != new.content_hash:
         return Comparison(False, _difference(old, new))
-    pairs = [(element, old.by_identity[identity].secrets) for identity, element in sorted(new.by_identity.items())]
-    with_secrets = [(element, before) for element, before in pairs if element.secrets or before]
-    differing = [(element, before) for element, before in with_secrets if element.secrets != before]
-    if not differing:
+    secrets = changed_secrets(old, new)
+    if secrets.identities:
+        first = new.by_identity[min(secrets.identities)]
+        return Comparison(False, f"passwords changed in {len(secrets.identities)} elements, such as {first}")
+    if not secrets.hidden:
         return Comparison(True, "all elements and encrypted values are equal")
-    set_or_cleared = any(element.secrets is None or before is None for element, before in differing)
-    if set_or_cleared or len(differing) < len(with_secrets):
-        return Comparison(False, f"passwords changed in {len(differing)} elements, such as {differing[0][0]}")
     refresh = format_duration(secrets_refresh)
     if last_import_age is None or last_import_age >= secrets_refresh:
         return Comparison(
