@@ -1,4 +1,4 @@
-"""What a sync has to deliver: the elements that changed on the source, and those that the target lacks or has otherwise."""
+"""What a sync has to deliver: what changed on the source, and what the target lacks or has otherwise."""
 
 from __future__ import annotations
 

@@ -58,13 +58,14 @@ class Pending:
     on_target: bool
 
     def __str__(self) -> str:
-        state = "outdated" if self.on_target else "missing"
-        return f"{self.key or _named(self.element)} ({state} on the target): {self.reason}"
+        if self.key is None:
+            return f"{_named(self.element)}: {self.reason}"
+        return f"{self.key} ({'outdated' if self.on_target else 'missing'} on the target): {self.reason}"
 
 
 @dataclass(frozen=True)
 class DeliveryPlan:
-    """The ``pieces`` in the order of sending, and what is ``pending``. Each changed element is in exactly one of them."""
+    """The ``pieces`` in the order of sending, and what is ``pending``; each changed element is in exactly one."""
 
     pieces: tuple[Piece, ...] = ()
     pending: tuple[Pending, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, tzinfo
 from graphlib import CycleError, TopologicalSorter
 
@@ -20,6 +21,9 @@ WHOLE_WINDOW = timedelta(minutes=5)
 """For how long no job may be due when the whole archive is imported, unless the caller says otherwise."""
 LARGEST_BATCH = 64
 """How many jobs that fire soon are imported together at most."""
+_CIRCLE = Reason(
+    "circle", "it belongs to jobs that depend on each other in a circle", "remove one of these dependencies"
+)
 _DELIVER_NOW = "or send it by hand with 'Deliver now', which accepts that it may run once on the target"
 
 
@@ -97,7 +101,7 @@ class _Planner:
         self.others = [change for change in changes.items if change.key is None]
         self.changed = {change.key: change for change in changes.items if change.key is not None}
         self.depends_on = self._dependencies()
-        self.waiting = _dependencies_first(self.depends_on)
+        self.waiting = dict.fromkeys(_dependencies_first(self.depends_on))
         self.done: set[JobKey] = set()
         self.imported: dict[JobKey, str] = {}  # why a job is not written over REST
         self.pieces: list[Piece] = []
@@ -138,10 +142,6 @@ class _Planner:
         while progress:
             self._leave_out_what_waits_for_pending()
             progress = self._write_over_rest() or self._import_batch()
-        for key in self.waiting:
-            self._leave(
-                key, "cycle", "it and others depend on each other in a circle", "remove one of the dependencies"
-            )
         return self._plan()
 
     def whole(self, why: str, window: timedelta) -> DeliveryPlan:
@@ -155,7 +155,6 @@ class _Planner:
             elements = [*self.others, *self.changed.values()]
             self._add("whole", elements, why, sorted(self.jobs), moment)
             return self._plan()
-        self._write_over_rest()
         in_the_way = sorted(job.key for job in everything if moments.next([job]) is None)
         who = f"; always in the way: {listed(in_the_way, 3)}" if in_the_way else ""
         reason = Reason(
@@ -164,12 +163,15 @@ class _Planner:
             f"{format_duration(window)} in which none of its {len(everything)} jobs fires on the target{who}",
             f"run the sync when the jobs rest for so long, {_DELIVER_NOW}",
         )
-        for key in self.waiting:
-            self.pending[key] = Pending(self.changed[key].element.identity, key, reason, key in self.target)
-        rest = [Pending(change.element.identity, None, reason, False) for change in self.others]
-        return self._plan(rest)
+        for key in self.imported:
+            self._leave(key, reason)
+        self._leave_out_what_waits_for_pending()
+        self._write_over_rest()
+        return self._plan(Pending(change.element.identity, None, reason, False) for change in self.others)
 
     def _plan(self, others: Iterable[Pending] = ()) -> DeliveryPlan:
+        for key in list(self.waiting):
+            self._leave(key, _CIRCLE)
         pending = [self.pending[key] for key in sorted(self.pending)]
         return DeliveryPlan(tuple(self.pieces), (*others, *pending))
 
@@ -193,12 +195,12 @@ class _Planner:
     def _deliver(self, channel: Channel, keys: Sequence[JobKey], why: str, moment: datetime | None = None) -> None:
         self._add(channel, (self.changed[key] for key in keys), why, keys, moment)
         self.done |= set(keys)
-        self.waiting = [key for key in self.waiting if key not in self.done]
+        for key in keys:
+            del self.waiting[key]
 
-    def _leave(self, key: JobKey, code: str, what: str, next_step: str) -> None:
-        reason = Reason(code, what, next_step)
+    def _leave(self, key: JobKey, reason: Reason) -> None:
         self.pending[key] = Pending(self.changed[key].element.identity, key, reason, key in self.target)
-        self.waiting = [each for each in self.waiting if each != key]
+        del self.waiting[key]
 
     def _can_follow(self, key: JobKey, chosen: Collection[JobKey]) -> bool:
         """Whether all that a job depends on is on the target before it, or written together with it."""
@@ -211,12 +213,8 @@ class _Planner:
         for key in list(self.waiting):
             lacking = [other for other in self.depends_on[key] if other in self.pending and other not in self.target]
             if lacking:
-                self._leave(
-                    key,
-                    "waits_for_pending",
-                    f"it depends on {min(lacking)}, which is pending and which the target lacks",
-                    "it is delivered together with that job",
-                )
+                what = f"it depends on {min(lacking)}, which is pending and which the target lacks"
+                self._leave(key, Reason("waits_for_pending", what, "it is delivered after that job"))
 
     def _write_over_rest(self) -> bool:
         """Write all jobs over REST that can be written now; the first of each type that is not proven in front."""
@@ -282,30 +280,29 @@ class _Planner:
             self._import(keys, self.cursor, "sent now although they may run once on the target")
             return
         for key in keys:
-            why = has_no_moment(self.jobs[key], self.now) if key in self.jobs else "the source does not list it"
-            length, end = format_duration(self.budget), _clock(self.until)
-            if why is None and self.moments.next([self.jobs[key]]):
-                self._leave(
-                    key, "deferred", f"its moments before {end} went to other jobs", "the next sync delivers it"
-                )
-                continue
-            why = why or f"before {end} there are no {length} in which it does not fire on the target"
-            self._leave(
-                key,
-                "restless",
-                f"it has to be imported, which enables it ({self.imported[key]}), and {why}",
-                f"let it rest for {length} now and then, {_DELIVER_NOW}",
-            )
+            self._leave(key, self._why_restless(key))
+
+    def _why_restless(self, key: JobKey) -> Reason:
+        length, end = format_duration(self.budget), _clock(self.until)
+        why: str | None = "the source does not list it"
+        if job := self.jobs.get(key):
+            if self.moments.next([job]):
+                return Reason("deferred", f"its moments before {end} went to other jobs", "the next sync delivers it")
+            why = has_no_moment(job, self.now)
+        why = why or f"before {end} there are no {length} in which it is certain not to fire on the target"
+        return Reason(
+            "restless",
+            f"it has to be imported, which enables it ({self.imported[key]}), and {why}",
+            f"let it rest for {length} now and then, {_DELIVER_NOW}",
+        )
 
 
 def _dependencies_first(depends_on: Mapping[JobKey, Collection[JobKey]]) -> list[JobKey]:
     """Return the jobs in an order in which each follows what it depends on, those of a circle last."""
     sorter = TopologicalSorter(depends_on)
     order: list[JobKey] = []
-    try:
+    with suppress(CycleError):  # it still gives all jobs that no circle keeps back
         sorter.prepare()
-    except CycleError:
-        pass  # it still gives all jobs that no circle keeps back
     while ready := sorter.get_ready():
         order += sorted(ready)
         sorter.done(*ready)

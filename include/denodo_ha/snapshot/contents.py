@@ -13,7 +13,6 @@ from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey
 from denodo_ha.snapshot.zip_check import ArchiveError
 
-
 Identity = tuple[str, str, str]
 """What names an element: its kind, project and name, the last two without case."""
 
