@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Protocol
@@ -13,13 +13,23 @@ from urllib.parse import unquote
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope
-from denodo_ha.snapshot.contents import ArchiveContents, Element, same_content
+from denodo_ha.snapshot.contents import ArchiveContents, Element
 from denodo_ha.snapshot.elements import ElementError, ElementParser, properties_hash
 from denodo_ha.snapshot.zip_check import SMALL, ArchiveError, check_beginning, open_zip, read_entry
 
-__all__ = ["ArchiveContents", "ArchiveError", "FilterResult", "Openable", "filter_archive", "inspect", "same_content"]
+__all__ = [
+    "ArchiveContents",
+    "ArchiveError",
+    "FilterResult",
+    "Openable",
+    "cut_archive",
+    "filter_archive",
+    "inspect",
+
+]
 
 METADATA = "data/server-metadata.properties"
+PROJECTS = "data/projects/"
 _VERSION = re.compile(rb"^[ \t]*installation\.version[ \t]*[=:][ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
 
 
@@ -152,22 +162,72 @@ def filter_archive(source: Openable, contents: ArchiveContents, destination: IO[
     pattern matches nothing. It is not needed if ``scope.everything``.
     """
     scope.check(contents.jobs, contents.projects)
-    kept = tuple(element for element in contents.elements if _in_scope(element, scope))
-    dropped = {element.entry for element in contents.elements} - {element.entry for element in kept}
+    kept = cut_archive(source, contents, destination, lambda element: _in_scope(element, scope))
+    return FilterResult(kept, tuple(_outside(kept.elements, contents, scope)))
+
+
+def cut_archive(
+    source: Openable,
+    contents: ArchiveContents,
+    destination: IO[bytes],
+    keep: Callable[[Element], bool],
+    rewrite: Callable[[Element, bytes], bytes] | None = None,
+) -> ArchiveContents:
+    """Write an archive of some of the elements to ``destination``, a piece at a time.
+
+    The server's metadata is always in it, and so are the folder and the description of each project of which an element
+    is kept. All bytes stay as they are, but for what ``rewrite`` returns.
+
+    :param contents: what ``inspect(source)`` found.
+    :param keep: whether an element is kept. It is asked for the folder of each project too, which is an element of the
+        kind ``project``, so that an empty project can be kept.
+    :param rewrite: returns the XML to write for an element of a project, given the element and its XML.
+    :return: the kept elements, as they are in ``contents``.
+    """
+    chosen = {element.entry for element in contents.elements if keep(element)}
+    projects = {element.project for element in contents.elements if element.entry in chosen}
+    kept = tuple(
+        element
+        for element in contents.elements
+        if element.entry in chosen or (element.kind == "project" and element.project in projects)
+    )
+    by_entry = {element.entry: element for element in kept}
     with _opened(source) as (archive, stream), zipfile.ZipFile(destination, "w") as target:
         for entry in archive.infolist():
-            project = _project_of(entry.filename)
-            if entry.filename in dropped or (project is not None and not scope.matches_project(project)):
+            element = by_entry.get(entry.filename)
+            if element is None and not _stays(entry, projects, by_entry, keep):
                 continue
+            pieces: Iterable[bytes] = read_entry(archive, stream, entry)
+            size = entry.file_size
+            if rewrite and element and element.project is not None and entry.filename.endswith(".xml"):
+                pieces = [rewrite(element, _whole(pieces, entry))]
+                size = len(pieces[0])
             copy = zipfile.ZipInfo(entry.filename, entry.date_time)
             copy.compress_type = entry.compress_type
             copy.external_attr = entry.external_attr
-            copy.file_size = entry.file_size
+            copy.file_size = size
             with target.open(copy, "w") as written:
-                for piece in read_entry(archive, stream, entry):
+                for piece in pieces:
                     written.write(piece)
-    in_scope = ArchiveContents(version=contents.version, elements=kept)
-    return FilterResult(in_scope, tuple(_outside(kept, contents, scope)))
+    return ArchiveContents(version=contents.version, elements=kept)
+
+
+def _stays(
+    entry: zipfile.ZipInfo,
+    projects: Collection[str | None],
+    by_entry: Iterable[str],
+    keep: Callable[[Element], bool],
+) -> bool:
+    """Return whether an entry that is no element stays: the metadata, and folders of what is kept."""
+    path = entry.filename
+    if path == METADATA:
+        return True
+    if not entry.is_dir():
+        return False
+    project = _project_of(path)
+    if project is None:
+        return path == PROJECTS or any(kept.startswith(path) for kept in by_entry)
+    return project in projects or keep(Element(kind="project", project=project, name=project, hash="", entry=path))
 
 
 def _key(element: Element) -> JobKey:

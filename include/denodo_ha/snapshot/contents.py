@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey
 from denodo_ha.snapshot.zip_check import ArchiveError
+
+Identity = tuple[str, str, str]
+"""What names an element: its kind, project and name, the last two without case."""
 
 
 class Element(BaseModel):
@@ -34,7 +34,7 @@ class Element(BaseModel):
     entry: str
 
     @property
-    def identity(self) -> tuple[str, str, str]:
+    def identity(self) -> Identity:
         return self.kind, (self.project or "").casefold(), self.name.casefold()
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class ArchiveContents(BaseModel):
     elements: tuple[Element, ...]
 
     @cached_property
-    def by_identity(self) -> dict[tuple[str, str, str], Element]:
+    def by_identity(self) -> dict[Identity, Element]:
         return {element.identity: element for element in self.elements}
 
     @property
@@ -101,70 +101,27 @@ class ArchiveContents(BaseModel):
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The result of a comparison: whether an import is needed (not ``unchanged``), and the ``reason`` for it."""
+class SecretsChange:
+    """Which encrypted values changed between two exports.
 
-    unchanged: bool
-    reason: str
-
-
-def same_content(
-    old: ArchiveContents | None, new: ArchiveContents, *, last_import_age: timedelta | None, secrets_refresh: timedelta
-) -> Comparison:
-    """Say whether ``new`` has to be imported where ``old`` was imported last: only what was added or changed has to.
-
-    An element that is gone needs no import, which would not delete it either [D]: the target keeps it, a job as an
-    orphan.
-
-    When some encrypted values differ and others do not, passwords changed. When all differ, the server salts them at
-    every export [S: true of every genuine file], so they carry no information; then the last import is valid until it
-    is ``secrets_refresh`` old (``last_import_age`` None: no import is known).
+    :param identities: the elements whose values are known to have changed.
+    :param hidden: all values of the elements that have some in both exports differ. So the server salts them at every
+        export [S: true of every genuine file], and whether one of them changed cannot be seen.
     """
-    if old is None:
-        return Comparison(False, "there is no earlier export to compare with")
-    before, after = old.by_identity, new.by_identity
-    added = [element for identity, element in after.items() if identity not in before]
-    changed = [
-        element for identity, element in after.items() if identity in before and before[identity].hash != element.hash
-    ]
-    gone = [element for identity, element in before.items() if identity not in after]
-    if added or changed:
-        named = [
-            _counted(elements, word) for elements, word in ((added, "added"), (gone, "removed"), (changed, "changed"))
-        ]
-        return Comparison(False, "elements differ: " + ", ".join(filter(None, named)))
-    found = _same_secrets(old, new, last_import_age, secrets_refresh)
-    if not gone:
-        return found
-    stay = f"{_counted(gone, 'removed')}, which the target keeps, a job as an orphan"
-    return Comparison(found.unchanged, f"{stay}; of the rest, {found.reason}")
+
+    identities: frozenset[Identity] = frozenset()
+    hidden: bool = False
 
 
-def _same_secrets(
-    old: ArchiveContents, new: ArchiveContents, last_import_age: timedelta | None, secrets_refresh: timedelta
-) -> Comparison:
-    pairs = [(element, old.by_identity[identity].secrets) for identity, element in sorted(new.by_identity.items())]
-    with_secrets = [(element, before) for element, before in pairs if element.secrets or before]
-    differing = [(element, before) for element, before in with_secrets if element.secrets != before]
-    if not differing:
-        return Comparison(True, "all elements and encrypted values are equal")
-    set_or_cleared = any(element.secrets is None or before is None for element, before in differing)
-    if set_or_cleared or len(differing) < len(with_secrets):
-        return Comparison(False, f"passwords changed in {len(differing)} elements, such as {differing[0][0]}")
-    refresh = format_duration(secrets_refresh)
-    if last_import_age is None or last_import_age >= secrets_refresh:
-        return Comparison(
-            False,
-            f"all elements are equal, but whether passwords changed cannot be seen and the last import is not "
-            f"younger than {refresh}",
-        )
-    return Comparison(
-        True,
-        f"all elements are equal; the server salts its encrypted values, and the last import is younger than {refresh}",
-    )
-
-
-def _counted(elements: Sequence[Element], word: str) -> str:
-    if not elements:
-        return ""
-    return f"{len(elements)} {word} (such as {min(elements, key=lambda element: element.identity)})"
+def changed_secrets(old: ArchiveContents, new: ArchiveContents) -> SecretsChange:
+    """Compare the encrypted values of the elements that are in both exports."""
+    values = {
+        identity: (before.secrets, element.secrets)
+        for identity, element in new.by_identity.items()
+        if (before := old.by_identity.get(identity))
+    }
+    set_or_cleared = {identity for identity, (before, after) in values.items() if (before is None) != (after is None)}
+    both = {identity for identity, (before, after) in values.items() if before and after}
+    differing = {identity for identity in both if values[identity][0] != values[identity][1]}
+    hidden = bool(both) and differing == both
+    return SecretsChange(frozenset(set_or_cleared if hidden else set_or_cleared | differing), hidden)

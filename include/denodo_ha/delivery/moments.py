@@ -1,0 +1,200 @@
+"""When jobs may be imported: the moments in which none of their triggers fires on the target's clock.
+
+An import enables what it brings [KB, S], and a cron is on the clock of its server, with no time zone [V]. So a job may
+fire on the target from the import's effect until it is read back disabled, whether or not it is due on the source.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from math import ceil
+from zoneinfo import ZoneInfo
+
+from denodo_ha.jobs import Job, Trigger
+from denodo_ha.quartz.cron import CronError, QuartzCron
+from denodo_ha.quartz.forecast import cached_cron
+
+SHORTEST_BUDGET = timedelta(seconds=10)
+_SECOND, _HOUR = timedelta(seconds=1), timedelta(hours=1)
+_FARTHEST_EAST = timedelta(hours=14)
+_QUARTERS = tuple(timezone(timedelta(minutes=15 * number)) for number in range(-12 * 4, 14 * 4 + 1))
+
+
+def budget(longest: float | None) -> timedelta:
+    """Return for how long none of the jobs may be due that are imported together: three times the longest import.
+
+    :param longest: seconds from sending an import to reading all its jobs back disabled, the longest so far, the last
+        one included; None if none was measured.
+    """
+    return max(SHORTEST_BUDGET, timedelta(seconds=ceil(3 * (longest or 0.0))))
+
+
+def possible_zones(configured: str | None, inferred: Sequence[tzinfo] | None) -> tuple[tzinfo, ...]:
+    """Return the time zones that the target's clock may have.
+
+    :param configured: the name of its zone, as the pair says it; then it is the only one.
+    :param inferred: those that explain its next executions, as ``zones_that_fit`` finds them.
+    :return: every offset in steps of a quarter of an hour if nothing is known.
+    """
+    if configured:
+        return (ZoneInfo(configured),)
+    return tuple(inferred or _QUARTERS)
+
+
+def has_no_moment(job: Job, now: datetime) -> str | None:
+    """Return why no moment is safe for an import of this job; None if its crons tell when one is.
+
+    A trigger whose ``startTime`` lies in the past may fire at once when it is created [Q]. The format of ``startTime``
+    is not published, so one that cannot be read counts as past, and one without an offset is taken for the earliest
+    moment that it can mean. An ``endTime`` only takes firings away, so it is not looked at.
+
+    :param now: the time on the target's clock.
+    """
+    for trigger in job.triggers:
+        if trigger.start_time:
+            start = _earliest(trigger.start_time)
+            if start is None:
+                return f"the start time of a trigger cannot be read ({trigger.start_time!r})"
+            if start <= now:
+                return "a trigger has a start time in the past, so it may fire as soon as it is created"
+        if trigger.cron:
+            try:
+                cached_cron(trigger.cron)
+            except CronError as error:
+                return f"the cron {trigger.cron!r} cannot be evaluated: {error}"
+        elif not (trigger.dependency and trigger.dependency.job_ids):
+            return "it has a trigger that is neither a cron nor a dependency, so when it fires is not known"
+    return None
+
+
+def next_moment(
+    jobs: Sequence[Job],
+    *,
+    now: datetime,
+    zones: Sequence[tzinfo],
+    budget: timedelta,
+    until: datetime,
+) -> datetime | None:
+    """Return the first whole second from ``now`` at which these jobs can be imported together.
+
+    None of their triggers fires from then on for ``budget``, in any of the zones. A trigger of dependencies alone fires
+    nothing: the jobs that it waits for are disabled on the target, or imported at the same moment.
+
+    :param now: the time on the target's clock, aware.
+    :param zones: all that the target's clock may have.
+    :return: None if there is no such second before ``until``, or if one of the jobs has no safe moment at all.
+    """
+    return Moments(zones, now=now, budget=budget, until=until).next(jobs)
+
+
+class Moments:
+    """The firings between ``now`` and ``until``, calculated once for each cron; see :func:`next_moment`."""
+
+    def __init__(self, zones: Sequence[tzinfo], *, now: datetime, budget: timedelta, until: datetime) -> None:
+        self.begin = _whole(now)
+        self.until = until
+        self.budget = budget
+        self._end = until + 2 * budget  # so that each firing in a moment's budget has its neighbours
+        self._offsets, self._changing = _steady(zones, self.begin, self._end)
+        self._known: dict[str, list[datetime]] = {}
+
+    def next(self, jobs: Sequence[Job], since: datetime | None = None) -> datetime | None:
+        """Return the first moment of these jobs from ``since`` on, which is not before the ``now`` of this object."""
+        moment = max(self.begin, _whole(since or self.begin))
+        latest = self.until - timedelta.resolution
+        for job in jobs:
+            if has_no_moment(job, moment):
+                return None
+            starts = [start for each in job.triggers if (start := _earliest(each.start_time))]
+            latest = min([latest, *(start - self.budget for start in starts)])
+        firings = self._merged([trigger for job in jobs for trigger in job.triggers])
+        for firing in firings[bisect_left(firings, moment) :]:
+            if firing >= moment + self.budget or moment > latest:
+                break
+            moment = firing + _SECOND
+        return moment if moment <= latest else None
+
+    def is_free(self, job: Job, moment: datetime, length: timedelta | None = None) -> bool:
+        """Whether none of the job's triggers fires from ``moment`` on for ``length``, by default the budget."""
+        stop = moment + (self.budget if length is None else length)
+        if has_no_moment(job, stop - timedelta.resolution):
+            return False
+        lists = [self._firings(trigger.cron) for trigger in job.triggers if trigger.cron]
+        return all(bisect_left(each, moment) == bisect_left(each, stop) for each in lists)
+
+    def _merged(self, triggers: Sequence[Trigger]) -> list[datetime]:
+        lists = [self._firings(cron) for cron in {trigger.cron for trigger in triggers} if cron]
+        return lists[0] if len(lists) == 1 else sorted(set().union(*lists))
+
+    def _firings(self, expression: str) -> list[datetime]:
+        if expression not in self._known:
+            self._known[expression] = sorted(self._calculated(expression))
+        return self._known[expression]
+
+    def _calculated(self, expression: str) -> set[datetime]:
+        """Return the firings in all zones, without those that make no difference, in UTC."""
+        cron = cached_cron(expression)
+        found = {
+            firing
+            for zone in self._changing
+            for firing in _executions(cron, self.begin - _SECOND, self._end, zone, self.budget)
+        }
+        offsets = self._offsets
+        if set("".join(expression.split()[2:])) <= {"*", "?"}:  # the same in every hour
+            offsets = sorted({offset % _HOUR for offset in offsets})
+        if offsets:
+            first, last = self.begin + offsets[0] - _SECOND, self._end + offsets[-1]
+            walls = list(_executions(cron, first, last, UTC, self.budget))
+        for offset in offsets:
+            low, high = bisect_left(walls, self.begin + offset), bisect_right(walls, self._end + offset)
+            found.update(wall - offset for wall in walls[low:high])
+        return found
+
+
+def _executions(cron: QuartzCron, after: datetime, end: datetime, zone: tzinfo, reach: timedelta) -> Iterator[datetime]:
+    """Yield the executions after ``after`` and not after ``end``, without some that make no difference.
+
+    One is left out only between two that are at most ``reach`` apart. So a period of ``reach`` that holds one that is
+    left out holds one that is not, and a cron for every second takes no longer than one for every few.
+    """
+    execution = cron.next_after(after, zone)
+    while execution is not None and execution <= end:
+        yield execution
+        ahead = cron.next_after(execution + reach / 2, zone)
+        if ahead is None or ahead - execution > reach:
+            ahead = cron.next_after(execution, zone)
+        execution = ahead
+
+
+def _steady(zones: Sequence[tzinfo], begin: datetime, end: datetime) -> tuple[list[timedelta], list[tzinfo]]:
+    """Return the offsets of the zones whose clocks do not change in this period, and the zones whose clocks do.
+
+    The period is looked at with three hours at its end: in the first pass of an hour that comes twice nothing fires.
+    """
+    offsets: set[timedelta] = set()
+    changing: list[tzinfo] = []
+    hours = [begin + number * _HOUR for number in range((end - begin) // _HOUR + 4)]
+    for zone in zones:
+        seen = {hour.astimezone(zone).utcoffset() or timedelta() for hour in hours}
+        if len(seen) == 1:
+            offsets |= seen
+        else:
+            changing.append(zone)
+    return sorted(offsets), changing
+
+
+def _earliest(text: str | None) -> datetime | None:
+    """Return the earliest moment that a ``startTime`` can mean; None if it cannot be read, or if there is none."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC) - _FARTHEST_EAST
+
+
+def _whole(moment: datetime) -> datetime:
+    """Round up to a whole second, in UTC."""
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=0) + (_SECOND if moment.microsecond else timedelta())
