@@ -55,7 +55,10 @@ class Imported(_Handed):
     :param answered: when its answer came, ISO 8601.
     :param clean_at: when the slave was first read back without enabled jobs, ISO 8601.
     :param warnings: the warnings in the server's answer.
-    :param others: jobs of the slave outside the pair's scope before the import, as [project, name].
+    :param others: jobs of the target outside the pair's scope before the import, as [project, name].
+    :param pieces: what was sent, one after the other; the times above are those of the longest exposure.
+    :param pending: what was not delivered, as JSON of :class:`denodo_ha.delivery.plan.Pending`.
+    :param all_secrets: whether every element with secrets was sent.
     """
 
     operation: str
@@ -65,6 +68,9 @@ class Imported(_Handed):
     clean_at: str
     warnings: list[str]
     others: list[list[str]]
+    pieces: list[dict[str, Any]] = field(default_factory=list)
+    pending: list[dict[str, Any]] = field(default_factory=list)
+    all_secrets: bool = True
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from denodo_ha.definitions import Names
 from denodo_ha.jobs import Job, JobKey
 
 _OWN = frozenset({"id", "projectid", "projectname", "project", "disabled"})
@@ -19,19 +19,7 @@ class UntranslatableError(ValueError):
     """The definition holds an id whose meaning on the other server is not known; the message names it."""
 
 
-@dataclass(frozen=True)
-class Ids:
-    """What the ids of one server name.
-
-    :param jobs: jobs by id.
-    :param data_sources: data sources by id; a data source is identified like a job, by project and name.
-    """
-
-    jobs: Mapping[int, JobKey]
-    data_sources: Mapping[int, JobKey]
-
-
-def for_target(job: Job, source: Ids, jobs: Mapping[JobKey, int], data_sources: Mapping[JobKey, int]) -> dict[str, Any]:
+def for_target(job: Job, source: Names, jobs: Mapping[JobKey, int], data_sources: Mapping[JobKey, int]) -> dict[str, Any]:
     """Return the definition of ``job`` as it is written to another server, where it is born disabled [V].
 
     An unknown field is carried as it is. What tells only where the job is on its own server is left out.

@@ -37,6 +37,14 @@ class SnapshotStore:
     def export_path(self, snapshot_id: str) -> ObjectStoragePath:
         return self._folder / snapshot_id / "export.zip"
 
+    def piece_path(self, snapshot_id: str) -> ObjectStoragePath:
+        """A part of the export, on its way to a server."""
+        return self._folder / snapshot_id / "piece.zip"
+
+    def rescue_path(self, snapshot_id: str) -> ObjectStoragePath:
+        """The export of a server that was active, before the first re-protect changes it; never deleted by itself."""
+        return self._folder / f"rescue-{snapshot_id}.zip"
+
     def write(self, snapshot_id: str, *, contents: str, manifest: str) -> None:
         """Complete a snapshot: what its export file holds, and the manifest of the server it came from."""
         self._write(f"{snapshot_id}/contents.json", contents)

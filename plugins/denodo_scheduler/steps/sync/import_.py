@@ -5,34 +5,22 @@ from __future__ import annotations
 import gc
 import logging
 import re
-import time
-from collections import Counter
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 from uuid import uuid4
 
-from denodo_ha.delivery.plan import Channel, DeliveryPlan, Piece
-from denodo_ha.jobs import Job, JobKey
-from denodo_ha.record import Operation, begin_import, close_operation, learned
-from denodo_ha.snapshot.archive import cut_archive
+from denodo_ha.delivery.plan import DeliveryPlan
+from denodo_ha.record import Operation, begin_import, close_operation
 from denodo_ha.sync_results import Exported, Imported
 from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, passive_target
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 from denodo_scheduler.steps.passive import ensure_two_servers, settle
-from denodo_scheduler.steps.sync.export import oldest_export
-from denodo_scheduler.steps.sync.planning import Identity, Planner, Planned, Source
-from denodo_scheduler.steps.sync.send import Answered, Sender
-from denodo_scheduler.steps.sync.write import Writer, is_refusal
+from denodo_scheduler.steps.sync.deliver import Delivery
+from denodo_scheduler.steps.sync.export import oldest_export, read_snapshot
+from denodo_scheduler.steps.sync.planning import Planner, Server
+from denodo_scheduler.steps.sync.send import Sender
 
 log = logging.getLogger(__name__)
-
-PATIENCE = timedelta(seconds=60)
-"""How long this task waits for the moment of a piece, while the pair's slot is held; later ones are left to the next
-run."""
-SENDINGS = 2
-"""How often an element is sent in one run."""
 
 
 def import_snapshot(
@@ -54,14 +42,21 @@ def import_snapshot(
     _ensure_fresh(context, exported)
     if record.operation:
         _resume(context, ticket, own, record.operation)
-    _ensure_version(context, ticket, exported)
+    source, target = context.servers.hook(ticket.source), context.servers.hook(ticket.target)
+    version = target.me().version
+    _ensure_version(ticket, exported, version)
     _ensure_sendable(context, ticket, exported)
-    servers = context.servers
-    source, target = servers.hook(ticket.source), servers.hook(ticket.target)
     before = target.statuses()
     ensure_two_servers(context, source.statuses(), before)
-    planner = Planner(context, ticket, Source.stored(context, ticket, exported.snapshot), deliver_now=deliver_now)
     untouched = current.check()
+    planner = Planner(
+        context,
+        untouched,
+        ticket.target,
+        read_snapshot(context, exported.snapshot, untouched, ticket),
+        Server.read(source, ticket.source),
+        deliver_now,
+    )
     intent = begin_import(
         untouched,
         operation_id=f"{ticket.operation_id}.{uuid4().hex[:4]}",
@@ -69,49 +64,58 @@ def import_snapshot(
         now=context.now(),
         lease=context.pair.sync.lease,
     )
+    began = context.now()
     context.save(intent)
     gc.freeze()  # a full collection would pause this process while jobs are enabled on the target
     sender = Sender(context, ticket, own, passive_target(context, ticket), untouched)
-    delivery = _Delivery(context, ticket, exported, planner, sender)
+    delivery = Delivery(context, ticket, exported.snapshot, planner, sender, version)
     delivery.run()
+    if not delivery.pieces:
+        sender.undo()
+        raise NothingToDo("pending", f"nothing can be delivered now: {DeliveryPlan(pending=delivery.pending).text()}")
     assert intent.operation is not None
-    return delivery.result(intent.operation.id, [job.key for job in before.jobs])
+    return delivery.result(intent.operation.id, began, before)
 
 
-@dataclass
-class _Delivery:
-    """The pieces of one sync, one after the other.
+def _resume(context: PairContext, ticket: SyncTicket, own: Claim, operation: Operation) -> None:
+    """Go on after an earlier try of this task: disable what it left enabled until nothing of it can be in flight."""
+    settle(context, ticket.target, operation, own, ours=True)
+    own.save(close_operation)
 
-    :param sent: how often each element was sent. :param by_archive: jobs that REST did not write as they are.
-    :param proving: jobs that were written and not read back yet.
-    """
 
-    context: PairContext
-    ticket: SyncTicket
-    exported: Exported
-    planner: Planner
-    sender: Sender
-    sent: Counter[Identity] = field(default_factory=Counter)
-    by_archive: set[JobKey] = field(default_factory=set)
-    proving: dict[JobKey, Job] = field(default_factory=dict)
-    answers: list[Answered] = field(default_factory=list)
-    pieces: list[dict[str, Any]] = field(default_factory=list)
-    plan: DeliveryPlan = DeliveryPlan()
+def _ensure_fresh(context: PairContext, exported: Exported) -> None:
+    """An export of long ago, of a task that was cleared alone, would bring back what is gone."""
+    age = context.now() - datetime.fromisoformat(exported.taken)
+    if age > oldest_export(context.pair.sync):
+        raise NothingToDo("superseded", f"superseded: the export was taken {age} ago; clear the run")
 
-    def run(self) -> None:
-        until = self.context.now() + PATIENCE
-        while True:
-            planned = self._planned()
-            piece = next((each for each in planned.plan.pieces if each.moment <= planned.now + PATIENCE), None)
-            if piece is None:
-                break
-            if piece.moment > planned.now:
-                if self.context.now() >= until:
-                    break
-                self.sender.before_writing()
-                time.sleep(max(0.5, (piece.moment - planned.now).total_seconds()))
-            elif piece.channel is Channel.REST:
-                self._write(piece, planned)
-            else:
-                self._import(piece, planned)
-        self.sender.close()
+
+def _ensure_version(ticket: SyncTicket, exported: Exported, version: str) -> None:
+    """An export is for a server of the same or a newer version [S]. Versions that cannot be read are not compared."""
+    ours, theirs = version_of(exported.version), version_of(version)
+    if ours and theirs and theirs < ours:
+        raise Blocked(
+            "version",
+            f"the {ticket.source}'s export is of version {exported.version}, the {ticket.target} is the older {version}",
+            f"update the {ticket.target}; nothing was changed",
+        )
+
+
+def version_of(text: str) -> tuple[int, int] | None:
+    """Major and minor number in a version text such as ``9.0.5`` or ``8.0 20240927`` [S]."""
+    found = re.search(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _ensure_sendable(context: PairContext, ticket: SyncTicket, exported: Exported) -> None:
+    """What can fail without anything being sent fails before the intent is written."""
+    context.servers.hook(ticket.target).check_import()
+    try:
+        context.snapshots.export_path(exported.snapshot).stat()
+    except OSError as error:
+        raise Blocked(
+            "snapshot_missing",
+            f"the export of the snapshot {exported.snapshot} cannot be read on this worker: {error}",
+            "nothing was changed. With workers on several machines, set 'snapshots' of the pair to storage that all "
+            "reach; then clear the run",
+        ) from None

@@ -3,56 +3,241 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from functools import cached_property
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from denodo_ha.checks import verify
+from denodo_ha.checks import different_data_sources
+from denodo_ha.definitions import Names, compare, digest, fields
 from denodo_ha.delivery.capabilities import Capabilities
-from denodo_ha.delivery.changes import Changes, changes
-from denodo_ha.delivery.definition import Ids
+from denodo_ha.delivery.changes import Change, Changes, changes, job_key
+from denodo_ha.delivery.definition import UntranslatableError, for_target
 from denodo_ha.delivery.moments import possible_zones
-from denodo_ha.delivery.plan import DeliveryPlan, plan_delivery
+from denodo_ha.delivery.plan import DeliveryPlan, Pending, Piece
+from denodo_ha.delivery.planner import plan_delivery
 from denodo_ha.jobs import DataSource, Job, JobKey
-from denodo_ha.record import Record
+from denodo_ha.reason import Reason
+from denodo_ha.record import Record, Role
 from denodo_ha.snapshot.archive import ArchiveContents
-from denodo_ha.snapshot.contents import Element
+from denodo_ha.snapshot.contents import Identity
 from denodo_ha.snapshot.manifest import Manifest
-from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
-from denodo_scheduler.steps.claim import SyncTicket
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.context import PairContext
-
-Identity = tuple[str, str, str]
+from denodo_scheduler.steps.servers import data_sources
 
 
 @dataclass(frozen=True)
-class Source:
-    """A snapshot of the active server, and the definitions that it was made from.
+class Server:
+    """The definitions of one server, as they were read."""
 
-    :param committed: the contents that the target was verified to have last; None where they are not known.
+    jobs: Mapping[JobKey, Job]
+    data_sources: tuple[DataSource, ...]
+
+    @classmethod
+    def read(cls, hook: DenodoSchedulerHook, role: Role) -> Server:
+        return cls.of(hook.jobs(), data_sources(hook, role) or ())
+
+    @classmethod
+    def of(cls, jobs: Collection[Job], sources: Collection[DataSource]) -> Server:
+        return cls({job.key: job for job in jobs}, tuple(sources))
+
+    @property
+    def names(self) -> Names:
+        return Names.of(self.jobs.values(), self.data_sources)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What was exported from the active server.
+
+    :param committed: what the passive server was verified to have last of the same server; None if nothing is known.
     """
 
     contents: ArchiveContents
     manifest: Manifest
-    jobs: Mapping[JobKey, Job]
-    data_sources: Collection[DataSource]
     committed: ArchiveContents | None
 
     @property
-    def ids(self) -> Ids:
-        return Ids(
-            {job.id: key for key, job in self.jobs.items()}, {source.id: source.key for source in self.data_sources}
-        )
+    def by_key(self) -> dict[JobKey, Identity]:
+        return {job_key(each): each.identity for each in self.contents.elements if each.kind == "job"}
 
 
 @dataclass(frozen=True)
-class Target:
-    """The passive server as it was read."""
+class Differences:
+    """Where the passive server is not as the snapshot says, as far as REST shows it.
 
-    jobs: tuple[Job, ...]
-    data_sources: tuple[DataSource, ...]
-    statuses: Statuses
+    :param edited: jobs that were edited on the active server since the export.
+    """
 
-    @classmethod
-    def read(cls, hook: DenodoSchedulerHook) -> Target:
-        return cls(tuple(hook.jobs()), tuple(hook.data_sources()), hook.statuses())
+    different: frozenset[JobKey]
+    missing: frozenset[JobKey]
+    data_sources: frozenset[JobKey]
+    edited: frozenset[JobKey]
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes the delivery plan of one sync from what both servers are at the moment.
+
+    :param target: the role of the passive server. :param source: the definitions of the active one.
+    :param deliver_now: a person accepts that jobs which have no safe moment may run once.
+    """
+
+    context: PairContext
+    record: Record
+    target: Role
+    snapshot: Snapshot
+    source: Server
+    deliver_now: bool = False
+
+    def differences(self, there: Server) -> Differences:
+        manifest, here = self.snapshot.manifest, self.source.names
+        wanted = {key: job for key, job in self.source.jobs.items() if key in manifest.by_key}
+        edited = {
+            key
+            for key, job in wanted.items()
+            if digest(job, here, manifest.noise) != manifest.by_key[key].definition_hash
+        }
+        names = there.names
+        compared = compare(
+            {key: fields(job, here) for key, job in wanted.items()},
+            {key: fields(job, names) for key, job in there.jobs.items()},
+            known=manifest.noise,
+            parameters=self.snapshot.contents.parameters,
+        )
+        pair = self.context.pair
+        sources = different_data_sources(
+            manifest,
+            there.data_sources,
+            pair.scope,
+            values=pair.sync.verify_definitions,
+            site=pair.properties_of(self.target),
+        )
+        return Differences(
+            different=frozenset(compared.different) if pair.sync.verify_definitions else frozenset(),
+            missing=frozenset(manifest.by_key.keys() - there.jobs.keys()),
+            data_sources=frozenset(sources),
+            edited=frozenset(edited | (manifest.by_key.keys() - self.source.jobs.keys())),
+        )
+
+    def plan(
+        self,
+        there: Server,
+        found: Differences,
+        *,
+        now: datetime,
+        until: datetime,
+        capabilities: Capabilities,
+        sent: Collection[Identity] = (),
+        given_up: Collection[Identity] = (),
+        by_archive: Collection[JobKey] = (),
+    ) -> DeliveryPlan:
+        """Plan what is still to be delivered.
+
+        :param now: the time on the target's clock. :param until: no moment after this is waited for.
+        :param sent: elements that this run has sent; they are sent again only if REST shows that they differ.
+        :param given_up: elements that are not sent again. :param by_archive: jobs that REST does not write.
+        """
+        record, sync, contents = self.record, self.context.pair.sync, self.snapshot.contents
+        of_same_source = record.snapshot is not None and record.snapshot.source is not self.target
+        wanted = changes(
+            committed=self.snapshot.committed,
+            now=contents,
+            different_on_target=found.different,
+            missing_on_target=found.missing,
+            sources_different=[(key.project, key.name) for key in found.data_sources],
+            dirty=record.dirty is not None,
+            last_import_age=self.context.now() - record.snapshot.imported
+            if record.snapshot and of_same_source
+            else None,
+            secrets_refresh=sync.secrets_refresh,
+        )
+        wanted = self._left(wanted, found, set(sent), set(given_up))
+        elements = contents.by_identity
+        jobs = {key: job for key, job in self.source.jobs.items() if key in self.snapshot.manifest.by_key}
+        drafts = {key for key, job in jobs.items() if job.definition.get("draft") is True}
+        zones = possible_zones(self.context.pair.timezone_of(self.target), None)
+        measured = capabilities.longest_import is not None
+        return plan_delivery(
+            wanted,
+            capabilities=capabilities,
+            rest=True,
+            cut_down=True,
+            jobs=jobs,
+            target=there.jobs.keys(),
+            secrets={key for key, identity in self.snapshot.by_key.items() if elements[identity].secrets},
+            drafts=drafts,
+            now=now,
+            zones=zones,
+            until=until,
+            deliver_now=self.deliver_now,
+            untranslatable={*by_archive, *self._untranslatable(wanted, there)},
+            whole_window=timedelta(0) if measured else sync.quiet_window + sync.quiet_margin,
+        )
+
+    def _left(
+        self, wanted: Changes, found: Differences, sent: Collection[Identity], given_up: Collection[Identity]
+    ) -> Changes:
+        """What is not sent yet, or was and still differs; and what earlier syncs have left pending."""
+        apart = found.different | found.missing
+        forced = {job.key for job in self.record.pending}
+
+        def open_(change: Change) -> bool:
+            identity, key = change.element.identity, change.key
+            if identity in given_up or (key in found.edited):
+                return False
+            return identity not in sent or (key in apart if key else _source_key(change) in found.data_sources)
+
+        by_identity = {change.element.identity: change for change in wanted.items}
+        for element in self.snapshot.contents.elements:
+            if element.kind == "job" and job_key(element) in forced:
+                by_identity.setdefault(element.identity, Change(element, "pending since an earlier sync"))
+        return Changes(tuple(change for _, change in sorted(by_identity.items()) if open_(change)))
+
+    def _untranslatable(self, wanted: Changes, there: Server) -> set[JobKey]:
+        """Jobs with an id that names nothing on the target, nor anything that is delivered with it."""
+        coming = {change.key: 0 for change in wanted.items if change.key}
+        jobs = {**coming, **{key: job.id for key, job in there.jobs.items()}}
+        sources = {
+            **{_source_key(change): 0 for change in wanted.items if change.element.kind == "dataSource"},
+            **{source.key: source.id for source in there.data_sources},
+        }
+        names, found = self.source.names, set()
+        for key in coming.keys() & self.source.jobs.keys():
+            try:
+                for_target(self.source.jobs[key], names, jobs, sources)
+            except UntranslatableError:
+                found.add(key)
+        return found
+
+
+def _source_key(change: Change) -> JobKey:
+    return JobKey(project=change.element.project or "", name=change.element.name)
+
+
+def edited(found: Differences, by_key: Mapping[JobKey, Identity], there: Server) -> list[Pending]:
+    """The jobs that the next sync brings, since they were edited after this export."""
+    why = Reason("edited", "it was edited on the active server after the export", "the next sync delivers it")
+    apart = (found.edited & (found.different | found.missing)) & by_key.keys()
+    return [Pending(by_key[key], key, why, key in there.jobs) for key in sorted(apart)]
+
+
+def postponed(pieces: Collection[Piece], by_key: Mapping[JobKey, Identity], there: Server) -> list[Pending]:
+    """The jobs of pieces whose moment is too far away for this run."""
+    return [
+        Pending(
+            by_key[key],
+            key,
+            Reason(
+                "waits_for_moment",
+                f"it has to be imported, which enables it, and may fire on the target before {piece.moment:%H:%M:%S} UTC",
+                "the next sync delivers it in that moment, or run the sync with 'Deliver now', which accepts that it "
+                "may run once on the target",
+            ),
+            key in there.jobs,
+        )
+        for piece in pieces
+        for key in piece.jobs
+        if key in by_key
+    ]
+
+

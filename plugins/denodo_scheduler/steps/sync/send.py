@@ -73,7 +73,7 @@ class Sender:
         began = self.context.now()
         result = self._import(archive, jobs)
         done = self.context.now()
-        rest = self._disable(jobs)
+        rest = self.disable(jobs)
         self.close()
         log.info(
             "Imported in %.1f s; %d jobs were enabled by it and are disabled again.",
@@ -93,11 +93,11 @@ class Sender:
         except DenodoSchedulerError as error:
             self.untouched = None
             if _refused(error):
-                self._disable(jobs)
+                self.disable(jobs)
                 self.close()
                 raise
             try:
-                self._disable(jobs)
+                self.disable(jobs)
             except (DenodoSchedulerError, NotYet) as second:
                 log.warning("The jobs of the %s could not be disabled yet: %s", self.ticket.target, second)
             raise Blocked(
@@ -127,7 +127,7 @@ class Sender:
             lambda record: close_operation(record.model_copy(update={"dirty": before.dirty} if before else {}))
         )
 
-    def _disable(self, jobs: Sequence[JobKey]) -> AtRest:
+    def disable(self, jobs: Sequence[JobKey]) -> AtRest:
         claim = self.passive.trusted(self.context.now() + self.context.pair.sync.lease)
         return rest_passive(self.context, self.ticket.target, claim, ours=True, told=jobs)
 

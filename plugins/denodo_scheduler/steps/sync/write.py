@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
-from denodo_ha.delivery.definition import Ids, UntranslatableError, for_target
-from denodo_ha.jobs import Job, JobKey, Project
-from denodo_scheduler.exceptions import DenodoSchedulerError, RequestError, UnreachableError
+from denodo_ha.definitions import Names
+from denodo_ha.delivery.definition import UntranslatableError, for_target
+from denodo_ha.jobs import Job, JobKey, Project, fold
+from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ IN_FLIGHT = 8
 CHUNK = 8 * IN_FLIGHT
 """How many jobs are written after one look whether the task may still act."""
 
-_REFUSED = frozenset({400, 404, 409, 422, 500})
+_REFUSED = frozenset({400, 403, 404, 405, 409, 422, 500})
 """Answers that concern one job: a 500 is also what a user's mistake gets [V]."""
 
 
@@ -31,19 +32,22 @@ class Writer:
     :param source: what the ids in the definitions name.
     :param target: the server that is written to.
     :param jobs: ids of its jobs; those that are made are added. :param data_sources: ids of its data sources.
-    :param projects: its projects, by id of any job's project name; those that are made are added.
+    :param projects: its projects; those that are made are added.
     :param before: called right before each chunk; raises when nothing may be changed any more.
     :param refused: the jobs that could not be written, and why.
     """
 
-    source: Ids
+    source: Names
     target: DenodoSchedulerHook
     jobs: dict[JobKey, int]
     data_sources: dict[JobKey, int]
-    projects: dict[JobKey, Project]
+    projects: list[Project]
     before: Callable[[], object]
     written: set[JobKey] = field(default_factory=set)
     refused: dict[JobKey, Exception] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._project_ids = {fold(project.name): project.id for project in self.projects}
 
     def write(self, jobs: Sequence[Job]) -> None:
         """Write these jobs, each after those that it depends on.
@@ -78,12 +82,11 @@ class Writer:
 
     def _make_projects(self, jobs: Iterator[Job]) -> None:
         for job in jobs:
-            key = project_key(job.project)
-            if key not in self.projects:
-                self.projects[key] = self.target.create_project(job.project)
+            if fold(job.project) not in self._project_ids:
+                self._project_ids[fold(job.project)] = self.target.create_project(job.project).id
 
     def _write(self, job: Job, definition: dict[str, object]) -> None:
-        project = self.projects[project_key(job.project)].id
+        project = self._project_ids[fold(job.project)]
         try:
             if job.key in self.jobs:
                 self.target.replace_job(project, self.jobs[job.key], definition)
@@ -97,16 +100,6 @@ class Writer:
             self.refused[job.key] = error
         else:
             self.written.add(job.key)
-
-
-def project_key(name: str) -> JobKey:
-    """A project's name as a key, compared as that of a job's project is."""
-    return JobKey(project=name, name="")
-
-
-def is_refusal(error: Exception) -> bool:
-    """Whether the server said that it does not take this job, and did not merely fail to answer."""
-    return isinstance(error, RequestError) and error.status in _REFUSED
 
 
 def _chunks(ready: Sequence[tuple[Job, dict[str, object]]]) -> Iterator[list[tuple[Job, dict[str, object]]]]:

@@ -1,0 +1,287 @@
+"""The pieces of one sync, one after the other: each is planned from what the target is after the one before."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.sdk import ObjectStoragePath
+
+from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.delivery.plan import DeliveryPlan, Pending, Piece
+from denodo_ha.jobs import Job, JobKey
+from denodo_ha.properties import rewrite_element
+from denodo_ha.record import learned
+from denodo_ha.snapshot.archive import cut_archive
+from denodo_ha.snapshot.contents import Element, Identity
+from denodo_ha.sync_results import Imported
+from denodo_ha.text import counted, listed
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
+from denodo_scheduler.state.files import new_file
+from denodo_scheduler.steps.claim import SyncTicket
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.servers import enabled_in
+from denodo_scheduler.steps.sync.planning import Differences, Planner, Server, edited, postponed
+from denodo_scheduler.steps.sync.send import Answered, Sender
+from denodo_scheduler.steps.sync.write import Writer
+
+log = logging.getLogger(__name__)
+
+PATIENCE = timedelta(seconds=60)
+"""How long moments are waited for in all, while the pair's slot is held; later ones are left to the next run."""
+SENDINGS = 2
+"""How often an element is sent in one run."""
+HORIZON = timedelta(hours=24)
+"""How far ahead the next moment of a job is looked for that this run does not deliver."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The target as it was read, and what is still to be delivered to it."""
+
+    there: Server
+    statuses: Statuses
+    found: Differences
+    plan: DeliveryPlan
+
+    @property
+    def now(self) -> datetime:
+        return self.statuses.server_time
+
+
+@dataclass
+class Delivery:
+    """What became of the pieces of one sync.
+
+    :param snapshot_id: the snapshot that is delivered. :param version: the target's version.
+    :param sent: how often each element was sent. :param by_archive: jobs that REST did not write as they are.
+    :param proving: jobs that REST has written and that are not read back yet.
+    :param pieces: what was sent, as the event tells it. :param pending: what was not.
+    """
+
+    context: PairContext
+    ticket: SyncTicket
+    snapshot_id: str
+    planner: Planner
+    sender: Sender
+    version: str
+    sent: Counter[Identity] = field(default_factory=Counter)
+    by_archive: set[JobKey] = field(default_factory=set)
+    proving: dict[JobKey, Job] = field(default_factory=dict)
+    answers: list[Answered] = field(default_factory=list)
+    pieces: list[dict[str, Any]] = field(default_factory=list)
+    pending: tuple[Pending, ...] = ()
+    all_secrets: bool = False
+
+    def __post_init__(self) -> None:
+        known = self.planner.record.capabilities.get(self.ticket.target, Capabilities())
+        self._known = known.for_version(self.version)
+
+    @property
+    def _target(self) -> DenodoSchedulerHook:
+        return self.context.servers.hook(self.ticket.target)
+
+    def run(self) -> None:
+        """Send what can be sent within :data:`PATIENCE`.
+
+        :raises Blocked: an import was sent and its end is unknown.
+        """
+        patience = PATIENCE
+        while True:
+            look = self._look(PATIENCE)
+            piece = next(iter(look.plan.pieces), None)
+            if piece is None or (piece.moment and piece.moment > look.now + patience):
+                break
+            if piece.moment and piece.moment > look.now:
+                self.sender.before_writing()
+                time.sleep((piece.moment - look.now).total_seconds())
+                patience -= piece.moment - look.now
+            elif piece.channel == "rest":
+                self._write(piece, look)
+            else:
+                self._import(piece, look)
+        self._leave(self._look(HORIZON))
+        if self.pieces:
+            self.sender.close()
+
+    def _look(self, ahead: timedelta) -> _Look:
+        there = Server.read(self._target, self.ticket.target)
+        statuses = self._target.statuses()
+        self._ensure_written_disabled(there, statuses)
+        found = self.planner.differences(there)
+        self._prove(found, there)
+        plan = self.planner.plan(
+            there,
+            found,
+            now=statuses.server_time,
+            until=statuses.server_time + ahead,
+            capabilities=self._known,
+            sent=self.sent,
+            given_up=[identity for identity, number in self.sent.items() if number >= SENDINGS],
+            by_archive=self.by_archive,
+        )
+        return _Look(there, statuses, found, plan)
+
+    def _leave(self, look: _Look) -> None:
+        by_key = self.planner.snapshot.by_key
+        self.pending = (
+            *look.plan.pending,
+            *postponed(look.plan.pieces, by_key, look.there),
+            *edited(look.found, by_key, look.there),
+        )
+        secrets = {each.identity for each in self.planner.snapshot.contents.elements if each.secrets}
+        self.all_secrets = secrets <= self.sent.keys()
+
+    # -- over REST
+
+    def _write(self, piece: Piece, look: _Look) -> None:
+        """Write jobs disabled; of each type that is not proven yet the first one, before all others."""
+        source = self.planner.source
+        jobs = [source.jobs[key] for key in piece.jobs]
+        first = {job.type: index for index, job in reversed(list(enumerate(jobs)))}
+        unproven = [index for kind, index in first.items() if kind not in self._known.faithful]
+        if unproven:
+            jobs = jobs[: max(unproven) + 1]
+        writer = Writer(
+            source.names,
+            self._target,
+            {key: job.id for key, job in look.there.jobs.items()},
+            {each.key: each.id for each in look.there.data_sources},
+            self._target.projects(),
+            self.sender.before_writing,
+        )
+        writer.write(jobs)
+        self._note(job.key for job in jobs)
+        self.by_archive |= writer.refused.keys()
+        self.proving |= {job.key: job for job in jobs}
+        self._tell(piece, writer.written, 0.0)
+
+    def _ensure_written_disabled(self, there: Server, statuses: Statuses) -> None:
+        """A server that does not honour ``disabled`` is not written to any more; what it has enabled is disabled."""
+        woken = {job.key for job in enabled_in(self.context.pair.scope, statuses)}
+        woken |= {key for key in self.proving if key in there.jobs and there.jobs[key].is_flagged_enabled}
+        if not woken:
+            return
+        log.error("Written as disabled, and enabled on the %s: %s", self.ticket.target, listed(sorted(woken)))
+        self.sender.disable(sorted(woken))
+        for key in woken & self.proving.keys():
+            self._learn(self._known.learned_unfaithful(self.proving.pop(key).type))
+
+    def _prove(self, found: Differences, there: Server) -> None:
+        """Learn of the types of the jobs that were written whether REST writes them as they are."""
+        known = self._known
+        for key, job in self.proving.items():
+            if key in found.edited:
+                continue
+            if key in there.jobs and key not in found.different:
+                known = known.learned_faithful(job.type)
+            else:
+                self.by_archive.add(key)
+                if job.type not in known.faithful:
+                    known = known.learned_unfaithful(job.type)
+        self.proving = {}
+        self._learn(known)
+
+    def _learn(self, known: Capabilities) -> None:
+        if known != self._known:
+            log.info("Learned of the %s: %s", self.ticket.target, " ".join(known.lines()))
+            self.sender.own.save(lambda record: learned(record, self.ticket.target, known))
+        self._known = known
+
+    # -- archives
+
+    def _import(self, piece: Piece, look: _Look) -> None:
+        """Import an archive of these elements, if the moment has not passed while it was made."""
+        before = self._target.statuses()
+        with self._archive(piece) as archive:
+            answer = self.sender.send(archive, piece.jobs)
+        self.answers.append(answer)
+        gone = before.by_key.keys() - answer.rest.statuses.by_key.keys()
+        if gone:
+            log.error("The import deleted what it did not hold: %s. All is delivered anew.", listed(sorted(gone)))
+        others = before.by_key.keys() - set(piece.jobs)
+        cut_down = piece.channel != "whole" and bool(others)
+        exposed = answer.exposure.total_seconds()
+        self._learn(
+            self._known.learned_import(
+                replaces=bool(gone) if cut_down else None, seconds=exposed if piece.jobs else None
+            )
+        )
+        if piece.channel == "whole":
+            self.sent.update(each.identity for each in self.planner.snapshot.contents.elements)
+        else:
+            self.sent.update(piece.elements)
+        if gone:
+            self.sent.clear()
+        self._tell(piece, piece.jobs, exposed)
+
+    @contextmanager
+    def _archive(self, piece: Piece) -> Iterator[ObjectStoragePath]:
+        """The export, or a part of it, with the site properties of the target."""
+        snapshots, contents = self.context.snapshots, self.planner.snapshot.contents
+        whole, site = snapshots.export_path(self.snapshot_id), self.context.pair.properties_of(self.ticket.target)
+        if piece.channel == "whole" and not site:
+            yield whole
+            return
+        kept = set(piece.elements)
+
+        def keep(element: Element) -> bool:
+            return piece.channel == "whole" or element.identity in kept
+
+        def rewrite(element: Element, xml: bytes) -> bytes:
+            return rewrite_element(xml, element.project or "", site)
+
+        path = snapshots.piece_path(self.snapshot_id)
+        with new_file(path) as destination:
+            cut_archive(whole, contents, destination, keep, rewrite if site else None)
+        try:
+            yield path
+        finally:
+            path.unlink()
+
+    # -- what is told
+
+    def _note(self, keys: Iterable[JobKey]) -> None:
+        by_key = self.planner.snapshot.by_key
+        self.sent.update(by_key[key] for key in keys)
+
+    def _tell(self, piece: Piece, jobs: Collection[JobKey], exposed: float) -> None:
+        moment = piece.moment.isoformat() if piece.moment else None
+        self.pieces.append(
+            {
+                "channel": piece.channel,
+                "elements": len(piece.elements),
+                "delivered": counted(jobs),
+                "why": piece.why,
+                "moment": moment,
+                "exposure_seconds": round(exposed, 3),
+            }
+        )
+
+    def result(self, operation: str, began: datetime, before: Statuses) -> Imported:
+        """What the task hands on.
+
+        :param began: when this task began to change the target. :param before: the target before that.
+        """
+        exposed = max(self.answers, key=lambda each: each.exposure, default=None)
+        now = self.context.now()
+        return Imported(
+            operation=operation,
+            snapshot=self.snapshot_id,
+            began=(exposed.began if exposed else began).isoformat(),
+            answered=(exposed.answered if exposed else now).isoformat(),
+            clean_at=(exposed.rest.clean_at if exposed else now).isoformat(),
+            warnings=[warning for each in self.answers for warning in each.warnings],
+            others=[
+                [job.project, job.name] for job in before.jobs if not self.context.pair.scope.matches(job.key)
+            ],
+            pieces=self.pieces,
+            pending=[each.to_json() for each in self.pending],
+            all_secrets=self.all_secrets,
+        )
