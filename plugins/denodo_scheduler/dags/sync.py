@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.python import ShortCircuitOperator
+from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, Param, TriggerRule
 
 from denodo_ha.decisions import Alert
@@ -27,22 +28,25 @@ from denodo_scheduler.steps.watch import report as reporting
 log = logging.getLogger(__name__)
 
 DAG_DOC = """
-### Keep the slave of the pair `{pair.name}` in step with its master
+### Keep the passive server of the pair `{pair.name}` in step with the active one
 
-Exports the metadata of the master (`{pair.master}`) and compares it with the last sync. Where something is new or
-changed, waits for a quiet window on the master, imports it into the slave (`{pair.slave}`) and disables all
-synchronised jobs there at once. Reads everything back and commits the snapshot.
+Exports the metadata of the active server, normally the master (`{pair.master}`), and plans what the passive one
+(`{pair.slave}`) lacks or has otherwise. Jobs without secrets are written there disabled; others are imported in a
+moment in which none of them fires there, and disabled at once. Then everything is read back and the snapshot is
+committed. It waits for nothing that runs on the active server.
 
 * **Nothing new or changed?** Then nothing is waited for and nothing imported: `wait_for_quiet_window` and
-  `import_metadata` are skipped. So it is where jobs were only enabled, disabled or removed on the master.
-* **Trigger by hand** for a dry run, or to accept a mass change.
-* **A run failed?** Clear it, or just wait: the next run repairs the slave first.
+  `import_metadata` are skipped. So it is where jobs were only enabled, disabled or removed.
+* **Trigger by hand** for a dry run, to accept a mass change, to deliver jobs that have no safe moment, or, after a
+  failover, to re-protect: copy the slave to the master, so that a failback carries its edits home.
+* **A run failed?** Clear it, or just wait: the next run repairs the passive server first.
 * Is the master the active server, and the sync does not know it? Initialise the pair with `{pair.dag_id_operations}`.
 * Its history is on the asset `{pair.asset_uri}`; the state in key `record` of the asset's state store.
 """
 QUIET_DOC = """
-Sleep (deferred) until nothing runs, waits or polls on the master and nothing is due within the quiet window plus
-margin, by the **server's** time. Skipped where nothing is to be imported, and in a dry run.
+Sleep (deferred) until the first moment in which a job that has to be imported cannot fire on the target, by the
+target's clock. The moment is in the plan of `export_metadata`. Skipped where something can be delivered at once, where
+nothing has to be imported, and in a dry run.
 """
 
 
@@ -54,7 +58,9 @@ def guard(**context: Any) -> dict[str, Any] | None:
     _ensure_nothing_to_initialise(context)
     run = _run(context)
     told = _tell_if_nothing_watches(run, context)
-    admission = guarding.guard(run, operation_id=run.new_operation(), wanted=_wanted(context))
+    admission = guarding.guard(
+        run, operation_id=run.new_operation(), wanted=_wanted(context), reprotect=_reprotect(run, context)
+    )
     shared.publish(run, context, told=told)
     context["ti"].xcom_push(key="verdict", value=admission.to_json())
     if admission.ticket is None:
@@ -65,19 +71,29 @@ def guard(**context: Any) -> dict[str, Any] | None:
 
 @shared.step(**shared.CHANGES_NOTHING)
 def export_metadata(ticket: Any, **context: Any) -> dict[str, Any]:
-    """Export the master's metadata to the snapshot folder, check the file, and compare it with the committed snapshot.
-    Changes nothing, so it waits for nothing. In a dry run the XCom holds the plan.
+    """Export the active server's metadata to the snapshot folder, check the file, and plan what has to be delivered.
+    Changes nothing, so it waits for nothing. The plan is in the log and in the XCom.
     """
-    accepted = context["params"]["accept_mass_change"]
-    return exporting.export(_run(context), _ticket(ticket), accept_mass_change=accepted).to_json()
+    params = context["params"]
+    exported = exporting.export(
+        _run(context),
+        _ticket(ticket),
+        accept_mass_change=params["accept_mass_change"],
+        deliver_now=params["deliver_now"],
+    )
+    return exported.to_json()
 
 
 @shared.step(trigger_rule=TriggerRule.NONE_FAILED)  # it says itself why it is skipped, without its last result
 def import_metadata(ticket: Any, exported: Any, **context: Any) -> dict[str, Any]:
-    """Look at the quiet window once more, write the intent to the HA record, import the snapshot into the slave and
-    disable its jobs immediately, in the same task. Skipped where nothing is new or changed.
+    """Write the intent to the HA record, then deliver the plan piece by piece: jobs over REST, born disabled; archives
+    in the moments of their jobs, which are disabled immediately, in the same task. Skipped where nothing is to be
+    delivered.
     """
-    return importing.import_snapshot(_run(context), _ticket(ticket), Exported.from_json(exported)).to_json()
+    imported = importing.import_snapshot(
+        _run(context), _ticket(ticket), Exported.from_json(exported), deliver_now=context["params"]["deliver_now"]
+    )
+    return imported.to_json()
 
 
 @shared.step(
@@ -87,7 +103,7 @@ def import_metadata(ticket: Any, exported: Any, **context: Any) -> dict[str, Any
     retry_policy=None,  # the safety net goes on whatever the error: a web tool that restarts answers 404
 )
 def disable_jobs(ticket: Any, **context: Any) -> dict[str, Any]:
-    """Make sure that no synchronised job of the slave is enabled, **also when the import failed**. After an import of
+    """Make sure that no synchronised job of the passive server is enabled, **also when the import failed**. After an import of
     unknown end keep them disabled until nothing can be in flight any more.
     """
     run = _run(context)
@@ -98,8 +114,8 @@ def disable_jobs(ticket: Any, **context: Any) -> dict[str, Any]:
 
 @shared.step(trigger_rule=TriggerRule.NONE_FAILED)
 def verify(ticket: Any, exported: Any, imported: Any, disabled: Any, **context: Any) -> dict[str, Any]:
-    """Read the slave back: every job of the manifest is there, equal and disabled, and none ran since the import
-    began. Then commit the snapshot and write the asset event.
+    """Read the passive server back: every job of the manifest is there, equal and disabled, and none ran since the
+    import began. Then commit the snapshot, without the jobs that are pending, and write the asset event.
     """
     run = _run(context)
     result = verifying.verify(
@@ -128,12 +144,12 @@ def sync_dag(pair: Pair) -> DAG:
     ) as dag:
         ticket = guard()
         exported = export_metadata(ticket)
-        wait = shared.quiet_window(
-            pair,
-            denodo_scheduler_conn_id=pair.master,
-            stuck_by_cron=True,  # the import changes the other server
+        wait = DateTimeSensorAsync(
+            task_id="wait_for_quiet_window",
+            target_time="{{ ti.xcom_pull(task_ids='export_metadata')['wait_until'] }}",
             doc_md=QUIET_DOC,
-            pre_execute=_skip_unless_imported,
+            pre_execute=_skip_unless_waiting,
+            **shared.APART,
         )
         imported = import_metadata(ticket, exported)
         disabled = disable_jobs(ticket)
@@ -154,24 +170,36 @@ def _params(pair: Pair) -> dict[str, Param]:
             "Accept a mass change",
             "You have looked: it is right that so many jobs vanished or became disabled on the master.",
         ),
-        **shared.quiet_params(pair, "master"),
+        "deliver_now": shared.tick(
+            "Deliver now",
+            "Send also the jobs that have no safe moment, or none now. You accept that each may run once on the target.",
+        ),
+        "reprotect": shared.tick(
+            "Re-protect",
+            "After a failover: copy the slave, which is the active server, to the master. Its jobs stay disabled.",
+        ),
+        **shared.quiet_params(pair, "target"),
         "orphans": Param(
             str(pair.sync.orphans),
             type="string",
             enum=["report", "delete"],
             title="Orphans",
-            description="Jobs on the slave that the master does not have: report them, or delete them from the slave.",
+            description="Jobs that only the target has: report them, or delete them there.",
         ),
     }
 
 
-def _skip_unless_imported(context: Any) -> None:
-    """Wait only for an import. This is asked again when the wait is over, as Airflow does after a deferral."""
+def _skip_unless_waiting(context: Any) -> None:
+    """Wait only for a moment. This is asked again when the wait is over, as Airflow does after a deferral."""
     if context["params"]["dry_run"]:
-        raise NothingToDo("dry_run", "a dry run does not wait for a quiet window")
+        raise NothingToDo("dry_run", "a dry run does not wait")
     exported = context["ti"].xcom_pull(task_ids="export_metadata")
-    if exported and exported["unchanged"]:
-        raise NothingToDo("unchanged", f"nothing is to be imported, so nothing is waited for: {exported['comparison']}")
+    if exported and not exported["wait_until"]:
+        raise NothingToDo("nothing_to_wait_for", f"nothing is waited for: {exported['comparison']}")
+
+
+def _reprotect(run: PairContext, context: Any) -> bool:
+    return bool(context["params"]["reprotect"]) or run.pair.sync.reprotect == "automatic"
 
 
 def _ensure_nothing_to_initialise(context: Any) -> None:
