@@ -244,7 +244,11 @@ class PairOptions(_Strict):
     @field_validator("failover", mode="before")
     @classmethod
     def _derived(cls, failover: Any, info: ValidationInfo) -> Any:
-        """Fill in the options that are not given and are derived from the groups ``sync`` and ``watch``."""
+        """Fill in the options that are not given and are derived from the groups ``sync`` and ``watch``.
+
+        A snapshot is as old as the wait before its import when it is committed, and serves until the next one is, which
+        may have waited as long.
+        """
         sync, watch = info.data.get("sync"), info.data.get("watch")
         given = failover.model_dump(exclude_unset=True) if isinstance(failover, FailoverOptions) else failover
         if not isinstance(given, dict):
@@ -255,7 +259,7 @@ class PairOptions(_Strict):
             given.setdefault("stable_for", min(FailoverOptions().stable_for, watch.duration))
         if sync:
             interval = sync.interval or timedelta(hours=12)
-            given.setdefault("oldest_snapshot", max(timedelta(hours=1), 2 * interval))
+            given.setdefault("oldest_snapshot", max(timedelta(hours=1), 2 * max(interval, sync.quiet_timeout)))
         return given
 
     @field_validator("failover")

@@ -168,7 +168,10 @@ def _is_stuck(status: JobStatus, now: datetime) -> bool:
 
 
 def _next_look(status: JobStatus, now: datetime, recheck: timedelta) -> datetime:
-    """Look again at what has no known end after as long as it has lasted, within the limits; a stuck trigger later."""
+    """Look again at what has no known end after as long as it has lasted, within the limits; a stuck trigger later.
+
+    That a running job's previous execution is when this run began is a guess [G], so it only sets the pace.
+    """
     if _is_stuck(status, now):
         return now + max(recheck, STUCK)
     since = status.previous_execution if status.state.is_busy else status.next_execution
