@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-JOB_TYPES = ("VDP", "VDPCache", "VDPIndexer", "VDPDataLoad", "VDPDagLoad")  # [V]
+JobType = Literal["VDP", "VDPCache", "VDPIndexer", "VDPDataLoad", "VDPDagLoad"]  # [V]
+JOB_TYPES: tuple[str, ...] = get_args(JobType)
 
 
 class Result(StrEnum):
