@@ -38,6 +38,8 @@ class Guesses(BaseModel):
         false: it is next due by its cron
     :param disable_while_paused: what ``disable`` does to a job of a paused server: its flag is set, nothing happens
         (204), or 500
+    :param pause_hides_flags: while the server is paused, the definition of every job is ``disabled`` too, not only its
+        status
     :param stuck: the trigger of a job whose ``project / name`` matches (searched) never fires; its next execution stays
         an hour before the moment at which it got stuck
     :param clock_offset_seconds: how far the server's clock is ahead of the real time, if it is not a manual one
@@ -64,6 +66,7 @@ class Guesses(BaseModel):
     born_disabled: bool = True
     past_start_fires: bool = False
     disable_while_paused: Literal["kept", "ignored", "refused"] = "kept"
+    pause_hides_flags: bool = False
     stuck: re.Pattern[str] | None = None
     clock_offset_seconds: float = 0
 

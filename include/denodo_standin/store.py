@@ -61,6 +61,7 @@ class Store:
             self._keep(_KINDS[kind].model_validate_json(document))
         self.settings = Settings.model_validate_json(self._setting("settings") or "{}")
         self._next_id = self._first_id(id_offset)
+        self.id_offset = self._setting("id_offset") or ""
 
     def close(self) -> None:
         self._database.close()
