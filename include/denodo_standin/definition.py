@@ -44,8 +44,7 @@ def sections_of(params: Params) -> Sections:
         sections[section] = {plural: _list(compound.get(singular, [])), **others}
     for section, name in _PLAIN.items():
         sections[section] = rest.pop(name, {})
-    if "dataSource" in rest:
-        rest["dataSource"] = text(rest["dataSource"])
+    rest |= {name: text(rest[name]) for name in ("dataSource", "dataSourceProject") if name in rest}
     return {"extractionSection": rest, **sections, **others}
 
 
