@@ -76,9 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--projects", type=int, default=12)
     generate.add_argument("--seed", type=int, default=1, help="the same seed gives the same jobs")
     generate.add_argument("--disabled", type=int, default=0, metavar="N", help="so many jobs are disabled")
-    generate.add_argument(
-        "--busy", action="store_true", help="a server that never rests, two of its jobs run for hours"
-    )
+    generate.add_argument("--busy", action="store_true", help="a server that never rests; two jobs run for hours")
     _add_target(generate, "--output", "write FILE.zip, the disabled jobs and lengths of runs to FILE.*.json")
 
     vendor_scripts.add_commands(commands.add_parser)

@@ -18,7 +18,7 @@ class Clock:
         *,
         manual: bool = False,
         now: datetime | None = None,
-        offset: timedelta = timedelta(),  # noqa: B008
+        offset: timedelta = timedelta(),
     ) -> None:
         self.manual = manual
         self.offset = offset

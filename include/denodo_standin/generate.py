@@ -1,4 +1,4 @@
-"""Generate realistic metadata, as in an export file of a quiet or a busy server; the same seed gives the same metadata."""
+"""Generate realistic metadata, as in an export file; the same seed gives the same metadata."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _OFTEN: tuple[tuple[float, Callable[[Random], str]], ...] = (
     (60, lambda r: f"{r.choice((0, 0, 0, 30))} {r.randrange(60)} {r.randrange(24)} * * ?"),
     (15, lambda r: f"0 {r.randrange(60)} {r.randrange(24)} ? * MON-FRI"),
     (15, lambda r: f"0 {r.randrange(60)} * * * ?"),
-    (7, lambda r: "0 {}/{} * * * ?".format(r.randrange(10), r.choice((10, 15, 20, 30)))),
+    (7, lambda r: f"0 {r.randrange(10)}/{r.choice((10, 15, 20, 30))} * * * ?"),
     (2.5, lambda r: f"0 {r.randrange(5)}/5 * * * ?"),
 )
 _LONG_JOBS = 2
@@ -91,12 +91,19 @@ class Generated:
 class _Plan:
     """What a job of a busy server is like.
 
-    :param rests: it is due every few minutes or less often, so others may depend on it
+    :param restless: it is due every minute or more often
+    :param long: it runs for hours
+    :param secret: it has a secret
     """
 
     cron: str
-    rests: bool
+    restless: bool
+    long: bool
     secret: bool
+
+    @property
+    def rests(self) -> bool:
+        return not self.restless and not self.long
 
 
 def generate(
@@ -105,9 +112,9 @@ def generate(
     """Generate metadata.
 
     :param disabled: how many of the ``jobs`` are disabled
-    :param busy: of a server that never rests: of its jobs 5 % are due every minute and 1 % every 10 s, the others once a
-        day up to every 5 minutes, a tenth has secrets, and two are due every hour and run for four. Otherwise nothing
-        is due between the quarters of an hour.
+    :param busy: of a server that never rests: 5 % of its jobs are due every minute and 1 % every 10 s, the others once
+        a day up to every 5 minutes; a tenth has secrets; two are due every hour and run for four. Otherwise nothing is
+        due between the quarters of an hour.
     :raises ValueError: the numbers contradict each other
     """
     if projects < 1 or jobs < 0 or not 0 <= disabled <= jobs:
@@ -129,7 +136,7 @@ def generate(
     return Generated(
         Export(version, descriptions, tuple(elements)),
         tuple(key for n, key in enumerate(keys) if n in chosen),
-        tuple(_long(key) for key, plan in zip(keys, plans, strict=True) if plan and plan.cron == _LONG_CRON),
+        tuple(_long(key) for key, plan in zip(keys, plans, strict=True) if plan and plan.long),
     )
 
 
@@ -139,10 +146,9 @@ def _plans(random: Random, jobs: int) -> list[_Plan]:
     restless = len(crons)
     makers = random.choices([make for _, make in _OFTEN], [weight for weight, _ in _OFTEN], k=jobs - restless)
     crons += [_LONG_CRON if n < _LONG_JOBS else make(random) for n, make in enumerate(makers)]
+    long = range(restless, restless + _LONG_JOBS)
     secret = set(random.sample(range(jobs), round(jobs * _WITH_SECRETS)))
-    plans = [
-        _Plan(cron, rests=n >= restless and cron != _LONG_CRON, secret=n in secret) for n, cron in enumerate(crons)
-    ]
+    plans = [_Plan(cron, restless=n < restless, long=n in long, secret=n in secret) for n, cron in enumerate(crons)]
     random.shuffle(plans)
     return plans
 

@@ -1,8 +1,8 @@
 """Fill a server from an export file, and write generated metadata to one.
 
 An export file does not contain which jobs are disabled; ``FILE.disabled.json`` beside ``FILE.zip`` does: a list of
-``{"project": …, "name": …}``. These jobs are disabled when the file is loaded. ``FILE.durations.json`` holds the lengths
-of the runs of jobs, which the server takes over.
+``{"project": …, "name": …}``. These jobs are disabled when the file is loaded. ``FILE.durations.json`` holds how long
+jobs run, as ``POST /control/duration`` takes it.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Store:
         return self.data_sources.get(self._ids.get((DataSource, project_id, name.casefold()), -1))
 
     def data_source_of(self, job: Job) -> DataSource | None:
-        """Return the data source that a job names, of its own project unless it names another; None if it is missing."""
+        """Return the data source that a job names: of its own project, unless it names another one."""
         name, elsewhere = job.data_source
         project_id = job.project_id
         if elsewhere is not None:
