@@ -1,4 +1,4 @@
-"""Jobs and data sources as a sync reads and writes them, and both sides of each switch for what is unpublished there."""
+"""Jobs and data sources as a sync reads and writes them, with both sides of each switch for what is unpublished."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("healed")
 NewJob = Callable[..., dict[str, Any]]
 Project = dict[str, Any]
 REPLACE = {"replaceJobs": "true", "replaceDataSources": "true"}
-SECRET = "c2VjcmV0IG9mIGEgam9i"  # noqa: S105
+SECRET = "c2VjcmV0IG9mIGEgam9i"
 ODD = {
     "customSection": {"levels": [[1, 2], []], "one": ["x"], "none": None, "share": 0.5, "digits": "007", "number": "7"},
     "customList": [{"only": "one"}],
