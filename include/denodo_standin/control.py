@@ -56,8 +56,7 @@ def create_router(server: SchedulerServer, faults: Faults) -> APIRouter:
 
     @router.post("/control/guesses")
     async def post_guesses(changed: dict[str, Any]) -> dict[str, Any]:
-        store.settings.guesses = Guesses.model_validate({**store.settings.guesses.model_dump(), **changed})
-        store.save_settings()
+        _set_guesses(server, Guesses.model_validate({**store.settings.guesses.model_dump(), **changed}))
         return store.settings.guesses.model_dump(mode="json")
 
     @router.post("/control/vdp")
@@ -92,6 +91,21 @@ def create_router(server: SchedulerServer, faults: Faults) -> APIRouter:
     return router
 
 
+def _set_guesses(server: SchedulerServer, guesses: Guesses) -> None:
+    settings, engine = server.store.settings, server.engine
+    stuck = {job.id for job in server.store.jobs.values() if engine.is_stuck(job)}
+    ahead = guesses.clock_offset_seconds - settings.guesses.clock_offset_seconds
+    settings.guesses = guesses
+    server.store.save_settings()
+    with server.store.transaction():
+        for job in server.store.jobs.values():
+            if engine.is_stuck(job) != (job.id in stuck):
+                engine.reschedule(job)
+    if ahead and not server.clock.manual:
+        _move(server, server.clock.now() + timedelta(seconds=ahead))
+    engine.wake()
+
+
 def _set_clock(server: SchedulerServer, change: ClockChange) -> None:
     clock, engine = server.clock, server.engine
     if change.mode == "real":
@@ -103,6 +117,8 @@ def _set_clock(server: SchedulerServer, change: ClockChange) -> None:
     if change.advance_seconds is not None:
         _move(server, clock.now() + timedelta(seconds=change.advance_seconds))
     server.store.settings.now = clock.now() if clock.manual else None
+    if not clock.manual:
+        server.store.settings.guesses.clock_offset_seconds = clock.offset.total_seconds()
     server.store.save_settings()
     engine.wake()
 

@@ -22,8 +22,9 @@ from denodo_ha.jobs import JobState
 from denodo_standin.clock import Clock
 from denodo_standin.model import Job, Result
 from denodo_standin.store import Store
-from denodo_standin.triggers import next_time
+from denodo_standin.triggers import first_time, next_time
 
+_STUCK_FOR = timedelta(hours=1)
 _ENDED_WELL = (Result.COMPLETE, Result.WARNING)
 _LONGEST_SLEEP = 60.0  # seconds; the system's clock may be put forward meanwhile
 
@@ -90,10 +91,21 @@ class Engine:
     # -- changes by people and imports
 
     def schedule(self, job: Job) -> None:
-        """Schedule a new or changed job; its next execution is calculated from now."""
+        """Schedule a new or changed job; its next execution is calculated from now, or is now if it fires at once."""
+        now = self.clock.now()
+        job.next_execution = now if self._fires_at_once(job, now) else self._next(job, now)
+        self.store.put(job)
+        self._catch_up(job, now)
+
+    def reschedule(self, job: Job) -> None:
+        """Calculate the next execution of an unchanged job from now."""
         job.next_execution = self._next(job, self.clock.now())
         self.store.put(job)
         self._push_due(job)
+
+    def is_stuck(self, job: Job) -> bool:
+        pattern = self.store.settings.guesses.stuck
+        return pattern is not None and pattern.search(self._label(job)) is not None
 
     def enable(self, job: Job, by: str) -> None:
         """Enable a job unless it is enabled. Executions that it missed are treated by the misfire policy [Q]."""
@@ -178,7 +190,7 @@ class Engine:
                     self.store.put(job)
             for job in self.store.jobs.values():
                 if job.next_execution is None:
-                    self.schedule(job)
+                    self.reschedule(job)
             self._catch_up_all()
 
     def advance(self, target: datetime) -> None:
@@ -194,7 +206,7 @@ class Engine:
         """Recalculate every trigger after the clock was set back."""
         with self.store.transaction():
             for job in self.store.jobs.values():
-                self.schedule(job)
+                self.reschedule(job)
 
     def run_due(self) -> None:
         """Run what is due by a real clock."""
@@ -256,7 +268,7 @@ class Engine:
 
     def _catch_up(self, job: Job, now: datetime) -> None:
         """Fire a job that is due and queue its next time."""
-        if job.disabled or job.draft or self.store.settings.paused or job.next_execution is None:
+        if job.disabled or job.draft or self.store.settings.paused or job.next_execution is None or self.is_stuck(job):
             return
         threshold = timedelta(seconds=self.store.settings.guesses.misfire_threshold_seconds)
         if job.next_execution > now:
@@ -339,7 +351,14 @@ class Engine:
 
     def _next(self, job: Job, after: datetime) -> datetime | None:
         times = (next_time(trigger, after, self.timezone) for trigger in job.triggers)
-        return min((moment for moment in times if moment is not None), default=None)
+        first = min((moment for moment in times if moment is not None), default=None)
+        return after - _STUCK_FOR if first is not None and self.is_stuck(job) else first
+
+    def _fires_at_once(self, job: Job, now: datetime) -> bool:
+        if not self.store.settings.guesses.past_start_fires or self.is_stuck(job):
+            return False
+        times = (first_time(trigger, self.timezone) for trigger in job.triggers)
+        return any(moment is not None and moment < now for moment in times)
 
 
 def _whole(job: Job, option: str) -> int:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
-JOB_TYPES = ("VDP", "VDPCache", "VDPIndexer", "VDPDataLoad", "VDPDagLoad")  # [V]
+from denodo_standin.params import has_secrets
+
+JobType = Literal["VDP", "VDPCache", "VDPIndexer", "VDPDataLoad", "VDPDagLoad"]  # [V]
+JOB_TYPES: tuple[str, ...] = get_args(JobType)
 
 
 class Result(StrEnum):
@@ -43,7 +47,7 @@ class Job(BaseModel):
     """One job, and the state that the engine keeps of it.
 
     :param sections: the REST sections (``extractionSection``, …), with names in place of ids, see
-        :mod:`denodo_standin.definition`
+        :mod:`denodo_standin.definition`, and the fields that the stand-in does not know
     :param next_execution: the next time its trigger is due; kept while the job is disabled, as Quartz does with a
         paused trigger [Q], which is why enabling may find it in the past
     """
@@ -55,16 +59,26 @@ class Job(BaseModel):
     draft: bool = False
     description: str | None = None
     disabled: bool = False
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, Any] = {}
     result: Result = Result.NEVER_EXECUTED
     previous_execution: datetime | None = None
     last_end: datetime | None = None
     next_execution: datetime | None = None
 
+    @cached_property
+    def has_secrets(self) -> bool:
+        return has_secrets(self.sections)
+
     @property
     def triggers(self) -> list[dict[str, Any]]:
         triggers: list[dict[str, Any]] = self.sections.get("triggerSection", {}).get("triggers", [])
         return triggers
+
+    @property
+    def data_source(self) -> tuple[str | None, str | None]:
+        """Return the name of its data source, and its project if that is another one [G]."""
+        extraction = self.sections.get("extractionSection", {})
+        return extraction.get("dataSource"), extraction.get("dataSourceProject")
 
     @property
     def dependencies(self) -> list[str]:

@@ -2,7 +2,9 @@
 
 ``<simple-param name="n"><value>v</value></simple-param>`` is ``{"n": "v"}``, a ``compound-param`` is a dictionary, a
 parameter of several values is a list. ``true``, ``false`` and whole numbers become JSON's, and are written back as they
-were. An encrypted value is ``{"$encrypted": "…"}``. Unknown parameters are kept like all others.
+were. An encrypted value is ``{"$encrypted": "…"}``. Unknown parameters are kept like all others: a text that reads like
+one of these is ``<value type="string">``, and what has no form of its own, as a list of one value, ``<value
+type="json">`` [G].
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
 import re
 import secrets
 from dataclasses import dataclass
@@ -20,7 +23,7 @@ from xml.sax.saxutils import escape
 ENCRYPTED = "$encrypted"
 
 _WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_QUOTES = {"'": "&apos;", '"': "&quot;"}
+_ESCAPED = {"'": "&apos;", '"': "&quot;", "\r": "&#13;"}  # a parser reads a bare CR as LF
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE config SYSTEM "custom-config.dtd">'
 _SEALED = b"stand-in:"
 _SALT_BYTES = 16
@@ -77,6 +80,28 @@ def text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def is_secret(value: Any) -> bool:
+    """Return whether a value is encrypted."""
+    return isinstance(value, dict) and ENCRYPTED in value
+
+
+def has_secrets(value: Any) -> bool:
+    """Return whether a value is encrypted, or holds one that is."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return is_secret(value) or any(has_secrets(each) for each in inside)
+
+
+def without_secrets(value: Any) -> Any:
+    """Return a tree of parameters without its encrypted values."""
+    match value:
+        case dict():
+            return {name: without_secrets(each) for name, each in value.items() if not is_secret(each)}
+        case list():
+            return [without_secrets(each) for each in value if not is_secret(each)]
+        case _:
+            return value
+
+
 def _read(parent: ElementTree.Element) -> Params:
     params: Params = {}
     for param in parent:
@@ -94,7 +119,9 @@ def _value(param: ElementTree.Element, value: ElementTree.Element) -> Any:
         return _read(value)
     if param.get("encrypted") == "true":
         return {ENCRYPTED: _unseal(value.text or "")}
-    return _scalar(value.text or "")
+    if value.get("type") == "json":
+        return json.loads(value.text or "")
+    return value.text or "" if value.get("type") == "string" else _scalar(value.text or "")
 
 
 def _scalar(value: str) -> str | int | bool:
@@ -104,21 +131,40 @@ def _scalar(value: str) -> str | int | bool:
 
 
 def _write(name: str, value: Any, salted: bool) -> str:
-    values = value if isinstance(value, list) else [value]
-    compound = any(isinstance(each, dict) and ENCRYPTED not in each for each in values)
-    encrypted = any(isinstance(each, dict) and ENCRYPTED in each for each in values)
-    body = "".join(f"<value>{_content(each, salted)}</value>" for each in values if each is not None)
+    values = value if isinstance(value, list) and _has_form(value) else [value]
+    compound = any(isinstance(each, dict) and not is_secret(each) for each in values)
+    encrypted = any(is_secret(each) for each in values)
+    body = "".join(_value_element(each, salted) for each in values)
     tag = "compound-param" if compound else "simple-param"
-    attributes = f'name="{escape(name, _QUOTES)}"' + (' encrypted="true"' if encrypted else "")
+    attributes = f'name="{escape(name, _ESCAPED)}"' + (' encrypted="true"' if encrypted else "")
     return f"<{tag} {attributes}>{body}</{tag}>"
 
 
-def _content(value: Any, salted: bool) -> str:
-    if not isinstance(value, dict):
-        return escape(text(value), _QUOTES)
-    if ENCRYPTED in value:
-        return escape(_seal(value[ENCRYPTED]) if salted else value[ENCRYPTED])
-    return "".join(_write(name, each, salted) for name, each in value.items())
+def _has_form(values: list[Any]) -> bool:
+    """Return whether a list is what a parameter of several values is read as; an empty one has no values."""
+    kinds = {(isinstance(each, dict), is_secret(each)) for each in values}
+    return len(values) != 1 and len(kinds) <= 1 and not any(each is None or isinstance(each, list) for each in values)
+
+
+def _value_element(value: Any, salted: bool) -> str:
+    match value:
+        case dict() if is_secret(value):
+            content = escape(_seal(value[ENCRYPTED]) if salted else value[ENCRYPTED])
+        case dict():
+            content = "".join(_write(name, each, salted) for name, each in value.items())
+        case list():
+            return _marked("json", json.dumps(value, ensure_ascii=False))
+        case _ if _scalar(text(value)) == value:
+            content = escape(text(value), _ESCAPED)
+        case str():
+            return _marked("string", value)
+        case _:
+            return _marked("json", json.dumps(value))
+    return f"<value>{content}</value>"
+
+
+def _marked(kind: str, content: str) -> str:
+    return f'<value type="{kind}">{escape(content, _ESCAPED)}</value>'
 
 
 def _mask(data: bytes, salt: bytes) -> bytes:

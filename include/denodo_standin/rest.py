@@ -19,6 +19,7 @@ from denodo_standin.importer import Replace
 from denodo_standin.jobs import Json, data_source_json, id_list, job_json, report_json, status_json
 from denodo_standin.model import Job, Project
 from denodo_standin.server import SchedulerServer
+from denodo_standin.unknown import crlf
 
 # export option -> the folders of data/resources it adds [S, those of drivers and plugins G]
 _RESOURCES = {
@@ -277,7 +278,8 @@ async def _yielding(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _project_json(server: SchedulerServer, project: Project, expand: str) -> Json:
-    found: Json = {"id": project.id, "name": project.name, "description": project.description}
+    description = crlf(project.description) if server.store.settings.guesses.crlf else project.description
+    found: Json = {"id": project.id, "name": project.name, "description": description}
     parts = expand.split(",")
     if "job" in parts:
         found["jobs"] = [job_json(server.store, job) for job in server.jobs_of(project)]

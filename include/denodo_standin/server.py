@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -45,7 +45,8 @@ class SchedulerServer:
     :param version: the version that it reports
     :param mode: ``schedulerMode`` of /me
     :param manual: its clock stands still until it is moved
-    :param now: the first time of the clock; None: a manual clock goes on where it stood, a real one is right
+    :param now: the first time of the clock; None: a manual clock goes on where it stood, a real one is as far from the
+        real time as it was
     :param login: its local account, with ``password``
     """
 
@@ -66,7 +67,9 @@ class SchedulerServer:
         self.version = version
         self.mode = mode
         self.store = Store(data, id_offset)
-        self.clock = Clock(manual=manual, now=now or (self.store.settings.now if manual else None))
+        settings = self.store.settings
+        offset = timedelta(seconds=settings.guesses.clock_offset_seconds)
+        self.clock = Clock(manual=manual, now=now or (settings.now if manual else None), offset=offset)
         self.engine = Engine(self.store, self.clock, self.timezone)
         self.accounts = accounts(login, password)
         self._importing = asyncio.Lock()
@@ -163,6 +166,12 @@ class SchedulerServer:
         """
         if action not in _ACTIONS:
             raise illegal_argument()
+        if action == "disable" and self.store.settings.paused:
+            match self.store.settings.guesses.disable_while_paused:
+                case "refused":
+                    raise internal("the server is paused")
+                case "ignored":
+                    return
         started = list(jobs) if action.startswith("start") else []
         if action == "start_with_dependencies":
             started = [needed for job in jobs for needed in self.engine.with_dependencies(job)]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
-from denodo_standin.model import Result
+from denodo_standin.model import JobType, Result
 
 
 class Guesses(BaseModel):
@@ -25,6 +25,24 @@ class Guesses(BaseModel):
     :param import_warnings: warnings in the answer to every import
     :param salted_secrets: no two exports hold the same secrets
     :param export_padding_mb: megabytes of drivers added to every export
+    :param volatile_fields: jobs and data sources in JSON have unknown fields that change at each read
+    :param server_fields: jobs and data sources in JSON have unknown fields that are the same in all of one server, and
+        differ between servers of different ``--id-offset``
+    :param newer_fields: jobs and data sources in JSON have the fields of a newer version, empty, false or zero
+    :param crlf: line ends of texts in JSON come back as CRLF
+    :param put_loses: sections or fields, by dotted path, that POST and PUT of a job lose; a path goes through lists,
+        as in ``triggerSection.triggers.startTime``
+    :param unwritable_types: types of jobs that POST and PUT refuse with 500
+    :param born_disabled: POST and PUT honour ``"disabled": true`` [V]; false: the job is enabled
+    :param past_start_fires: a trigger whose ``startTime`` is past fires at once when its job is written and enabled
+        [Q]; false: it is next due by its cron
+    :param disable_while_paused: what ``disable`` does to a job of a paused server: its flag is set, nothing happens
+        (204), or 500
+    :param pause_hides_flags: while the server is paused, the definition of every job is ``disabled`` too, not only its
+        status
+    :param stuck: the trigger of a job whose ``project / name`` matches (searched) never fires; its next execution stays
+        an hour before the moment at which it got stuck
+    :param clock_offset_seconds: how far the server's clock is ahead of the real time, if it is not a manual one
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,6 +57,18 @@ class Guesses(BaseModel):
     import_warnings: list[str] = []
     salted_secrets: bool = True
     export_padding_mb: NonNegativeInt = 0
+    volatile_fields: bool = False
+    server_fields: bool = False
+    newer_fields: bool = False
+    crlf: bool = False
+    put_loses: list[str] = []
+    unwritable_types: list[JobType] = []
+    born_disabled: bool = True
+    past_start_fires: bool = False
+    disable_while_paused: Literal["kept", "ignored", "refused"] = "kept"
+    pause_hides_flags: bool = False
+    stuck: re.Pattern[str] | None = None
+    clock_offset_seconds: float = 0
 
 
 class Duration(BaseModel):

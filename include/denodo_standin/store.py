@@ -61,6 +61,7 @@ class Store:
             self._keep(_KINDS[kind].model_validate_json(document))
         self.settings = Settings.model_validate_json(self._setting("settings") or "{}")
         self._next_id = self._first_id(id_offset)
+        self.id_offset = self._setting("id_offset") or ""
 
     def close(self) -> None:
         self._database.close()
@@ -107,6 +108,15 @@ class Store:
 
     def data_source_named(self, project_id: int, name: str) -> DataSource | None:
         return self.data_sources.get(self._ids.get((DataSource, project_id, name.casefold()), -1))
+
+    def data_source_of(self, job: Job) -> DataSource | None:
+        """Return the data source that a job names: of its own project, unless it names another one."""
+        name, elsewhere = job.data_source
+        project_id = job.project_id
+        if elsewhere is not None:
+            project = self.project_named(elsewhere)
+            project_id = -1 if project is None else project.id
+        return None if name is None else self.data_source_named(project_id, name)
 
     def job_named(self, project_id: int, name: str) -> Job | None:
         return self.jobs.get(self._ids.get((Job, project_id, name.casefold()), -1))

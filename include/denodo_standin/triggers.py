@@ -24,6 +24,12 @@ def next_time(trigger: dict[str, object], after: datetime, timezone: tzinfo) -> 
     return None if moment is None or (end is not None and moment > end) else moment
 
 
+def first_time(trigger: dict[str, object], timezone: tzinfo) -> datetime | None:
+    """Return the first time of a trigger from its ``startTime`` on, past or not; None without one."""
+    start = _moment(trigger.get("startTime"), timezone)
+    return None if start is None else next_time(trigger, start - _SECOND, timezone)
+
+
 @lru_cache(maxsize=4096)
 def _next_of_cron(expression: str, after: datetime, timezone: tzinfo) -> datetime | None:
     return QuartzCron(expression).next_after(after, timezone)
