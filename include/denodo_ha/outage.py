@@ -1,4 +1,4 @@
-"""Find the executions that were missed while the master was down, and the immediate runs when the slave took over."""
+"""Find the executions that were missed while no server ran jobs, and the immediate runs when one took over."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ def missed_in_outage(
     verified: datetime,
     last_sign: datetime,
     skew: timedelta,
-    zone: tzinfo,
+    zone: tzinfo | None,
+    last_run: Mapping[JobKey, datetime],
 ) -> tuple[list[Missed], int]:
-    """List the occurrences by cron after the master's last sign of life until the slave could run the job.
+    """List the occurrences by cron from when the old server ran jobs last until the new one could run the job.
 
     :param told: when each job was told to be enabled. :param left: jobs that could not be enabled.
-    :param statuses: of the slave, read back at ``verified``.
-    :param since: when the master was last heard.
+    :param statuses: of the new server, read back at ``verified``.
+    :param since: when the old server was last heard, or began to be disabled.
     :param last_sign: when jobs that were enabled already had been enabled at the latest.
-    :param skew: how far the slave's clock, by which the jobs go, is ahead of the one that gave these moments.
+    :param skew: how far the new server's clock, by which the jobs go, is ahead of the one that gave these moments.
+    :param zone: the time zone of the crons; None stands for UTC.
+    :param last_run: when the old server ran each job last, by its clock, as far as it can be asked. What was due until
+        then it has run.
     :return: the first occurrences, and how many there are.
     """
     wanted = {*order.order, *order.missing}
@@ -39,8 +43,12 @@ def missed_in_outage(
     until = _enabled_at(statuses, since + skew, last_sign + skew)
     until |= {key: at + skew for key, at in told.items()}
     until |= dict.fromkeys((*left, *order.missing), verified + skew)
-    missed = [each for each in found if each.at <= until[each.key]]
+    missed = [each for each in found if each.at <= until[each.key] and _after(each.at, last_run.get(each.key))]
     return missed, total - (len(found) - len(missed))
+
+
+def _after(moment: datetime, run: datetime | None) -> bool:
+    return run is None or moment > run
 
 
 def _enabled_at(statuses: Sequence[JobStatus], since: datetime, last_sign: datetime) -> dict[JobKey, datetime]:

@@ -187,7 +187,7 @@ class WatchOptions(_Strict):
 
 
 class FailoverOptions(_Strict):
-    """What happens when the master is down, and when it is back."""
+    """How the active server changes: when the master is down, when it is back, and as planned."""
 
     policy: Literal["automatic", "approval", "manual"] = "automatic"
     approval_timeout: Duration = timedelta(hours=1)
@@ -197,6 +197,7 @@ class FailoverOptions(_Strict):
     oldest_snapshot: Duration = timedelta(hours=2)
     enable_batch: int = Field(default=20, ge=1, strict=True)
     cool_down: Duration = timedelta(hours=1)
+    drain_timeout: Duration = timedelta(minutes=15)
     catch_up: Literal["none", "start_missed"] = "none"
     catch_up_jobs: Globs = ("*",)
     on_master_return: Literal["hold", "fail_back"] = "hold"
@@ -302,6 +303,10 @@ class Pair(PairOptions):
     def with_sync(self, **options: Any) -> Pair:
         """Return the same pair with other options of its syncs, as a person chooses them in a form."""
         return self.model_copy(update={"sync": self.sync.model_copy(update=options)})
+
+    def with_failover(self, **options: Any) -> Pair:
+        """Return the same pair with other options of its changes of the active server, likewise."""
+        return self.model_copy(update={"failover": self.failover.model_copy(update=options)})
 
     @property
     def dag_id_failover(self) -> str:

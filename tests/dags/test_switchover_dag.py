@@ -13,6 +13,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
+from denodo_scheduler.dags import shared, switchover
 from denodo_scheduler.exceptions import RETRY_POLICY
 
 Parse = Callable[..., DagBag]
@@ -33,6 +34,7 @@ pairs:
     timezone: Europe/Madrid
     tags: [sales]
     sync: {quiet_window: 90s, quiet_margin: 10s, quiet_timeout: 2h}
+    failover: {drain_timeout: 20m}
 """
 
 
@@ -112,12 +114,47 @@ def test_a_sync_follows_a_failback_only(dag: DAG, task_context: Any) -> None:
         sync._pre_execute_hook(task_context(dag, direction="to_slave"))
 
 
+def test_the_quiet_window_is_waited_for_only_where_the_form_says_so(dag: DAG, task_context: Any) -> None:
+    sensor: Any = dag.get_task("wait_for_quiet_window")
+    sensor._pre_execute_hook(task_context(dag, how="quiet_window"))
+    with pytest.raises(AirflowSkipException, match="drained"):
+        sensor._pre_execute_hook(task_context(dag, how="drain"))
+    assert dag.get_task("switch_over").trigger_rule == "none_failed"
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({}, (False, False, timedelta(minutes=15))),
+        ({"how": "quiet_window"}, (True, False, timedelta(minutes=15))),
+        ({"at_drain_timeout": "stop_them", "drain_timeout": 60}, (False, True, timedelta(minutes=1))),
+    ],
+    ids=str,
+)
+def test_what_the_form_says_reaches_the_step(
+    dag: DAG, task_context: Any, monkeypatch: pytest.MonkeyPatch, form: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    monkeypatch.setattr(shared, "pair_context", lambda _, pair: pair)
+    context = task_context(dag, direction="to_slave", **form)
+    wanted, pair = switchover._switch(context), switchover._run(context)
+    assert (wanted.quiet_window, wanted.stop, pair.failover.drain_timeout) == expected
+
+
 def test_form(dag: DAG, own: DAG) -> None:
-    optional = {"dry_run": False, "accept_differences": False, "quiet_window": 300, "quiet_timeout": 3000}
+    optional = {
+        "dry_run": False,
+        "accept_differences": False,
+        "how": "drain",
+        "drain_timeout": 900,
+        "at_drain_timeout": "give_up",
+        "quiet_window": 300,
+        "quiet_timeout": 3000,
+    }
     found = {name: dag.params.get_param(name) for name in dag.params}
     assert {name: param.value for name, param in found.items() if param.has_value} == optional
     assert set(found) - set(optional) == {"direction", "reason"}, "these a person has to say"
     assert all(param.schema["title"] for param in found.values())
+    assert own.params.get_param("drain_timeout").value == 1200
     assert own.params.get_param("quiet_window").value == 90
     assert own.params.get_param("quiet_timeout").value == 7200
 
@@ -137,6 +174,9 @@ def test_form_takes(dag: DAG, direction: str) -> None:
         {"reason": None},
         {"dry_run": "yes"},
         {"quiet_window": 0},
+        {"how": "at once"},
+        {"drain_timeout": 0},
+        {"at_drain_timeout": "wait"},
         {"accept_differences": 1},
     ],
     ids=str,

@@ -60,14 +60,15 @@ class PairMachine(RuleBasedStateMachine):
         misfire=st.sampled_from(("fire_once", "record")),
         safe=st.sampled_from((True, True, True, False)),
         ahead=st.sampled_from((0, 0, 3, -3)),
+        drain_timeout=st.sampled_from(("10s", "10m")),
     )
-    def begin(self, batch: int, tick: float, misfire: str, safe: bool, ahead: int) -> None:
+    def begin(self, batch: int, tick: float, misfire: str, safe: bool, ahead: int, drain_timeout: str) -> None:
         """
         :param ahead: seconds by which the slave's clock is ahead of the master's.
         :param tick: seconds that a request takes.
         :param safe: whether nothing happens to the record from outside.
         """
-        self.pair.reset(ahead=timedelta(seconds=ahead), enable_batch=batch)
+        self.pair.reset(ahead=timedelta(seconds=ahead), enable_batch=batch, drain_timeout=drain_timeout)
         self.safe = safe
         self.network = self.pair.network
         self.network.tick = timedelta(seconds=tick)
@@ -117,7 +118,7 @@ class PairMachine(RuleBasedStateMachine):
             self.pair.operate(operation)
         self.pair.pass_time(minutes=6)
         if self.pair.failover().code != "healthy":
-            self.pair.switchover(Role.MASTER, accept_differences=True)
+            self.pair.switchover(Role.MASTER, accept_differences=True, stop=True)
             self.pair.sync()
 
     @rule(time=st.sampled_from((5, 40, 130, 1000, 4000, 25000)))
@@ -152,6 +153,13 @@ class PairMachine(RuleBasedStateMachine):
             self.pair.note(f"a person {'enables' if enable else 'disables'} {job} on the {role}")
             machine.set_enabled(job, enable)
 
+    @rule(role=roles, job=st.sampled_from(JOBS), seconds=st.sampled_from((20, 300, 7200)))
+    def person_starts_a_job(self, role: str, job: JobKey, seconds: int) -> None:
+        machine = self.network.machines[role]
+        if machine.up and job in machine.enabled:
+            self.pair.note(f"a person starts {job} on the {role}, which runs for {seconds} s")
+            machine.run(job, seconds)
+
     # -- Airflow
 
     @rule(stop_at=interruption, fate=fates)
@@ -172,9 +180,9 @@ class PairMachine(RuleBasedStateMachine):
         self.network.machines[MASTER].crash()
         self.pair.failover(stop_at=stop_at, fate=fate)
 
-    @rule(to=st.sampled_from(Role), stop_at=interruption, fate=fates)
-    def switchover(self, to: Role, stop_at: int | None, fate: Fate) -> None:
-        self.pair.switchover(to, stop_at, fate)
+    @rule(to=st.sampled_from(Role), stop_at=interruption, fate=fates, stop=st.booleans())
+    def switchover(self, to: Role, stop_at: int | None, fate: Fate, stop: bool) -> None:
+        self.pair.switchover(to, stop_at, fate, stop=stop)
 
     @precondition(lambda self: any(task.state == "asleep" for task in self.pair.tasks))
     @rule(number=numbers)
@@ -248,6 +256,7 @@ HAPPENED = (
     "given up or rolled back",
     "switchover begun",
     "switchover committed",
+    "jobs stopped",
     "failback committed",
 )
 

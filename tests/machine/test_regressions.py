@@ -13,7 +13,7 @@ from support.machine_settling import settle
 from support.machine_tasks import Fate, Task
 from support.machine_world import HOURLY, NEW, World
 
-CALLS = 45
+CALLS = 80
 """More than any of these tasks makes."""
 
 
@@ -75,19 +75,26 @@ def test_a_failover_that_slept_past_its_lease_changes_nothing_any_more(pair: Wor
     at_each_call(pair, story, enable_batch=1)
 
 
+@pytest.mark.parametrize("runs", [0, 8, 7200])
 @pytest.mark.parametrize("fate", ["sleep", "kill"])
 @pytest.mark.parametrize("to", [Role.SLAVE, Role.MASTER])
-def test_a_switchover_that_is_cut_short_anywhere_is_brought_to_an_end(pair: World, to: Role, fate: Fate) -> None:
+def test_a_switchover_that_is_cut_short_anywhere_is_brought_to_an_end(
+    pair: World, to: Role, fate: Fate, runs: int
+) -> None:
+    """:param runs: seconds that a job runs meanwhile; longer than it is waited for, if it comes to that."""
+
     def story(number: int) -> Task:
         _begin(pair)
         if to is Role.MASTER:
             pair.switchover(Role.SLAVE)
-        task = pair.switchover(to, stop_at=number, fate=fate)
+        if runs:
+            pair.network.machines[MASTER if to is Role.SLAVE else SLAVE].run(HOURLY, runs)
+        task = pair.switchover(to, stop_at=number, fate=fate, stop=True)
         pair.pass_time(minutes=3)
         pair.failover()
         return task
 
-    at_each_call(pair, story, fate)
+    at_each_call(pair, story, fate, drain_timeout="10s")
 
 
 def test_a_sync_that_is_cut_short_anywhere_leaves_nothing_enabled(pair: World) -> None:

@@ -39,11 +39,12 @@ def _passive(state: State, server: str) -> bool:
 
 def _disable(state: State, call: Call) -> Effect:
     phase, active = state.record.phase, state.record.active
+    left = ~call.jobs if call.jobs else 0
     if call.server == "slave":
         stopped = state.slave_jobs and active is Role.SLAVE and phase is Phase.FAILED_OVER
-        return state._replace(slave_jobs=0), (Property.S4,) if stopped else ()
+        return state._replace(slave_jobs=state.slave_jobs & left), (Property.S4,) if stopped else ()
     stopped = state.master_jobs and active is Role.MASTER and phase is Phase.NORMAL
-    return state._replace(master_jobs=0), (Property.S4,) if stopped else ()
+    return state._replace(master_jobs=state.master_jobs & left), (Property.S4,) if stopped else ()
 
 
 def _enable_slave(state: State, call: Call, rules: Rules, planned: bool) -> Effect:

@@ -47,7 +47,8 @@ def switchover(state: State, process: Process, rules: Rules) -> Iterator[Move]:
 
 
 def _disable(state: State, process: Process, rules: Rules) -> Iterator[Move]:
-    """Disable all on the server that was active, until nothing is enabled there; what was enabled is carried over."""
+    """Drain the server that was active: disable one job after the other, since each may run for as long as it likes,
+    until nothing is enabled there; what was enabled is carried over."""
     old, step = _old(state), operation_of(state).step
     enabled, on = _jobs(state, old), process._replace(step="make")
     if not _reached(state, old, rules):
@@ -61,7 +62,9 @@ def _disable(state: State, process: Process, rules: Rules) -> Iterator[Move]:
         going = state.saved(_gone_on(state, Step.ENABLING if step is Step.ENABLING else Step.DISABLING))
         if step is not Step.ENABLING:
             going = going._replace(carried=enabled if step is Step.CLAIMED else enabled | state.carried)
-        yield calls(f"disables the {old}", going, Call("disable", old), process, rules)
+        yield calls(f"disables a job of the {old}", going, Call("disable", old, enabled & -enabled), process, rules)
+        if step is not Step.ENABLING:
+            yield from _fail(state, process, rules, "jobs do not end")
     elif step is Step.CLAIMED:
         yield from _give_up(state, process, rules)
     else:
@@ -93,15 +96,15 @@ def _make(state: State, process: Process, rules: Rules) -> Iterator[Move]:
         yield Move("reads all back enabled and commits", state.saved(after)._replace(carried=0))
 
 
-def _fail(state: State, process: Process, rules: Rules) -> Iterator[Move]:
-    """A server does not answer: back, as long as nothing was enabled on the other one."""
+def _fail(state: State, process: Process, rules: Rules, why: str = "a server does not answer") -> Iterator[Move]:
+    """Back, as long as nothing was enabled on the other one."""
     step = operation_of(state).step
     if step is Step.CLAIMED:
         yield from _give_up(state, process, rules)
     elif step is Step.DISABLING:
-        yield Move("cannot go on, and goes back", state, process._replace(step="back"))
+        yield Move(f"cannot go on, since {why}, and goes back", state, process._replace(step="back"))
     else:
-        yield Move("fails: a server does not answer", state)
+        yield Move(f"fails: {why}", state)
 
 
 def _back(state: State, process: Process, rules: Rules) -> Iterator[Move]:

@@ -5,6 +5,7 @@ Every kind of event happens, and most ends that are not success. Each chapter le
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from pkgutil import resolve_name
@@ -45,6 +46,7 @@ class Story(Stage):
             self.failovers,
             self.return_of_the_master,
             self.switchovers,
+            self.switchovers_while_a_job_runs,
             self.switchovers_that_may_not_begin,
             self.interrupted_switchovers,
             self.operations,
@@ -231,13 +233,25 @@ class Story(Stage):
         pair.run("switchover", direction="to_slave", reason="patch day", dry_run=True)
         with self.record():
             self.run_to_slave(before={"switch_over": lambda _: pair.changed(epoch=99)})
-        self.run_to_slave(before={"switch_over": lambda _: self.cron_of_a_job(SOON)}, accept_differences=True)
+        soon = {"switch_over": lambda _: self.cron_of_a_job(SOON)}
+        self.run_to_slave(before=soon, accept_differences=True, how="quiet_window")
         self.cron_of_a_job(NIGHTLY)
         pair.run("sync")
         self.run_to_slave()
         self.run_to_slave()
         pair.run("switchover", direction="to_master", reason="done")
         pair.run("sync")
+
+    def switchovers_while_a_job_runs(self) -> None:
+        job = one(enabled(self.master))
+        self.master.scheduler.duration(DAY, f"^{re.escape(job)}$")
+        act(self.master, "start", job)
+        self.run_to_slave(drain_timeout=1)
+        self.run_to_slave(drain_timeout=1, at_drain_timeout="stop_them")
+        self.master.scheduler.duration(0)
+        self.a_minute_passes()
+        self.pair.run("switchover", direction="to_master", reason="done")
+        self.pair.run("sync")
 
     def switchovers_that_may_not_begin(self) -> None:
         for fields in (

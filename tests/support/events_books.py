@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DISABLING = ("drift", "repaired", "quenched")
 """Kinds of events that tell of disabled jobs, of any number of them, or of an operation that was closed."""
-UNSEEN = (*DISABLING, "rejected")
+UNSEEN = (*DISABLING, "rejected", "switchover_stops")
 """Kinds of events for which nothing that is seen here changes."""
 
 

@@ -348,6 +348,30 @@ def switchover_rolled_back(pair: EventWorld) -> Telling:
     pair.switched(Role.SLAVE)
 
 
+@story("switchover_begun", "switchover")
+def switchover_while_a_job_runs(pair: EventWorld) -> Telling:
+    pair.ready()
+    pair.master.run(HOURLY, seconds=20)
+    yield
+    pair.switched(Role.SLAVE)
+
+
+@story("switchover_begun", "switchover_stops", "switchover")
+def switchover_that_stops_a_job(pair: EventWorld) -> Telling:
+    pair.ready()
+    pair.master.run(HOURLY, seconds=7200)
+    yield
+    pair.switched(Role.SLAVE, drain_timeout=10, at_drain_timeout="stop_them")
+
+
+@story("switchover_begun", "switchover_rolled_back", "problem")
+def switchover_that_waits_in_vain(pair: EventWorld) -> Telling:
+    pair.ready()
+    pair.master.run(HOURLY, seconds=7200)
+    yield
+    pair.switched(Role.SLAVE, drain_timeout=10)
+
+
 @story("switchover_begun", "switchover_given_up")
 def switchover_given_up_by_the_watch(pair: EventWorld) -> Telling:
     pair.ready()

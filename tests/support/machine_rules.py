@@ -108,6 +108,7 @@ class Rules:
         self._foreign = (self.world.serial, None)
 
     def published(self, events: Any) -> None:
+        self.counts["jobs stopped"] += sum(event["kind"] == "switchover_stops" for event in events)
         self.history += events
 
     def saved(self, before: Any, after: Any) -> None:

@@ -6,6 +6,7 @@ Whatever jobs a task enables, afterwards never may both servers have enabled one
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.operate import Done, ManualOperation, Request, operate
 from denodo_scheduler.steps.promote import switchover as switching
 from denodo_scheduler.steps.promote.switchover import Switch
-from support.sync import Sync, WorkerKilled, enabled, kill_the_worker
+from support.sync import Books, Sync, WorkerKilled, enabled, kill_the_worker
 
 AT_REST = "0 0 0 1 1 ? 2099"
 """A cron that is not due in any test, whatever the servers' clocks say."""
@@ -102,7 +103,8 @@ class SwitchDagRun:
 
     def __init__(self, pair: SwitchPair, to: Role, asked: dict[str, Any]) -> None:
         self._pair = pair
-        self._wanted = Switch(to, asked.pop("accept_differences", False))
+        chosen = {name: asked.pop(name) for name in ("accept_differences", "quiet_window", "stop") if name in asked}
+        self._wanted = Switch(to, **chosen)
         self._asked = {"run_id": f"manual__{uuid4().hex[:8]}", **asked}
         self.plan: dict[str, Any] | None = None
 
@@ -143,6 +145,22 @@ def never_both(pair: SwitchPair, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     with monkeypatch.context() as patch:
         patch.setattr(DenodoSchedulerHook, "set_jobs_status", watched)
         yield
+
+
+class Journals:
+    """What ran on either server since this was made."""
+
+    def __init__(self, pair: SwitchPair) -> None:
+        self.books = {server.name: Books(server) for server in pair.servers.servers}
+
+    def occurrences(self, *servers: str) -> Counter[tuple[str, str]]:
+        """How often each occurrence of each job ran, over these servers."""
+        return Counter(
+            (f"{entry['project']} / {entry['job']}", entry["scheduled"])
+            for server in servers or self.books
+            for entry in self.books[server].journal
+            if entry["trigger"] == "cron"
+        )
 
 
 class Changes:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from types import SimpleNamespace
-
-import pytest
 
 from denodo_ha.record import Phase, Role
-from denodo_scheduler.steps import jobs as enabling
-from denodo_scheduler.steps.outcome import NotYet
-from support.switchover import AT_REST, SwitchPair
+from support.switchover import AT_REST, Journals, SwitchPair
 from support.sync import Books, act, add_job, crons, enabled, fill, status_of, untouched
 
 ODD = [
@@ -131,35 +126,6 @@ def test_a_job_that_waits_for_others_is_enabled_before_them(empty: SwitchPair) -
 # -- occurrences
 
 
-class Journals:
-    """What ran on either server since this was made."""
-
-    def __init__(self, pair: SwitchPair) -> None:
-        self.books = {server.name: Books(server) for server in pair.servers.servers}
-
-    def occurrences(self, *servers: str) -> Counter[tuple[str, str]]:
-        """How often each occurrence of each job ran, over these servers."""
-        return Counter(
-            (f"{entry['project']} / {entry['job']}", entry["scheduled"])
-            for server in servers or self.books
-            for entry in self.books[server].journal
-            if entry["trigger"] == "cron"
-        )
-
-
-@pytest.fixture
-def passing_time(empty: SwitchPair, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Where enabling waits, the servers' clocks go on; returns what it waited."""
-    waits: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        waits.append(seconds)
-        empty.advance(seconds=seconds)
-
-    monkeypatch.setattr(enabling, "time", SimpleNamespace(sleep=sleep))
-    return waits
-
-
 def test_an_occurrence_that_the_old_server_has_just_run_does_not_run_again(
     empty: SwitchPair, passing_time: list[float]
 ) -> None:
@@ -211,25 +177,6 @@ def test_every_occurrence_of_a_day_of_switchovers_runs_exactly_once(
     assert abs(runs["p / often"] - minutes / 15) <= 1
     assert abs(runs["p / hourly"] - minutes / 60) <= 1
     assert all(len(journals.occurrences(server)) > 20 for server in ("master", "slave"))
-
-
-def test_a_running_job_is_never_stopped_but_waited_for(pair: SwitchPair, passing_time: list[float]) -> None:
-    pair.master.scheduler.duration(30)
-    name = sorted(enabled(pair.master))[0]
-    wanted = enabled(pair.master)
-    book = Books(pair.master)
-    run = pair.begin("slave")
-    run.check()
-    act(pair.master, "start", name)
-    with untouched(pair.slave), pytest.raises(NotYet, match=r"window_closed.*is RUNNING") as error:
-        run.switch_over()
-    assert error.value.code == "window_closed"
-    assert pair.enabled[0] == wanted
-    pair.advance(seconds=31)
-    run.switch_over()
-    assert pair.enabled == (set(), wanted)
-    assert sum(passing_time) < 35
-    assert [entry["result"] for entry in book.journal] == ["COMPLETE"]
 
 
 def test_through_the_other_web_tool_where_the_masters_own_is_dead(pair: SwitchPair) -> None:

@@ -125,6 +125,7 @@ def _of_each_task(pair: Pair) -> dict[str, Any]:
         "execution_timeout": 2 * pair.sync.lease
         + pair.sync.import_timeout
         + pair.failover.fence_timeout
+        + pair.failover.drain_timeout
         + THOUSANDS_OF_JOBS,
         **({"queue": pair.queue} if pair.queue else {}),
     }

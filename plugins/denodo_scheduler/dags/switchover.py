@@ -22,24 +22,28 @@ from denodo_scheduler.steps.watch.report import add_problem
 log = logging.getLogger(__name__)
 
 DIRECTIONS = {"to_slave": Role.SLAVE, "to_master": Role.MASTER}
+DRAIN, QUIET_WINDOW = "drain", "quiet_window"
+GIVE_UP, STOP = "give_up", "stop_them"
 STEPS = ("check", "switch_over")
 """Tasks that leave a reason code when they fail."""
 
 DAG_DOC = """
 ### Change the active server of the pair `{pair.name}`: master `{pair.master}`, slave `{pair.slave}`
 
-Break before make: waits for a quiet window on the active server, disables its jobs, reads back that **all** are
-disabled, then enables exactly those on the other server, reads back, and commits.
+Break before make: drains the active server (disables at once the jobs that do not run, each other one when it has
+ended), reads back that **all** are disabled, then enables exactly those on the other server, reads back, and commits.
 
 * **Trigger by hand** with a direction and a reason; `to_master` is the failback, and is followed by a sync.
-* **Dry run** first: the XCom `plan` of `check` says which jobs it would carry over.
+* **Dry run** first: the XCom `plan` of `check` says which jobs it would carry over, which ones run now, since when and
+  how long they usually take, how long the gap may be, and what is due in it.
+* **A job that does not end?** At the drain timeout it goes back, or stops that job: choose it in the form.
 * **Something failed?** Until the first job is enabled on the other server it goes back by itself, after that forward:
   by the retries of `switch_over`, then by the failover DAG.
 * Its history is on the asset `{pair.asset_uri}`.
 """
 QUIET_DOC = """
 Sleep (deferred) until nothing runs, waits or polls on the active server and nothing is due within the quiet window
-plus margin, by the **server's** time.
+plus margin, by the **server's** time. Skipped unless the form says so: draining needs no window.
 """
 SYNC_DOC = """
 After a failback, trigger the sync DAG, so that the slave can take over again soon. Skipped after a switchover to the
@@ -63,10 +67,11 @@ def check(**context: Any) -> dict[str, Any] | None:
     return plan
 
 
-@shared.step(priority_weight=50)
+@shared.step(priority_weight=50, trigger_rule=TriggerRule.NONE_FAILED)
 def switch_over(plan: Any, **context: Any) -> dict[str, Any]:
     """Look at everything once more, write the intent to the HA record, disable the enabled jobs of the active server,
-    read back, enable them on the other one, read back, and commit. A retry goes on where the last one ended.
+    each when it does not run, read back, enable them on the other one, read back, and commit. A retry goes on where the
+    last one ended. It keeps the pair's slot while jobs run: no other task may change the pair meanwhile anyway.
     """
     run = _run(context)
     if plan is None:
@@ -103,6 +108,7 @@ def switchover_dag(pair: Pair) -> DAG:
             denodo_scheduler_conn_id="{{ ti.xcom_pull(task_ids='check')['connection'] }}",
             uri="{{ ti.xcom_pull(task_ids='check')['uri'] or '' }}",
             doc_md=QUIET_DOC,
+            pre_execute=_skip_unless_asked_for,
         )
         switched = switch_over(plan)
         sync = TriggerDagRunOperator(
@@ -123,14 +129,26 @@ def _skip_unless_failed_back(context: Any) -> None:
         raise NothingToDo("not_needed", "the slave is the active server now, and a sync would overwrite it")
 
 
+def _skip_unless_asked_for(context: Any) -> None:
+    if context["params"]["how"] != QUIET_WINDOW:
+        raise NothingToDo("draining", "the server is drained, which needs no quiet window")
+
+
 def _run(context: Any) -> PairContext:
-    window = timedelta(seconds=context["params"]["quiet_window"])
-    return shared.pair_context(context, shared.pair_of(context).with_sync(quiet_window=window))
+    params = context["params"]
+    window, timeout = (timedelta(seconds=params[name]) for name in ("quiet_window", "drain_timeout"))
+    pair = shared.pair_of(context).with_sync(quiet_window=window).with_failover(drain_timeout=timeout)
+    return shared.pair_context(context, pair)
 
 
 def _switch(context: Any) -> switching.Switch:
     params = context["params"]
-    return switching.Switch(DIRECTIONS[params["direction"]], params["accept_differences"])
+    return switching.Switch(
+        DIRECTIONS[params["direction"]],
+        params["accept_differences"],
+        quiet_window=params["how"] == QUIET_WINDOW,
+        stop=params["at_drain_timeout"] == STOP,
+    )
 
 
 def _params(pair: Pair) -> dict[str, Param]:
@@ -149,6 +167,35 @@ def _params(pair: Pair) -> dict[str, Param]:
         "accept_differences": shared.tick(
             "Accept differences",
             "You have looked: some jobs have another definition on the server that becomes active, and you want those.",
+        ),
+        "how": Param(
+            DRAIN,
+            type="string",
+            enum=[DRAIN, QUIET_WINDOW],
+            values_display={
+                DRAIN: "drain: disable idle jobs at once, each other one when it has ended",
+                QUIET_WINDOW: "wait for a quiet window first, then drain",
+            },
+            title="How",
+            description="Draining works on a server that never rests; a quiet window keeps the gap short.",
+        ),
+        "drain_timeout": Param(
+            int(pair.failover.drain_timeout.total_seconds()),
+            type="integer",
+            minimum=1,
+            title="Drain timeout (seconds)",
+            description="How long jobs that run are waited for. Idle jobs run on neither server meanwhile.",
+        ),
+        "at_drain_timeout": Param(
+            GIVE_UP,
+            type="string",
+            enum=[GIVE_UP, STOP],
+            values_display={
+                GIVE_UP: "give up: enable again what was enabled",
+                STOP: "stop them: disable the jobs that still run, which stops them",
+            },
+            title="At the drain timeout",
+            description="What happens when jobs have not ended by then. They are named in either case.",
         ),
         **shared.quiet_params(pair, "active server"),
     }

@@ -237,9 +237,15 @@ class DenodoSchedulerHook(ConnectedHook):
         read = partial(answers.read_texts, count=len(wanted))
         return self._json("POST", "/projects/jobs/validateCronExpressions", read, json=wanted)
 
-    def reports(self, key: JobKey, start: int = 0, count: int = 100) -> list[Report]:
-        """Return ``count`` reports of finished runs of a job, newest first, beginning with number ``start``."""
-        (status,) = self.find([key])
+    def reports(
+        self, key: JobKey, start: int = 0, count: int = 100, *, statuses: Statuses | None = None
+    ) -> list[Report]:
+        """
+        Return ``count`` reports of finished runs of a job, newest first, beginning with number ``start``.
+
+        :param statuses: statuses of the same server, if the caller has them: they give the job's id.
+        """
+        (status,) = self.find([key], statuses)
         path = f"/projects/{status.project_id}/jobs/{status.job_id}/reports"
         return self._json("GET", path, answers.read_reports, params={"start": start, "count": count})
 

@@ -19,7 +19,7 @@ from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import Claim
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.jobs import by_project, change_jobs
+from denodo_scheduler.steps.jobs import Changed, by_project, change_jobs
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet, require
 from denodo_scheduler.steps.servers import Server, enabled_in
 
@@ -87,6 +87,11 @@ def disable_all(context: PairContext, server: Server, *, before: Before) -> AtRe
         yield from by_project(left)
 
     done = change_jobs(server, "disable", wrong, pieces, enough=lambda number: number == ROUNDS, now=context.now)
+    return at_rest(server, done)
+
+
+def at_rest(server: Server, done: Changed) -> AtRest:
+    """:raises NotYet: jobs are still enabled; names them."""
     if done.left:
         why = f" ({done.refused})" if done.refused else ""
         raise NotYet(

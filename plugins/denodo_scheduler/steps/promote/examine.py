@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from denodo_ha.jobs import JobKey
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import (
     all_on_target,
@@ -25,6 +25,7 @@ from denodo_ha.preconditions import (
     target_at_rest,
     two_addresses,
 )
+from denodo_ha.quartz.missed import server_zone
 from denodo_ha.quiet_window import assess
 from denodo_ha.record import Record, Role
 from denodo_ha.snapshot.manifest import Manifest, ManifestError, build_manifest
@@ -65,10 +66,6 @@ class Examined:
     statuses: Statuses
     active: Manifest
     target: Manifest
-
-    @property
-    def dependencies(self) -> dict[JobKey, tuple[JobKey, ...]]:
-        return {job.key: job.dependencies for job in self.target.jobs}
 
     def to_json(self) -> dict[str, Any]:
         difference = self.active.diff(self.target)
@@ -111,9 +108,21 @@ def read_manifest(pair: Pair, server: Server, statuses: Statuses) -> Manifest:
 
 
 def ensure_quiet(pair: Pair, statuses: Statuses) -> None:
-    """Nothing runs, because disabling would stop it [D], and nothing is due: without the margin, which is the reserve
-    for the time since the wait."""
+    """Nothing runs and nothing is due: without the margin, which is the reserve for the time since the wait.
+
+    :raises NotYet: names the jobs in the way.
+    """
     jobs = [job for job in statuses.jobs if pair.scope.matches(job.key)]
     seen = assess(jobs, now=statuses.server_time, window=pair.sync.quiet_window, margin=timedelta(0))
     if reason := quiet(seen, "switchover"):
-        raise NotYet(*reason)
+        how = "this task looks again; if it stays so, trigger the switchover DAG with 'drain', which needs no window"
+        raise NotYet(reason.code, reason.what, how)
+
+
+def zone_of(pair: Pair, role: Role, found: Examined | None) -> tzinfo | None:
+    """The time zone of a server's crons: the pair's, which is that of the master, or the one that fits what was found.
+
+    :return: None where it cannot be told.
+    """
+    said = ZoneInfo(pair.timezone) if pair.timezone and role is Role.MASTER else None
+    return server_zone(found.active, found.statuses.server_time, said) if found else said

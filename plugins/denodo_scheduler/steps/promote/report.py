@@ -1,21 +1,25 @@
-"""What a failover says about itself: how old the promoted state is, how long it took, what was not run meanwhile."""
+"""What a failover and a switchover say about themselves: how long it took, and what was not run meanwhile."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, tzinfo
+from types import MappingProxyType
 from typing import Any
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.outage import missed_in_outage, ran_at_once
 from denodo_ha.promotion import EnableOrder
+from denodo_ha.quartz.missed import Missed
+from denodo_ha.record import Role
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.manifest import Manifest
-from denodo_ha.text import NAMED, counted
+from denodo_ha.text import counted
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed
+from denodo_scheduler.steps.servers import Server
 
 log = logging.getLogger(__name__)
 
@@ -41,47 +45,93 @@ def describe(
     :param last_sign: when jobs that were enabled already had been enabled at the latest; None if there were none.
     """
     statuses, verified = enabled.statuses, enabled.verified
-    missed, total = missed_in_outage(
-        manifest,
-        order,
-        told=enabled.told,
-        left=enabled.left,
-        statuses=statuses.jobs,
-        since=heard,
-        verified=verified,
-        last_sign=last_sign or verified,
-        skew=statuses.server_time - verified,
-        zone=zone,
-    )
-    at_once = ran_at_once(statuses.jobs, set(order.order), statuses.server_time - (verified - heard))
-    if total:
-        log.warning("%d occurrences were missed, such as %s at %s", total, missed[0].key, missed[0].at)
     return {
         "rpo_seconds": round((heard - taken).total_seconds(), 1),
         "rto_seconds": round((verified - heard).total_seconds(), 1),
         "enabled": len(order.order) - len(enabled.left),
         "failed": counted(enabled.left),
         "missing": counted(order.missing),
-        "missed": {
-            "occurrences": total,
-            "listed": [{"job": str(each.key), "at": each.at.isoformat()} for each in missed[:NAMED]],
-            "time_zone": str(zone),
-        },
-        "burst": counted(at_once),
-        "caught_up": counted(
-            _catch_up(context, {each.key for each in missed} - set(at_once) - set(enabled.left), enabled)
+        **occurrences(
+            context,
+            context.servers.own_path(Role.SLAVE),
+            manifest,
+            order,
+            enabled,
+            since=heard,
+            last_sign=last_sign or verified,
+            at_once=ran_at_once(statuses.jobs, set(order.order), statuses.server_time - (verified - heard)),
+            zone=zone,
         ),
     }
 
 
-def _catch_up(context: PairContext, missed: Collection[JobKey], enabled: Changed) -> tuple[JobKey, ...]:
+def occurrences(
+    context: PairContext,
+    server: Server,
+    manifest: Manifest | None,
+    order: EnableOrder,
+    enabled: Changed,
+    *,
+    since: datetime,
+    last_sign: datetime,
+    at_once: Collection[JobKey],
+    zone: tzinfo | None,
+    last_run: Mapping[JobKey, datetime] = MappingProxyType({}),
+    also: Collection[JobKey] = (),
+) -> dict[str, Any]:
+    """Say which occurrences neither server ran, and start once what was missed, where the pair wants that.
+
+    :param server: the one whose jobs were enabled.
+    :param manifest: the jobs with their crons; None where they cannot be read.
+    :param at_once: jobs that ran as soon as they were enabled, which are not started.
+    :param also: jobs that were due too and did not run. The other arguments are those of
+        :func:`~denodo_ha.outage.missed_in_outage`.
+    """
+    statuses, verified = enabled.statuses, enabled.verified
+    missed, total = missed_in_outage(
+        manifest or Manifest(jobs=()),
+        order,
+        told=enabled.told,
+        left=enabled.left,
+        statuses=statuses.jobs,
+        since=since,
+        verified=verified,
+        last_sign=last_sign,
+        skew=statuses.server_time - verified,
+        zone=zone,
+        last_run=last_run,
+    )
+    if total:
+        log.warning("%d occurrences were missed, such as %s at %s", total, missed[0].key, missed[0].at)
+    due = {each.key for each in missed}.union(also) - set(at_once) - set(enabled.left)
+    return {
+        "missed": listed_occurrences(missed, total if manifest else None, zone),
+        "burst": counted(at_once),
+        "caught_up": counted(_catch_up(context, server, due, enabled)),
+    }
+
+
+def listed_occurrences(missed: Iterable[Missed], total: int | None, zone: tzinfo | None) -> dict[str, Any]:
+    """Occurrences as plain JSON.
+
+    :param total: how many there are; None where that cannot be known.
+    :param zone: the time zone that they were calculated in; None stands for UTC, which is said to be a guess.
+    """
+    return {
+        "occurrences": total,
+        "listed": [{"job": str(each.key), "at": each.at.isoformat()} for each in missed],
+        "time_zone": str(zone) if zone else "not known, taken to be UTC",
+    }
+
+
+def _catch_up(context: PairContext, server: Server, missed: Collection[JobKey], enabled: Changed) -> tuple[JobKey, ...]:
     """Start once what was missed, where the pair wants that."""
     if context.pair.failover.catch_up == "none":
         return ()
     scope = Scope(jobs=context.pair.failover.catch_up_jobs)
     chosen = tuple(sorted(key for key in missed if scope.matches(key) and key in enabled.statuses.by_key))
     try:
-        context.slave.set_jobs_status("start", chosen, statuses=enabled.statuses)
+        server.set_jobs_status("start", chosen, enabled.statuses)
     except DenodoSchedulerError as error:
         log.error("The missed jobs could not all be started: %s", error)
     return chosen

@@ -1,0 +1,356 @@
+"""The operation of a switchover: one try to bring it to its end, or back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+
+from denodo_ha.draining import said
+from denodo_ha.durations import format_duration
+from denodo_ha.jobs import JobKey, JobStatus
+from denodo_ha.outage import ran_at_once
+from denodo_ha.preconditions import other
+from denodo_ha.promotion import EnableOrder, just_ran, order_enabling
+from denodo_ha.record import Phase, Role, Step
+from denodo_ha.snapshot.manifest import Manifest
+from denodo_ha.text import counted, listed
+from denodo_ha.transitions import failed_back, given_up, promoted, rolled_back
+from denodo_scheduler.exceptions import DenodoSchedulerError
+from denodo_scheduler.hooks.scheduler import Statuses
+from denodo_scheduler.steps.jobs import Changed, enable
+from denodo_scheduler.steps.outcome import NotYet
+from denodo_scheduler.steps.passive import AtRest
+from denodo_scheduler.steps.promote.drain import Drain
+from denodo_scheduler.steps.promote.examine import (
+    Examined,
+    ensure_quiet,
+    read_manifest,
+    zone_of,
+)
+from denodo_scheduler.steps.promote.operation import Try
+from denodo_scheduler.steps.promote.report import occurrences
+from denodo_scheduler.steps.servers import Server, enabled_in
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """What a person asks for.
+
+    :param to: the server that becomes active.
+    :param accept_differences: that person knows that some jobs have another definition there, and wants those.
+    :param quiet_window: begin only while nothing runs on the active server and nothing is due within its window.
+    :param stop: stop the jobs that have not ended at the pair's ``drain_timeout``; otherwise go back.
+    """
+
+    to: Role = Role.SLAVE
+    accept_differences: bool = False
+    quiet_window: bool = False
+    stop: bool = False
+
+
+@dataclass
+class Switching(Try):
+    """
+    :param wanted: what the person has asked for, as far as that is known.
+    :param found: both servers right before it began; None where another try began it.
+    :param last_sign: when an earlier try was last seen at work; what is enabled already it enabled before.
+    :param at_rest_unseen: the old server could not be read, and is taken to be at rest.
+    """
+
+    wanted: Switch
+    found: Examined | None = None
+    last_sign: datetime | None = None
+    old_is_down: bool = False
+    at_rest_unseen: bool = False
+    drain: Drain | None = None
+    _jobs: Manifest | None = None
+
+    @property
+    def to(self) -> Role:
+        return Role.SLAVE if self.record.phase is Phase.FAILING_OVER else Role.MASTER
+
+    @property
+    def old(self) -> Role:
+        return other(self.to)
+
+    def run(self) -> dict[str, Any]:
+        try:
+            rest = self._disable()
+            self.at_rest_unseen = rest is None
+            server, statuses = self.context.servers.answering(self.to)
+            order = self._ordered(server, statuses)
+            enabled = self._enable(server, order, self._just_ran(order, rest, statuses))
+        except (DenodoSchedulerError, _Back) as error:
+            return self._back(error)
+        return self._commit(server, order, enabled, rest)
+
+    def give_up(self, why: str) -> dict[str, Any]:
+        """Go back to the phase before; no server was changed."""
+        return self.leave("switchover_given_up", given_up, why)
+
+    # -- break
+
+    def _disable(self) -> AtRest | None:
+        """Disable all jobs in scope of the old server and read that back; None where it is down and was so before."""
+        try:
+            server, _ = self.context.servers.answering(self.old)
+        except DenodoSchedulerError as error:
+            if self.step is Step.ENABLING or self.old_is_down:
+                log.warning("The %s cannot be read, and is taken to be at rest: %s", self.old, error)
+                return None
+            raise
+        rest = self._ended(server)
+        if self.step is Step.CLAIMED:
+            raise _Back(f"no job of the {self.old} is enabled any more; a paused server looks exactly like this")
+        if interrupted := self._interrupted(rest.statuses):
+            log.error("Their runs may have been stopped by disabling them: %s", listed(sorted(interrupted)))
+        return rest
+
+    def _ended(self, server: Server) -> AtRest:
+        """Drain the server. Once jobs may be enabled on the other one, nothing is waited for any more."""
+        timeout, began = self.context.pair.failover.drain_timeout, self.operation.started
+        self.drain = Drain(
+            self.context,
+            self.claim,
+            before=self._before_disabling,
+            overdue=self._overdue,
+            deadline=began if self.step is Step.ENABLING else began + timeout,
+            seen=set() if self.step is Step.CLAIMED else set(self.context.snapshots.read_job_list(self.plan_id)),
+        )
+        try:
+            return self.drain.run(server)
+        except NotYet as error:
+            if error.code != "still_enabled":
+                raise
+            raise _Back(str(error)) from None
+
+    def _before_disabling(self, statuses: Statuses, _: Sequence[JobKey]) -> None:
+        if self.step is Step.CLAIMED and self.wanted.quiet_window:
+            self._ensure_quiet(statuses)
+        self._keep_list(statuses)
+        self.advance(Step.ENABLING if self.step is Step.ENABLING else Step.DISABLING)
+
+    def _overdue(self, jobs: Sequence[JobStatus]) -> None:
+        """Jobs have not ended in time: what the person has chosen is done now, and said first."""
+        if self.step is Step.ENABLING:
+            return
+        timeout = format_duration(self.context.pair.failover.drain_timeout)
+        what = f"{len(jobs)} jobs of the {self.old} have not ended within {timeout}: {listed(map(said, jobs), 20)}"
+        if not self.wanted.stop:
+            raise _Back(
+                f"{what}. Ways out: wait for their end or stop them in the web tool of the {self.old}, or choose a "
+                "longer drain timeout or 'stop them' in the form"
+            )
+        record = self.claim.check()
+        event = self.context.event(
+            "switchover_stops",
+            record,
+            operation=self.operation.id,
+            server=self.old,
+            jobs=counted([job.key for job in jobs]),
+            why=f"{what}, and they are to be stopped then",
+        )
+        self.claim.save(lambda current: current, event)
+
+    def _interrupted(self, now: Statuses) -> set[JobKey]:
+        return self.drain.interrupted(now) if self.drain else set()
+
+    def _ensure_quiet(self, statuses: Statuses) -> None:
+        try:
+            ensure_quiet(self.context.pair, statuses)
+        except NotYet as error:
+            raise _Back(str(error)) from None
+
+    def _keep_list(self, statuses: Statuses) -> None:
+        """What people have enabled or disabled on the active server since the list was stored is carried over too."""
+        if self.step is Step.ENABLING:
+            return
+        now_enabled = {job.key for job in enabled_in(self.context.pair.scope, statuses)}
+        stored = set(self.context.snapshots.read_job_list(self.plan_id))
+        wanted = now_enabled if self.step is Step.CLAIMED else stored | now_enabled
+        if wanted != stored:
+            self.claim.check()
+            self.context.snapshots.write_job_list(self.plan_id, wanted)
+
+    # -- make
+
+    def _ordered(self, server: Server, statuses: Statuses) -> EnableOrder:
+        if self.found is None:
+            self._jobs = self._read_jobs(server, statuses)
+        wanted = self.context.snapshots.read_job_list(self.plan_id)
+        return order_enabling(wanted, self._dependencies, [job.key for job in statuses.jobs])
+
+    def _read_jobs(self, server: Server, statuses: Statuses) -> Manifest | None:
+        try:
+            return read_manifest(self.context.pair, server, statuses)
+        except NotYet as error:
+            log.warning("The jobs are enabled without regard to what they wait for: %s", error)
+            return None
+
+    def _read_jobs_again(self, server: Server, statuses: Statuses) -> None:
+        """Going back is possible without knowing what the jobs wait for and when they were due."""
+        if self.found is None and self._jobs is None:
+            try:
+                self._jobs = self._read_jobs(server, statuses)
+            except DenodoSchedulerError as error:
+                log.warning("What was missed is not known: %s", error)
+
+    @property
+    def _dependencies(self) -> Mapping[JobKey, Collection[JobKey]]:
+        known = self.found.target if self.found else self._jobs
+        return {job.key: job.dependencies for job in known.jobs} if known else {}
+
+    def _just_ran(self, order: EnableOrder, rest: AtRest | None, target: Statuses) -> dict[JobKey, datetime]:
+        if rest is None:
+            return {}
+        known, old_time = rest.statuses.by_key, rest.statuses.server_time
+        ran = {key: known[key].previous_execution for key in order.order if key in known}
+        return just_ran(ran, old_time=old_time, new_time=target.server_time, now=self.context.now())
+
+    def _enable(self, server: Server, order: EnableOrder, late: Mapping[JobKey, datetime]) -> Changed:
+        enabled = self._enable_on(server, order, self._before_batch, late)
+        if enabled.left:
+            raise NotYet(
+                "not_enabled",
+                f"{len(enabled.left)} jobs could not be enabled on the {self.to}: {listed(enabled.left, 20)}",
+                "look at these jobs in its web tool and mend or delete them; until then this is tried again, first by "
+                "this task, then by the failover DAG",
+            )
+        return enabled
+
+    def _enable_on(
+        self,
+        server: Server,
+        order: EnableOrder,
+        before_batch: Callable[[], object],
+        late: Mapping[JobKey, datetime] | None = None,
+    ) -> Changed:
+        batch, now = self.context.pair.failover.enable_batch, self.context.now
+        return enable(server, order.order, batch=batch, before_batch=before_batch, not_before=late, now=now)
+
+    def _before_batch(self) -> None:
+        """A server that was taken to be at rest, because it did not answer, is asked again before each batch."""
+        if self.at_rest_unseen:
+            try:
+                self.context.servers.answering(self.old)
+            except DenodoSchedulerError:
+                pass
+            else:
+                raise NotYet("old_answers", f"the {self.old} answers again", "a retry disables its jobs first")
+        self.advance(Step.ENABLING)
+
+    def _commit(self, server: Server, order: EnableOrder, enabled: Changed, rest: AtRest | None) -> dict[str, Any]:
+        last_run = _last_runs(rest.statuses) if rest else {}
+        gap = self._gap(server, order, enabled, last_run, since_enabled=self.operation.started)
+        record, now = self.claim.check(), self.context.now()
+        if self.to is Role.SLAVE:
+            kind, before, done = "switchover", Phase.NORMAL, promoted(record, now=now, cool_down=None)
+        else:
+            kind, before, done = "failback", Phase.FAILED_OVER, failed_back(record, now=now)
+        event = self.context.event(
+            kind,
+            done,
+            operation=self.operation.id,
+            before={"phase": before, "active": self.old, "enabled": len(order.order) + len(order.missing)},
+            after={"phase": done.phase, "active": done.active, "enabled": len(order.order)},
+            plan=self.plan_id,
+            missing=counted(order.missing),
+            interrupted=counted(self._interrupted(rest.statuses) if rest else ()),
+            **gap,
+        )
+        self.context.move(done, event)
+        return event
+
+    def _gap(
+        self,
+        server: Server,
+        order: EnableOrder,
+        enabled: Changed,
+        last_run: Mapping[JobKey, datetime],
+        *,
+        since_enabled: datetime,
+    ) -> dict[str, Any]:
+        """What was not run between the disabling and the enabling of the jobs, see :func:`occurrences`.
+
+        :param since_enabled: a job that ran on ``server`` after this ran because it was enabled.
+        """
+        self.claim.check()
+        waited = self.drain.waited if self.drain else set()
+        by_server = enabled.statuses.server_time - (enabled.verified - since_enabled)
+        return {
+            "waited": counted(waited),
+            **occurrences(
+                self.context,
+                server,
+                self.found.active if self.found else self._jobs,
+                order,
+                enabled,
+                since=self.operation.started,
+                last_run=last_run,
+                last_sign=self.last_sign or enabled.verified,
+                at_once=ran_at_once(enabled.statuses.jobs, order.order, by_server),
+                also=waited,
+                zone=self._zone(),
+            ),
+            "gap_seconds": round((enabled.verified - self.operation.started).total_seconds(), 1),
+        }
+
+    def _zone(self) -> tzinfo | None:
+        """The time zone of the old server; None where it cannot be told."""
+        return zone_of(self.context.pair, self.old, self.found)
+
+    # -- back
+
+    def _back(self, error: Exception) -> dict[str, Any]:
+        """Enable on the old server what was enabled there, as long as nothing is enabled on the other one.
+
+        :raises NotYet: that is impossible now; the operation stays open, and a retry goes on.
+        """
+        if self.step is Step.ENABLING:
+            raise NotYet(
+                "interrupted",
+                f"jobs are enabled on the {self.to} already, and the switchover cannot go on: {error}",
+                f"repair the servers; it is resumed by a retry, or by the failover DAG. If the {self.to} is lost for "
+                f"good, initialise the pair with the {self.old} as the active server and enable its jobs by hand",
+            )
+        if self.step is Step.CLAIMED:
+            return self.give_up(str(error))
+        log.warning("The switchover is rolled back: %s", error)
+        try:
+            server, statuses = self.context.servers.answering(self.old)
+            self._read_jobs_again(server, statuses)
+            wanted = self.context.snapshots.read_job_list(self.plan_id)
+            order = order_enabling(wanted, self._dependencies, [job.key for job in statuses.jobs])
+            enabled = self._enable_on(server, order, lambda: self.advance(Step.DISABLING))
+        except DenodoSchedulerError as second:
+            raise NotYet(
+                "interrupted",
+                f"jobs of the {self.old} are disabled, the {self.to} cannot take over ({error}), and going back is "
+                f"impossible too ({second})",
+                "repair either server; the switchover is resumed or rolled back by a retry, or by the failover DAG",
+            ) from None
+        if enabled.left:
+            raise NotYet(
+                "not_restored",
+                f"{len(enabled.left)} jobs of the {self.old} could not be enabled again: {listed(enabled.left)}",
+                "look at these jobs in its web tool; this is tried again",
+            )
+        interrupted = counted(self._interrupted(statuses))
+        again = EnableOrder(tuple(key for key in order.order if key in enabled.told), order.missing)
+        since_enabled = min(enabled.told.values(), default=enabled.verified)
+        gap = self._gap(server, again, enabled, _last_runs(statuses), since_enabled=since_enabled)
+        details = {"enabled": len(order.order), "interrupted": interrupted, **gap}
+        return self.leave("switchover_rolled_back", rolled_back, str(error), **details)
+
+
+class _Back(Exception):
+    """The switchover must not go on; why."""
+
+
+def _last_runs(statuses: Statuses) -> dict[JobKey, datetime]:
+    return {job.key: job.previous_execution for job in statuses.jobs if job.previous_execution}
