@@ -15,7 +15,7 @@ from airflow.sdk.log import mask_secret
 from requests import PreparedRequest, Response, Session
 from requests.auth import HTTPBasicAuth
 
-from denodo_ha.jobs import Job, JobKey, JobStatus, Project, Report, ServerInfo, Statuses
+from denodo_ha.jobs import DataSource, Job, JobKey, JobStatus, Project, Report, ServerInfo, Statuses
 from denodo_ha.server import answers
 from denodo_ha.server.address import Place
 from denodo_ha.server.connection import Settings, masked, parse_extra
@@ -226,6 +226,10 @@ class DenodoSchedulerHook(HttpHook):
     def jobs(self) -> list[Job]:
         """Return the whole definition of every job of every project."""
         return self._json("GET", "/jobs", partial(answers.read_jobs, projects=self.projects))
+
+    def data_sources(self) -> list[DataSource]:
+        """Return every data source of every project, without its password, which is write-only [V]."""
+        return self._json("GET", "/dataSources", partial(answers.read_data_sources, projects=self.projects))
 
     def statuses(self) -> Statuses:
         """Return the state of every job, in one cheap request."""

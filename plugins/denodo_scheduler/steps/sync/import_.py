@@ -194,7 +194,7 @@ class _Attempt:
 
     def disable(self) -> AtRest:
         claim = self.passive.trusted(self.context.now() + self.context.pair.sync.lease)
-        return rest_slave(self.context, claim, ours=True)
+        return rest_slave(self.context, claim, ours=True, after_import=True)
 
     def close(self) -> None:
         """Note that nothing is in flight any more; if another run has taken over, the slave is dirty again."""
