@@ -12,6 +12,7 @@ from datetime import datetime, tzinfo
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from denodo_ha.jobs import fold
 from denodo_ha.quartz.cron import QuartzCron
 
 Entry: TypeAlias = Mapping[str, Any]
@@ -109,7 +110,7 @@ def fates(
 
 def missed(event: Entry) -> set[tuple[str, datetime]]:
     """Return the occurrences that a failover's event lists as missed: folded name with project, and time."""
-    return {(each["job"].casefold(), _moment(each["at"])) for each in event["missed"]["listed"]}
+    return {(fold(each["job"]), _moment(each["at"])) for each in event["missed"]["listed"]}
 
 
 def made_up(journal: Iterable[Entry]) -> list[Entry]:
@@ -154,7 +155,7 @@ def _occurrences(journal: Iterable[Entry]) -> set[Occurrence]:
 
 
 def _job(entry: Entry) -> Job:
-    return entry["project"].casefold(), entry["job"].casefold()
+    return fold(entry["project"]), fold(entry["job"])
 
 
 def _moment(iso: str) -> datetime:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from denodo_demo.judge import Exposure, Fate, Job, Occurrence, double_runs, exposures
 from denodo_demo.standin import StandinPair, StandinServer
+from denodo_ha.jobs import fold
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Reading:
 
     @classmethod
     def of(cls, server: StandinServer) -> Reading:
-        jobs = {(job["projectName"].casefold(), job["jobName"].casefold()): job for job in server.statuses()}
+        jobs = {(fold(job["projectName"]), fold(job["jobName"])): job for job in server.statuses()}
         return cls(server, jobs, server.scheduler.journal(), server.scheduler.audit())
 
     @property
@@ -92,7 +93,7 @@ def crons(server: StandinServer) -> dict[Job, list[str]]:
     for job in server.request("GET", "/jobs"):
         triggers = job["triggerSection"]["triggers"]
         if not job["disabled"] and not any(trigger.get("dependencyInfo") for trigger in triggers):
-            key = job["projectName"].casefold(), job["name"].casefold()
+            key = fold(job["projectName"]), fold(job["name"])
             found[key] = [trigger["cronExpression"] for trigger in triggers if trigger["type"] == "cron"]
     return found
 

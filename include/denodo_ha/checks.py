@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from denodo_ha.jobs import Job, JobKey, JobState, JobStatus
+from denodo_ha.definitions import Names, digest
+from denodo_ha.jobs import DataSource, Job, JobKey, JobState, JobStatus
 from denodo_ha.pairs import MassChangeLimits
 from denodo_ha.scope import Scope
-from denodo_ha.snapshot.manifest import Manifest, definition_hash
+from denodo_ha.snapshot.manifest import Manifest, described
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Verification:
 
     ``missing`` jobs of the manifest are not on the server, ``enabled`` ones in scope may start, ``different`` ones have
     another definition, ``orphans`` in scope are not in the manifest, ``lost`` ones out of scope were there before the
-    import.
+    import. ``data_sources`` of the manifest are missing or differ.
     """
 
     missing: tuple[JobKey, ...] = ()
@@ -72,44 +73,79 @@ class Verification:
     different: tuple[JobKey, ...] = ()
     orphans: tuple[JobKey, ...] = ()
     lost: tuple[JobKey, ...] = ()
+    data_sources: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         """Whether a snapshot can be committed; orphans do not prevent it, they are subject to the pair's policy."""
-        return not (self.missing or self.enabled or self.different or self.lost)
+        return not (self.missing or self.enabled or self.different or self.lost or self.data_sources)
+
+
+def enabled_by_definition(jobs: Iterable[Job], statuses: Iterable[JobStatus], scope: Scope) -> tuple[JobKey, ...]:
+    """Return the jobs in scope whose own definition says that they are enabled, whatever their status shows."""
+    drafts = {status.key for status in statuses if status.state is JobState.DRAFT}
+    return tuple(
+        sorted(job.key for job in jobs if job.is_flagged_enabled and scope.matches(job.key) and job.key not in drafts)
+    )
 
 
 def verify(
     manifest: Manifest,
-    jobs: Sequence[Job] | None,
+    jobs: Sequence[Job],
     statuses: Sequence[JobStatus],
     scope: Scope,
     *,
     definitions: bool,
+    data_sources: Sequence[DataSource] = (),
     before: Iterable[JobKey] = (),
 ) -> Verification:
     """Compare the passive server with the manifest.
 
-    ``definitions`` are compared when asked for and ``jobs`` given. ``before`` lists the server's jobs before the
-    import, which may replace everything [V]; those out of scope must still be there.
+    A job counts as enabled by its status or by its own definition, where ``jobs`` has it. ``definitions`` are compared
+    when asked for, by their hashes; :func:`denodo_ha.definitions.compare` finds out what to think of those that differ.
+    ``before`` lists the server's jobs before the import, which may replace
+    everything [V]; those out of scope must still be there.
     """
     states = {status.key: status.state for status in statuses if scope.matches(status.key)}
     different: list[JobKey] = []
-    if definitions and jobs is not None:
-        names_by_id = {job.id: job.key for job in jobs}
+    if definitions:
+        names = Names.of(jobs, data_sources)
         different = [
             job.key
             for job in jobs
             if (wanted := manifest.by_key.get(job.key))
-            and (wanted.type, wanted.definition_hash) != (job.type, definition_hash(job, names_by_id))
+            and (wanted.type, wanted.definition_hash) != (job.type, digest(job, names, manifest.noise))
         ]
+    enabled = {key for key, state in states.items() if state.is_enabled}
     return Verification(
         missing=tuple(sorted(manifest.by_key.keys() - states.keys())),
-        enabled=tuple(sorted(key for key, state in states.items() if state.is_enabled)),
+        enabled=tuple(sorted(enabled.union(enabled_by_definition(jobs, statuses, scope)))),
         different=tuple(sorted(different)),
         orphans=tuple(sorted(states.keys() - manifest.by_key.keys())),
         lost=tuple(sorted({key for key in before if not scope.matches(key)} - {status.key for status in statuses})),
     )
+
+
+def different_data_sources(
+    manifest: Manifest, data_sources: Sequence[DataSource], scope: Scope, *, values: bool
+) -> tuple[str, ...]:
+    """Return the data sources of the manifest that the server lacks or has otherwise, each with what is wrong.
+
+    :param values: compare type, login and connection URI too, as far as both servers show them; passwords are
+        write-only [V].
+    """
+    there = {source.key: source.fields for source in described(data_sources, scope)}
+    wanted = manifest.data_sources or ()
+    shown = set().union(*there.values()) & set().union(*(source.fields for source in wanted))
+    found = []
+    for source in wanted:
+        if source.key not in there:
+            found.append(f"{source.key} (missing)")
+            continue
+        wrong = sorted(name for name in shown if source.fields.get(name) != there[source.key].get(name))
+        if values and wrong:
+            found.append(f"{source.key} ({', '.join(wrong)})")
+    return tuple(found)
 
 
 def ran_since(statuses: Sequence[JobStatus], since: datetime) -> tuple[JobKey, ...]:

@@ -9,16 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 
-class JobKey(BaseModel):
-    """Identity of a job: its project and its name, compared without case [D].
+def fold(name: str) -> str:
+    """Return ``name`` for the comparison of names without case [D], as Java's ``equalsIgnoreCase`` has it [G].
 
-    Numeric ids differ between servers [V], so they never identify a job outside one server.
+    Java compares character by character, each in upper and then in lower case. So ``Maße`` and ``Masse``, which only
+    full case folding equates, are two names.
+    """
+    return name.lower() if name.isascii() else "".join(map(_fold_character, name))
+
+
+@cache
+def _fold_character(character: str) -> str:
+    """Map a character as Unicode's simple mappings do, which never yield more than one."""
+    upper = next((one for one in (character.upper(), character.title()) if len(one) == 1), character)
+    return upper.lower()[0]
+
+
+class JobKey(BaseModel):
+    """Identity of a job, or of a data source: its project and its name, compared without case [D].
+
+    Numeric ids differ between servers [V], so they never identify anything outside one server.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,7 +44,7 @@ class JobKey(BaseModel):
 
     @cached_property
     def folded(self) -> tuple[str, str]:
-        return self.project.casefold(), self.name.casefold()
+        return fold(self.project), fold(self.name)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, JobKey) and self.folded == other.folded
@@ -94,6 +110,27 @@ class Project(_Answer):
     id: int
     name: str
     description: str | None = None
+
+
+class DataSource(_Answer):
+    """One element of ``GET /public/api/dataSources`` [V], without its password, which is write-only [V].
+
+    The names of its fields are those that were seen [V]; other spellings are guesses [G].
+    """
+
+    id: int = Field(validation_alias=_known("id", "dataSourceID", "dataSourceId"))
+    name: str = Field(validation_alias=_known("name", "dataSourceName"))
+    project_id: int | None = Field(default=None, validation_alias=_known("projectId", "projectID"))
+    project: str = Field(validation_alias=_known("projectName", "project"))
+    type: str | None = Field(default=None, validation_alias=_known("type", "subType", "dataSourceType"))
+    login: str | None = Field(default=None, validation_alias=_known("login", "userName", "username", "user"))
+    connection_uri: str | None = Field(
+        default=None, validation_alias=_known("connectionURI", "connectionUri", "connectionUrl", "uri", "url")
+    )
+
+    @cached_property
+    def key(self) -> JobKey:
+        return JobKey(project=self.project, name=self.name)
 
 
 class JobStatus(_Answer):
@@ -176,6 +213,14 @@ class Job(_Answer):
     @cached_property
     def key(self) -> JobKey:
         return JobKey(project=self.project, name=self.name)
+
+    @property
+    def is_flagged_enabled(self) -> bool:
+        """Whether its own definition says that it is enabled [V]; a draft, and what says nothing, does not.
+
+        The status may say otherwise: a server paused through RMI shows every job DISABLED [D].
+        """
+        return "disabled" in self.definition and not self.disabled and self.definition.get("draft") is not True
 
 
 class Report(_Answer):

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from denodo_ha.checks import same_server
-from denodo_ha.jobs import JobStatus
+from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.quiet_window import Assessment
 from denodo_ha.reason import Reason
 from denodo_ha.record import EpochMark, Phase, Record, Role
@@ -231,6 +231,20 @@ def target_at_rest(target: Manifest, role: Role) -> Reason | None:
         "active server",
         f"disable them there, or let the failover DAG do so; if it is the active server, initialise the pair with "
         f"{OPERATIONS_DAG}",
+    )
+
+
+def looks_paused(enabled: Collection[JobKey], label: str) -> Reason:
+    """A server shows every job DISABLED, which proves nothing: the definitions of ``enabled`` say otherwise.
+
+    This is how a server looks that was paused through RMI [D].
+    """
+    return Reason(
+        "looks_paused",
+        f"the {label} looks paused: it shows every job DISABLED, but the definitions of {len(enabled)} jobs say that "
+        f"they are enabled ({listed(sorted(enabled))}), so they start as soon as it is resumed",
+        f"disable these jobs there, or resume the {label}'s Scheduler (RMI: resumeScheduler); the next run disables "
+        "what is enabled by then",
     )
 
 

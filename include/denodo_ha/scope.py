@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from denodo_ha.jobs import JobKey
+from denodo_ha.jobs import JobKey, fold
 from denodo_ha.text import listed
 
 
@@ -15,12 +15,12 @@ class ScopeError(ValueError):
 
 
 def _matches_any(name: str, patterns: Sequence[str]) -> bool:
-    folded = name.casefold()
-    return any(folded == pattern.casefold() or fnmatchcase(folded, pattern.casefold()) for pattern in patterns)
+    folded = fold(name)
+    return any(folded == pattern or fnmatchcase(folded, pattern) for pattern in map(fold, patterns))
 
 
 def _sorted(names: Iterable[str]) -> str:
-    ordered = sorted(set(names), key=str.casefold)
+    ordered = sorted(set(names), key=fold)
     return listed(ordered, 20) or "none"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from denodo_ha.jobs import fold
 from denodo_ha.quartz.cron import validate
 from denodo_standin.definition import sections_of
 from denodo_standin.engine import Engine
@@ -152,12 +153,12 @@ class Importer:
         return self.store.new_id()
 
     def _delete_others(self) -> None:
-        kept = {(each.kind, each.project.casefold(), each.name.casefold()) for each in self.export.elements}
+        kept = {(each.kind, fold(each.project), fold(each.name)) for each in self.export.elements}
         records: list[Job | DataSource] = [*self.store.jobs.values(), *self.store.data_sources.values()]
         for record in records:
             kind = "job" if isinstance(record, Job) else "dataSource"
             project = self.store.projects[record.project_id].name
-            if (kind, project.casefold(), record.name.casefold()) not in kept:
+            if (kind, fold(project), fold(record.name)) not in kept:
                 self._delete(record)
 
     def _delete(self, record: Job | DataSource) -> None:

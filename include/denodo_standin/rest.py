@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
+from denodo_ha.jobs import fold
 from denodo_ha.quartz.cron import validate
 from denodo_standin.accounts import Account, log_in
 from denodo_standin.errors import ApiError, forbidden, illegal_argument, not_found
@@ -103,7 +104,7 @@ async def get_projects(visible: Visible, server: Server, name: str | None = None
     if name is None:
         return _answer([_project_json(server, project, expand) for project in visible])
     for project in visible:
-        if project.name.casefold() == name.casefold():
+        if fold(project.name) == fold(name):
             return _answer(_project_json(server, project, expand))
     raise not_found(name)
 

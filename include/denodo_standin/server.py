@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from denodo_ha.jobs import fold
 from denodo_standin.accounts import accounts
 from denodo_standin.clock import Clock
 from denodo_standin.definition import params_of
@@ -246,11 +247,11 @@ class SchedulerServer:
         self.store.remove(job)
 
     def _dependents(self, project_id: int, name: str) -> list[Job]:
-        folded = name.casefold()
+        folded = fold(name)
         return [
             job
             for job in self.store.jobs.values()
-            if job.project_id == project_id and folded in (each.casefold() for each in job.dependencies)
+            if job.project_id == project_id and folded in map(fold, job.dependencies)
         ]
 
     def _rename(self, job: Job, old_name: str) -> None:
@@ -259,7 +260,7 @@ class SchedulerServer:
         for dependent in self._dependents(job.project_id, old_name):
             for trigger in dependent.triggers:
                 info = trigger.get("dependencyInfo", {"jobs": []})
-                info["jobs"] = [job.name if each.casefold() == old_name.casefold() else each for each in info["jobs"]]
+                info["jobs"] = [job.name if fold(each) == fold(old_name) else each for each in info["jobs"]]
             self.store.put(dependent)
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from denodo_ha.jobs import fold
 from denodo_standin.model import DataSource, Job, Project, Result, iso
 from denodo_standin.settings import Settings
 
@@ -104,10 +105,10 @@ class Store:
         self._database.execute("DELETE FROM element WHERE id = ?", (record.id,))
 
     def project_named(self, name: str) -> Project | None:
-        return self.projects.get(self._ids.get((Project, None, name.casefold()), -1))
+        return self.projects.get(self._ids.get((Project, None, fold(name)), -1))
 
     def data_source_named(self, project_id: int, name: str) -> DataSource | None:
-        return self.data_sources.get(self._ids.get((DataSource, project_id, name.casefold()), -1))
+        return self.data_sources.get(self._ids.get((DataSource, project_id, fold(name)), -1))
 
     def data_source_of(self, job: Job) -> DataSource | None:
         """Return the data source that a job names: of its own project, unless it names another one."""
@@ -119,7 +120,7 @@ class Store:
         return None if name is None else self.data_source_named(project_id, name)
 
     def job_named(self, project_id: int, name: str) -> Job | None:
-        return self.jobs.get(self._ids.get((Job, project_id, name.casefold()), -1))
+        return self.jobs.get(self._ids.get((Job, project_id, fold(name)), -1))
 
     def save_settings(self) -> None:
         self._set("settings", self.settings.model_dump_json())
@@ -216,4 +217,4 @@ def _locked(path: Path) -> IO[str]:
 
 def _name(record: Record) -> _Name:
     project_id = None if isinstance(record, Project) else record.project_id
-    return type(record), project_id, record.name.casefold()
+    return type(record), project_id, fold(record.name)

@@ -20,6 +20,7 @@ from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair, StandinServer
+from denodo_ha.jobs import fold
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, Role
 from denodo_ha.sync_results import Disabled, Exported, Imported
@@ -102,8 +103,8 @@ def fill(server: StandinServer, **numbers: int) -> None:
 
 def add_job(server: StandinServer, project: str, name: str, cron: str = NIGHTLY, **fields: Any) -> None:
     """Create a job, and its project where it is missing."""
-    projects = {each["name"].casefold(): each for each in server.request("GET", "/projects")}
-    found = projects.get(project.casefold()) or server.request("POST", "/projects", json={"name": project})
+    projects = {fold(each["name"]): each for each in server.request("GET", "/projects")}
+    found = projects.get(fold(project)) or server.request("POST", "/projects", json={"name": project})
     triggers = {"triggers": [{"type": "cron", "cronExpression": cron}]}
     sections = {"extractionSection": {}, "exportationSection": {}, "handlerSection": {}, "triggerSection": triggers}
     job = {"type": "VDP", "name": name, **sections, **fields}

@@ -205,7 +205,7 @@ def test_a_job_whose_name_changes_only_its_case_is_the_same_job(sync: Sync) -> N
     add_job(sync.master, "default", "Straße Report")
     sync.synced()
     count = len(sync.slave.statuses())
-    edit(sync.master, "default / Straße Report", name="STRASSE REPORT")
+    edit(sync.master, "default / Straße Report", name="STRAẞE REPORT")
     out = sync.synced()
     assert len(sync.slave.statuses()) == count
     assert out.event

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.checks import Verification, mass_change, ran_since, same_server, verify
-from denodo_ha.jobs import Job, JobKey, JobState, JobStatus
+from denodo_ha.checks import Verification, different_data_sources, mass_change, ran_since, same_server, verify
+from denodo_ha.jobs import DataSource, Job, JobKey, JobState, JobStatus
 from denodo_ha.pairs import MassChangeLimits
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.manifest import Manifest, ManifestJob, build_manifest
@@ -40,7 +40,10 @@ def status(key: JobKey, state: str = "DISABLED", *, id_: int = 1, **times: datet
 
 def job(key: JobKey, id_: int, **sections: Any) -> Job:
     definition = {"type": "VDP", **sections}
-    return Job(id=id_, name=key.name, type="VDP", project_id=1, project=key.project, definition=definition)
+    disabled = sections.get("disabled", False)
+    return Job(
+        id=id_, name=key.name, type="VDP", project_id=1, project=key.project, disabled=disabled, definition=definition
+    )
 
 
 # --- mass change
@@ -115,7 +118,7 @@ def test_everything_that_can_be_wrong() -> None:
     assert found == Verification(missing=(B,), enabled=(A, C), different=(A,), orphans=(C,), lost=(gone,))
 
 
-@pytest.mark.parametrize("problem", ["missing", "enabled", "different", "lost"])
+@pytest.mark.parametrize("problem", ["missing", "enabled", "different", "lost", "data_sources"])
 def test_each_of_them_forbids_the_commit(problem: str) -> None:
     assert not Verification(**{problem: (A,)}).ok
 
@@ -124,10 +127,52 @@ def test_orphans_do_not_forbid_it() -> None:
     assert Verification(orphans=(A,)).ok
 
 
-@pytest.mark.parametrize("jobs", [None, [job(A, 5, description="edited")]])
-def test_definitions_are_compared_only_when_asked_for_and_there(jobs: list[Job] | None) -> None:
+@pytest.mark.parametrize(("jobs", "definitions"), [([], True), ([job(A, 5, description="edited")], False)])
+def test_definitions_are_compared_only_when_asked_for_and_there(jobs: list[Job], definitions: bool) -> None:
     wanted = build_manifest([job(A, 1)], [status(A)], ALL)
-    assert verify(wanted, jobs, [status(A)], ALL, definitions=jobs is None).ok
+    assert verify(wanted, jobs, [status(A)], ALL, definitions=definitions).ok
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "enabled"),
+    [
+        ("DISABLED", {"disabled": False}, True),
+        ("DISABLED", {"disabled": True}, False),
+        ("DISABLED", {}, False),
+        ("DRAFT", {"disabled": False}, False),
+        ("DISABLED", {"disabled": False, "draft": True}, False),
+        ("NOT_RUNNING", {"disabled": True}, True),
+    ],
+)
+def test_a_job_is_enabled_by_its_looks_or_by_its_own_definition(
+    state: str, more: dict[str, Any], enabled: bool
+) -> None:
+    wanted = build_manifest([job(A, 1)], [status(A)], ALL)
+    found = verify(wanted, [job(A, 1, **more)], [status(A, state)], ALL, definitions=False)
+    assert found.enabled == ((A,) if enabled else ())
+
+
+def source(name: str, **more: Any) -> DataSource:
+    return DataSource(id=1, name=name, project="p", **{"type": "VDP", "login": "ana", "connection_uri": "//a", **more})
+
+
+@pytest.mark.parametrize(
+    ("there", "values", "wrong"),
+    [
+        ([source("one"), source("TWO")], True, ()),
+        ([source("one")], True, ("p / two (missing)",)),
+        ([source("one")], False, ("p / two (missing)",)),
+        ([source("one"), source("two", connection_uri="//b")], True, ("p / two (connectionURI)",)),
+        ([source("one"), source("two", login="bob", type="JDBC")], True, ("p / two (login, type)",)),
+        ([source("one"), source("two", login=None)], True, ("p / two (login)",)),
+        ([source("one"), source("two", connection_uri="//b")], False, ()),
+        ([source("one", login=None), source("two", login=None)], True, ()),
+        ([source("one"), source("two"), source("three")], True, ()),
+    ],
+)
+def test_data_sources_that_are_missing_or_differ(there: list[DataSource], values: bool, wrong: tuple[str, ...]) -> None:
+    manifest = build_manifest([], [], ALL, data_sources=[source("one"), source("two")])
+    assert different_data_sources(manifest, there, ALL, values=values) == wrong
 
 
 def test_jobs_that_arrived_under_another_case_are_the_same() -> None:

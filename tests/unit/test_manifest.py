@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.jobs import Job, JobKey, JobState, JobStatus, Trigger
+from denodo_ha.definitions import Names, digest
+from denodo_ha.jobs import DataSource, Job, JobKey, JobState, JobStatus, Trigger
 from denodo_ha.scope import Scope
-from denodo_ha.snapshot.manifest import Manifest, ManifestError, ManifestJob, build_manifest, definition_hash
+from denodo_ha.snapshot.manifest import Manifest, ManifestError, ManifestJob, build_manifest
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ALL = Scope()
@@ -28,7 +30,6 @@ def definition(offset: int) -> dict[str, Any]:
         "disabled": offset > 1000,
         "projectId": offset,
         "projectName": "Sales",
-        "lastSeen": str(offset),
         "extractionSection": {"dataSourceID": offset + 7, "query": "select 1", "parameters": []},
         "exportationSection": {
             "exporters": [{"id": offset + 9, "type": "CSV", "zipPassword": f"salt{offset}", "separator": ";"}]
@@ -52,8 +53,12 @@ def job_of(raw: dict[str, Any]) -> Job:
     return Job.model_validate({**raw, "triggers": triggers, "definition": raw})
 
 
-def names(offset: int) -> dict[int, JobKey]:
-    return {offset + 1: PREPARE, offset + 2: LOAD}
+VDP = JobKey(project="Sales", name="vdp")
+OTHER_VDP = JobKey(project="Sales", name="another vdp")
+
+
+def names(offset: int) -> Names:
+    return Names({offset + 1: PREPARE, offset + 2: LOAD}, {offset + 7: VDP, offset + 8: OTHER_VDP})
 
 
 def simple_job(key: JobKey, id_: int, **more: Any) -> Job:
@@ -69,7 +74,7 @@ def status(key: JobKey, id_: int, state: str = "NOT_RUNNING", **more: Any) -> Jo
 
 def test_equal_jobs_of_two_servers_hash_equal() -> None:
     one, other = job_of(definition(0)), job_of(definition(5000))
-    assert definition_hash(one, names(0)) == definition_hash(other, names(5000))
+    assert digest(one, names(0)) == digest(other, names(5000))
 
 
 def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
@@ -91,6 +96,10 @@ def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("exportationSection/exporters/0/separator", ",", True),
         ("exportationSection/exporters", [], True),
         ("handlerSection/handlers/0/valid", False, True),
+        ("exportationSection/exporters/0/tokenSeparator", ";", True),
+        ("handlerSection/handlers/0/secretary", "ana", True),
+        ("unknownSection", {"mode": "fast"}, True),
+        ("priority", 5, True),
         ("triggerSection/triggers/0/cronExpression", "0 0 1 * * ?", True),
         ("triggerSection/triggers/0/dependencyInfo/executeAnyway", True, True),
         ("triggerSection/triggers/0/dependencyInfo/jobIDs", [], True),
@@ -99,26 +108,33 @@ def change(raw: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("triggerSection/triggers/0/dependencyInfo/jobIDs", "1", False),
         ("disabled", True, False),
         ("id", 77, False),
-        ("extractionSection/dataSourceID", 77, False),
+        ("extractionSection/dataSourceID", 8, True),
+        ("extractionSection/dataSourceID", None, True),
         ("handlerSection/handlers/0/handlerIDs", [77], False),
         ("exportationSection/exporters/0/zipPassword", "x", False),
         ("extractionSection/parameters", None, False),
         ("extractionSection/comment", "", False),
+        ("extractionSection/comment", 0, False),
+        ("extractionSection/comment", False, False),
+        ("extractionSection/comment", {"a": [None, {}]}, False),
+        ("extractionSection/query", "select 1", False),
+        ("handlerSection/handlers/0/accessToken", "x", False),
+        ("state", "DISABLED", False),
+        ("nextExecution", "2026-11-22T12:00:00Z", False),
         ("reportSection", {}, False),
         ("reportSection", {"store": {"reportID": 5}}, False),
         ("name", "LOAD", False),
-        ("lastSeen", "y", False),
     ],
 )
 def test_what_counts_as_another_definition(path: str, value: Any, counts: bool) -> None:
     raw = definition(0)
-    different = definition_hash(job_of(change(raw, path, value)), names(0)) != definition_hash(job_of(raw), names(0))
+    different = digest(job_of(change(raw, path, value)), names(0)) != digest(job_of(raw), names(0))
     assert different == counts
 
 
 def test_order_of_dependencies_does_not_count() -> None:
     path = "triggerSection/triggers/0/dependencyInfo/jobIDs"
-    hashes = {definition_hash(job_of(change(definition(0), path, ids)), names(0)) for ids in ([1, 2], [2, 1], "2, 1")}
+    hashes = {digest(job_of(change(definition(0), path, ids)), names(0)) for ids in ([1, 2], [2, 1], "2, 1")}
     assert len(hashes) == 1
 
 
@@ -242,7 +258,39 @@ def test_time_and_case_make_no_difference() -> None:
     assert not one.diff(later)
 
 
-@pytest.mark.parametrize("stored", ["", "{", "[]", '{"schema_version": 2, "jobs": []}', '{"jobs": [{"key": "x"}]}'])
+def test_a_manifest_of_schema_1_is_read_and_counts_no_definition_as_changed() -> None:
+    new = build_manifest([simple_job(LOAD, 1)], [status(LOAD, 1)], ALL, data_sources=[])
+    rows = new.model_dump(mode="json", include={"jobs"})
+    rows["jobs"][0]["definition_hash"] = "of another kind"
+    old = Manifest.from_json(json.dumps({"schema_version": 1, **rows}))
+    assert (old.schema_version, old.data_sources, old.noise) == (2, None, ())
+    assert old.enabled == {LOAD}
+    assert not old.diff(new)
+    assert not new.diff(old)
+    assert build_manifest([simple_job(LOAD, 1)], [status(LOAD, 1)], ALL, same_content=old).jobs == new.jobs
+
+
+def test_a_manifest_of_the_same_content_lends_all_but_the_states() -> None:
+    sources = [DataSource(id=7, name="vdp", project="Sales", type="VDP", login="ana", connection_uri="//vdp:9999/a")]
+    old = build_manifest([simple_job(LOAD, 1)], [status(LOAD, 1)], ALL, data_sources=sources, noise=["serverTime"])
+    new = build_manifest([simple_job(LOAD, 1, x=1)], [status(LOAD, 1, "DISABLED")], ALL, same_content=old)
+    assert new == old.model_copy(update={"jobs": (old.jobs[0].model_copy(update={"enabled": False}),)})
+
+
+def test_a_manifest_keeps_no_value_of_a_data_source() -> None:
+    sources = [
+        DataSource(id=7, name="vdp", project="Sales", login="ana", connection_uri="//vdp:9999/admin"),
+        DataSource(id=8, name="elsewhere", project="Other"),
+    ]
+    manifest = build_manifest([], [], Scope(projects=("sales",)), data_sources=sources)
+    assert [(str(each.key), sorted(each.fields)) for each in manifest.data_sources or ()] == [
+        ("Sales / vdp", ["connectionURI", "login"])
+    ]
+    assert "ana" not in manifest.to_json()
+    assert "9999" not in manifest.to_json()
+
+
+@pytest.mark.parametrize("stored", ["", "{", "[]", '{"schema_version": 3, "jobs": []}', '{"jobs": [{"key": "x"}]}'])
 def test_a_damaged_or_newer_manifest_is_refused_with_the_next_step(stored: str) -> None:
     with pytest.raises(ManifestError, match=r"stored manifest cannot be read .* Take a new snapshot by running a sync"):
         Manifest.from_json(stored)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 
-from denodo_ha.jobs import Job, JobStatus, Project, Report, ServerInfo
+from denodo_ha.jobs import DataSource, Job, JobStatus, Project, Report, ServerInfo
 
 M = TypeVar("M", bound=BaseModel)
 Raw = dict[str, Any]
@@ -83,6 +83,15 @@ def read_id(raw: object) -> int:
     if not isinstance(found, int | str) or not str(found).isdecimal():
         raise AnswerError("id: missing")
     return int(found)
+
+
+def read_data_sources(raw: object, projects: Callable[[], Iterable[Project]]) -> list[DataSource]:
+    """Read every data source.
+
+    :param projects: called only where the answer leaves out the names of the data sources' projects.
+    :raises AnswerError: a field is missing or garbled.
+    """
+    return _typed(DataSource, _with_project_names(DataSource, _objects(raw), projects))
 
 
 def read_jobs(raw: object, projects: Callable[[], Iterable[Project]]) -> list[Job]:

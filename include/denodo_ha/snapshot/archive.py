@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Protocol
 from urllib.parse import unquote
 
+from denodo_ha.definitions import plain
 from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.contents import ArchiveContents, Element
@@ -48,6 +49,7 @@ def inspect(source: Openable, *, expected_size: int | None = None) -> ArchiveCon
     with _opened(source, expected_size=expected_size) as (archive, stream):
         version = ""
         elements: list[Element] = []
+        parameters: set[str] = set()
         for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
             pieces = read_entry(archive, stream, entry)
             if entry.filename == METADATA:
@@ -55,14 +57,18 @@ def inspect(source: Openable, *, expected_size: int | None = None) -> ArchiveCon
             elif entry.is_dir():
                 _drain(pieces)
             else:
-                elements.append(_element(entry, pieces))
+                elements.append(_element(entry, pieces, parameters))
     if not version:
         raise ArchiveError(f"The export holds no {METADATA}: it is not an export of a Denodo Scheduler.")
     if not any(element.kind in {"job", "dataSource"} for element in elements):
         raise ArchiveError(
             "The export holds no job and no data source. Check that the login has the role scheduler_admin."
         )
-    contents = ArchiveContents(version=version, elements=tuple(sorted(elements, key=lambda element: element.identity)))
+    contents = ArchiveContents(
+        version=version,
+        elements=tuple(sorted(elements, key=lambda element: element.identity)),
+        parameters=tuple(sorted(set(map(plain, parameters)))),
+    )
     if len(contents.by_identity) != len(elements):
         raise ArchiveError("The export holds an element twice (names are compared without case). Export again.")
     return contents
@@ -104,11 +110,11 @@ def _project_of(entry: str) -> str | None:
     return unquote(parts[2]) if parts[:2] == ["data", "projects"] and len(parts) > 3 else None
 
 
-def _element(entry: zipfile.ZipInfo, pieces: Iterator[bytes]) -> Element:
+def _element(entry: zipfile.ZipInfo, pieces: Iterator[bytes], parameters: set[str]) -> Element:
     path = entry.filename
     project = _project_of(path)
     if project is not None and path.endswith(".xml"):
-        return _parsed(entry, project, pieces)
+        return _parsed(entry, project, pieces, parameters)
     if path.endswith(".properties"):
         digest = properties_hash(_whole(pieces, entry))
     else:
@@ -121,7 +127,7 @@ def _element(entry: zipfile.ZipInfo, pieces: Iterator[bytes]) -> Element:
     return Element(kind="resource", project=project, name=path, hash=digest, entry=path)
 
 
-def _parsed(entry: zipfile.ZipInfo, project: str, pieces: Iterator[bytes]) -> Element:
+def _parsed(entry: zipfile.ZipInfo, project: str, pieces: Iterator[bytes], parameters: set[str]) -> Element:
     if entry.file_size > SMALL:
         raise ArchiveError(f'"{entry.filename}" in the export has {entry.file_size} bytes; that much is not believed.')
     parser = ElementParser()
@@ -131,6 +137,8 @@ def _parsed(entry: zipfile.ZipInfo, project: str, pieces: Iterator[bytes]) -> El
         parser.close()
     except ElementError as error:
         raise ArchiveError(f'"{entry.filename}" in the export cannot be read: {error}. Export again.') from None
+    if parser.kind == "job":
+        parameters.update(parser.parameters)
     return Element(
         kind=parser.kind,
         project=project,
@@ -209,7 +217,7 @@ def cut_archive(
             with target.open(copy, "w") as written:
                 for piece in pieces:
                     written.write(piece)
-    return ArchiveContents(version=contents.version, elements=kept)
+    return ArchiveContents(version=contents.version, elements=kept, parameters=contents.parameters)
 
 
 def _stays(

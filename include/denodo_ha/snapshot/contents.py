@@ -8,7 +8,7 @@ from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from denodo_ha.jobs import JobKey
+from denodo_ha.jobs import JobKey, fold
 from denodo_ha.snapshot.zip_check import ArchiveError
 
 Identity = tuple[str, str, str]
@@ -35,7 +35,7 @@ class Element(BaseModel):
 
     @property
     def identity(self) -> Identity:
-        return self.kind, (self.project or "").casefold(), self.name.casefold()
+        return self.kind, fold(self.project or ""), fold(self.name)
 
     def __str__(self) -> str:
         where = f"{self.project} / " if self.project and self.kind != "project" else ""
@@ -43,12 +43,17 @@ class Element(BaseModel):
 
 
 class ArchiveContents(BaseModel):
-    """The contents of an export file. ``version`` is the server's, as it writes it, such as ``8.0 20240927`` [S]."""
+    """The contents of an export file.
+
+    ``version`` is the server's, as it writes it, such as ``8.0 20240927`` [S]. ``parameters`` are the names that the
+    parameters of jobs have, in the form of :func:`denodo_ha.definitions.plain`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: str
     elements: tuple[Element, ...]
+    parameters: tuple[str, ...] = ()
 
     @cached_property
     def by_identity(self) -> dict[Identity, Element]:

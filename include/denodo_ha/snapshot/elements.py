@@ -26,7 +26,8 @@ class ElementParser:
     """Read an element piece by piece and keep only what identifies it.
 
     ``hash`` is canonical: layout, comments and encrypted values do not count. ``secrets`` is the hash of the encrypted
-    values alone, None when there are none. The jobs that it depends on are known by name only [S].
+    values alone, None when there are none. The jobs that it depends on are known by name only [S]. ``parameters`` are
+    the names of all its parameters, at any depth.
 
     The DOCTYPE that every file has [S] is tolerated; its DTD is never fetched, and entities, declared or used, are
     refused.
@@ -36,6 +37,7 @@ class ElementParser:
         self.kind = ""
         self.name = ""
         self.dependencies: list[str] = []
+        self.parameters: set[str] = set()
         self._canonical = hashlib.sha256()
         self._secrets = hashlib.sha256()
         self._has_secrets = False
@@ -85,6 +87,8 @@ class ElementParser:
         inside_secret = bool(self._stack) and self._stack[-1].secret
         if self._stack:
             self._stack[-1].has_children = True
+        if tag in ("simple-param", "compound-param"):
+            self.parameters.add(attributes.get("name", ""))
         secret = inside_secret or attributes.get("encrypted", "").lower() == "true"
         self._stack.append(_Open(tag, attributes.get("name", ""), secret))
         _update(self._canonical, ["<", tag, *(part for item in sorted(attributes.items()) for part in item)])

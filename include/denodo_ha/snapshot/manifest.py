@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from denodo_ha.jobs import Job, JobKey, JobStatus
+from denodo_ha.definitions import Names, digest
+from denodo_ha.jobs import DataSource, Job, JobKey, JobStatus
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed
-
-_SECTIONS = (
-    "type",
-    "description",
-    "extractionSection",
-    "exportationSection",
-    "handlerSection",
-    "retrySection",
-    "reportSection",
-    "triggerSection",
-)
-_ID_KEY = re.compile(r"(?i:ids?)|\w+I[dD]s?", re.ASCII)
-_JOB_ID_KEY = re.compile(r"jobI[dD]s?")
-_SECRET_KEY = re.compile(r"passw|pwd|secret|passphrase|credential|token|apikey|api_key|privatekey", re.IGNORECASE)
 
 
 class ManifestError(ValueError):
@@ -36,7 +22,10 @@ class ManifestError(ValueError):
 
 
 class ManifestJob(BaseModel):
-    """One job. ``enabled`` is the job's own flag; ``next_execution`` is in UTC, by the server's clock."""
+    """One job. ``enabled`` is the job's own flag; ``next_execution`` is in UTC, by the server's clock.
+
+    ``definition_hash`` is empty in a manifest of schema 1, whose hashes cannot be compared with those of today.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,6 +36,15 @@ class ManifestJob(BaseModel):
     crons: tuple[str, ...] = ()
     next_execution: datetime | None = None
     dependencies: tuple[JobKey, ...] = ()
+
+
+class ManifestDataSource(BaseModel):
+    """One data source: for each published field (type, login, connectionURI [V]) that it has, the hash of its value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: JobKey
+    fields: dict[str, str]
 
 
 class Difference(BaseModel):
@@ -69,12 +67,28 @@ class Difference(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The jobs in scope of one server at one moment, sorted by identity."""
+    """The jobs in scope of one server at one moment, sorted by identity.
+
+    ``data_sources`` are those of the projects in scope, None where they could not be read. ``noise`` are the paths
+    inside definitions that are known to be no content, and no part of the hashes, see
+    :func:`denodo_ha.definitions.noise`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     jobs: tuple[ManifestJob, ...]
+    data_sources: tuple[ManifestDataSource, ...] | None = None
+    noise: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _migrated(cls, value: Any) -> Any:
+        """Schema 1 has hashes of another kind and knows no data sources."""
+        if not isinstance(value, dict) or value.get("schema_version") != 1 or not isinstance(value.get("jobs"), list):
+            return value
+        jobs = [{**job, "definition_hash": ""} if isinstance(job, dict) else job for job in value["jobs"]]
+        return {**value, "schema_version": 2, "jobs": jobs}
 
     @cached_property
     def by_key(self) -> dict[JobKey, ManifestJob]:
@@ -96,18 +110,24 @@ class Manifest(BaseModel):
         rows = [[*job.key.folded, job.type, job.enabled, job.definition_hash] for job in self.jobs]
         return _sha256(rows)
 
+    def with_noise(self, noise: Iterable[str], hashes: Mapping[JobKey, str]) -> Manifest:
+        """Return the same with other noise, and with the definitions' hashes that leave it out."""
+        jobs = tuple(job.model_copy(update={"definition_hash": hashes[job.key]}) for job in self.jobs)
+        return Manifest(jobs=jobs, data_sources=self.data_sources, noise=tuple(sorted(noise)))
+
     def diff(self, newer: Manifest) -> Difference:
         """Return what changed from this manifest to ``newer``."""
         before, after = self.by_key, newer.by_key
         both = [key for key in before if key in after]
 
-        def definition(job: ManifestJob) -> tuple[str, str]:
-            return job.type, job.definition_hash
+        def differ(one: ManifestJob, other: ManifestJob) -> bool:
+            known = bool(one.definition_hash and other.definition_hash)
+            return one.type != other.type or (known and one.definition_hash != other.definition_hash)
 
         return Difference(
             added=tuple(key for key in after if key not in before),
             removed=tuple(key for key in before if key not in after),
-            changed=tuple(key for key in both if definition(before[key]) != definition(after[key])),
+            changed=tuple(key for key in both if differ(before[key], after[key])),
             enabled=tuple(key for key in both if after[key].enabled and not before[key].enabled),
             disabled=tuple(key for key in both if before[key].enabled and not after[key].enabled),
         )
@@ -118,7 +138,7 @@ class Manifest(BaseModel):
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
-        """Read what ``to_json`` wrote; raises ManifestError for anything else."""
+        """Read what ``to_json`` wrote, also that of schema 1; raises ManifestError for anything else."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
@@ -135,43 +155,6 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _identities(ids: Any, names_by_id: Mapping[int, JobKey]) -> list[list[str]]:
-    if isinstance(ids, str):
-        ids = [part.strip() for part in ids.split(",") if part.strip()]
-    elif not isinstance(ids, list):
-        ids = [ids]
-    keys = [names_by_id.get(int(id_)) if str(id_).isdecimal() else None for id_ in ids]
-    return sorted(list(key.folded) if key else ["", "unknown"] for key in keys)
-
-
-def _comparable(value: Any, names_by_id: Mapping[int, JobKey]) -> Any:
-    """Return ``value`` without what differs between equal jobs of two servers; null and empty are the same."""
-    if isinstance(value, list):
-        return [_comparable(item, names_by_id) for item in value]
-    if not isinstance(value, dict):
-        return value
-    result: dict[str, Any] = {}
-    for key, item in value.items():
-        if item in (None, "", [], {}) or _SECRET_KEY.search(key):
-            continue
-        if _JOB_ID_KEY.fullmatch(key):
-            result["dependsOn"] = _identities(item, names_by_id)
-        elif not _ID_KEY.fullmatch(key):
-            kept = _comparable(item, names_by_id)
-            if kept not in ([], {}):
-                result[key] = kept
-    return result
-
-
-def definition_hash(job: Job, names_by_id: Mapping[int, JobKey]) -> str:
-    """Return the SHA-256 of the job's known sections, equal for equal jobs of two servers.
-
-    Every id (valid on its own server only [V]), the disabled flag, and values of password-like keys (write-only [V],
-    salted [S]) are left out. Jobs that it depends on count by identity, looked up in ``names_by_id``.
-    """
-    return _sha256(_comparable({name: job.definition.get(name) for name in _SECTIONS}, names_by_id))
-
-
 def _by_key(rows: Sequence[Job] | Sequence[JobStatus]) -> dict[JobKey, Any]:
     found = {row.key: row for row in rows}
     if len(found) != len(rows):
@@ -181,12 +164,21 @@ def _by_key(rows: Sequence[Job] | Sequence[JobStatus]) -> dict[JobKey, Any]:
     return found
 
 
-def build_manifest(jobs: Sequence[Job], statuses: Sequence[JobStatus], scope: Scope) -> Manifest:
-    """Build the manifest of the jobs in ``scope`` from the two bulk reads of one server.
+def build_manifest(
+    jobs: Sequence[Job],
+    statuses: Sequence[JobStatus],
+    scope: Scope,
+    *,
+    data_sources: Collection[DataSource] | None = None,
+    noise: Collection[str] = (),
+    same_content: Manifest | None = None,
+) -> Manifest:
+    """Build the manifest of the jobs in ``scope`` from the bulk reads of one server.
 
-    Raises ManifestError when the reads do not list the same jobs, because one was added or removed in between.
+    ``data_sources`` are all of the server, None where they are not known; ``noise`` is left out of the hashes. A
+    manifest of the same content lends its hashes, data sources and noise, since only states can have changed. Raises
+    ManifestError when the reads do not list the same jobs, because one was added or removed in between.
     """
-    names_by_id = {job.id: job.key for job in jobs}
     definitions = {key: job for key, job in _by_key(jobs).items() if scope.matches(key)}
     states = {key: status for key, status in _by_key(statuses).items() if scope.matches(key)}
     unsteady = sorted(definitions.keys() ^ states.keys())
@@ -195,22 +187,43 @@ def build_manifest(jobs: Sequence[Job], statuses: Sequence[JobStatus], scope: Sc
             f"Jobs were added or removed while they were read: {listed(unsteady, 10)}. Read again when no jobs are "
             f"edited; if it stays, the login may see only part of the jobs (it needs the role scheduler_admin)."
         )
-    return Manifest(jobs=tuple(_entry(definitions[key], states[key], names_by_id) for key in sorted(definitions)))
+    names = Names.of(jobs, data_sources or ())
+    hashes = {key: job.definition_hash for key, job in same_content.by_key.items()} if same_content else {}
+    described_sources = None if data_sources is None else described(data_sources, scope)
+    return Manifest(
+        jobs=tuple(
+            _entry(job, states[key], names, hashes.get(key) or digest(job, names, noise))
+            for key, job in sorted(definitions.items())
+        ),
+        data_sources=same_content.data_sources if same_content else described_sources,
+        noise=same_content.noise if same_content else tuple(sorted(noise)),
+    )
 
 
-def _entry(job: Job, status: JobStatus, names_by_id: Mapping[int, JobKey]) -> ManifestJob:
+def described(data_sources: Iterable[DataSource], scope: Scope) -> tuple[ManifestDataSource, ...]:
+    """Return what a manifest keeps of the data sources of the projects in ``scope``."""
+    found = []
+    for source in sorted(data_sources, key=lambda source: source.key):
+        if scope.matches_project(source.project):
+            values = {"type": source.type, "login": source.login, "connectionURI": source.connection_uri}
+            hashed = {name: _sha256(value) for name, value in values.items() if value}
+            found.append(ManifestDataSource(key=source.key, fields=hashed))
+    return tuple(found)
+
+
+def _entry(job: Job, status: JobStatus, names: Names, definition_hash: str) -> ManifestJob:
     waits_for = {
-        names_by_id[id_]
+        names.jobs[id_]
         for trigger in job.triggers
         if trigger.dependency
         for id_ in trigger.dependency.job_ids
-        if id_ in names_by_id
+        if id_ in names.jobs
     }
     return ManifestJob(
         key=job.key,
         type=job.type,
         enabled=status.state.is_enabled,
-        definition_hash=definition_hash(job, names_by_id),
+        definition_hash=definition_hash,
         crons=tuple(trigger.cron for trigger in job.triggers if trigger.cron),
         next_execution=status.next_execution,
         dependencies=tuple(sorted(waits_for)),

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from airflow.sdk import ObjectStoragePath
 from requests import Response
 
-from denodo_ha.jobs import Job, JobKey, JobStatus, Project, Report, ServerInfo, Statuses
+from denodo_ha.jobs import DataSource, Job, JobKey, JobStatus, Project, Report, ServerInfo, Statuses
 from denodo_ha.server import answers
 from denodo_ha.server.options import METADATA_PASSWORD, BoundRequest, Direction, OptionsError, bind
 from denodo_ha.text import listed
@@ -57,6 +57,10 @@ class DenodoSchedulerHook(ConnectedHook):
     def jobs(self) -> list[Job]:
         """Return the whole definition of every job of every project."""
         return self._json("GET", "/jobs", partial(answers.read_jobs, projects=self.projects))
+
+    def data_sources(self) -> list[DataSource]:
+        """Return every data source of every project, without its password, which is write-only [V]."""
+        return self._json("GET", "/dataSources", partial(answers.read_data_sources, projects=self.projects))
 
     def statuses(self) -> Statuses:
         """Return the state of every job, in one cheap request."""

@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from denodo_ha.checks import ran_since
-from denodo_ha.jobs import JobKey, JobStatus
-from denodo_ha.preconditions import passive_by_master, two_servers
+from denodo_ha.jobs import JobKey, JobState, JobStatus
+from denodo_ha.preconditions import looks_paused, passive_by_master, two_servers
 from denodo_ha.record import Operation, Record, Role
 from denodo_ha.text import listed
 from denodo_ha.transitions import UNKNOWN, under_way
@@ -21,7 +21,7 @@ from denodo_scheduler.steps.claim import Claim
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed, by_project, change_jobs
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet, require
-from denodo_scheduler.steps.servers import Server, enabled_in
+from denodo_scheduler.steps.servers import Server, enabled_in, flagged_in
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +56,12 @@ def ensure_two_servers(context: PairContext, master: Statuses, slave: Statuses) 
     require(two_servers(context.servers.connections, master.jobs, slave.jobs))
 
 
-def _ensure_passive(context: PairContext, slave: Statuses) -> None:
+def _ensure_passive(context: PairContext, slave: Statuses, keys: Sequence[JobKey]) -> None:
     """Refuse to disable jobs that this project has not enabled, unless the master is seen to be the active server.
 
     :raises Blocked: the master cannot be read, is the same server, or has no enabled job itself.
     """
-    enabled = enabled_in(context.pair.scope, slave)
+    enabled = [slave.by_key[key] for key in keys if key in slave.by_key]
     found: list[JobStatus] | str
     try:
         _, master = context.servers.answering(Role.MASTER)
@@ -73,17 +73,39 @@ def _ensure_passive(context: PairContext, slave: Statuses) -> None:
     require(passive_by_master(enabled, found))
 
 
-def disable_all(context: PairContext, server: Server, *, before: Before) -> AtRest:
+def disable_all(
+    context: PairContext, server: Server, *, before: Before, by_definition: bool = False, everything: bool = False
+) -> AtRest:
     """Disable every enabled job in scope, one request per project, until a read-back shows none.
 
+    :param by_definition: statuses are no proof, since a server that was paused through RMI shows every job DISABLED
+        [D]; so where they show no enabled job, the jobs' own definitions are read, with one request more.
+    :param everything: tell every job of the server in scope, at first, not only those that are seen to be enabled.
     :raises NotYet: jobs are still enabled after :data:`ROUNDS` rounds; names them.
     """
+    scope, seen = context.pair.scope, set[JobKey]()
+    hidden: list[JobKey] = []
+    first, looked = True, context.now()
 
     def wrong(statuses: Statuses) -> list[JobKey]:
-        return [job.key for job in enabled_in(context.pair.scope, statuses)]
+        nonlocal first, hidden, looked
+        looked = context.now()
+        found = [job.key for job in enabled_in(scope, statuses)]
+        hidden = flagged_in(scope, server, statuses) if by_definition and not found else []
+        if hidden and first:
+            log.warning(
+                "%s. They are told to be disabled and read back; resume it when the task has ended.",
+                looks_paused(hidden, server.label).what,
+            )
+        found += hidden
+        seen.update(found)
+        if first and everything:
+            found = [job.key for job in statuses.jobs if job.state is not JobState.DRAFT and scope.matches(job.key)]
+        first = False
+        return found
 
     def pieces(statuses: Statuses, left: Sequence[JobKey], _: int) -> Iterator[Sequence[JobKey]]:
-        before(statuses, left)
+        before(statuses, [key for key in left if key in seen])
         yield from by_project(left)
 
     done = change_jobs(server, "disable", wrong, pieces, enough=lambda number: number == ROUNDS, now=context.now)
@@ -94,6 +116,9 @@ def at_rest(server: Server, done: Changed) -> AtRest:
     """:raises NotYet: jobs are still enabled; names them."""
     if done.left:
         why = f" ({done.refused})" if done.refused else ""
+        if hidden:
+            code, what, next_step = looks_paused(hidden, server.label)
+            raise NotYet(code, f"{what}; the server was told {ROUNDS} times to disable them{why}", next_step)
         raise NotYet(
             "still_enabled",
             f"{len(done.left)} jobs of the {server.label} are still enabled after {ROUNDS} rounds of disabling: "
@@ -101,44 +126,58 @@ def at_rest(server: Server, done: Changed) -> AtRest:
             "look whether a person or a program enables them, or disable them there by hand; this task and the next "
             "run disable them again",
         )
-    return AtRest(tuple(sorted(done.told)), done.verified, done.statuses)
+    return AtRest(tuple(sorted(seen.intersection(done.told))), looked, done.statuses)
 
 
-def rest_slave(context: PairContext, claim: Claim, *, ours: bool, tell: Before | None = None) -> AtRest:
+def rest_slave(
+    context: PairContext, claim: Claim, *, ours: bool, tell: Before | None = None, after_import: bool = False
+) -> AtRest:
     """Disable every enabled job of the passive slave, see :func:`disable_all`.
 
     :param ours: an operation of this project has itself imported into that server, so it is known to be the slave.
     :param tell: called after all checks, before each round of changes.
+    :param after_import: an import may have enabled jobs since definitions were read the last time, so statuses are not
+        enough; and where the import is ours, every job is told.
     """
     first = True
 
     def before(statuses: Statuses, keys: Sequence[JobKey]) -> None:
         nonlocal first
         if first and not ours:
-            _ensure_passive(context, statuses)
+            _ensure_passive(context, statuses, keys)
         claim.ensure()
         if tell:
             tell(statuses, keys)
             claim.ensure()  # saving the event took its time
         first = False
 
-    return disable_all(context, context.servers.own_path(Role.SLAVE), before=before)
+    slave = context.servers.own_path(Role.SLAVE)
+    return disable_all(context, slave, before=before, by_definition=after_import, everything=after_import and ours)
 
 
 def settle(
-    context: PairContext, operation: Operation | None, claim: Claim, *, ours: bool, tell: Before | None = None
+    context: PairContext,
+    operation: Operation | None,
+    claim: Claim,
+    *,
+    ours: bool,
+    tell: Before | None = None,
+    after_import: bool = True,
 ) -> AtRest:
-    """Bring the slave to rest after ``operation``: once, or again and again while its import may be in flight."""
+    """Bring the slave to rest after ``operation``: once, or again and again while its import may be in flight.
+
+    :param after_import: see :func:`rest_slave`.
+    """
     if operation and operation.in_flight(context.now()):
         return _hold(context, claim, until=operation.lease_until, ours=ours, tell=tell)
-    return rest_slave(context, claim, ours=ours, tell=tell)
+    return rest_slave(context, claim, ours=ours, tell=tell, after_import=after_import)
 
 
 def _hold(context: PairContext, claim: Claim, *, until: datetime, ours: bool, tell: Before | None) -> AtRest:
     """Disable again and again until ``until``, after which nothing of a lost import can still be in flight.
 
     A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,
-    which is at most one lease away, whatever clock wrote it.
+    which is at most one lease away, whatever clock wrote it. Definitions are read at the end only.
     """
     until = min(until, context.now() + context.pair.sync.lease)
     log.warning(
@@ -150,7 +189,7 @@ def _hold(context: PairContext, claim: Claim, *, until: datetime, ours: bool, te
     while True:
         over = context.now() >= until
         try:
-            found = rest_slave(context, claim, ours=ours, tell=tell)
+            found = rest_slave(context, claim, ours=ours, tell=tell, after_import=over)
         except (Blocked, NothingToDo):
             raise
         except Exception as error:

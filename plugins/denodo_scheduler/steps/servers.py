@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from denodo_ha.jobs import JobKey, JobStatus
+from denodo_ha.checks import enabled_by_definition
+from denodo_ha.jobs import DataSource, JobKey, JobStatus
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import other
 from denodo_ha.record import Role
 from denodo_ha.scope import Scope
 from denodo_scheduler.client.probe import over_second_path
-from denodo_scheduler.exceptions import DenodoSchedulerError
+from denodo_scheduler.exceptions import (
+    ConfigurationError,
+    DenodoSchedulerError,
+    RequestError,
+    UnexpectedAnswerError,
+)
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, JobAction, Statuses
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,24 @@ class Servers:
                 first = first or error
         assert first is not None
         raise first
+
+
+def data_sources(hook: DenodoSchedulerHook, label: str) -> list[DataSource] | None:
+    """Every data source of a server; None, with a warning, where it refuses to tell or its answer is not understood."""
+    try:
+        return hook.data_sources()
+    except (ConfigurationError, RequestError, UnexpectedAnswerError) as error:
+        log.warning(
+            "The data sources of the %s cannot be read, so they are not compared, nor which of them a job uses: %s",
+            label,
+            error,
+        )
+        return None
+
+
+def flagged_in(scope: Scope, server: Server, statuses: Statuses) -> list[JobKey]:
+    """Read the definitions: the jobs whose own say that they are enabled, among those that the pair synchronises."""
+    return list(enabled_by_definition(server.hook.jobs(), statuses.jobs, scope))
 
 
 def enabled_in(scope: Scope, statuses: Statuses) -> list[JobStatus]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
+from denodo_ha.checks import enabled_by_definition
+from denodo_ha.definitions import Fields, Names, compare, fields
+from denodo_ha.jobs import DataSource, Job, JobKey
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import (
     all_on_target,
     direction,
     equal_on_target,
     fits_epoch,
+    looks_paused,
     no_other_operation,
     not_halted,
     not_paused,
@@ -28,13 +34,17 @@ from denodo_ha.preconditions import (
 from denodo_ha.quartz.missed import server_zone
 from denodo_ha.quiet_window import assess
 from denodo_ha.record import Record, Role
+from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, ManifestError, build_manifest
-from denodo_ha.text import counted
+from denodo_ha.snapshot.zip_check import ArchiveError
+from denodo_ha.text import counted, listed
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NotYet, require
 from denodo_scheduler.steps.passive import ensure_two_servers
-from denodo_scheduler.steps.servers import Server
+from denodo_scheduler.steps.servers import Server, data_sources
+
+log = logging.getLogger(__name__)
 
 
 def ensure_may_begin(context: PairContext, record: Record, to: Role) -> None:
@@ -89,15 +99,75 @@ def examine(context: PairContext, record: Record, to: Role, *, accept_difference
     target_path, target_statuses = context.servers.answering(to)
     of_role = {old: statuses, to: target_statuses}
     ensure_two_servers(context, of_role[Role.MASTER], of_role[Role.SLAVE])
-    active, target = read_manifest(pair, path, statuses), read_manifest(pair, target_path, target_statuses)
+    here, there = _Read.of(path), _Read.of(target_path)
+    active, target = here.manifest(pair, statuses), there.manifest(pair, target_statuses)
+    if active.diff(target).changed:
+        target = _as_compared(context, record, (here, active), (there, target))
+    flagged = enabled_by_definition(there.jobs, target_statuses.jobs, pair.scope)
     any_definition = accept_differences or not pair.sync.verify_definitions
     require(
         something_enabled(active, old)
         or target_at_rest(target, to)
+        or (looks_paused(flagged, to) if flagged else None)
         or all_on_target(active, target, to)
         or (None if any_definition else equal_on_target(active, target, to))
     )
     return Examined(record, to, path, statuses, active, target)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The definitions of one server."""
+
+    server: Server
+    jobs: list[Job]
+    data_sources: list[DataSource] | None
+
+    @classmethod
+    def of(cls, server: Server) -> Self:
+        return cls(server, server.hook.jobs(), data_sources(server.hook, server.label))
+
+    def manifest(self, pair: Pair, statuses: Statuses) -> Manifest:
+        try:
+            return build_manifest(self.jobs, statuses.jobs, pair.scope, data_sources=self.data_sources)
+        except ManifestError as error:
+            raise NotYet("unsteady", f"the {self.server.label}: {error}", "this task looks again") from None
+
+    @property
+    def fields(self) -> dict[JobKey, Fields]:
+        names = Names.of(self.jobs, self.data_sources or ())
+        return {job.key: fields(job, names) for job in self.jobs}
+
+
+def _as_compared(
+    context: PairContext, record: Record, active: tuple[_Read, Manifest], target: tuple[_Read, Manifest]
+) -> Manifest:
+    """The target's manifest, in which jobs that differ in nothing but noise have the hashes of the active server's."""
+    known: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    if record.snapshot_id:
+        with suppress(FileNotFoundError, ArchiveError, ManifestError):
+            contents, manifest = context.snapshots.read(record.snapshot_id)
+            known, parameters = Manifest.from_json(manifest).noise, ArchiveContents.from_json(contents).parameters
+    scope = context.pair.scope
+    here, there = (
+        {key: each for key, each in read.fields.items() if scope.matches(key)} for read, _ in (active, target)
+    )
+    found = compare(here, there, known=known, parameters=parameters)
+    if found.noise.difference(known):
+        log.warning("Not compared, since it differs in all jobs: %s", listed(sorted(found.noise.difference(known)), 20))
+    if found.unknown:
+        log.warning("Not compared: the data source or job that an id names, in %s", listed(found.unknown))
+    wanted = active[1].by_key
+    return target[1].with_noise(
+        found.noise,
+        {
+            job.key: wanted[job.key].definition_hash
+            if job.key in wanted and job.key not in found.different
+            else job.definition_hash
+            for job in target[1].jobs
+        },
+    )
 
 
 def read_manifest(pair: Pair, server: Server, statuses: Statuses) -> Manifest:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from denodo_ha.jobs import JobKey
+from denodo_ha.record import Step
 from denodo_ha.sync_results import Disabled
 from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -20,8 +21,8 @@ log = logging.getLogger(__name__)
 def disable_jobs(context: PairContext, ticket: SyncTicket) -> Disabled:
     """Disable every enabled job in scope on the passive server and read back; level-triggered.
 
-    After an import of unknown end, go on until the operation's lease is over. Jobs that were enabled since the last
-    commit although no import was begun are drift.
+    After an import of unknown end, go on until the operation's lease is over, and read the definitions then. Jobs that
+    were enabled since the last commit although no import was begun are drift.
     """
     if context.dry_run:
         raise NothingToDo("dry_run", "this is a dry run")
@@ -32,7 +33,9 @@ def disable_jobs(context: PairContext, ticket: SyncTicket) -> Disabled:
         ours = operation.target == context.servers.hook(ticket.target).address
         if operation.in_flight(context.now()):
             claim = own_sync(context, ticket).trusted(operation.lease_until)
-        found = settle(context, ticket.target, operation, claim, ours=ours)
+        found = settle(
+            context, ticket.target, operation, claim, ours=ours, after_import=operation.step is Step.IMPORTING
+        )
         return Disabled(len(found.disabled), found.clean_at.isoformat())
 
     since = record.snapshot.committed if record.snapshot else None
@@ -44,7 +47,7 @@ def disable_jobs(context: PairContext, ticket: SyncTicket) -> Disabled:
         )
         drift.begin(claim.check(), statuses, keys)
 
-    found = settle(context, ticket.target, None, claim, ours=False, tell=tell)
+    found = settle(context, ticket.target, None, claim, ours=False, tell=tell, after_import=False)
     if found.disabled:
         latest = context.record()
         context.save(latest, drift.end(latest, found))

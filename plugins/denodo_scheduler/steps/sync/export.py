@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from denodo_ha.checks import mass_change, shrunk
-from denodo_ha.jobs import Job, JobKey
+from denodo_ha.definitions import Names, differing, fields, is_content
+from denodo_ha.jobs import Job, JobKey, fold
 from denodo_ha.pairs import SyncOptions
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
@@ -24,6 +25,7 @@ from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet
+from denodo_scheduler.steps.servers import data_sources
 
 log = logging.getLogger(__name__)
 
@@ -94,15 +96,22 @@ def _committed(context: PairContext, snapshot_id: str | None) -> tuple[ArchiveCo
 def _take(context: PairContext, snapshot_id: str, committed: tuple[ArchiveContents, Manifest] | None) -> _Taken:
     """Export until file, definitions and states belong to one and the same moment."""
     why: object = None
+    steady = _Steadiness(set(committed[1].noise if committed else ()))
     for _ in range(ATTEMPTS):
         before = context.master.jobs()
         _ensure_in_scope(context, before)
         contents, size = _export_file(context, snapshot_id)
-        known = committed is not None and contents.content_hash == committed[0].content_hash
-        after = before if known else context.master.jobs()
         try:
-            manifest = build_manifest(after, context.master.statuses().jobs, context.pair.scope)
-            _ensure_same_moment(before, after, manifest, contents)
+            if (
+                committed
+                and contents.content_hash == committed[0].content_hash
+                and committed[1].data_sources is not None
+            ):
+                statuses = context.master.statuses().jobs
+                manifest = build_manifest(before, statuses, context.pair.scope, same_content=committed[1])
+            else:
+                manifest = _read_manifest(context, before, contents, steady)
+            _ensure_same_jobs(manifest, contents)
             return _Taken(contents, manifest, size)
         except ManifestError as error:
             why = error
@@ -112,6 +121,54 @@ def _take(context: PairContext, snapshot_id: str, committed: tuple[ArchiveConten
         f"the master's metadata changed during each of {ATTEMPTS} exports: {why}",
         "nothing was changed; this task tries again, or run the sync when no one edits jobs",
     )
+
+
+def _read_manifest(
+    context: PairContext, before: Sequence[Job], contents: ArchiveContents, steady: _Steadiness
+) -> Manifest:
+    """Read the definitions once more, after the export.
+
+    :raises ManifestError: they were edited meanwhile.
+    """
+    after, found = context.master.jobs(), data_sources(context.master, "master")
+    steady.check(before, after, Names.of(after, found or ()), contents)
+    statuses = context.master.statuses().jobs
+    return build_manifest(after, statuses, context.pair.scope, data_sources=found, noise=steady.noise)
+
+
+@dataclass
+class _Steadiness:
+    """Tells an edit that happens during an export from fields that change by themselves.
+
+    A field counts as noise if it changes during two exports in a row whose files have the same content, and is neither
+    documented nor named in that file. That is safe: what a person edits is in the file, so an edit between the two
+    makes the files differ. An edit that no file can show is one of which an import would not deliver anything either.
+
+    :param noise: paths that are known to be noise.
+    """
+
+    noise: set[str]
+    _content_hash: str = ""
+    _changed: frozenset[str] = frozenset()
+
+    def check(self, before: Sequence[Job], after: Sequence[Job], names: Names, contents: ArchiveContents) -> None:
+        """:raises ManifestError: definitions were edited, as far as is known by now."""
+        first = {job.key: job for job in before}
+        if first.keys() != {job.key for job in after}:
+            raise ManifestError("jobs were added or removed")
+        self.noise = {path for path in self.noise if not is_content(path, contents.parameters)}
+        pairs = ((first[job.key], job) for job in after if job.definition != first[job.key].definition)
+        apart = (differing(fields(one, names), fields(other, names)) for one, other in pairs)
+        changed = frozenset[str]().union(*apart) - self.noise
+        learned: frozenset[str] = frozenset()
+        if contents.content_hash == self._content_hash:
+            learned = frozenset(p for p in changed & self._changed if not is_content(p, contents.parameters))
+        self._content_hash, self._changed = contents.content_hash, changed
+        if learned:
+            log.warning("Not compared from now on, since they change without an edit: %s", listed(sorted(learned), 20))
+            self.noise |= learned
+        if edited := changed - learned:
+            raise ManifestError(f"job definitions were edited: {listed(sorted(edited))}")
 
 
 def _ensure_in_scope(context: PairContext, jobs: Sequence[Job]) -> None:
@@ -149,11 +206,7 @@ def _export_file(context: PairContext, snapshot_id: str) -> tuple[ArchiveContent
     return filtered.contents, path.stat().st_size
 
 
-def _ensure_same_moment(
-    before: Sequence[Job], after: Sequence[Job], manifest: Manifest, contents: ArchiveContents
-) -> None:
-    if {job.key: job.definition for job in before} != {job.key: job.definition for job in after}:
-        raise ManifestError("job definitions were edited")
+def _ensure_same_jobs(manifest: Manifest, contents: ArchiveContents) -> None:
     in_file, on_server = _names(contents.jobs), _names(manifest.by_key)
     if in_file != on_server:
         apart = sorted((in_file - on_server) + (on_server - in_file))
@@ -162,7 +215,7 @@ def _ensure_same_moment(
 
 def _names(keys: Iterable[JobKey]) -> Counter[str]:
     """Names of the jobs without their projects: how the file spells an odd project name is unpublished [G]."""
-    return Counter(key.name.casefold() for key in keys)
+    return Counter(fold(key.name) for key in keys)
 
 
 def _guard_mass_change(

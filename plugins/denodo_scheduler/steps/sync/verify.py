@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from denodo_ha.checks import verify as check
 from denodo_ha.jobs import JobKey
 from denodo_ha.record import Record, close_operation, commit, mark_dirty
+from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
 from denodo_ha.text import listed
@@ -19,6 +20,7 @@ from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sy
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 from denodo_scheduler.steps.passive import suspects
+from denodo_scheduler.steps.sync.comparing import ReadBack, read_back
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,8 @@ def verify(
     :param imported: None: this run imported nothing.
     :param disabled: None: ``disable_jobs`` was skipped, because there was nothing to do or to be done by this run.
     :param accept_mass_change: a person has agreed to many changes at once, such as the deletion of many orphans.
-    :raises Blocked: a job is missing, different or enabled; the pair stays dirty and the next run tries again.
+    :raises Blocked: a job or data source is missing or different, or a job enabled; the pair stays dirty and the next
+        run tries again.
     """
     if context.dry_run:
         raise NothingToDo("dry_run", "this is a dry run")
@@ -56,9 +59,12 @@ def verify(
         )
     claim = _committable(context, ticket, imported)
     record = claim.check()
-    manifest = Manifest.from_json(context.snapshots.read(exported.snapshot)[1])
-    statuses = context.slave.statuses()
-    orphans = _compare(context, current_sync(context, ticket), manifest, statuses, imported)
+    contents, stored = context.snapshots.read(exported.snapshot)
+    parameters = ArchiveContents.from_json(contents).parameters if imported else ()
+    read = read_back(context, Manifest.from_json(stored), parameters, imported)
+    _ensure_equal(context, current_sync(context, ticket), read)
+    exported = _keep_learned(context, exported, contents, read.manifest)
+    statuses, orphans = read.statuses, read.found.orphans
     delete = _may_delete(context, orphans, accept_mass_change or not _many(context, orphans, statuses))
     ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
     if ran:
@@ -113,40 +119,28 @@ def _committable(context: PairContext, ticket: SyncTicket, imported: Imported | 
     return Claim(context, rule)
 
 
-def _compare(
-    context: PairContext, current: Claim, manifest: Manifest, statuses: Statuses, imported: Imported | None
-) -> tuple[JobKey, ...]:
-    """Refuse a passive server that is not what the manifest lists; return its orphans.
-
-    Without an import the definitions were verified when this content was committed, so the states are enough.
-    """
-    jobs = context.slave.jobs() if imported else None
-    found = check(
-        manifest,
-        jobs,
-        statuses.jobs,
-        context.pair.scope,
-        definitions=context.pair.sync.verify_definitions,
-        before=[JobKey(project=project, name=name) for project, name in (imported.others if imported else [])],
+def _ensure_equal(context: PairContext, current: Claim, read: ReadBack) -> None:
+    """Refuse a passive server that is not what the manifest lists; the slave is dirty then."""
+    said = read.problems(context)
+    if not said:
+        return
+    why = "the slave does not equal the snapshot: " + "; ".join(said)
+    current.save(lambda record: mark_dirty(close_operation(record), now=context.now(), reason=why))
+    raise Blocked(
+        "not_verified",
+        why,
+        "the slave stays passive and the old snapshot stays the newest verified one; the next run imports again. "
+        "If it stays so, compare these jobs and data sources on both servers; where only the definitions differ and "
+        "that is harmless, set verify_definitions to false for the pair",
     )
-    problems = {
-        "are missing": found.missing,
-        "are enabled": found.enabled,
-        "have another definition": found.different,
-        "outside the pair's scope were removed by the import": found.lost,
-    }
-    said = [f"{len(keys)} jobs {what}: {listed(sorted(keys))}" for what, keys in problems.items() if keys]
-    if said:
-        why = "the slave does not equal the snapshot: " + "; ".join(said)
-        current.save(lambda record: mark_dirty(close_operation(record), now=context.now(), reason=why))
-        raise Blocked(
-            "not_verified",
-            why,
-            "the slave stays passive and the old snapshot stays the newest verified one; the next run imports again. "
-            "If it stays so, compare these jobs on both servers; where only the definitions differ and that is "
-            "harmless, set verify_definitions to false for the pair",
-        )
-    return found.orphans
+
+
+def _keep_learned(context: PairContext, exported: Exported, contents: bytes, manifest: Manifest) -> Exported:
+    """Store what was learned of noise with the snapshot, for the next syncs."""
+    if manifest.hash == exported.manifest_hash:
+        return exported
+    context.snapshots.write(exported.snapshot, contents=contents.decode(), manifest=manifest.to_json())
+    return replace(exported, manifest_hash=manifest.hash)
 
 
 def _many(context: PairContext, orphans: Sequence[JobKey], statuses: Statuses) -> bool:

@@ -42,7 +42,7 @@ def demote_master(context: PairContext, claim: Claim, event: DisablingEvent) -> 
         first = False
 
     server, _ = context.servers.answering(Role.MASTER)
-    return disable_all(context, server, before=before)
+    return disable_all(context, server, before=before, by_definition=True)
 
 
 def demotion_event(context: PairContext, operation: str | None, since: datetime | None) -> DisablingEvent:
@@ -96,7 +96,8 @@ def repair_slave(case: Case) -> dict[str, Any]:
     def tell(statuses: Statuses, keys: Sequence[JobKey]) -> None:
         event.begin(claim.check(), statuses, keys)
 
-    found = rest_slave(context, claim, ours=False, tell=tell)
+    after_import = dirty is not None or record.operation is not None
+    found = rest_slave(context, claim, ours=False, tell=tell, after_import=after_import)
     complete = event.end(record, found)
     claim.save(close_operation, complete)
     return complete

@@ -14,7 +14,7 @@ from denodo_ha.verdict import Evidence
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo
-from denodo_scheduler.steps.servers import enabled_in
+from denodo_scheduler.steps.servers import enabled_in, flagged_in
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def judge(case: Case) -> Judgement:
         now=now,
         history_agrees=fits_epoch(record, context.snapshots.epoch()) is None,
         slave_enabled=_any_enabled(context, Role.SLAVE),
-        master_enabled=_any_enabled(context, Role.MASTER) if verdict.alive else None,
+        master_enabled=_any_enabled(context, Role.MASTER, back=record.active is Role.SLAVE) if verdict.alive else None,
     )
     log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
     decision = decide(record.phase, verdict, situation)
@@ -96,11 +96,17 @@ def _without_record(context: PairContext) -> Decision:
     return _decided(Reason("record_lost", what, INITIALISE), Alert.HALTED)
 
 
-def _any_enabled(context: PairContext, role: Role) -> bool | None:
-    """Whether jobs in scope are enabled on the server; None when it cannot be read."""
+def _any_enabled(context: PairContext, role: Role, *, back: bool = False) -> bool | None:
+    """Whether jobs in scope are enabled on the server; None when it cannot be read.
+
+    :param back: it is back after a failover. One that was paused shows every job DISABLED [D] and would run all of them
+        when it is resumed, so the jobs' own definitions count too.
+    """
     try:
-        _, statuses = context.servers.answering(role)
+        server, statuses = context.servers.answering(role)
+        if enabled_in(context.pair.scope, statuses):
+            return True
+        return back and bool(flagged_in(context.pair.scope, server, statuses))
     except DenodoSchedulerError as error:
         log.warning("The %s cannot be read: %s", role, error)
         return None
-    return bool(enabled_in(context.pair.scope, statuses))
