@@ -9,8 +9,9 @@ from datetime import datetime
 from denodo_ha.definitions import Names, digest
 from denodo_ha.jobs import DataSource, Job, JobKey, JobState, JobStatus
 from denodo_ha.pairs import MassChangeLimits
+from denodo_ha.properties import SiteProperties
 from denodo_ha.scope import Scope
-from denodo_ha.snapshot.manifest import Manifest, described
+from denodo_ha.snapshot.manifest import Manifest, ManifestDataSource, described, value_hash
 
 
 @dataclass(frozen=True)
@@ -127,25 +128,33 @@ def verify(
 
 
 def different_data_sources(
-    manifest: Manifest, data_sources: Sequence[DataSource], scope: Scope, *, values: bool
-) -> tuple[str, ...]:
-    """Return the data sources of the manifest that the server lacks or has otherwise, each with what is wrong.
+    manifest: Manifest, data_sources: Sequence[DataSource], scope: Scope, site: SiteProperties, *, values: bool
+) -> dict[JobKey, str]:
+    """Return what is wrong with the data sources of the manifest that the server lacks or has otherwise.
 
+    :param site: what data sources hold on this server in place of the manifest's values.
     :param values: compare type, login and connection URI too, as far as both servers show them; passwords are
         write-only [V].
     """
-    there = {source.key: source.fields for source in described(data_sources, scope)}
+    there = {source.key: source for source in data_sources if scope.matches_project(source.project)}
+    known = {source.key: source.fields for source in described(there.values(), scope)}
     wanted = manifest.data_sources or ()
-    shown = set().union(*there.values()) & set().union(*(source.fields for source in wanted))
-    found = []
+    shown = set().union(*known.values()) & set().union(*(source.fields for source in wanted))
+    found = {}
     for source in wanted:
         if source.key not in there:
-            found.append(f"{source.key} (missing)")
+            found[source.key] = "missing"
             continue
-        wrong = sorted(name for name in shown if source.fields.get(name) != there[source.key].get(name))
+        wrong = [name for name in sorted(shown) if not _as_wanted(source, there[source.key], name, site)]
         if values and wrong:
-            found.append(f"{source.key} ({', '.join(wrong)})")
-    return tuple(found)
+            found[source.key] = ", ".join(wrong)
+    return found
+
+
+def _as_wanted(wanted: ManifestDataSource, there: DataSource, name: str, site: SiteProperties) -> bool:
+    own = site.value_for(there.project, there.type or "", there.name, name)
+    expected = value_hash(own) if own is not None else wanted.fields.get(name)
+    return expected == value_hash(there.values[name])
 
 
 def ran_since(statuses: Sequence[JobStatus], since: datetime) -> tuple[JobKey, ...]:

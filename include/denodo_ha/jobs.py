@@ -128,6 +128,11 @@ class DataSource(_Answer):
         default=None, validation_alias=_known("connectionURI", "connectionUri", "connectionUrl", "uri", "url")
     )
 
+    @property
+    def values(self) -> dict[str, str | None]:
+        """The published fields, by their names [V]."""
+        return {"type": self.type, "login": self.login, "connectionURI": self.connection_uri}
+
     @cached_property
     def key(self) -> JobKey:
         return JobKey(project=self.project, name=self.name)

@@ -185,7 +185,8 @@ class Record(_Value):
     """Phase, role and progress of one pair; ``master`` and ``slave`` are the last known addresses of the servers.
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
-    ``pending`` are the jobs that the last commit left out, ``capabilities`` what was learned of each server as a target.
+    ``pending`` are the jobs that the last commit left out, ``capabilities`` what was learned of each server as a
+    target.
     """
 
     schema_number: int = SCHEMA

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import Record, SnapshotRef
+from denodo_ha.record import Record, Role, SnapshotRef
 from denodo_ha.snapshot.manifest import Difference
 from denodo_ha.text import listed
 
@@ -29,6 +29,9 @@ class Exported(_Handed):
     :param unchanged: nothing in it is new or changed for the slave, so no import is needed.
     :param comparison: why an import is needed, or why not.
     :param plan: the changes since the committed snapshot: per kind of change a number and a few names.
+    :param delivery: what is to be sent, as JSON of :class:`denodo_ha.delivery.plan.DeliveryPlan`; ``text`` says it.
+    :param dirty_since: since when the target was dirty when this was planned, ISO 8601.
+    :param wait_until: when the first piece can be sent, ISO 8601 by Airflow's clock; None if something can be at once.
     """
 
     snapshot: str
@@ -43,6 +46,10 @@ class Exported(_Handed):
     unchanged: bool
     comparison: str
     plan: dict[str, Any] = field(default_factory=dict)
+    delivery: dict[str, Any] = field(default_factory=lambda: {"pieces": [], "pending": []})
+    text: str = ""
+    dirty_since: str | None = None
+    wait_until: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +107,7 @@ def summary(difference: Difference) -> dict[str, Any]:
 def told(exported: Exported, imported: Imported | None) -> dict[str, Any]:
     """What the event of a sync tells of its snapshot and of the import."""
     return {
-        "imported": imported is not None,
+        "imported": imported is not None and bool(imported.pieces),
         "comparison": exported.comparison,
         "jobs": exported.jobs,
         "enabled": exported.enabled,
@@ -108,30 +115,34 @@ def told(exported: Exported, imported: Imported | None) -> dict[str, Any]:
         "manifest_hash": exported.manifest_hash,
         "size": exported.size,
         "plan": exported.plan,
+        "delivered": imported.pieces if imported else [],
+        "text": exported.text,
         "location": exported.location,
         "warnings": imported.warnings if imported else [],
     }
 
 
-def reference(record: Record, exported: Exported, imported: Imported | None, committed: datetime) -> SnapshotRef:
+def reference(
+    record: Record, exported: Exported, imported: Imported | None, committed: datetime, source: Role
+) -> SnapshotRef:
     """Make the record's reference to a snapshot that is committed now.
 
-    :param record: the record before the commit; a sync that imported nothing keeps the time of the last import.
+    :param record: the record before the commit; a sync that did not deliver all secrets keeps the time of the last one
+        that did.
     """
-    if imported:
-        last_import = datetime.fromisoformat(imported.began)
-    else:
-        assert record.snapshot is not None
-        last_import = record.snapshot.imported
+    last = record.snapshot.imported if record.snapshot and record.snapshot.source is source else None
+    if last is None or (imported and imported.all_secrets and imported.pieces):
+        last = datetime.fromisoformat(imported.began if imported else exported.taken)
     return SnapshotRef(
         id=exported.snapshot,
         taken=datetime.fromisoformat(exported.taken),
         committed=committed,
-        imported=last_import,
+        imported=last,
         content_hash=exported.content_hash,
         manifest_hash=exported.manifest_hash,
         jobs=exported.jobs,
         enabled=exported.enabled,
+        source=source,
     )
 
 
@@ -139,9 +150,10 @@ def exposure(imported: Imported | None, disabled: Disabled | None) -> dict[str, 
     """Return how long jobs may have been enabled on the passive server, in seconds.
 
     ``exposure_seconds`` counts from the moment the import was sent, ``exposure_after_answer_seconds`` from its answer,
-    both to the moment all jobs were read back disabled.
+    both to the moment all jobs were read back disabled. Of several imports the longest counts; what was written over
+    REST is never enabled.
     """
-    if imported is None:
+    if imported is None or not any(piece["exposure_seconds"] for piece in imported.pieces):
         return {"exposure_seconds": 0.0, "exposure_after_answer_seconds": 0.0}
     clean = datetime.fromisoformat(disabled.clean_at if disabled and disabled.disabled else imported.clean_at)
     return {

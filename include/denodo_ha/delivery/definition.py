@@ -19,7 +19,9 @@ class UntranslatableError(ValueError):
     """The definition holds an id whose meaning on the other server is not known; the message names it."""
 
 
-def for_target(job: Job, source: Names, jobs: Mapping[JobKey, int], data_sources: Mapping[JobKey, int]) -> dict[str, Any]:
+def for_target(
+    job: Job, source: Names, jobs: Mapping[JobKey, int], data_sources: Mapping[JobKey, int]
+) -> dict[str, Any]:
     """Return the definition of ``job`` as it is written to another server, where it is born disabled [V].
 
     An unknown field is carried as it is. What tells only where the job is on its own server is left out.

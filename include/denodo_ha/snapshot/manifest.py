@@ -200,13 +200,17 @@ def build_manifest(
     )
 
 
+def value_hash(value: str | None) -> str | None:
+    """The hash of a data source's value, which may name machines and people; None for an empty one."""
+    return _sha256(value) if value else None
+
+
 def described(data_sources: Iterable[DataSource], scope: Scope) -> tuple[ManifestDataSource, ...]:
     """Return what a manifest keeps of the data sources of the projects in ``scope``."""
     found = []
     for source in sorted(data_sources, key=lambda source: source.key):
         if scope.matches_project(source.project):
-            values = {"type": source.type, "login": source.login, "connectionURI": source.connection_uri}
-            hashed = {name: _sha256(value) for name, value in values.items() if value}
+            hashed = {name: hash_ for name, value in source.values.items() if (hash_ := value_hash(value))}
             found.append(ManifestDataSource(key=source.key, fields=hashed))
     return tuple(found)
 

@@ -103,8 +103,8 @@ def import_metadata(ticket: Any, exported: Any, **context: Any) -> dict[str, Any
     retry_policy=None,  # the safety net goes on whatever the error: a web tool that restarts answers 404
 )
 def disable_jobs(ticket: Any, **context: Any) -> dict[str, Any]:
-    """Make sure that no synchronised job of the passive server is enabled, **also when the import failed**. After an import of
-    unknown end keep them disabled until nothing can be in flight any more.
+    """Make sure that no synchronised job of the passive server is enabled, **also when the import failed**. After an
+    import of unknown end keep them disabled until nothing can be in flight any more.
     """
     run = _run(context)
     disabled = disabling.disable_jobs(run, _ticket(ticket))
@@ -172,7 +172,7 @@ def _params(pair: Pair) -> dict[str, Param]:
         ),
         "deliver_now": shared.tick(
             "Deliver now",
-            "Send also the jobs that have no safe moment, or none now. You accept that each may run once on the target.",
+            "Send also the jobs that have no safe moment, or none now. You accept that each may run once there.",
         ),
         "reprotect": shared.tick(
             "Re-protect",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from denodo_ha.checks import ran_since
 from denodo_ha.jobs import JobKey, JobState, JobStatus
-from denodo_ha.preconditions import looks_paused, passive_by_master, two_servers
+from denodo_ha.preconditions import looks_paused, other, passive_by_other, two_servers
 from denodo_ha.record import Operation, Record, Role
 from denodo_ha.text import listed
 from denodo_ha.transitions import UNKNOWN, under_way
@@ -51,36 +51,45 @@ def suspects(context: PairContext, since: datetime | None, statuses: Statuses) -
     return ran_since([job for job in statuses.jobs if context.pair.scope.matches(job.key)], by_server)
 
 
-def ensure_two_servers(context: PairContext, master: Statuses, slave: Statuses) -> None:
+def ensure_two_servers(context: PairContext, one: Statuses, another: Statuses) -> None:
     """:raises Blocked: both connections show one and the same server."""
-    require(two_servers(context.servers.connections, master.jobs, slave.jobs))
+    require(two_servers(context.servers.connections, one.jobs, another.jobs))
 
 
-def _ensure_passive(context: PairContext, slave: Statuses, keys: Sequence[JobKey]) -> None:
-    """Refuse to disable jobs that this project has not enabled, unless the master is seen to be the active server.
+def _ensure_passive(context: PairContext, role: Role, passive: Statuses, keys: Sequence[JobKey]) -> None:
+    """Refuse to disable jobs that this project has not enabled, unless the other server is seen to be the active one.
 
-    :raises Blocked: the master cannot be read, is the same server, or has no enabled job itself.
+    :raises Blocked: the other one cannot be read, is the same server, or has no enabled job itself.
     """
-    enabled = [slave.by_key[key] for key in keys if key in slave.by_key]
+    enabled = [passive.by_key[key] for key in keys if key in passive.by_key]
     found: list[JobStatus] | str
     try:
-        _, master = context.servers.answering(Role.MASTER)
+        _, active = context.servers.answering(other(role))
     except DenodoSchedulerError as error:
         found = str(error)
     else:
-        ensure_two_servers(context, master, slave)
-        found = enabled_in(context.pair.scope, master)
-    require(passive_by_master(enabled, found))
+        ensure_two_servers(context, active, passive)
+        found = enabled_in(context.pair.scope, active)
+    require(passive_by_other(role, enabled, found))
+
+
+Told = Callable[[Statuses], Collection[JobKey]]
+"""The jobs that are told to be disabled whatever they look like."""
 
 
 def disable_all(
-    context: PairContext, server: Server, *, before: Before, by_definition: bool = False, everything: bool = False
+    context: PairContext,
+    server: Server,
+    *,
+    before: Before,
+    by_definition: bool = False,
+    told: Told = lambda _: (),
 ) -> AtRest:
     """Disable every enabled job in scope, one request per project, until a read-back shows none.
 
     :param by_definition: statuses are no proof, since a server that was paused through RMI shows every job DISABLED
         [D]; so where they show no enabled job, the jobs' own definitions are read, with one request more.
-    :param everything: tell every job of the server in scope, at first, not only those that are seen to be enabled.
+    :param told: jobs that are told at first, besides those that are seen to be enabled.
     :raises NotYet: jobs are still enabled after :data:`ROUNDS` rounds; names them.
     """
     scope, seen = context.pair.scope, set[JobKey]()
@@ -99,8 +108,8 @@ def disable_all(
             )
         found += hidden
         seen.update(found)
-        if first and everything:
-            found = [job.key for job in statuses.jobs if job.state is not JobState.DRAFT and scope.matches(job.key)]
+        if first:
+            found += [key for key in told(statuses) if key in statuses.by_key and key not in set(found)]
         first = False
         return found
 
@@ -109,16 +118,17 @@ def disable_all(
         yield from by_project(left)
 
     done = change_jobs(server, "disable", wrong, pieces, enough=lambda number: number == ROUNDS, now=context.now)
-    return at_rest(server, done)
+    if hidden and done.left:
+        why = f" ({done.refused})" if done.refused else ""
+        code, what, next_step = looks_paused(hidden, server.label)
+        raise NotYet(code, f"{what}; the server was told {ROUNDS} times to disable them{why}", next_step)
+    return replace(at_rest(server, done), disabled=tuple(sorted(seen.intersection(done.told))), clean_at=looked)
 
 
 def at_rest(server: Server, done: Changed) -> AtRest:
     """:raises NotYet: jobs are still enabled; names them."""
     if done.left:
         why = f" ({done.refused})" if done.refused else ""
-        if hidden:
-            code, what, next_step = looks_paused(hidden, server.label)
-            raise NotYet(code, f"{what}; the server was told {ROUNDS} times to disable them{why}", next_step)
         raise NotYet(
             "still_enabled",
             f"{len(done.left)} jobs of the {server.label} are still enabled after {ROUNDS} rounds of disabling: "
@@ -126,37 +136,54 @@ def at_rest(server: Server, done: Changed) -> AtRest:
             "look whether a person or a program enables them, or disable them there by hand; this task and the next "
             "run disable them again",
         )
-    return AtRest(tuple(sorted(seen.intersection(done.told))), looked, done.statuses)
+    return AtRest(tuple(sorted(done.told)), done.verified, done.statuses)
 
 
-def rest_slave(
-    context: PairContext, claim: Claim, *, ours: bool, tell: Before | None = None, after_import: bool = False
+def rest_passive(
+    context: PairContext,
+    role: Role,
+    claim: Claim,
+    *,
+    ours: bool,
+    tell: Before | None = None,
+    after_import: bool = False,
+    imported: Collection[JobKey] | None = None,
 ) -> AtRest:
-    """Disable every enabled job of the passive slave, see :func:`disable_all`.
+    """Disable every enabled job of the passive server, see :func:`disable_all`.
 
-    :param ours: an operation of this project has itself imported into that server, so it is known to be the slave.
+    :param role: the passive server.
+    :param ours: an operation of this project has itself changed that server, so it is known to be the passive one.
     :param tell: called after all checks, before each round of changes.
     :param after_import: an import may have enabled jobs since definitions were read the last time, so statuses are not
-        enough; and where the import is ours, every job is told.
+        enough; and where the import is ours, each job that it brought is told.
+    :param imported: the jobs that it brought, which are all where that is not known.
     """
     first = True
+
+    def told(statuses: Statuses) -> Collection[JobKey]:
+        if not (ours and after_import):
+            return ()
+        drafts = {job.key for job in statuses.jobs if job.state is JobState.DRAFT}
+        keys = imported if imported is not None else [job.key for job in statuses.jobs]
+        return [key for key in keys if key not in drafts and context.pair.scope.matches(key)]
 
     def before(statuses: Statuses, keys: Sequence[JobKey]) -> None:
         nonlocal first
         if first and not ours:
-            _ensure_passive(context, statuses, keys)
+            _ensure_passive(context, role, statuses, keys)
         claim.ensure()
         if tell:
             tell(statuses, keys)
             claim.ensure()  # saving the event took its time
         first = False
 
-    slave = context.servers.own_path(Role.SLAVE)
-    return disable_all(context, slave, before=before, by_definition=after_import, everything=after_import and ours)
+    server = context.servers.own_path(role)
+    return disable_all(context, server, before=before, by_definition=after_import, told=told)
 
 
 def settle(
     context: PairContext,
+    role: Role,
     operation: Operation | None,
     claim: Claim,
     *,
@@ -164,38 +191,41 @@ def settle(
     tell: Before | None = None,
     after_import: bool = True,
 ) -> AtRest:
-    """Bring the slave to rest after ``operation``: once, or again and again while its import may be in flight.
+    """Bring the passive server to rest after ``operation``: once, or again and again while it may be in flight.
 
-    :param after_import: see :func:`rest_slave`.
+    :param role: the passive server. :param after_import: see :func:`rest_passive`.
     """
     if operation and operation.in_flight(context.now()):
-        return _hold(context, claim, until=operation.lease_until, ours=ours, tell=tell)
-    return rest_slave(context, claim, ours=ours, tell=tell, after_import=after_import)
+        return _hold(context, role, claim, until=operation.lease_until, ours=ours, tell=tell)
+    return rest_passive(context, role, claim, ours=ours, tell=tell, after_import=after_import)
 
 
-def _hold(context: PairContext, claim: Claim, *, until: datetime, ours: bool, tell: Before | None) -> AtRest:
+def _hold(
+    context: PairContext, role: Role, claim: Claim, *, until: datetime, ours: bool, tell: Before | None
+) -> AtRest:
     """Disable again and again until ``until``, after which nothing of a lost import can still be in flight.
 
-    A slave that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,
+    A server that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,
     which is at most one lease away, whatever clock wrote it. Definitions are read at the end only.
     """
     until = min(until, context.now() + context.pair.sync.lease)
     log.warning(
         "An import was begun and its end is unknown: the server may still be executing it. "
-        "The slave's jobs are kept disabled until %s.",
+        "The jobs of the %s are kept disabled until %s.",
+        role,
         until.isoformat(timespec="seconds"),
     )
     disabled: set[JobKey] = set()
     while True:
         over = context.now() >= until
         try:
-            found = rest_slave(context, claim, ours=ours, tell=tell, after_import=over)
+            found = rest_passive(context, role, claim, ours=ours, tell=tell, after_import=over)
         except (Blocked, NothingToDo):
             raise
         except Exception as error:
             if over:
                 raise
-            log.warning("Keeping the slave's jobs disabled goes on after an error: %s", error)
+            log.warning("Keeping the jobs of the %s disabled goes on after an error: %s", role, error)
         else:
             disabled.update(found.disabled)
             if over:

@@ -190,9 +190,9 @@ def ensure_quiet(pair: Pair, statuses: Statuses) -> None:
 
 
 def zone_of(pair: Pair, role: Role, found: Examined | None) -> tzinfo | None:
-    """The time zone of a server's crons: the pair's, which is that of the master, or the one that fits what was found.
+    """The time zone of a server's crons: as the pair says it, or the one that fits what was found.
 
     :return: None where it cannot be told.
     """
-    said = ZoneInfo(pair.timezone) if pair.timezone and role is Role.MASTER else None
+    said = ZoneInfo(zone) if (zone := pair.timezone_of(role)) else None
     return server_zone(found.active, found.statuses.server_time, said) if found else said

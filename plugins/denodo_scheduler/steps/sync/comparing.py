@@ -1,20 +1,22 @@
-"""Reading the passive server back after an import: does it equal the snapshot, as far as anything is content?"""
+"""Reading the passive server back after a delivery: does it equal the snapshot, as far as anything is content?"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from denodo_ha.checks import Verification, different_data_sources
 from denodo_ha.checks import verify as check
 from denodo_ha.definitions import Names, compare, digest, fields
+from denodo_ha.delivery.plan import Pending
 from denodo_ha.jobs import DataSource, Job, JobKey
 from denodo_ha.preconditions import looks_paused
+from denodo_ha.record import Role
 from denodo_ha.snapshot.manifest import Manifest
-from denodo_ha.sync_results import Imported
 from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
+from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.servers import data_sources, enabled_in
 
@@ -34,8 +36,8 @@ class ReadBack:
     statuses: Statuses
     paths: Mapping[JobKey, tuple[str, ...]]
 
-    def problems(self, context: PairContext) -> list[str]:
-        """What prevents a commit, as clauses."""
+    def problems(self, context: PairContext, role: Role) -> list[str]:
+        """What prevents a commit, as clauses. ``role`` is that of the server that was read."""
         found = self.found
         different = [f"{key} ({listed(self.paths.get(key, ('gone from the master',)), 3)})" for key in found.different]
         kinds = {
@@ -47,59 +49,87 @@ class ReadBack:
         }
         said = [f"{len(items)} {what}: {listed(items)}" for what, items in kinds.items() if items]
         if found.enabled and not enabled_in(context.pair.scope, self.statuses):
-            said.append(looks_paused(found.enabled, "slave").what)
+            said.append(looks_paused(found.enabled, role).what)
         return said
 
 
 def read_back(
-    context: PairContext, manifest: Manifest, parameters: tuple[str, ...], imported: Imported | None
+    context: PairContext,
+    ticket: SyncTicket,
+    manifest: Manifest,
+    parameters: tuple[str, ...],
+    *,
+    others: Iterable[JobKey],
+    definitions: bool,
+    pending: Collection[Pending],
 ) -> ReadBack:
-    """Read the slave and compare it with the manifest.
-
-    Without an import, definitions were compared when this content was committed, so the states are enough.
+    """Read the passive server and compare it with the manifest.
 
     :param parameters: the names of the parameters in the export file.
+    :param others: the server's jobs out of scope before the delivery.
+    :param definitions: compare definitions and data sources too. Where nothing was delivered they were compared when
+        that was found out.
+    :param pending: what is left out of the comparison, since it was not delivered.
     """
-    statuses = context.slave.statuses()
-    scope, definitions = context.pair.scope, context.pair.sync.verify_definitions
-    if imported is None:
-        return ReadBack(check(manifest, (), statuses.jobs, scope, definitions=False), manifest, statuses, {})
-    jobs, sources = context.slave.jobs(), data_sources(context.slave, "slave")
+    target = context.servers.hook(ticket.target)
+    statuses, scope = target.statuses(), context.pair.scope
+    if not definitions:
+        found = check(manifest, (), statuses.jobs, scope, definitions=False)
+        return ReadBack(_without(found, pending), manifest, statuses, {})
+    jobs, sources = target.jobs(), data_sources(target, ticket.target)
+    wanted = context.pair.sync.verify_definitions
     found = check(
         manifest,
         jobs,
         statuses.jobs,
         scope,
-        definitions=definitions,
+        definitions=wanted,
         data_sources=sources or (),
-        before=[JobKey(project=project, name=name) for project, name in imported.others],
+        before=others,
     )
     if sources is not None:
-        values = definitions and context.slave.settings.options("import").get("replaceDataSources") is not False
-        wrong = different_data_sources(manifest, sources, scope, values=values)
-        found = replace(found, data_sources=wrong)
+        values = wanted and target.settings.options("import").get("replaceDataSources") is not False
+        site = context.pair.properties_of(ticket.target)
+        wrong = different_data_sources(manifest, sources, scope, site, values=values)
+        left_out = {each.element for each in pending}
+        said = [
+            f"{key} ({what})" for key, what in wrong.items() if ("dataSource", *key.folded) not in left_out
+        ]
+        found = replace(found, data_sources=tuple(said))
+    found = _without(found, pending)
     if not found.different:
         return ReadBack(found, manifest, statuses, {})
-    return _closer(context, ReadBack(found, manifest, statuses, {}), jobs, sources, parameters)
+    return _closer(context, ticket, ReadBack(found, manifest, statuses, {}), jobs, sources, parameters)
+
+
+def _without(found: Verification, pending: Collection[Pending]) -> Verification:
+    keys = {each.key for each in pending}
+    return replace(
+        found,
+        missing=tuple(key for key in found.missing if key not in keys),
+        different=tuple(key for key in found.different if key not in keys),
+    )
 
 
 def _closer(
     context: PairContext,
+    ticket: SyncTicket,
     read: ReadBack,
     jobs: list[Job],
     sources: list[DataSource] | None,
     parameters: tuple[str, ...],
 ) -> ReadBack:
-    """Compare field by field with the master, since hashes do not tell why they differ.
+    """Compare field by field with the active server, since hashes do not tell why they differ.
 
-    What the master's people have edited since the export counts as different here, and the next run brings it.
+    What people have edited there since the export counts as different here, and the next run brings it.
     """
     manifest = read.manifest
     there = Names.of(jobs, sources or ())
-    of_master = context.master.jobs()
-    here = Names.of(of_master, data_sources(context.master, "master") or ())
+    hook = context.servers.hook(ticket.source)
+    of_source = hook.jobs()
+    here = Names.of(of_source, data_sources(hook, ticket.source) or ())
     wanted = manifest.by_key
-    source = {job.key: fields(job, here) for job in of_master if job.key in wanted}
+    source = {job.key: fields(job, here) for job in of_source if job.key in wanted}
     compared = compare(
         source,
         {job.key: fields(job, there) for job in jobs},

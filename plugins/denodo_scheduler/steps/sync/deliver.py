@@ -116,15 +116,11 @@ class Delivery:
         self._ensure_written_disabled(there, statuses)
         found = self.planner.differences(there)
         self._prove(found, there)
+        given_up = [identity for identity, number in self.sent.items() if number >= SENDINGS]
+        wanted = self.planner.changes(found, sent=self.sent, given_up=given_up)
+        now = statuses.server_time
         plan = self.planner.plan(
-            there,
-            found,
-            now=statuses.server_time,
-            until=statuses.server_time + ahead,
-            capabilities=self._known,
-            sent=self.sent,
-            given_up=[identity for identity, number in self.sent.items() if number >= SENDINGS],
-            by_archive=self.by_archive,
+            wanted, there, now=now, until=now + ahead, capabilities=self._known, by_archive=self.by_archive
         )
         return _Look(there, statuses, found, plan)
 
@@ -282,6 +278,6 @@ class Delivery:
                 [job.project, job.name] for job in before.jobs if not self.context.pair.scope.matches(job.key)
             ],
             pieces=self.pieces,
-            pending=[each.to_json() for each in self.pending],
+            pending=DeliveryPlan(pending=self.pending).to_json()["pending"],
             all_secrets=self.all_secrets,
         )

@@ -1,4 +1,4 @@
-"""Taking a snapshot of the active server and comparing it with the committed one. Changes no server."""
+"""Taking a snapshot of the active server and planning what the passive one needs of it. Changes no server."""
 
 from __future__ import annotations
 
@@ -11,53 +11,66 @@ from datetime import datetime, timedelta
 
 from denodo_ha.checks import mass_change, shrunk
 from denodo_ha.definitions import Names, differing, fields, is_content
+from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.delivery.changes import Changes
+from denodo_ha.delivery.plan import DeliveryPlan
 from denodo_ha.jobs import Job, JobKey, fold
 from denodo_ha.pairs import SyncOptions
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
-from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect, same_content
+from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect
 from denodo_ha.snapshot.ids import new_id
 from denodo_ha.snapshot.manifest import Manifest, ManifestError, build_manifest
 from denodo_ha.sync_results import Exported, summary
 from denodo_ha.text import listed
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet
 from denodo_scheduler.steps.servers import data_sources
+from denodo_scheduler.steps.sync.planning import Planner, Server, Snapshot
 
 log = logging.getLogger(__name__)
 
 SPARE = timedelta(hours=1)
 """How old an export may be when it is imported, beyond the waits that are foreseen."""
+SHORT_WAIT = timedelta(seconds=30)
+"""A moment that comes sooner is waited for by the task that imports."""
 ATTEMPTS = 3
 """How often the export is repeated when the metadata changed while it was written."""
 
 
 @dataclass(frozen=True)
 class _Taken:
+    """An export, and the definitions of the same moment."""
+
     contents: ArchiveContents
     manifest: Manifest
+    jobs: Sequence[Job]
     size: int
 
 
-def export(context: PairContext, ticket: SyncTicket, *, accept_mass_change: bool = False) -> Exported:
-    """Take a snapshot and say what is new in it.
+def export(
+    context: PairContext, ticket: SyncTicket, *, accept_mass_change: bool = False, deliver_now: bool = False
+) -> Exported:
+    """Take a snapshot and plan what has to be delivered of it.
 
     :param accept_mass_change: a person has looked at the mass change and wants it.
-
+    :param deliver_now: a person accepts that jobs which have no safe moment may run once on the target.
     :raises Blocked: the file is damaged, the patterns match nothing, or a mass change is not accepted.
     :raises NotYet: the metadata kept changing while it was exported.
     """
     record = (context.records.load() or Record()) if context.dry_run else context.record()
-    committed = _committed(context, ticket.base_snapshot)
+    committed = _committed(context, record, ticket)
     began = context.now()
     snapshot_id = new_id(began)
     try:
-        taken = _take(context, snapshot_id, committed)
+        taken = _take(context, ticket, snapshot_id, committed)
         _guard_mass_change(context, record, committed[1] if committed else None, taken.manifest, accept_mass_change)
-        exported = _describe(context, record, snapshot_id, began, taken, committed)
+        planned = _plan(context, record, ticket, taken, committed, deliver_now)
+        exported = _describe(context, record, snapshot_id, began, taken, committed, planned)
     except BaseException:
         with suppress(StorageError):
             context.snapshots.delete(snapshot_id)
@@ -69,7 +82,7 @@ def export(context: PairContext, ticket: SyncTicket, *, accept_mass_change: bool
         forgotten = began - oldest_export(context.pair.sync)
         protected = {snapshot_id, ticket.base_snapshot or "", *record.stored}
         context.snapshots.retire(context.pair.snapshots.keep, protected, before=forgotten)
-    log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.comparison)
+    log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.text)
     return exported
 
 
@@ -81,59 +94,84 @@ def oldest_export(options: SyncOptions) -> timedelta:
     return options.quiet_timeout + options.lease + SPARE
 
 
-def _committed(context: PairContext, snapshot_id: str | None) -> tuple[ArchiveContents, Manifest] | None:
-    """The committed snapshot, or None where there is none or its files are gone."""
-    if snapshot_id is None:
+def read_snapshot(context: PairContext, snapshot_id: str, record: Record, ticket: SyncTicket) -> Snapshot:
+    """Read what :func:`export` stored."""
+    contents, manifest = context.snapshots.read(snapshot_id)
+    committed = _committed(context, record, ticket)
+    return Snapshot(
+        ArchiveContents.from_json(contents), Manifest.from_json(manifest), committed[0] if committed else None
+    )
+
+
+def _committed(
+    context: PairContext, record: Record, ticket: SyncTicket
+) -> tuple[ArchiveContents, Manifest] | None:
+    """The committed snapshot of the same source, or None where there is none or its files are gone."""
+    if ticket.base_snapshot is None or record.snapshot is None or record.snapshot.source is not ticket.source:
         return None
     try:
-        contents, manifest = context.snapshots.read(snapshot_id)
+        contents, manifest = context.snapshots.read(ticket.base_snapshot)
         return ArchiveContents.from_json(contents), Manifest.from_json(manifest)
     except (FileNotFoundError, ArchiveError, ManifestError) as error:
-        log.warning("The committed snapshot %s cannot be read (%s); everything is imported anew.", snapshot_id, error)
+        log.warning(
+            "The committed snapshot %s cannot be read (%s); all that has secrets is delivered anew.",
+            ticket.base_snapshot,
+            error,
+        )
         return None
 
 
-def _take(context: PairContext, snapshot_id: str, committed: tuple[ArchiveContents, Manifest] | None) -> _Taken:
+def _take(
+    context: PairContext, ticket: SyncTicket, snapshot_id: str, committed: tuple[ArchiveContents, Manifest] | None
+) -> _Taken:
     """Export until file, definitions and states belong to one and the same moment."""
     why: object = None
+    source = context.servers.hook(ticket.source)
     steady = _Steadiness(set(committed[1].noise if committed else ()))
     for _ in range(ATTEMPTS):
-        before = context.master.jobs()
-        _ensure_in_scope(context, before)
-        contents, size = _export_file(context, snapshot_id)
+        before = source.jobs()
+        _ensure_in_scope(context, source, before)
+        contents, size = _export_file(context, ticket, snapshot_id)
         try:
             if (
                 committed
                 and contents.content_hash == committed[0].content_hash
                 and committed[1].data_sources is not None
             ):
-                statuses = context.master.statuses().jobs
-                manifest = build_manifest(before, statuses, context.pair.scope, same_content=committed[1])
+                jobs: Sequence[Job] = before
+                manifest = build_manifest(
+                    jobs, source.statuses().jobs, context.pair.scope, same_content=committed[1]
+                )
             else:
-                manifest = _read_manifest(context, before, contents, steady)
+                jobs, manifest = _read_manifest(context, ticket, before, contents, steady)
             _ensure_same_jobs(manifest, contents)
-            return _Taken(contents, manifest, size)
+            return _Taken(contents, manifest, jobs, size)
         except ManifestError as error:
             why = error
             log.warning("The metadata changed while it was exported (%s); exporting again.", error)
     raise NotYet(
         "metadata_changing",
-        f"the master's metadata changed during each of {ATTEMPTS} exports: {why}",
+        f"the {ticket.source}'s metadata changed during each of {ATTEMPTS} exports: {why}",
         "nothing was changed; this task tries again, or run the sync when no one edits jobs",
     )
 
 
 def _read_manifest(
-    context: PairContext, before: Sequence[Job], contents: ArchiveContents, steady: _Steadiness
-) -> Manifest:
+    context: PairContext,
+    ticket: SyncTicket,
+    before: Sequence[Job],
+    contents: ArchiveContents,
+    steady: _Steadiness,
+) -> tuple[Sequence[Job], Manifest]:
     """Read the definitions once more, after the export.
 
     :raises ManifestError: they were edited meanwhile.
     """
-    after, found = context.master.jobs(), data_sources(context.master, "master")
+    source = context.servers.hook(ticket.source)
+    after, found = source.jobs(), data_sources(source, ticket.source)
     steady.check(before, after, Names.of(after, found or ()), contents)
-    statuses = context.master.statuses().jobs
-    return build_manifest(after, statuses, context.pair.scope, data_sources=found, noise=steady.noise)
+    statuses = source.statuses().jobs
+    return after, build_manifest(after, statuses, context.pair.scope, data_sources=found, noise=steady.noise)
 
 
 @dataclass
@@ -171,21 +209,21 @@ class _Steadiness:
             raise ManifestError(f"job definitions were edited: {listed(sorted(edited))}")
 
 
-def _ensure_in_scope(context: PairContext, jobs: Sequence[Job]) -> None:
+def _ensure_in_scope(context: PairContext, source: DenodoSchedulerHook, jobs: Sequence[Job]) -> None:
     keys = [job.key for job in jobs]
     try:
         try:
             context.pair.scope.check(keys)
         except ScopeError:  # perhaps a pattern is for a project that has no job yet
-            context.pair.scope.check(keys, [project.name for project in context.master.projects()])
+            context.pair.scope.check(keys, [project.name for project in source.projects()])
     except ScopeError as error:
         raise Blocked("scope_empty", str(error), "correct the pair and clear this task; nothing was changed") from None
 
 
-def _export_file(context: PairContext, snapshot_id: str) -> tuple[ArchiveContents, int]:
+def _export_file(context: PairContext, ticket: SyncTicket, snapshot_id: str) -> tuple[ArchiveContents, int]:
     """Export into the snapshot's folder, check the file, and cut it down to the pair's scope."""
     path = context.snapshots.export_path(snapshot_id)
-    result = context.master.export_metadata(path)
+    result = context.servers.hook(ticket.source).export_metadata(path)
     try:
         contents = inspect(path, expected_size=result.size)
         if context.pair.scope.everything:
@@ -195,12 +233,13 @@ def _export_file(context: PairContext, snapshot_id: str) -> tuple[ArchiveContent
     except (ArchiveError, ScopeError) as error:
         raise Blocked(
             "export_refused",
-            f"the master's export cannot be used: {error}",
-            "nothing was changed; look at the master's web tool and clear this task",
+            f"the {ticket.source}'s export cannot be used: {error}",
+            f"nothing was changed; look at the {ticket.source}'s web tool and clear this task",
         ) from None
     if filtered.outside_dependencies:
         log.warning(
-            "Some jobs in scope wait for jobs out of scope, which the slave will not have: %s",
+            "Some jobs in scope wait for jobs out of scope, which the %s will not have: %s",
+            ticket.target,
             listed(sorted(job for job, _ in filtered.outside_dependencies)),
         )
     return filtered.contents, path.stat().st_size
@@ -237,9 +276,43 @@ def _guard_mass_change(
         raise Blocked(
             "mass_change",
             found.reason,
-            "nothing was changed; look at the master, and if it is right, run the sync by hand with 'accept a mass "
-            "change' ticked and a reason",
+            "nothing was changed; look at the active server, and if it is right, run the sync by hand with 'accept a "
+            "mass change' ticked and a reason",
         )
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """
+    :param waits: how long until the first piece can be sent, where none can be sent at once.
+    """
+
+    plan: DeliveryPlan
+    changes: Changes
+    waits: timedelta | None
+
+
+def _plan(
+    context: PairContext,
+    record: Record,
+    ticket: SyncTicket,
+    taken: _Taken,
+    committed: tuple[ArchiveContents, Manifest] | None,
+    deliver_now: bool,
+) -> _Planned:
+    source, target = context.servers.hook(ticket.source), context.servers.hook(ticket.target)
+    here = Server.of(taken.jobs, data_sources(source, ticket.source) or ())
+    snapshot = Snapshot(taken.contents, taken.manifest, committed[0] if committed else None)
+    planner = Planner(context, record, ticket.target, snapshot, here, deliver_now)
+    there = Server.read(target, ticket.target)
+    found = planner.differences(there)
+    wanted = planner.changes(found)
+    if not wanted:
+        return _Planned(DeliveryPlan(), wanted, None)
+    now = target.statuses().server_time
+    known = record.capabilities.get(ticket.target, Capabilities())
+    plan = planner.plan(wanted, there, now=now, until=now + context.pair.sync.quiet_timeout, capabilities=known)
+    return _Planned(plan, wanted, plan.first_moment - now if plan.waits and plan.first_moment else None)
 
 
 def _describe(
@@ -249,15 +322,10 @@ def _describe(
     began: datetime,
     taken: _Taken,
     committed: tuple[ArchiveContents, Manifest] | None,
+    planned: _Planned,
 ) -> Exported:
-    age = began - record.snapshot.imported if record.snapshot else None
-    comparison = same_content(
-        committed[0] if committed else None,
-        taken.contents,
-        last_import_age=age,
-        secrets_refresh=context.pair.sync.secrets_refresh,
-    )
     difference = (committed[1] if committed else Manifest(jobs=())).diff(taken.manifest)
+    wait = planned.waits if planned.waits and planned.waits > SHORT_WAIT else None
     return Exported(
         snapshot=snapshot_id,
         location=context.snapshots.location(snapshot_id),
@@ -268,7 +336,11 @@ def _describe(
         size=taken.size,
         jobs=taken.manifest.counts["jobs"],
         enabled=taken.manifest.counts["enabled"],
-        unchanged=comparison.unchanged and record.dirty is None,
-        comparison=comparison.reason if record.dirty is None else f"the slave is dirty: {record.dirty.reason}",
+        unchanged=not planned.plan,
+        comparison=f"to deliver: {planned.changes}" if planned.changes else "the target has all of it",
         plan=summary(difference),
+        delivery=planned.plan.to_json(),
+        text=planned.plan.text(),
+        dirty_since=record.dirty.since.isoformat() if record.dirty else None,
+        wait_until=(context.now() + wait).isoformat() if wait else None,
     )

@@ -72,7 +72,7 @@ def import_snapshot(
     delivery.run()
     if not delivery.pieces:
         sender.undo()
-        raise NothingToDo("pending", f"nothing can be delivered now: {DeliveryPlan(pending=delivery.pending).text()}")
+        log.warning("Nothing can be delivered now. %s", DeliveryPlan(pending=delivery.pending).text())
     assert intent.operation is not None
     return delivery.result(intent.operation.id, began, before)
 
@@ -96,7 +96,8 @@ def _ensure_version(ticket: SyncTicket, exported: Exported, version: str) -> Non
     if ours and theirs and theirs < ours:
         raise Blocked(
             "version",
-            f"the {ticket.source}'s export is of version {exported.version}, the {ticket.target} is the older {version}",
+            f"the {ticket.source}'s export is of version {exported.version}, the {ticket.target} is of the older "
+            f"{version}",
             f"update the {ticket.target}; nothing was changed",
         )
 

@@ -109,8 +109,8 @@ class Planner:
             manifest,
             there.data_sources,
             pair.scope,
+            pair.properties_of(self.target),
             values=pair.sync.verify_definitions,
-            site=pair.properties_of(self.target),
         )
         return Differences(
             different=frozenset(compared.different) if pair.sync.verify_definitions else frozenset(),
@@ -119,23 +119,13 @@ class Planner:
             edited=frozenset(edited | (manifest.by_key.keys() - self.source.jobs.keys())),
         )
 
-    def plan(
-        self,
-        there: Server,
-        found: Differences,
-        *,
-        now: datetime,
-        until: datetime,
-        capabilities: Capabilities,
-        sent: Collection[Identity] = (),
-        given_up: Collection[Identity] = (),
-        by_archive: Collection[JobKey] = (),
-    ) -> DeliveryPlan:
-        """Plan what is still to be delivered.
+    def changes(
+        self, found: Differences, *, sent: Collection[Identity] = (), given_up: Collection[Identity] = ()
+    ) -> Changes:
+        """What is still to be delivered.
 
-        :param now: the time on the target's clock. :param until: no moment after this is waited for.
         :param sent: elements that this run has sent; they are sent again only if REST shows that they differ.
-        :param given_up: elements that are not sent again. :param by_archive: jobs that REST does not write.
+        :param given_up: elements that are not sent again.
         """
         record, sync, contents = self.record, self.context.pair.sync, self.snapshot.contents
         of_same_source = record.snapshot is not None and record.snapshot.source is not self.target
@@ -151,8 +141,24 @@ class Planner:
             else None,
             secrets_refresh=sync.secrets_refresh,
         )
-        wanted = self._left(wanted, found, set(sent), set(given_up))
-        elements = contents.by_identity
+        return self._left(wanted, found, set(sent), set(given_up))
+
+    def plan(
+        self,
+        wanted: Changes,
+        there: Server,
+        *,
+        now: datetime,
+        until: datetime,
+        capabilities: Capabilities,
+        by_archive: Collection[JobKey] = (),
+    ) -> DeliveryPlan:
+        """Give each changed element its channel and its moment.
+
+        :param now: the time on the target's clock. :param until: no moment after this is waited for.
+        :param by_archive: jobs that REST does not write.
+        """
+        sync, elements = self.context.pair.sync, self.snapshot.contents.by_identity
         jobs = {key: job for key, job in self.source.jobs.items() if key in self.snapshot.manifest.by_key}
         drafts = {key for key, job in jobs.items() if job.definition.get("draft") is True}
         zones = possible_zones(self.context.pair.timezone_of(self.target), None)
@@ -229,7 +235,8 @@ def postponed(pieces: Collection[Piece], by_key: Mapping[JobKey, Identity], ther
             key,
             Reason(
                 "waits_for_moment",
-                f"it has to be imported, which enables it, and may fire on the target before {piece.moment:%H:%M:%S} UTC",
+                f"it has to be imported, which enables it, and may fire on the target before "
+                f"{piece.moment:%H:%M:%S} UTC",
                 "the next sync delivers it in that moment, or run the sync with 'Deliver now', which accepts that it "
                 "may run once on the target",
             ),

@@ -1,4 +1,4 @@
-"""Sending archives to the passive server: what an import wakes is disabled and read back immediately, in the same task."""
+"""Sending archives to the passive server: what an import wakes is disabled and read back at once, in the same task."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ class Sender:
 
     def disable(self, jobs: Sequence[JobKey]) -> AtRest:
         claim = self.passive.trusted(self.context.now() + self.context.pair.sync.lease)
-        return rest_passive(self.context, self.ticket.target, claim, ours=True, told=jobs)
+        return rest_passive(
+            self.context, self.ticket.target, claim, ours=True, after_import=True, imported=jobs
+        )
 
     def close(self) -> None:
         """Note that nothing is in flight any more; if another run has taken over, the server is dirty again."""

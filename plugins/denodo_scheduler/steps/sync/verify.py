@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from denodo_ha.decisions import Alert
+from denodo_ha.delivery.plan import DeliveryPlan, Pending
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import Record, close_operation, commit, mark_dirty
+from denodo_ha.record import PendingJob, Record, Role, close_operation, commit, mark_dirty
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
-from denodo_ha.text import listed
+from denodo_ha.text import counted, listed
 from denodo_ha.transitions import UNKNOWN
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -49,44 +51,57 @@ def verify(
         return _committed(record)
     if imported and imported.snapshot != exported.snapshot:
         raise NothingToDo(
-            "superseded", f"the slave was given {imported.snapshot}, not {exported.snapshot}; clear the run"
+            "superseded", f"the {ticket.target} was given {imported.snapshot}, not {exported.snapshot}; clear the run"
         )
     if imported is None and not exported.unchanged:
         raise Blocked(
             "not_verified",
-            f"the snapshot {exported.snapshot} is to be imported ({exported.comparison}), and this run has not done so",
+            f"the snapshot {exported.snapshot} is not delivered yet ({exported.comparison})",
             "clear the run",
         )
-    claim = _committable(context, ticket, imported)
+    claim = _committable(context, ticket, exported, imported)
     record = claim.check()
     contents, stored = context.snapshots.read(exported.snapshot)
-    parameters = ArchiveContents.from_json(contents).parameters if imported else ()
-    read = read_back(context, Manifest.from_json(stored), parameters, imported)
-    _ensure_equal(context, current_sync(context, ticket), read)
+    pending = DeliveryPlan.from_json(
+        {"pieces": [], "pending": imported.pending if imported else exported.delivery["pending"]}
+    ).pending
+    read = read_back(
+        context,
+        ticket,
+        Manifest.from_json(stored),
+        ArchiveContents.from_json(contents).parameters,
+        others=[JobKey(project=project, name=name) for project, name in (imported.others if imported else ())],
+        definitions=imported is not None or record.dirty is not None,
+        pending=pending,
+    )
+    _ensure_equal(context, current_sync(context, ticket), ticket.target, read)
     exported = _keep_learned(context, exported, contents, read.manifest)
     statuses, orphans = read.statuses, read.found.orphans
     delete = _may_delete(context, orphans, accept_mass_change or not _many(context, orphans, statuses))
     ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
     if ran:
-        log.error("Suspected double run: %s ran on the slave since the import began.", listed(sorted(ran)))
-    exposed = exposure(imported, disabled)
-    if exposed["exposure_seconds"] > context.pair.sync.quiet_window.total_seconds():
-        log.warning("Jobs were enabled on the slave for longer than the quiet window: raise quiet_window of the pair.")
+        log.error("Suspected double run: %s ran on the %s since the import began.", listed(sorted(ran)), ticket.target)
+    for each in pending:
+        log.warning("Pending: %s", each)
+    left_out = _pending(pending)
     event = context.event(
         "sync",
         record,
         operation=ticket.operation_id,
+        source=ticket.source,
         before={"snapshot": ticket.base_snapshot, "dirty": record.dirty is not None},
         after={"snapshot": exported.snapshot, "dirty": False},
         **told(exported, imported),
         orphans={"jobs": len(orphans), "names": listed(sorted(orphans)), "deleted": UNKNOWN if delete else False},
         suspected_double_runs=[str(key) for key in ran],
-        **exposed,
+        pending=counted([job.key for job in left_out]),
+        **exposure(imported, disabled),
+        **_alert(ran, left_out, record, ticket.target),
     )
-    snapshot = reference(record, exported, imported, context.now())
-    done = claim.save(lambda latest: commit(latest, snapshot), event)
+    snapshot = reference(record, exported, imported, context.now(), ticket.source)
+    done = claim.save(lambda latest: commit(latest, snapshot, left_out), event)
     if delete:
-        event = _delete_orphans(context, done, orphans, event)
+        event = _delete_orphans(context, ticket, done, orphans, event)
     context.snapshots.retire(context.pair.snapshots.keep, done.stored)
     return event
 
@@ -99,37 +114,69 @@ def _committed(record: Record) -> dict[str, Any]:
     raise NothingToDo("committed", f"the snapshot {record.snapshot_id} is committed already")
 
 
-def _committable(context: PairContext, ticket: SyncTicket, imported: Imported | None) -> Claim:
-    """Only what this run has imported, or what a clean slave has already, can be committed."""
-    own = (own_sync if imported else current_sync)(context, ticket).rule
+def _committable(context: PairContext, ticket: SyncTicket, exported: Exported, imported: Imported | None) -> Claim:
+    """Only what this run has delivered, or what the target has already, can be committed."""
+    delivered = imported is not None and bool(imported.pieces)
+    own = (own_sync if delivered else current_sync)(context, ticket).rule
 
     def rule(record: Record) -> Exception | None:
         if refused := own(record):
             return refused
-        if imported and record.operation and record.operation.id != imported.operation:
+        if imported and delivered and record.operation and record.operation.id != imported.operation:
             return NothingToDo("superseded", "another try of this run has imported since; clear the run")
-        if imported is None and record.dirty:
+        if not delivered and record.dirty and record.dirty.since.isoformat() != exported.dirty_since:
             return Blocked(
                 "not_verified",
-                f"the slave is dirty ({record.dirty.reason}), and this run has imported nothing",
-                "the next run repairs the slave and imports",
+                f"the {ticket.target} became dirty after the export ({record.dirty.reason}), and this run has "
+                "delivered nothing",
+                f"the next run repairs the {ticket.target} and delivers",
             )
         return None
 
     return Claim(context, rule)
 
 
-def _ensure_equal(context: PairContext, current: Claim, read: ReadBack) -> None:
-    """Refuse a passive server that is not what the manifest lists; the slave is dirty then."""
-    said = read.problems(context)
+def _pending(pending: Sequence[Pending]) -> tuple[PendingJob, ...]:
+    """What the record keeps of it."""
+    return tuple(
+        PendingJob(key=each.key, code=each.reason.code, why=each.reason.what, on_target=each.on_target)
+        for each in pending
+        if each.key
+    )
+
+
+def _alert(
+    ran: Sequence[JobKey], pending: Sequence[PendingJob], record: Record, target: Role
+) -> dict[str, str]:
+    """What people are notified of: jobs that ran on both servers, and jobs that became pending."""
+    if ran:
+        return {
+            "alert": Alert.DOUBLE_RUN,
+            "what": f"{listed(ran)} ran on the {target} while it was synchronised, so maybe on both servers",
+            "next_step": "look at the results of these jobs; set the time zones of the pair if they are not set",
+        }
+    new = {job.key for job in pending} - {job.key for job in record.pending}
+    if new:
+        return {
+            "alert": Alert.PENDING,
+            "what": f"{len(new)} jobs could not be delivered to the {target} ({listed(sorted(new))}); the snapshot is "
+            "committed without them",
+            "next_step": "denodo-ha status --verbose says why for each; the next sync tries again",
+        }
+    return {}
+
+
+def _ensure_equal(context: PairContext, current: Claim, target: Role, read: ReadBack) -> None:
+    """Refuse a passive server that is not what the manifest lists; it is dirty then."""
+    said = read.problems(context, target)
     if not said:
         return
-    why = "the slave does not equal the snapshot: " + "; ".join(said)
+    why = f"the {target} does not equal the snapshot: " + "; ".join(said)
     current.save(lambda record: mark_dirty(close_operation(record), now=context.now(), reason=why))
     raise Blocked(
         "not_verified",
         why,
-        "the slave stays passive and the old snapshot stays the newest verified one; the next run imports again. "
+        f"the {target} stays passive and the old snapshot stays the newest verified one; the next run delivers again. "
         "If it stays so, compare these jobs and data sources on both servers; where only the definitions differ and "
         "that is harmless, set verify_definitions to false for the pair",
     )
@@ -144,21 +191,21 @@ def _keep_learned(context: PairContext, exported: Exported, contents: bytes, man
 
 
 def _many(context: PairContext, orphans: Sequence[JobKey], statuses: Statuses) -> bool:
-    """Many orphans at once look like a wrong master, so their deletion takes the consent of any mass change."""
+    """Many orphans at once look like a wrong source, so their deletion takes the consent of any mass change."""
     in_scope = sum(context.pair.scope.matches(job.key) for job in statuses.jobs)
     return context.pair.sync.mass_change.exceeded(len(orphans), in_scope)
 
 
 def _may_delete(context: PairContext, orphans: Sequence[JobKey], may_be_so_many: bool) -> bool:
-    """Whether jobs that the master does not have are to be deleted: the pair says so, and they are not too many."""
+    """Whether jobs that the source does not have are to be deleted: the pair says so, and they are not too many."""
     if not orphans:
         return False
     if context.pair.sync.orphans != "delete":
-        log.warning("Orphans, on the slave only and disabled: %s", listed(sorted(orphans)))
+        log.warning("Orphans, on the target only and disabled: %s", listed(sorted(orphans)))
         return False
     if not may_be_so_many:
         log.warning(
-            "%d jobs of the slave are orphans, too many to delete unasked: %s. To delete them, run the sync by hand "
+            "%d jobs of the target are orphans, too many to delete unasked: %s. To delete them, run the sync by hand "
             "with 'accept a mass change' ticked.",
             len(orphans),
             listed(sorted(orphans)),
@@ -168,16 +215,16 @@ def _may_delete(context: PairContext, orphans: Sequence[JobKey], may_be_so_many:
 
 
 def _delete_orphans(
-    context: PairContext, done: Record, orphans: Sequence[JobKey], event: dict[str, Any]
+    context: PairContext, ticket: SyncTicket, done: Record, orphans: Sequence[JobKey], event: dict[str, Any]
 ) -> dict[str, Any]:
     """Delete them after the commit, whose event is completed then; what is left the next sync deletes."""
     try:
         unchanged(context, done).check()
-        context.slave.delete_jobs(orphans)
+        context.servers.hook(ticket.target).delete_jobs(orphans)
     except (DenodoSchedulerError, NothingToDo) as error:
-        log.error("Not all orphans could be deleted from the slave; the next sync tries again: %s", error)
+        log.error("Not all orphans could be deleted from the %s; the next sync tries again: %s", ticket.target, error)
         return event
-    log.warning("Orphans deleted from the slave: %s", listed(sorted(orphans)))
+    log.warning("Orphans deleted from the %s: %s", ticket.target, listed(sorted(orphans)))
     complete = {**event, "orphans": {**event["orphans"], "deleted": True}}
     context.save(context.record(), complete)
     return complete

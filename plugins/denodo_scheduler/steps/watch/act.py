@@ -18,7 +18,7 @@ from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import Claim, of_epoch, unchanged
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet
-from denodo_scheduler.steps.passive import AtRest, DisablingEvent, disable_all, ensure_two_servers, rest_slave
+from denodo_scheduler.steps.passive import AtRest, DisablingEvent, disable_all, ensure_two_servers, rest_passive
 from denodo_scheduler.steps.watch.look import Case, still
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def repair_slave(case: Case) -> dict[str, Any]:
         event.begin(claim.check(), statuses, keys)
 
     after_import = dirty is not None or record.operation is not None
-    found = rest_slave(context, claim, ours=False, tell=tell, after_import=after_import)
+    found = rest_passive(context, Role.SLAVE, claim, ours=False, tell=tell, after_import=after_import)
     complete = event.end(record, found)
     claim.save(close_operation, complete)
     return complete
