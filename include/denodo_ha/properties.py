@@ -49,11 +49,12 @@ class _Property:
     def readings(self) -> tuple[Names, ...]:
         """All ways to read the name, without case."""
         *parts, _ = self.text.casefold().split(".")
-        return tuple(
+        readings = (
             (".".join(parts[:at]), parts[at + 1], ".".join(parts[at + 2 :]))
             for at in range(1, len(parts) - 2)
             if parts[at] == "datasource"
         )
+        return tuple(reading for reading in readings if all(reading))
 
     def fitting(self, names: Names) -> list[Names]:
         """Return the readings that fit a data source."""
@@ -137,14 +138,14 @@ def _any_wrong(wrong: Iterable[tuple[str, str]], side: str) -> bool:
 
 def _mistake(text: str, value: str) -> str | None:
     each = _Property(text, value)
-    if not each.parameter or not each.readings or not all(map(all, each.readings)):
+    if not each.parameter or not each.readings:
         return f"{_SHAPE}, not {text!r}"
     if _GLOB.search(each.parameter):
         return "must name its parameter, after the last dot, in full; project, type and name may be globs"
     if _SECRET.search(each.parameter):
         return (
-            "must not be a secret: this file is no place for one. Secrets are carried from server to server, encrypted, "
-            "inside the export"
+            "must not be a secret: this file is no place for one, and secrets are carried from server to server inside "
+            "the export, encrypted"
         )
     if "${" in value:
         return "must not hold ${…}, which nothing would replace; write the value itself"
