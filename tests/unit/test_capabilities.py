@@ -7,7 +7,12 @@ from denodo_ha.delivery.capabilities import Capabilities
 
 def test_nothing_is_assumed() -> None:
     nothing = Capabilities()
-    assert (nothing.import_replaces, nothing.faithful, nothing.unfaithful, nothing.longest_import) == (None, (), (), None)
+    assert (nothing.import_replaces, nothing.faithful, nothing.unfaithful, nothing.longest_import) == (
+        None,
+        (),
+        (),
+        None,
+    )
     assert nothing.lines() == [
         "Nothing was learned of this server yet.",
         "Whether an import deletes the jobs that it does not hold is not known yet.",

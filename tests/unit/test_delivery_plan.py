@@ -150,7 +150,11 @@ def test_where_a_part_cannot_be_imported_everything_is_or_nothing(capabilities: 
     world.add_source("vdp")
     world.add("unchanged", "30 7 9 * * ?", why=None)
     (piece,) = world.plan(capabilities, cut_down=cut_down).pieces
-    assert (piece.channel, len(piece.elements), [key.name for key in piece.jobs]) == ("whole", 2, ["plain", "unchanged"])
+    assert (piece.channel, len(piece.elements), [key.name for key in piece.jobs]) == (
+        "whole",
+        2,
+        ["plain", "unchanged"],
+    )
     assert piece.moment == NOW.replace(minute=7, second=31), "five minutes without any job, changed or not"
 
 
@@ -323,7 +327,16 @@ def test_a_job_that_the_source_does_not_list_is_pending() -> None:
 
 
 CRONS = st.sampled_from(
-    [NIGHTLY, MINUTELY, EVERY_9_S, "* * * * * ?", "0/30 * * * * ?", "0 0/5 * * * ?", "12 4 9 * * ?", "10 4 0-23/2 ? * MON-FRI"]
+    [
+        NIGHTLY,
+        MINUTELY,
+        EVERY_9_S,
+        "* * * * * ?",
+        "0/30 * * * * ?",
+        "0 0/5 * * * ?",
+        "12 4 9 * * ?",
+        "10 4 0-23/2 ? * MON-FRI",
+    ]
 )
 STARTS = st.sampled_from([None, None, None, "2026-11-28T09:03:20Z", "2020-01-01T00:00:00", "soon"])
 
@@ -429,7 +442,9 @@ def assert_safe(
         starts = [trigger.start_time for trigger in world.jobs[key].triggers]
         assert "soon" not in starts
         assert "2020-01-01T00:00:00" not in starts
-        assert "2026-11-28T09:03:20Z" not in starts or piece.moment + length <= datetime(2026, 11, 28, 9, 3, 20, tzinfo=UTC)
+        assert "2026-11-28T09:03:20Z" not in starts or piece.moment + length <= datetime(
+            2026, 11, 28, 9, 3, 20, tzinfo=UTC
+        )
         assert not fires(world.jobs[key], zones, piece.moment, length)
 
 

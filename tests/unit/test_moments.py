@@ -82,8 +82,12 @@ MOMENTS = st.one_of(
     length=st.integers(1, 40),
     reach=st.integers(1, 400),
 )
-@example(crons=["0 30 2 * * ?"], zones=(MADRID,), now=datetime(2026, 10, 25, 0, 29, 55, tzinfo=UTC), length=20, reach=90)
-@example(crons=["0 30 2 * * ?"], zones=(MADRID,), now=datetime(2026, 10, 25, 1, 29, 55, tzinfo=UTC), length=20, reach=90)
+@example(
+    crons=["0 30 2 * * ?"], zones=(MADRID,), now=datetime(2026, 10, 25, 0, 29, 55, tzinfo=UTC), length=20, reach=90
+)
+@example(
+    crons=["0 30 2 * * ?"], zones=(MADRID,), now=datetime(2026, 10, 25, 1, 29, 55, tzinfo=UTC), length=20, reach=90
+)
 def test_it_is_the_first_second_in_which_nothing_fires(
     crons: list[str], zones: tuple[tzinfo, ...], now: datetime, length: int, reach: int
 ) -> None:
@@ -157,7 +161,10 @@ def test_a_dependency_alone_fires_nothing() -> None:
         (job("0 0 3 * * ?", start_time="2026-11-28T22:00:00"), "a start time in the past"),
         (job("0 0 3 * * ?", start_time="28/11/2030 10:00"), "cannot be read"),
         (job("0 0 3 * *"), "cannot be evaluated"),
-        (Job(id=1, name="j", type="VDP", project_id=1, project="p", triggers=(Trigger(type="poll"),)), "neither a cron"),
+        (
+            Job(id=1, name="j", type="VDP", project_id=1, project="p", triggers=(Trigger(type="poll"),)),
+            "neither a cron",
+        ),
     ],
     ids=["past", "past in the easternmost zone", "unreadable", "no cron", "another trigger"],
 )
@@ -169,7 +176,9 @@ def test_what_may_fire_at_once_or_nobody_knows_when_has_no_moment(each: Job, why
 
 
 def test_an_end_time_that_cannot_be_read_takes_no_moment_away() -> None:
-    assert next_moment([job("0 0 3 * * ?", end_time="never")], now=NOW, zones=(UTC,), budget=TEN, until=NOW + HOUR) == NOW
+    assert (
+        next_moment([job("0 0 3 * * ?", end_time="never")], now=NOW, zones=(UTC,), budget=TEN, until=NOW + HOUR) == NOW
+    )
 
 
 def test_a_start_time_that_passes_during_the_wait_ends_it() -> None:
