@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denodo_ha.delivery.capabilities import Capabilities
-from denodo_ha.delivery.changes import Change, Changes
+from denodo_ha.delivery.changes import ChangedElement, Changes
 from denodo_ha.delivery.moments import budget, possible_zones
 from denodo_ha.delivery.plan import DeliveryPlan, Piece
 from denodo_ha.delivery.planner import LARGEST_BATCH, plan_delivery
@@ -35,7 +35,7 @@ class World:
     """Jobs of a source, and what of them is to be delivered; by default all of them, to an empty target."""
 
     jobs: dict[JobKey, Job] = field(default_factory=dict)
-    items: list[Change] = field(default_factory=list)
+    items: list[ChangedElement] = field(default_factory=list)
     sets: dict[str, set[JobKey]] = field(
         default_factory=lambda: {name: set() for name in ("target", "secrets", "drafts", "untranslatable")}
     )
@@ -59,14 +59,14 @@ class World:
             id=number, name=name, type=type, project_id=1, project="P", triggers=tuple(triggers), definition={}
         )
         if why:
-            self.items.append(Change(element("job", name, tuple(after)), why))
+            self.items.append(ChangedElement(element("job", name, tuple(after)), why))
         for mark, said in marks.items():
             if said:
                 self.sets[mark].add(key)
         return key
 
     def add_source(self, name: str, why: str = "changed") -> Identity:
-        self.items.append(Change(element("dataSource", name), why))
+        self.items.append(ChangedElement(element("dataSource", name), why))
         return self.items[-1].element.identity
 
     def plan(self, capabilities: Capabilities | None = None, **options: Any) -> DeliveryPlan:
@@ -213,7 +213,7 @@ def test_jobs_that_depend_on_each_other_in_a_circle_are_named() -> None:
     world = World()
     world.add("a", NIGHTLY)
     world.add("b", after=["a"])
-    world.items[0] = Change(element("job", "a", ("b",)), "new")
+    world.items[0] = ChangedElement(element("job", "a", ("b",)), "new")
     world.add("c", NIGHTLY)
     plan = world.plan()
     assert (shape(plan), left(plan)) == ([("rest", ["c"])], {"a": "circle", "b": "circle"})
@@ -279,11 +279,11 @@ def test_a_restless_job_is_pending_and_named_and_one_on_the_target_is_outdated()
     by_hand = "or send it by hand with 'Deliver now', which accepts that it may run once on the target."
     assert [str(each) for each in plan.pending] == [
         "P / new (missing on the target): [restless] it has to be imported, which enables it (with secrets), and a "
-        f"trigger has a start time in the past, so it may fire as soon as it is created. Next: change that on the source, "
-        f"{by_hand}",
+        "trigger has a start time in the past, so it may fire as soon as it is created. Next: change that on the "
+        f"source, {by_hand}",
         "P / old (outdated on the target): [restless] it has to be imported, which enables it (with secrets), and "
-        f"before 10:03 UTC there are no 10s in which it is certain not to fire on the target. Next: let it rest for 10s "
-        f"now and then, {by_hand}",
+        "before 10:03 UTC there are no 10s in which it is certain not to fire on the target. Next: let it rest for "
+        f"10s now and then, {by_hand}",
     ]
     assert "pending, restless: 2 elements (P / new, P / old): it has to be imported" in plan.text()
 
@@ -319,7 +319,7 @@ def test_a_job_whose_moments_went_to_others_is_deferred() -> None:
 
 def test_a_job_that_the_source_does_not_list_is_pending() -> None:
     world = World()
-    world.items.append(Change(element("job", "spelt otherwise"), "new"))
+    world.items.append(ChangedElement(element("job", "spelt otherwise"), "new"))
     plan = world.plan()
     assert (shape(plan), left(plan)) == ([], {"spelt otherwise": "restless"})
     assert "the source does not list it" in plan.pending[0].reason.what

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from graphlib import CycleError, TopologicalSorter
 
 from denodo_ha.delivery.capabilities import Capabilities
-from denodo_ha.delivery.changes import Change, Changes
+from denodo_ha.delivery.changes import ChangedElement, Changes
 from denodo_ha.delivery.moments import Moments, budget, has_no_moment
 from denodo_ha.delivery.plan import Channel, DeliveryPlan, Pending, Piece
 from denodo_ha.durations import format_duration
@@ -179,7 +179,7 @@ class _Planner:
     def _add(
         self,
         channel: Channel,
-        elements: Iterable[Change],
+        elements: Iterable[ChangedElement],
         why: str,
         jobs: Iterable[JobKey] = (),
         moment: datetime | None = None,
