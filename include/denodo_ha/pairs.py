@@ -15,12 +15,23 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import CroniterError, croniter
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ValidationInfo
 
 from denodo_ha.decisions import Alert
 from denodo_ha.durations import format_duration, parse_duration
+from denodo_ha.properties import SiteProperties, mistakes
+from denodo_ha.record import Role
 from denodo_ha.scope import Scope
 
 _PRESETS = {
@@ -140,6 +151,7 @@ class SyncOptions(_Strict):
     )
     mass_change: MassChangeLimits = MassChangeLimits()
     orphans: Literal["report", "delete"] = "report"
+    reprotect: Literal["manual", "automatic"] = "manual"
     verify_definitions: bool = Field(default=True, strict=True)
     secrets_refresh: DurationOrZero = timedelta(hours=24)
 
@@ -217,6 +229,21 @@ class AlertsOptions(_Strict):
     notify: tuple[Notify, ...] = ()
 
 
+class PropertiesOptions(_Strict):
+    """What the data sources hold on each server, by the vendor's names; see :mod:`denodo_ha.properties`."""
+
+    master: dict[str, Text] = Field(default_factory=dict)
+    slave: dict[str, Text] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _usable(self) -> PropertiesOptions:
+        if wrong := mistakes(self.master, self.slave):
+            raise ValidationError.from_exception_data(
+                type(self).__name__, [_mistake(message, *where) for where, message in wrong.items()]
+            )
+        return self
+
+
 class PairOptions(_Strict):
     """The options of a pair, and under ``defaults`` of all pairs."""
 
@@ -225,7 +252,9 @@ class PairOptions(_Strict):
     slave: Text = "denodo_scheduler_slave"
     projects: Globs = ("*",)
     jobs: Globs = ("*",)
-    timezone: Annotated[Text, AfterValidator(_zone)] | None = None
+    master_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
+    slave_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
+    properties: PropertiesOptions = PropertiesOptions()
     owner: Text = "denodo-ha"
     queue: Text | None = None
     tags: tuple[Text, ...] = ()
@@ -286,13 +315,15 @@ class PairOptions(_Strict):
                 f"which is {format_duration(interval)}: every snapshot would be too old before the next one"
             )
         if wrong:
-            raise ValidationError.from_exception_data(cls.__name__, [_mistake(*each) for each in wrong.items()])
+            raise ValidationError.from_exception_data(
+                cls.__name__, [_mistake(message, key) for key, message in wrong.items()]
+            )
         return failover
 
 
-def _mistake(key: str, message: str) -> InitErrorDetails:
+def _mistake(message: str, *where: str) -> InitErrorDetails:
     kind = PydanticCustomError("value_error", "{error}", {"error": message})
-    return InitErrorDetails(type=kind, loc=(key,), input=None)
+    return InitErrorDetails(type=kind, loc=where, input=None)
 
 
 class Pair(PairOptions):
@@ -307,6 +338,14 @@ class Pair(PairOptions):
     def with_failover(self, **options: Any) -> Pair:
         """Return the same pair with other options of its changes of the active server, likewise."""
         return self.model_copy(update={"failover": self.failover.model_copy(update=options)})
+
+    def timezone_of(self, role: Role) -> str | None:
+        """Return the time zone of a server's clock, if it is configured."""
+        return self.master_timezone if role is Role.MASTER else self.slave_timezone
+
+    def properties_of(self, role: Role) -> SiteProperties:
+        """Return what the data sources hold on a server."""
+        return SiteProperties(self.properties.master if role is Role.MASTER else self.properties.slave)
 
     @property
     def dag_id_failover(self) -> str:

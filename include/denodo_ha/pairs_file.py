@@ -23,6 +23,7 @@ from denodo_ha.pairs import (
     Notify,
     Pair,
     PairOptions,
+    PropertiesOptions,
     SnapshotsOptions,
     SyncOptions,
     WatchOptions,
@@ -78,7 +79,10 @@ FLAT = {
 }
 """The places of the options of earlier versions, which had no groups. They are still read, with a warning."""
 
-PLACES = FLAT | {name: f"{group}.{name}" for group, model in GROUPS.items() for name in model.model_fields}
+RENAMED = {"timezone": "master_timezone"}
+"""The new names of options that are in no group. The old ones are still read, with a warning."""
+
+PLACES = FLAT | RENAMED | {name: f"{group}.{name}" for group, model in GROUPS.items() for name in model.model_fields}
 """The place of each option that is in a group, by its name there and its name before there were groups."""
 
 
@@ -113,7 +117,7 @@ def load_pairs(path: Path, only: str | None = None) -> dict[str, Pair]:
     reader = _Reader(path, document, only)
     pairs = reader.pairs()
     if reader.moved and only is None:
-        log.warning("%s: options without their group are still read, but move them:\n%s", path, "\n".join(reader.moved))
+        log.warning("%s: options of earlier versions are still read, but move them:\n%s", path, "\n".join(reader.moved))
     if reader.mistakes:
         lines = [text for _, text in sorted(dict.fromkeys(reader.mistakes))]
         count = f"{len(lines)} mistakes" if len(lines) > 1 else "1 mistake"
@@ -178,15 +182,18 @@ class _Reader:
         return grouped
 
     def _move(self, grouped: dict[str, Any], flat: Where, place: str, value: Any) -> None:
-        group, name = place.split(".")
-        others = grouped.get(group, {})
+        group, _, name = place.rpartition(".")
+        others = grouped.get(group, {}) if group else grouped
         if not isinstance(others, dict):  # a mistake that the validation reports
             return
-        new = (*flat[:-1], group, name)
+        new = (*flat[:-1], *place.split("."))
         if name in others:
             self._add(flat, f"stands twice: it is {place} now, which is in line {self.document.line(new)}; keep that")
             return
-        grouped[group] = {**others, name: value}
+        if group:
+            grouped[group] = {**others, name: value}
+        else:
+            grouped[name] = value
         self._flat[new] = flat
         self.moved.append(f"{self.file}:{self.document.line(flat)}: {_dotted(flat)} is now {place}")
 
@@ -253,8 +260,8 @@ class _Reader:
 
 
 def new_place(key: str, value: Any) -> str | None:
-    """Return where a flat option of a pair is now, as in ``sync.lease``; None for an option in its place."""
-    return None if key in GROUPS and isinstance(value, dict) else FLAT.get(key)
+    """Return where an option of an earlier version is now, as in ``sync.lease``; None for an option in its place."""
+    return None if key in GROUPS and isinstance(value, dict) else FLAT.get(key) or RENAMED.get(key)
 
 
 def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -287,6 +294,7 @@ def _shown(value: object) -> str:
 _NESTED: dict[str, type[BaseModel]] = {
     "": PairOptions,
     **GROUPS,
+    "properties": PropertiesOptions,
     "sync.mass_change": MassChangeLimits,
     "alerts.notify": Notify,
 }
@@ -299,6 +307,7 @@ _EXPECTED = {
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",
     "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
     "string_pattern_mismatch": "must be the path of a class or function, such as package.module.Name",
     "enum": "must be one of {expected}",
     "literal_error": "must be {expected}",
@@ -306,6 +315,7 @@ _EXPECTED = {
     "less_than_equal": "must be at most {le}",
 }
 _EXAMPLES = {
+    "properties": "must be a mapping of master and slave, each with names and values",
     "sync.mass_change": "must be a mapping such as {percent: 20, jobs: 5}",
     "alerts.notify": "must be a mapping such as {notifier: package.module.Notifier, arguments: {}}",
 }

@@ -49,11 +49,12 @@ class _Property:
     def readings(self) -> tuple[Names, ...]:
         """All ways to read the name, without case."""
         *parts, _ = self.text.casefold().split(".")
-        return tuple(
+        readings = (
             (".".join(parts[:at]), parts[at + 1], ".".join(parts[at + 2 :]))
             for at in range(1, len(parts) - 2)
             if parts[at] == "datasource"
         )
+        return tuple(reading for reading in readings if all(reading))
 
     def fitting(self, names: Names) -> list[Names]:
         """Return the readings that fit a data source."""
@@ -105,50 +106,45 @@ class SiteProperties:
 
 def mistakes(master: Mapping[str, str], slave: Mapping[str, str]) -> dict[tuple[str, str], str]:
     """Return what is wrong with the options ``properties`` of a pair: a message by server and name."""
-    sides = {"master": master, "slave": slave}
-    wrong: dict[tuple[str, str], str] = {}
-    for side, values in sides.items():
-        for text, value in values.items():
-            if problem := _mistake(text, value):
-                wrong[side, text] = problem
-    right = {
-        side: [_Property(*each) for each in values.items() if (side, each[0]) not in wrong]
-        for side, values in sides.items()
+    sides = {
+        side: [_Property(*each) for each in values.items()] for side, values in (("master", master), ("slave", slave))
     }
+    wrong: dict[tuple[str, str], str] = {}
     for side, other in (("master", "slave"), ("slave", "master")):
-        for at, each in enumerate(right[side]):
-            rival = next((earlier for earlier in right[side][:at] if _disagree(earlier, each)), None)
-            if rival:
-                wrong[side, each.text] = (
+        right: list[_Property] = []
+        for each in sides[side]:
+            problem = _mistake(each)
+            rival = next((earlier for earlier in right if _disagree(earlier, each)), None)
+            if problem is None and rival:
+                problem = (
                     f'is as specific as "{rival.text}", fits the same data sources and says another value; '
                     f"make one of them more specific"
                 )
-            elif not any(_covers(general, each) for general in right[other]) and not _any_wrong(wrong, other):
-                wrong[side, each.text] = (
+            elif problem is None and not any(_covers(general, each) for general in sides[other]):
+                problem = (
                     f"has no counterpart under {other}: a sync in the other direction would carry this value there; "
                     f"add the {other}'s own value under the same name"
                 )
+            if problem is None:
+                right.append(each)
+            else:
+                wrong[side, each.text] = problem
     return wrong
 
 
-def _any_wrong(wrong: Iterable[tuple[str, str]], side: str) -> bool:
-    return any(each == side for each, _ in wrong)
-
-
-def _mistake(text: str, value: str) -> str | None:
-    each = _Property(text, value)
-    if not each.parameter or not each.readings or not all(map(all, each.readings)):
-        return f"{_SHAPE}, not {text!r}"
+def _mistake(each: _Property) -> str | None:
+    if not each.parameter or not each.readings:
+        return f"{_SHAPE}, not {each.text!r}"
     if _GLOB.search(each.parameter):
         return "must name its parameter, after the last dot, in full; project, type and name may be globs"
     if _SECRET.search(each.parameter):
         return (
-            "must not be a secret: this file is no place for one. Secrets are carried from server to server, encrypted, "
-            "inside the export"
+            "must not be a secret: this file is no place for one, and secrets are carried from server to server inside "
+            "the export, encrypted"
         )
-    if "${" in value:
+    if "${" in each.value:
         return "must not hold ${…}, which nothing would replace; write the value itself"
-    if _CONTROL.search(value):
+    if _CONTROL.search(each.value):
         return "must be one line without control characters"
     return None
 

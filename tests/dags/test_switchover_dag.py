@@ -31,7 +31,7 @@ pairs:
   default:
     projects: [Sales, "fin*"]
     jobs: ["Load *"]
-    timezone: Europe/Madrid
+    master_timezone: Europe/Madrid
     tags: [sales]
     sync: {quiet_window: 90s, quiet_margin: 10s, quiet_timeout: 2h}
     failover: {drain_timeout: 20m}

@@ -35,7 +35,7 @@ pairs:
     description: The servers of Sales
     projects: [Sales, "fin*"]
     jobs: ["Load *"]
-    timezone: Europe/Madrid
+    master_timezone: Europe/Madrid
     tags: [sales]
     sync: {schedule: "30 2 * * *", quiet_window: 90s, quiet_margin: 10s, quiet_timeout: 2h, orphans: delete}
 """

@@ -26,7 +26,7 @@ defaults:
   watch_for: 1m
   cool_down: 1m
   stable_for: 1m
-  timezone: Europe/Madrid
+  master_timezone: Europe/Madrid
   notify: [{{notifier: support.file_notifier.FileNotifier, arguments: {{path: "{folder}/alerts", token: t0ken}}}}]
 pairs:
   pair: {{on_master_return: fail_back, catch_up: start_missed}}

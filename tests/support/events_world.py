@@ -25,7 +25,7 @@ from support.machine_servers import MASTER, SLAVE, Machine, Network
 from support.machine_world import AFTER, REST, World, world
 from support.sync import MemoryState, WorkerKilled
 
-OPTIONS = {"timezone": "Europe/Madrid", "quiet_window": "1s", "quiet_margin": 0}
+OPTIONS = {"master_timezone": "Europe/Madrid", "quiet_window": "1s", "quiet_margin": 0}
 LEASES = timedelta(minutes=6)
 """Longer than any lease here."""
 

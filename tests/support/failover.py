@@ -36,7 +36,7 @@ QUICK = {
     "watch_for": "10s",
     "cool_down": "1h",
     "failover": "automatic",
-    "timezone": "Europe/Madrid",
+    "master_timezone": "Europe/Madrid",
     "enable_batch": 2,
 }
 AtLook = Callable[[int], object]

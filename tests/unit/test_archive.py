@@ -4,7 +4,7 @@ import io
 import zipfile
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from xml.sax.saxutils import escape
 
 import pytest
@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope, ScopeError
-from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect, same_content
+from denodo_ha.snapshot.archive import (
+    ArchiveContents,
+    ArchiveError,
+    cut_archive,
+    filter_archive,
+    inspect,
+    same_content,
+)
+from denodo_ha.snapshot.contents import Element
+from denodo_standin.exportfile import read_export
 
 EXPORTS = Path(__file__).parents[3] / "shared" / "denodo" / "exports"
 DOCTYPE = '<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE config SYSTEM "custom-config.dtd">'
@@ -497,6 +506,96 @@ def test_filter_of_a_genuine_file() -> None:
     assert [(job.name, other.name) for job, other in result.outside_dependencies] == [
         ("job_desc_vql", "job_export_folders")
     ]
+
+
+# --- cut down
+
+
+def cut(content: bytes, names: set[str], **options: Any) -> tuple[bytes, ArchiveContents]:
+    destination = io.BytesIO()
+    found = inspect(Memory(content))
+    kept = cut_archive(Memory(content), found, destination, lambda each: each.name in names, **options)
+    return destination.getvalue(), kept
+
+
+def test_a_cut_holds_what_is_kept_and_the_texts_and_folders_of_its_projects() -> None:
+    content, kept = cut(TYPICAL, {"load"})
+    with zipfile.ZipFile(io.BytesIO(content)) as limited, zipfile.ZipFile(io.BytesIO(TYPICAL)) as whole:
+        assert sorted(limited.namelist()) == [
+            "data/projects/",
+            "data/projects/Vertrieb Süd/",
+            "data/projects/Vertrieb Süd/description.txt",
+            "data/projects/Vertrieb Süd/job/load.xml",
+            "data/server-metadata.properties",
+        ]
+        assert all(limited.read(name) == whole.read(name) for name in limited.namelist())
+    assert inspect(Memory(content)) == kept
+    assert {each.name for each in kept.elements} == {"load", "Vertrieb Süd"}
+
+
+def test_a_cut_without_elements_still_is_an_archive_of_a_scheduler() -> None:
+    content, kept = cut(TYPICAL, set())
+    assert kept.elements == ()
+    with zipfile.ZipFile(io.BytesIO(content)) as limited:
+        assert sorted(limited.namelist()) == ["data/projects/", "data/server-metadata.properties"]
+
+
+def test_a_cut_keeps_the_folder_of_an_empty_project_that_is_asked_for() -> None:
+    content = packed(typical() | {"data/projects/empty/": "", "data/projects/unasked/": ""})
+    limited, _ = cut(content, {"load", "empty"})
+    with zipfile.ZipFile(io.BytesIO(limited)) as archive:
+        assert "data/projects/empty/" in archive.namelist()
+        assert "data/projects/unasked/" not in archive.namelist()
+
+
+def test_a_cut_is_rewritten_only_where_it_is_asked() -> None:
+    asked: list[str] = []
+
+    def rewrite(each: Element, xml: bytes) -> bytes:
+        asked.append(each.name)
+        return xml.replace(b"select 1", b"select 'longer'")
+
+    content, _ = cut(TYPICAL, {"load", "vdp", "data/resources/drivers/driver.jar"}, rewrite=rewrite)
+    assert sorted(asked) == ["load", "vdp"]
+    with zipfile.ZipFile(io.BytesIO(content)) as limited, zipfile.ZipFile(io.BytesIO(TYPICAL)) as whole:
+        changed_entries = {name for name in limited.namelist() if limited.read(name) != whole.read(name)}
+        assert changed_entries == {"data/projects/Vertrieb Süd/job/load.xml"}
+        assert b"select 'longer'" in limited.read("data/projects/Vertrieb Süd/job/load.xml")
+        assert limited.testzip() is None
+    inspect(Memory(content))
+
+
+@settings(max_examples=25)
+@given(
+    names=st.sets(st.sampled_from(["load", "prepare", "a/b ✓", "vdp", "data/resources/drivers/driver.jar"])),
+    compression=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
+)
+def test_every_cut_is_read_by_inspect_and_by_a_server(
+    tmp_path_factory: pytest.TempPathFactory, names: set[str], compression: int
+) -> None:
+    content, kept = cut(packed(typical(), compression=compression), names)
+    in_projects = {each for each in names if "resources" not in each}
+    if in_projects:
+        assert inspect(Memory(content)) == kept
+    assert {each.name for each in kept.elements if each.kind != "project"} == names
+    path = tmp_path_factory.mktemp("cut") / "cut.zip"
+    path.write_bytes(content)
+    export = read_export(path)
+    assert {each.name for each in export.elements} == in_projects
+    sales = {"load", "prepare", "vdp"} & names
+    assert export.projects == {
+        **({"Vertrieb Süd": "Täglich"} if sales else {}),
+        **({"hr": None} if "a/b ✓" in names else {}),
+    }
+
+
+def test_a_cut_of_a_genuine_file() -> None:
+    path = genuine("incremental_deployment_8")
+    found = inspect(path)
+    destination = io.BytesIO()
+    kept = cut_archive(path, found, destination, lambda each: each.name == "job_desc_vql")
+    assert inspect(Memory(destination.getvalue())) == kept
+    assert [key.name for key in kept.jobs] == ["job_desc_vql"]
 
 
 def test_large_files_are_read_a_piece_at_a_time() -> None:

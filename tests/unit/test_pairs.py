@@ -16,11 +16,13 @@ from denodo_ha.pairs import (
     Notify,
     Pair,
     PairOptions,
+    PropertiesOptions,
     SnapshotsOptions,
     SyncOptions,
     WatchOptions,
 )
 from denodo_ha.pairs_file import GROUPS, PairsError, load_pairs
+from denodo_ha.record import Role
 from denodo_ha.scope import Scope
 from support.pairs import make_pair
 
@@ -80,7 +82,11 @@ def test_every_option(file: Path) -> None:
             slave: s
             projects: [sales_*, hr]
             jobs: ["load*"]
-            timezone: Europe/Madrid
+            master_timezone: Europe/Madrid
+            slave_timezone: America/New_York
+            properties:
+              master: {default.dataSource.VDP.vdp.connectionURI: //a:9999/admin}
+              slave: {default.dataSource.VDP.vdp.connectionURI: //b:9999/admin}
             owner: data-platform
             queue: near_denodo
             tags: [a, b]
@@ -93,6 +99,7 @@ def test_every_option(file: Path) -> None:
               lease: 1h30m
               mass_change: {percent: 50, jobs: 1}
               orphans: delete
+              reprotect: automatic
               verify_definitions: false
               secrets_refresh: 0s
             watch:
@@ -132,7 +139,12 @@ def test_every_option(file: Path) -> None:
         slave="s",
         projects=("sales_*", "hr"),
         jobs=("load*",),
-        timezone="Europe/Madrid",
+        master_timezone="Europe/Madrid",
+        slave_timezone="America/New_York",
+        properties=PropertiesOptions(
+            master={"default.dataSource.VDP.vdp.connectionURI": "//a:9999/admin"},
+            slave={"default.dataSource.VDP.vdp.connectionURI": "//b:9999/admin"},
+        ),
         owner="data-platform",
         queue="near_denodo",
         tags=("a", "b"),
@@ -145,6 +157,7 @@ def test_every_option(file: Path) -> None:
             lease=timedelta(minutes=90),
             mass_change=MassChangeLimits(percent=50, jobs=1),
             orphans="delete",
+            reprotect="automatic",
             verify_definitions=False,
             secrets_refresh=timedelta(0),
         ),
@@ -181,6 +194,7 @@ def test_every_option(file: Path) -> None:
             )
         ),
     )
+    assert (pair.timezone_of(Role.MASTER), pair.timezone_of(Role.SLAVE)) == ("Europe/Madrid", "America/New_York")
     assert pair.scope == Scope(projects=("sales_*", "hr"), jobs=("load*",))
     assert pair.dag_id_sync == "denodo_scheduler_sync__emea-1.x"
     assert pair.dag_id_failover == "denodo_scheduler_failover__emea-1.x"
@@ -287,6 +301,8 @@ MISTAKES = [
     ("sync.schedule: 0 0 * * * *", "is none of these: it needs five fields"),
     ("sync.schedule: 61 * * * *", "is none of these: [61 * * * *] is not acceptable, out of range"),
     ("timezone: Europe/Madird", "must be a time zone such as Europe/Madrid, not 'Europe/Madird'; did you mean"),
+    ("slave_timezone: Europe/Madird", "must be a time zone such as Europe/Madrid, not 'Europe/Madird'; did you mean"),
+    ("sync.reprotect: always", "must be 'manual' or 'automatic', not 'always'"),
     ("timezone: ../../etc/passwd", "must be a time zone such as Europe/Madrid, not"),
     ("master: 5", "must be text, not 5"),
     ("master: ''", "must not be empty, not ''"),

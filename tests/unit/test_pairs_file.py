@@ -101,10 +101,18 @@ class TestFlatOptions:
         load(file, "defaults:\n  lease: 1h\npairs:\n  a:\n    fall: 3\n    sync: {orphans: delete}\n  b: {tags: [x]}\n")
         (message,) = caplog.messages
         assert message.splitlines() == [
-            f"{file}: options without their group are still read, but move them:",
+            f"{file}: options of earlier versions are still read, but move them:",
             f"{file}:2: defaults.lease is now sync.lease",
             f"{file}:5: pairs.a.fall is now watch.fall",
         ]
+
+    def test_the_old_timezone_is_the_masters(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
+        pair = load(file, "pairs:\n  a:\n    timezone: Europe/Madrid\n")["a"]
+        assert (pair.master_timezone, pair.slave_timezone) == ("Europe/Madrid", None)
+        (message,) = caplog.messages
+        assert message.splitlines()[1:] == [f"{file}:3: pairs.a.timezone is now master_timezone"]
+        (found,) = mistakes(file, "pairs:\n  a:\n    timezone: Asia/Tokyo\n    master_timezone: Asia/Tokyo\n")
+        assert found == "3: pairs.a.timezone: stands twice: it is master_timezone now, which is in line 4; keep that"
 
     def test_they_join_those_of_the_group_and_of_the_defaults(self, file: Path) -> None:
         pair = load(

@@ -22,7 +22,7 @@ NEW, CHANGED, SECRETS, DIFFERS, MISSING, DIRTY = (
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedElement:
     """One element to deliver, and why."""
 
     element: Element
@@ -38,7 +38,7 @@ class Change:
 class Changes:
     """The elements to deliver, in the order of their identity. Removed elements are no delivery."""
 
-    items: tuple[Change, ...] = ()
+    items: tuple[ChangedElement, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.items)
@@ -115,7 +115,7 @@ def changes(
             return f"all secrets, which were last delivered {_ago(last_import_age)}"
         return None
 
-    return Changes(tuple(Change(element, reason) for element in now.elements if (reason := why(element))))
+    return Changes(tuple(ChangedElement(element, reason) for element in now.elements if (reason := why(element))))
 
 
 def _source(project: str, name: str) -> JobKey:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from graphlib import CycleError, TopologicalSorter
 
 from denodo_ha.delivery.capabilities import Capabilities
-from denodo_ha.delivery.changes import Change, Changes
+from denodo_ha.delivery.changes import ChangedElement, Changes
 from denodo_ha.delivery.moments import Moments, budget, has_no_moment
 from denodo_ha.delivery.plan import Channel, DeliveryPlan, Pending, Piece
 from denodo_ha.durations import format_duration
@@ -154,6 +154,7 @@ class _Planner:
         if moment is not None:
             elements = [*self.others, *self.changed.values()]
             self._add("whole", elements, why, sorted(self.jobs), moment)
+            self.waiting.clear()
             return self._plan()
         in_the_way = sorted(job.key for job in everything if moments.next([job]) is None)
         who = f"; always in the way: {listed(in_the_way, 3)}" if in_the_way else ""
@@ -178,7 +179,7 @@ class _Planner:
     def _add(
         self,
         channel: Channel,
-        elements: Iterable[Change],
+        elements: Iterable[ChangedElement],
         why: str,
         jobs: Iterable[JobKey] = (),
         moment: datetime | None = None,
@@ -284,17 +285,16 @@ class _Planner:
 
     def _why_restless(self, key: JobKey) -> Reason:
         length, end = format_duration(self.budget), _clock(self.until)
-        why: str | None = "the source does not list it"
-        if job := self.jobs.get(key):
-            if self.moments.next([job]):
-                return Reason("deferred", f"its moments before {end} went to other jobs", "the next sync delivers it")
-            why = has_no_moment(job, self.now)
-        why = why or f"before {end} there are no {length} in which it is certain not to fire on the target"
-        return Reason(
-            "restless",
-            f"it has to be imported, which enables it ({self.imported[key]}), and {why}",
-            f"let it rest for {length} now and then, {_DELIVER_NOW}",
-        )
+        job = self.jobs.get(key)
+        if job and self.moments.next([job]):
+            return Reason("deferred", f"its moments before {end} went to other jobs", "the next sync delivers it")
+        if why := has_no_moment(job, self.now) if job else "the source does not list it":
+            next_step = "change that on the source"
+        else:
+            why = f"before {end} there are no {length} in which it is certain not to fire on the target"
+            next_step = f"let it rest for {length} now and then"
+        what = f"it has to be imported, which enables it ({self.imported[key]}), and {why}"
+        return Reason("restless", what, f"{next_step}, {_DELIVER_NOW}")
 
 
 def _dependencies_first(depends_on: Mapping[JobKey, Collection[JobKey]]) -> list[JobKey]:

@@ -207,7 +207,7 @@ def quiet_window(pair: Pair, **arguments: Any) -> DenodoSchedulerQuietWindowSens
         window="{{ params.quiet_window }}",
         timeout="{{ params.quiet_timeout }}",
         margin=pair.sync.quiet_margin,
-        timezone=pair.timezone,
+        timezone=pair.master_timezone,
         include_projects=pair.projects,
         include_jobs=pair.jobs,
         deferrable=True,

@@ -337,5 +337,5 @@ def _enable(
 
 def _zone(context: PairContext, manifest: Manifest, snapshot_id: str) -> tzinfo:
     """The master's time zone; UTC where it cannot be told."""
-    said = ZoneInfo(context.pair.timezone) if context.pair.timezone else None
+    said = ZoneInfo(context.pair.master_timezone) if context.pair.master_timezone else None
     return server_zone(manifest, taken_at(snapshot_id), said) or UTC
