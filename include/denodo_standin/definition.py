@@ -40,8 +40,8 @@ def sections_of(params: Params) -> Sections:
     sections: Sections = {"triggerSection": {**rest.pop("triggerSection", {}), "triggers": triggers}}
     for section, (name, singular, plural) in _LISTS.items():
         compound = rest.pop(name, {})
-        others = {key: value for key, value in compound.items() if key != singular}
-        sections[section] = {plural: _list(compound.get(singular, [])), **others}
+        kept = {key: value for key, value in compound.items() if key != singular}
+        sections[section] = {plural: _list(compound.get(singular, [])), **kept}
     for section, name in _PLAIN.items():
         sections[section] = rest.pop(name, {})
     rest |= {name: text(rest[name]) for name in ("dataSource", "dataSourceProject") if name in rest}

@@ -182,7 +182,8 @@ def test_unknown_fields_are_kept_by_rest_and_by_the_archive(
     assert api.ok("PUT", path_of(job), json=changed) == api.ok("GET", path_of(job)) == changed
 
     to_slave.import_(api.export(), **REPLACE)
-    (copy,) = [each for each in to_slave.ok("GET", "/jobs") if each["name"] == "load"]
+    copies = to_slave.ok("GET", "/jobs")
+    (copy,) = [each for each in copies if (each["projectName"], each["name"]) == (project["name"], "load")]
     ids = copy["triggerSection"]["triggers"][0]["dependencyInfo"].pop("jobIDs")
     changed["triggerSection"]["triggers"][0]["dependencyInfo"].pop("jobIDs")
     assert len(ids) == 1
