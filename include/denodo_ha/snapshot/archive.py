@@ -26,7 +26,6 @@ __all__ = [
     "cut_archive",
     "filter_archive",
     "inspect",
-
 ]
 
 METADATA = "data/server-metadata.properties"

@@ -266,11 +266,7 @@ class _Failover(Try):
 def _outdated(record: Record, enabled: Changed) -> set[JobKey]:
     """The jobs that the last sync left pending, and which now run on the slave as they were before."""
     known = enabled.statuses.by_key
-    return {
-        job.key
-        for job in record.pending
-        if job.on_target and job.key in known and known[job.key].state.is_enabled
-    }
+    return {job.key for job in record.pending if job.on_target and job.key in known and known[job.key].state.is_enabled}
 
 
 def _complete(case: Case, record: Record) -> dict[str, Any]:

@@ -92,9 +92,7 @@ def read_back(
         site = context.pair.properties_of(ticket.target)
         wrong = different_data_sources(manifest, sources, scope, site, values=values)
         left_out = {each.element for each in pending}
-        said = [
-            f"{key} ({what})" for key, what in wrong.items() if ("dataSource", *key.folded) not in left_out
-        ]
+        said = [f"{key} ({what})" for key, what in wrong.items() if ("dataSource", *key.folded) not in left_out]
         found = replace(found, data_sources=tuple(said))
     found = _without(found, pending)
     if not found.different:

@@ -274,9 +274,7 @@ class Delivery:
             answered=(exposed.answered if exposed else now).isoformat(),
             clean_at=(exposed.rest.clean_at if exposed else now).isoformat(),
             warnings=[warning for each in self.answers for warning in each.warnings],
-            others=[
-                [job.project, job.name] for job in before.jobs if not self.context.pair.scope.matches(job.key)
-            ],
+            others=[[job.project, job.name] for job in before.jobs if not self.context.pair.scope.matches(job.key)],
             pieces=self.pieces,
             pending=DeliveryPlan(pending=self.pending).to_json()["pending"],
             all_secrets=self.all_secrets,

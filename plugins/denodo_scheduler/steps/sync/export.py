@@ -103,9 +103,7 @@ def read_snapshot(context: PairContext, snapshot_id: str, record: Record, ticket
     )
 
 
-def _committed(
-    context: PairContext, record: Record, ticket: SyncTicket
-) -> tuple[ArchiveContents, Manifest] | None:
+def _committed(context: PairContext, record: Record, ticket: SyncTicket) -> tuple[ArchiveContents, Manifest] | None:
     """The committed snapshot of the same source, or None where there is none or its files are gone."""
     if ticket.base_snapshot is None or record.snapshot is None or record.snapshot.source is not ticket.source:
         return None
@@ -139,9 +137,7 @@ def _take(
                 and committed[1].data_sources is not None
             ):
                 jobs: Sequence[Job] = before
-                manifest = build_manifest(
-                    jobs, source.statuses().jobs, context.pair.scope, same_content=committed[1]
-                )
+                manifest = build_manifest(jobs, source.statuses().jobs, context.pair.scope, same_content=committed[1])
             else:
                 jobs, manifest = _read_manifest(context, ticket, before, contents, steady)
             _ensure_same_jobs(manifest, contents)

@@ -39,9 +39,7 @@ class Admission:
         }
 
 
-def guard(
-    context: PairContext, *, operation_id: str, wanted: datetime | None, reprotect: bool = False
-) -> Admission:
+def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, reprotect: bool = False) -> Admission:
     """Decide whether this run syncs, and repair the passive server where an earlier run left it dirty.
 
     :param operation_id: a name for what this run is going to do, different at each attempt of the guard.

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from denodo_ha.checks import different_data_sources
 from denodo_ha.definitions import Names, compare, digest, fields
 from denodo_ha.delivery.capabilities import Capabilities
-from denodo_ha.delivery.changes import Change, Changes, changes, job_key
+from denodo_ha.delivery.changes import ChangedElement, Changes, changes, job_key
 from denodo_ha.delivery.definition import UntranslatableError, for_target
 from denodo_ha.delivery.moments import possible_zones
 from denodo_ha.delivery.plan import DeliveryPlan, Pending, Piece
@@ -187,7 +187,7 @@ class Planner:
         apart = found.different | found.missing
         forced = {job.key for job in self.record.pending}
 
-        def open_(change: Change) -> bool:
+        def open_(change: ChangedElement) -> bool:
             identity, key = change.element.identity, change.key
             if identity in given_up or (key in found.edited):
                 return False
@@ -196,7 +196,7 @@ class Planner:
         by_identity = {change.element.identity: change for change in wanted.items}
         for element in self.snapshot.contents.elements:
             if element.kind == "job" and job_key(element) in forced:
-                by_identity.setdefault(element.identity, Change(element, "pending since an earlier sync"))
+                by_identity.setdefault(element.identity, ChangedElement(element, "pending since an earlier sync"))
         return Changes(tuple(change for _, change in sorted(by_identity.items()) if open_(change)))
 
     def _untranslatable(self, wanted: Changes, there: Server) -> set[JobKey]:
@@ -216,7 +216,7 @@ class Planner:
         return found
 
 
-def _source_key(change: Change) -> JobKey:
+def _source_key(change: ChangedElement) -> JobKey:
     return JobKey(project=change.element.project or "", name=change.element.name)
 
 
@@ -246,5 +246,3 @@ def postponed(pieces: Collection[Piece], by_key: Mapping[JobKey, Identity], ther
         for key in piece.jobs
         if key in by_key
     ]
-
-

@@ -129,9 +129,7 @@ class Sender:
 
     def disable(self, jobs: Sequence[JobKey]) -> AtRest:
         claim = self.passive.trusted(self.context.now() + self.context.pair.sync.lease)
-        return rest_passive(
-            self.context, self.ticket.target, claim, ours=True, after_import=True, imported=jobs
-        )
+        return rest_passive(self.context, self.ticket.target, claim, ours=True, after_import=True, imported=jobs)
 
     def close(self) -> None:
         """Note that nothing is in flight any more; if another run has taken over, the server is dirty again."""

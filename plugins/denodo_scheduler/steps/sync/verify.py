@@ -145,9 +145,7 @@ def _pending(pending: Sequence[Pending]) -> tuple[PendingJob, ...]:
     )
 
 
-def _alert(
-    ran: Sequence[JobKey], pending: Sequence[PendingJob], record: Record, target: Role
-) -> dict[str, str]:
+def _alert(ran: Sequence[JobKey], pending: Sequence[PendingJob], record: Record, target: Role) -> dict[str, str]:
     """What people are notified of: jobs that ran on both servers, and jobs that became pending."""
     if ran:
         return {
