@@ -112,8 +112,8 @@ def disable_all(
     if done.left:
         why = f" ({done.refused})" if done.refused else ""
         if hidden:
-            code, what, next_step = looks_paused(hidden, server.label)
-            raise NotYet(code, f"{what}; the server was told {ROUNDS} times to disable them{why}", next_step)
+            reason = looks_paused(hidden, server.label)
+            raise NotYet(*reason._replace(what=f"{reason.what}; it was told {ROUNDS} times to disable them{why}"))
         raise NotYet(
             "still_enabled",
             f"{len(done.left)} jobs of the {server.label} are still enabled after {ROUNDS} rounds of disabling: "

@@ -14,6 +14,7 @@ from denodo_ha.preconditions import quiet
 from denodo_ha.quiet_window import assess
 from denodo_ha.record import Operation, Record, answered, begin_import, close_operation, mark_dirty
 from denodo_ha.sync_results import Exported, Imported
+from denodo_ha.text import listed
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
 from denodo_scheduler.hooks.scheduler import ImportResult, Statuses
 from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, passive_slave
@@ -70,6 +71,7 @@ def import_snapshot(context: PairContext, ticket: SyncTicket, exported: Exported
         (done - began).total_seconds(),
         len(rest.disabled),
     )
+    _warn_if_none_was_enabled(context, before, rest)
     for warning in result.warnings:
         log.warning("The slave says about the import: %s", warning)
     assert intent.operation is not None
@@ -82,6 +84,18 @@ def import_snapshot(context: PairContext, ticket: SyncTicket, exported: Exported
         warnings=list(result.warnings),
         others=others,
     )
+
+
+def _warn_if_none_was_enabled(context: PairContext, before: Statuses, rest: AtRest) -> None:
+    """An import enables all jobs [KB], so new jobs that neither status nor definition showed enabled are odd."""
+    new = {job.key for job in rest.statuses.jobs if context.pair.scope.matches(job.key)} - before.by_key.keys()
+    if new and not rest.disabled:
+        log.warning(
+            "The import has enabled none of %d new jobs, though imports enable all. Every job was told to be disabled. "
+            "If the slave is paused, look at its jobs right after it is resumed: %s",
+            len(new),
+            listed(sorted(new)),
+        )
 
 
 def _resume(context: PairContext, own: Claim, operation: Operation) -> None:
