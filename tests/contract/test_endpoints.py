@@ -299,6 +299,12 @@ def test_export_and_import_exist(api: Api, project: Project) -> None:
     assert api.import_(exported.content).is_success
 
 
+def test_names_are_compared_character_by_character(api: Api, project: Project, new_job: NewJob, job: Any) -> None:
+    """As Java's equalsIgnoreCase does; full case folding would take the first two for one job."""
+    assert new_job("Maße")["id"] != new_job("Masse")["id"]
+    assert api.post(f"/projects/{project['id']}/jobs", json=job("MASSE")).status_code == 422
+
+
 def test_times_carry_z_and_ids_are_integers(api: Api, running: dict[str, Any], scheduler: Process) -> None:
     scheduler.advance(61)
     status = api.ok("GET", f"{path_of(running)}/status")

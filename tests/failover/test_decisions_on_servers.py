@@ -313,6 +313,19 @@ def test_quenching_a_master_that_refuses_is_split_brain_until_it_does_not(failov
     assert (enabled(failover.master), enabled(failover.slave)) == (set(), wanted)
 
 
+def test_a_master_that_is_back_and_paused_is_quenched_before_it_is_resumed(failover: Failover) -> None:
+    """It shows every job DISABLED, and would run them all."""
+    failover.silence()
+    failover.run()
+    failover.wake()
+    failover.master.scheduler.control("POST", "/pause", json={"paused": True})
+    out = failover.run()
+    assert out.judgement.decision.code == "quench"
+    assert (out.done["before"], out.done["after"]) == ({"enabled": 9}, {"enabled": 0})
+    failover.master.scheduler.control("POST", "/pause", json={"paused": False})
+    assert enabled(failover.master) == set()
+
+
 def test_what_the_returned_master_runs_before_it_is_quenched_may_have_run_twice(failover: Failover) -> None:
     job = min(enabled(failover.master))
     failover.silence()

@@ -80,6 +80,13 @@ TO_SLAVE: dict[str, tuple[Prepare, str]] = {
         lambda pair: pair.master.scheduler.control("POST", "/pause", json={"paused": True}),
         "no job of the master is enabled",
     ),
+    "looks_paused": (
+        lambda pair: (
+            act(pair.slave, "enable", *sorted(states(pair.slave))[:1]),
+            pair.slave.scheduler.control("POST", "/pause", json={"paused": True}),
+        ),
+        "the definitions of 1 jobs say that they are enabled",
+    ),
     "missing_on_target": (lambda pair: add_job(pair.master, "p", "new", cron=AT_REST), "1 enabled jobs do not exist"),
     "different": (
         lambda pair: edit(pair.slave, sorted(states(pair.slave))[0], description="edited"),

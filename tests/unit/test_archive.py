@@ -475,7 +475,7 @@ def test_filter_keeps_what_is_in_scope_byte_by_byte() -> None:
         ]
         assert all(limited.read(name) == whole.read(name) for name in limited.namelist())
     found = inspect(Memory(destination.getvalue()))
-    assert found == result.contents
+    assert (found.version, found.elements) == (result.contents.version, result.contents.elements)
     assert found.content_hash == result.contents.content_hash != CONTENTS.content_hash
     sales = [JobKey(project="Vertrieb Süd", name=name) for name in ("load", "prepare")]
     assert result.outside_dependencies == ((sales[0], sales[1]),)
@@ -500,7 +500,7 @@ def test_filter_of_a_genuine_file() -> None:
     destination = io.BytesIO()
     result = filter_archive(path, inspect(path), destination, Scope(jobs=("job_d*",)))
     found = inspect(Memory(destination.getvalue()))
-    assert found == result.contents
+    assert (found.version, found.elements) == (result.contents.version, result.contents.elements)
     assert [key.name for key in found.jobs] == ["job_deploy_revision", "job_desc_vql"]
     assert found.counts["dataSources"] == 2
     assert [(job.name, other.name) for job, other in result.outside_dependencies] == [

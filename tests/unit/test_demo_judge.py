@@ -29,7 +29,7 @@ class TestDoubleRuns:
 
     def test_case_of_names_does_not_hide_a_double_run(self) -> None:
         assert double_runs(
-            [run("Straße", "2026-03-29T12:00:00Z", "Sales")], [run("STRASSE", "2026-03-29T12:00:00Z", "SALES")]
+            [run("Straße", "2026-03-29T12:00:00Z", "Sales")], [run("STRAẞE", "2026-03-29T12:00:00Z", "SALES")]
         )
 
     def test_same_name_in_another_project_is_another_job(self) -> None:

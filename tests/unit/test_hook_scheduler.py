@@ -111,6 +111,22 @@ def test_jobs_without_the_names_of_their_projects_are_completed(webtool: Any, ho
 
 
 @pytest.mark.parametrize(
+    "raw",
+    [
+        {"id": 5, "name": "vdp", "projectName": "sales", "type": "VDP", "login": "ana", "connectionURI": "//vdp:9999"},
+        {"id": 5, "name": "vdp", "projectId": 7, "subType": "VDP", "userName": "ana", "connectionUri": "//vdp:9999"},
+        {"dataSourceID": 5, "dataSourceName": "vdp", "projectID": 7, "type": "VDP", "user": "ana", "url": "//vdp:9999"},
+    ],
+)
+def test_data_sources_in_several_spellings(webtool: Any, hook: DenodoSchedulerHook, raw: dict[str, Any]) -> None:
+    webtool.on("GET", "/dataSources", [raw | {"pool": {"size": 5}}])
+    webtool.on("GET", "/projects", PROJECTS)
+    (source,) = hook.data_sources()
+    assert (source.id, source.key, source.type) == (5, _key("VDP"), "VDP")
+    assert (source.login, source.connection_uri) == ("ana", "//vdp:9999")
+
+
+@pytest.mark.parametrize(
     ("path", "raw", "ask", "field"),
     [
         ("/jobs", _without(JOB, "name"), DenodoSchedulerHook.jobs, r"\[0\]\.name"),
@@ -120,6 +136,7 @@ def test_jobs_without_the_names_of_their_projects_are_completed(webtool: Any, ho
         ("/jobs/status", _without(STATUS, "jobID"), DenodoSchedulerHook.statuses, r"\[0\]\.jobID"),
         ("/jobs/status", STATUS | {"nextExecution": "soon"}, DenodoSchedulerHook.statuses, r"\[0\]\.nextExecution"),
         ("/projects", {"name": "sales"}, DenodoSchedulerHook.projects, r"\[0\]\.id"),
+        ("/dataSources", {"id": 5, "name": "vdp"}, DenodoSchedulerHook.data_sources, r"\[0\]\.projectName"),
     ],
 )
 def test_a_missing_or_garbled_field_is_named_with_place_and_connection(

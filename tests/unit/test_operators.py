@@ -25,6 +25,7 @@ from denodo_scheduler.operators.scheduler import (
 )
 
 CONTEXT: Context = Context()
+JOB_A = {"id": 1, "type": "VDP", "name": "a", "projectId": 7, "projectName": "sales"}
 CONTENT = b"PK\x03\x04 the rest of a zip file"
 
 
@@ -154,9 +155,29 @@ def test_all_of_nothing_is_nothing(webtool: Any, kind: Any, states: dict[str, st
 )
 def test_jobs_that_are_right_cause_no_request(webtool: Any, kind: Any, state: str) -> None:
     webtool.on("GET", "/jobs/status", _states(a=state))
+    webtool.on("GET", "/jobs", [JOB_A | {"disabled": state == "DISABLED"}])
 
     assert _run(kind, jobs=[["sales", "a"]]) == {"changed": 0, "already": 1, "requests": 0}
-    assert len(webtool.requests) == 1
+    assert {request.method for request in webtool.requests} == {"GET"}
+
+
+def test_a_job_that_only_looks_disabled_is_disabled_in_earnest(webtool: Any) -> None:
+    """As on a paused server."""
+    webtool.on("GET", "/jobs/status", _states(a="DISABLED", b="DISABLED"))
+    webtool.on("GET", "/jobs", [JOB_A | {"disabled": False}], [JOB_A | {"disabled": True}])
+    webtool.on("PUT", "/projects/7/jobs/status", None)
+
+    assert _run(DisableJobsOperator, all_jobs=True) == {"changed": 1, "already": 1, "requests": 1}
+    assert _changes(webtool) == [{"action": "disable", "IDs": "1"}]
+
+
+def test_a_paused_server_that_disables_nothing_is_found_out(webtool: Any) -> None:
+    webtool.on("GET", "/jobs/status", _states(a="DISABLED"))
+    webtool.on("GET", "/jobs", [JOB_A | {"disabled": False}])
+    webtool.on("PUT", "/projects/7/jobs/status", None)
+
+    with pytest.raises(RequestError, match="accepted to disable them"):
+        _run(DisableJobsOperator, all_jobs=True, read_back_timeout=0.05)
 
 
 def test_an_empty_list_is_not_all(webtool: Any) -> None:

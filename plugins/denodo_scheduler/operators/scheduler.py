@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator, ObjectStoragePath
 
+from denodo_ha.checks import enabled_by_definition
 from denodo_ha.jobs import JobKey, JobState
+from denodo_ha.preconditions import looks_paused
+from denodo_ha.scope import Scope
 from denodo_ha.text import listed
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, RequestError, UnreachableError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
@@ -137,7 +140,16 @@ class _ChangeJobsOperator(DenodoSchedulerOperator):
         before = self.hook.statuses()
         wanted = self._wanted(before)
         changed = self._wrong(wanted, before)
+        hidden = [] if changed else self._flagged(wanted, before)
+        if hidden:
+            self.log.warning("%s", looks_paused(hidden, "server").what)
+            changed = hidden
         deadline = time.monotonic() + self.read_back_timeout
+
+        def wrong(statuses: Statuses) -> list[JobKey]:
+            if statuses is before:
+                return changed
+            return self._flagged(changed, statuses) if hidden else self._wrong(changed, statuses)
 
         def enough(number: int) -> bool:
             if number == 0:
@@ -155,7 +167,7 @@ class _ChangeJobsOperator(DenodoSchedulerOperator):
         done = change_jobs(
             Server("server", self.hook),
             self.action,
-            lambda statuses: self._wrong(changed, statuses),
+            wrong,
             pieces,
             enough=enough,
             fatal=(UnreachableError, ConfigurationError),
@@ -188,6 +200,13 @@ class _ChangeJobsOperator(DenodoSchedulerOperator):
         right = {status.key for status in statuses.jobs if status.state.is_enabled is wanted}
         return [key for key in sorted(keys) if key not in right]
 
+    def _flagged(self, keys: Collection[JobKey], statuses: Statuses) -> list[JobKey]:
+        """Which of these jobs are enabled by their own definitions, although none of them looks it."""
+        if self.action == "enable" or not keys:
+            return []
+        found = enabled_by_definition(self.hook.jobs(), statuses.jobs, Scope())
+        return [key for key in found if key in keys]
+
     def _explained(self, done: Changed) -> str:
         which = listed(sorted(done.left), 10)
         if done.refused:
@@ -201,6 +220,9 @@ class _ChangeJobsOperator(DenodoSchedulerOperator):
 class DenodoSchedulerDisableJobsOperator(_ChangeJobsOperator):
     """
     Disable jobs and read them back; one request per project. Denodo stops a running job first [D].
+
+    Where all of them look disabled already, their own definitions are read, with one request more, and decide: a server
+    that was paused through RMI shows every job DISABLED [D].
 
     Returns how many were changed, how many were disabled already, and the number of changing requests.
 

@@ -194,9 +194,11 @@ class Delivery:
 
     def _import(self, piece: Piece, look: _Look) -> None:
         """Import an archive of these elements, if the moment has not passed while it was made."""
-        before = self._target.statuses()
         with self._archive(piece) as archive:
-            answer = self.sender.send(archive, piece.jobs)
+            before = self._target.statuses()
+            if piece.moment and not self.planner.is_free(piece, before.server_time, self._known):
+                return
+            answer = self.sender.send(archive, piece.jobs, before)
         self.answers.append(answer)
         gone = before.by_key.keys() - answer.rest.statuses.by_key.keys()
         if gone:

@@ -11,7 +11,7 @@ from denodo_ha.definitions import Names, compare, digest, fields
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes, changes, job_key
 from denodo_ha.delivery.definition import UntranslatableError, for_target
-from denodo_ha.delivery.moments import possible_zones
+from denodo_ha.delivery.moments import budget, next_moment, possible_zones
 from denodo_ha.delivery.plan import DeliveryPlan, Pending, Piece
 from denodo_ha.delivery.planner import plan_delivery
 from denodo_ha.jobs import DataSource, Job, JobKey
@@ -179,6 +179,16 @@ class Planner:
             untranslatable={*by_archive, *self._untranslatable(wanted, there)},
             whole_window=timedelta(0) if measured else sync.quiet_window + sync.quiet_margin,
         )
+
+    def is_free(self, piece: Piece, now: datetime, capabilities: Capabilities) -> bool:
+        """Whether a piece can still be sent: the moment may have passed while it was made."""
+        if self.deliver_now:
+            return True
+        jobs = [self.source.jobs[key] for key in piece.jobs if key in self.source.jobs]
+        length = budget(capabilities.longest_import)
+        zones = possible_zones(self.context.pair.timezone_of(self.target), None)
+        moment = next_moment(jobs, now=now, zones=zones, budget=length, until=now + timedelta(seconds=2))
+        return moment is not None and moment - now < timedelta(seconds=1)
 
     def _left(
         self, wanted: Changes, found: Differences, sent: Collection[Identity], given_up: Collection[Identity]

@@ -12,8 +12,9 @@ from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.record import Record, answered, close_operation, importing, mark_dirty
+from denodo_ha.text import listed
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
-from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, ImportResult
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, ImportResult, Statuses
 from denodo_scheduler.steps.claim import LEASE, Claim, SyncTicket
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
@@ -60,16 +61,17 @@ class Sender:
         self.own.save(partial(importing, until=self.context.now() + LEASE))
         self.untouched = None
 
-    def send(self, archive: ObjectStoragePath, jobs: Sequence[JobKey]) -> Answered:
+    def send(self, archive: ObjectStoragePath, jobs: Sequence[JobKey], before: Statuses) -> Answered:
         """Import an archive and disable its jobs. What a failed import may have enabled is disabled, or left to the
         task ``disable_jobs``.
 
-        :param jobs: the jobs that the archive holds.
+        :param jobs: the jobs that the archive holds. :param before: the server right before.
         :raises UnreachableError: nothing was sent. :raises Blocked: the import was sent and its end is unknown.
         """
         sync = self.context.pair.sync
         self.own.save(partial(importing, until=self.context.now() + sync.lease))
         self._ensure_time_left()
+        known = before.by_key
         began = self.context.now()
         result = self._import(archive, jobs)
         done = self.context.now()
@@ -80,6 +82,15 @@ class Sender:
             (done - began).total_seconds(),
             len(rest.disabled),
         )
+        new = set(jobs) - known.keys()
+        if new and not rest.disabled:
+            log.warning(
+                "The import has enabled none of %d new jobs, though imports enable all. Every job was told to be "
+                "disabled. If the %s is paused, look at its jobs right after it is resumed: %s",
+                len(new),
+                self.ticket.target,
+                listed(sorted(new)),
+            )
         for warning in result.warnings:
             log.warning("The %s says about the import: %s", self.ticket.target, warning)
         return Answered(began, done, rest, result.warnings)
