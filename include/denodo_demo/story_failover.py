@@ -96,7 +96,7 @@ class FailoverStory:
         self.stage.run_dag(
             SWITCHOVER,
             "switch_over",
-            "Failing back: quiet window, disable on the slave, read back, enable on the master, read back",
+            "Failing back: drain the slave, read back, enable on the master, read back",
             lambda: api.trigger(SWITCHOVER, form),
             self.history.tell,
         )

@@ -50,7 +50,8 @@ def _facts(event: Mapping[str, Any]) -> str:
 def allowed(pair: Pair) -> timedelta:
     """How long after it was queued a run of the failover DAG is late."""
     asking = pair.failover.approval_timeout if pair.failover.policy == "approval" else timedelta(0)
-    return pair.watch.duration + 2 * pair.watch.fall * pair.watch.probe_interval + asking + SLACK
+    draining = pair.failover.drain_timeout  # meanwhile the switchover has the pair's slot, in which a run reports
+    return pair.watch.duration + 2 * pair.watch.fall * pair.watch.probe_interval + asking + draining + SLACK
 
 
 def late_event(pair: Pair, run: Mapping[str, Any], now: datetime) -> dict[str, Any]:

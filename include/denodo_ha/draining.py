@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from statistics import median
 
 from denodo_ha.jobs import JobKey, JobState, JobStatus, Report
 from denodo_ha.promotion import CLOCKS
@@ -86,9 +85,9 @@ def usual_length(reports: Iterable[Report]) -> timedelta | None:
 
     The names of a report's fields are not published, so that no decision may rest on this.
     """
-    lengths = [
+    lengths = sorted(
         report.end - report.start
         for report in reports
         if report.start and report.end and report.end >= report.start and report.result in _ENDED_WELL
-    ]
-    return median(lengths) if lengths else None
+    )
+    return lengths[len(lengths) // 2] if lengths else None

@@ -68,7 +68,7 @@ class PairMachine(RuleBasedStateMachine):
         :param tick: seconds that a request takes.
         :param safe: whether nothing happens to the record from outside.
         """
-        self.pair.reset(ahead=timedelta(seconds=ahead), enable_batch=batch, drain_timeout=drain_timeout)
+        self.pair.reset(ahead=timedelta(seconds=ahead), enable_batch=batch, **{"failover.drain_timeout": drain_timeout})
         self.safe = safe
         self.network = self.pair.network
         self.network.tick = timedelta(seconds=tick)

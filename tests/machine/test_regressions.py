@@ -94,7 +94,7 @@ def test_a_switchover_that_is_cut_short_anywhere_is_brought_to_an_end(
         pair.failover()
         return task
 
-    at_each_call(pair, story, fate, drain_timeout="10s")
+    at_each_call(pair, story, fate, **{"failover.drain_timeout": "10s"})
 
 
 def test_a_sync_that_is_cut_short_anywhere_leaves_nothing_enabled(pair: World) -> None:

@@ -75,7 +75,7 @@ COMPUTED: dict[tuple[str, str], set[str]] = {
     ("watching.py", "MONITOR_STOPPED"): set(),
     ("watching.py", "STEP_FAILED"): set(),
     ("switchover.py", "event['kind'].removeprefix('switchover_')"): {"given_up", "rolled_back"},
-    ("switchover.py", "kind"): {"switchover", "failback"},
+    ("switching.py", "kind"): {"switchover", "failback"},
     ("act.py", "'repaired' if dirty else 'drift'"): {"repaired", "drift"},
 }
 """What an argument can be that is not a plain text: by file and expression. An empty set: passed on to another call."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -94,7 +94,7 @@ class Drain:
             if sent:
                 yield sent
 
-    def _chosen(self, left: Sequence[JobStatus], statuses: Statuses, now: datetime) -> Collection[JobKey]:
+    def _chosen(self, left: Sequence[JobStatus], statuses: Statuses, now: datetime) -> Sequence[JobKey]:
         if not self._stopping:
             if ready := self._draining.ready(left, looked=statuses.server_time, now=now):
                 return ready

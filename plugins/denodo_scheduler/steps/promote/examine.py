@@ -186,7 +186,7 @@ def ensure_quiet(pair: Pair, statuses: Statuses) -> None:
     seen = assess(jobs, now=statuses.server_time, window=pair.sync.quiet_window, margin=timedelta(0))
     if reason := quiet(seen, "switchover"):
         how = "this task looks again; if it stays so, trigger the switchover DAG with 'drain', which needs no window"
-        raise NotYet(reason.code, reason.what, how)
+        raise NotYet(*reason._replace(next_step=how))
 
 
 def zone_of(pair: Pair, role: Role, found: Examined | None) -> tzinfo | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from denodo_ha.draining import said
@@ -24,12 +24,7 @@ from denodo_scheduler.steps.jobs import Changed, enable
 from denodo_scheduler.steps.outcome import NotYet
 from denodo_scheduler.steps.passive import AtRest
 from denodo_scheduler.steps.promote.drain import Drain
-from denodo_scheduler.steps.promote.examine import (
-    Examined,
-    ensure_quiet,
-    read_manifest,
-    zone_of,
-)
+from denodo_scheduler.steps.promote.examine import Examined, ensure_quiet, read_manifest, zone_of
 from denodo_scheduler.steps.promote.operation import Try
 from denodo_scheduler.steps.promote.report import occurrences
 from denodo_scheduler.steps.servers import Server, enabled_in
@@ -59,6 +54,7 @@ class Switching(Try):
     :param wanted: what the person has asked for, as far as that is known.
     :param found: both servers right before it began; None where another try began it.
     :param last_sign: when an earlier try was last seen at work; what is enabled already it enabled before.
+    :param patience: how long this try waits for jobs that run at most, if less than the pair says.
     :param at_rest_unseen: the old server could not be read, and is taken to be at rest.
     """
 
@@ -66,6 +62,7 @@ class Switching(Try):
     found: Examined | None = None
     last_sign: datetime | None = None
     old_is_down: bool = False
+    patience: timedelta | None = None
     at_rest_unseen: bool = False
     drain: Drain | None = None
     _jobs: Manifest | None = None
@@ -113,13 +110,12 @@ class Switching(Try):
 
     def _ended(self, server: Server) -> AtRest:
         """Drain the server. Once jobs may be enabled on the other one, nothing is waited for any more."""
-        timeout, began = self.context.pair.failover.drain_timeout, self.operation.started
         self.drain = Drain(
             self.context,
             self.claim,
             before=self._before_disabling,
             overdue=self._overdue,
-            deadline=began if self.step is Step.ENABLING else began + timeout,
+            deadline=self._deadline(),
             seen=set() if self.step is Step.CLAIMED else set(self.context.snapshots.read_job_list(self.plan_id)),
         )
         try:
@@ -128,6 +124,13 @@ class Switching(Try):
             if error.code != "still_enabled":
                 raise
             raise _Back(str(error)) from None
+
+    def _deadline(self) -> datetime:
+        began = self.operation.started
+        if self.step is Step.ENABLING:
+            return began
+        until = began + self.context.pair.failover.drain_timeout
+        return until if self.patience is None else min(until, self.context.now() + self.patience)
 
     def _before_disabling(self, statuses: Statuses, _: Sequence[JobKey]) -> None:
         if self.step is Step.CLAIMED and self.wanted.quiet_window:
@@ -139,8 +142,8 @@ class Switching(Try):
         """Jobs have not ended in time: what the person has chosen is done now, and said first."""
         if self.step is Step.ENABLING:
             return
-        timeout = format_duration(self.context.pair.failover.drain_timeout)
-        what = f"{len(jobs)} jobs of the {self.old} have not ended within {timeout}: {listed(map(said, jobs), 20)}"
+        waited = format_duration(self.context.now() - self.operation.started)
+        what = f"{len(jobs)} jobs of the {self.old} have not ended after {waited}: {listed(map(said, jobs), 20)}"
         if not self.wanted.stop:
             raise _Back(
                 f"{what}. Ways out: wait for their end or stop them in the web tool of the {self.old}, or choose a "
@@ -164,7 +167,7 @@ class Switching(Try):
         try:
             ensure_quiet(self.context.pair, statuses)
         except NotYet as error:
-            raise _Back(str(error)) from None
+            raise _Back(error.reason.what) from None
 
     def _keep_list(self, statuses: Statuses) -> None:
         """What people have enabled or disabled on the active server since the list was stored is carried over too."""
@@ -180,25 +183,18 @@ class Switching(Try):
     # -- make
 
     def _ordered(self, server: Server, statuses: Statuses) -> EnableOrder:
-        if self.found is None:
-            self._jobs = self._read_jobs(server, statuses)
+        self._read_jobs(server, statuses)
         wanted = self.context.snapshots.read_job_list(self.plan_id)
         return order_enabling(wanted, self._dependencies, [job.key for job in statuses.jobs])
 
-    def _read_jobs(self, server: Server, statuses: Statuses) -> Manifest | None:
+    def _read_jobs(self, server: Server, statuses: Statuses) -> None:
+        """Read what the jobs wait for and when they are due, where an earlier try began; it goes on without."""
+        if self.found or self._jobs:
+            return
         try:
-            return read_manifest(self.context.pair, server, statuses)
-        except NotYet as error:
-            log.warning("The jobs are enabled without regard to what they wait for: %s", error)
-            return None
-
-    def _read_jobs_again(self, server: Server, statuses: Statuses) -> None:
-        """Going back is possible without knowing what the jobs wait for and when they were due."""
-        if self.found is None and self._jobs is None:
-            try:
-                self._jobs = self._read_jobs(server, statuses)
-            except DenodoSchedulerError as error:
-                log.warning("What was missed is not known: %s", error)
+            self._jobs = read_manifest(self.context.pair, server, statuses)
+        except (DenodoSchedulerError, NotYet) as error:
+            log.warning("What the jobs wait for, and which executions are missed, is not known: %s", error)
 
     @property
     def _dependencies(self) -> Mapping[JobKey, Collection[JobKey]]:
@@ -293,7 +289,7 @@ class Switching(Try):
                 since=self.operation.started,
                 last_run=last_run,
                 last_sign=self.last_sign or enabled.verified,
-                at_once=ran_at_once(enabled.statuses.jobs, order.order, by_server),
+                at_once=ran_at_once(enabled.statuses.jobs, set(order.order), by_server),
                 also=waited,
                 zone=self._zone(),
             ),
@@ -323,7 +319,7 @@ class Switching(Try):
         log.warning("The switchover is rolled back: %s", error)
         try:
             server, statuses = self.context.servers.answering(self.old)
-            self._read_jobs_again(server, statuses)
+            self._read_jobs(server, statuses)
             wanted = self.context.snapshots.read_job_list(self.plan_id)
             order = order_enabling(wanted, self._dependencies, [job.key for job in statuses.jobs])
             enabled = self._enable_on(server, order, lambda: self.advance(Step.DISABLING))

@@ -10,6 +10,7 @@ from typing import Any
 from denodo_ha.preconditions import not_halted, not_paused
 from denodo_ha.record import Record, Role, Step
 from denodo_ha.snapshot.ids import new_id
+from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, require
 from denodo_scheduler.steps.promote.examine import ensure_may_begin, ensure_quiet, examine
@@ -73,6 +74,9 @@ def _done_by_earlier_try(context: PairContext, record: Record) -> dict[str, Any]
 def resume(context: PairContext, to: Role, *, old_is_down: bool = False) -> dict[str, Any]:
     """Take over a switchover whose task is dead, bring it to its end or back, and return the event.
 
+    Jobs that run are waited for for :data:`~denodo_scheduler.steps.claim.LEASE` at most, because the master is not
+    watched meanwhile, and none is stopped, because nobody is known to have chosen that.
+
     :param old_is_down: there is evidence, good enough for a failover, that the server that was active is down. Where
         some of its jobs are disabled already and it does not answer, the others are taken to be at rest.
     :raises NothingToDo: there is no such operation, or its task may still act. :raises NotYet: tried again.
@@ -84,15 +88,15 @@ def resume(context: PairContext, to: Role, *, old_is_down: bool = False) -> dict
     if operation.open(context.now()) and not context.is_of_this_run(operation.id):
         raise NothingToDo("operation_open", "the task of the switchover may still act")
     require(not_halted(record) or not_paused(record, context.now()))
-    switching = _taken_over(context, record, Switch(to), old_is_down=old_is_down)
+    switching = _taken_over(context, record, Switch(to), old_is_down=old_is_down, patience=LEASE)
     return switching.give_up(_UNTOUCHED) if operation.step is Step.CLAIMED else switching.run()
 
 
-def _taken_over(context: PairContext, record: Record, wanted: Switch, *, old_is_down: bool = False) -> Switching:
+def _taken_over(context: PairContext, record: Record, wanted: Switch, **more: Any) -> Switching:
     assert record.operation is not None
     last_sign = min(record.operation.lease_until, context.now())
     taken = taken_over(context, record, context.new_operation())
-    return Switching(context, taken, wanted, last_sign=last_sign, old_is_down=old_is_down)
+    return Switching(context, taken, wanted, last_sign=last_sign, **more)
 
 
 def _begin(context: PairContext, wanted: Switch, epoch: int) -> Switching:
