@@ -7,11 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from denodo_ha.checks import mass_change, shrunk
 from denodo_ha.jobs import Job, JobKey
-from denodo_ha.pairs import SyncOptions
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
 from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect, same_content
@@ -27,8 +26,6 @@ from denodo_scheduler.steps.outcome import Blocked, NotYet
 
 log = logging.getLogger(__name__)
 
-SPARE = timedelta(hours=1)
-"""How old an export may be when it is imported, beyond the waits that are foreseen."""
 ATTEMPTS = 3
 """How often the export is repeated when the metadata changed while it was written."""
 
@@ -64,19 +61,11 @@ def export(context: PairContext, ticket: SyncTicket, *, accept_mass_change: bool
         context.snapshots.delete(snapshot_id)
     else:
         context.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
-        forgotten = began - oldest_export(context.pair.sync)
+        forgotten = began - context.pair.sync.oldest_export
         protected = {snapshot_id, ticket.base_snapshot or "", *record.stored}
         context.snapshots.retire(context.pair.snapshots.keep, protected, before=forgotten)
     log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.comparison)
     return exported
-
-
-def oldest_export(options: SyncOptions) -> timedelta:
-    """How old an export may be when it is imported. Until then no other run deletes it.
-
-    Between the two lie the wait for a quiet window, and the lease of an earlier try whose end is waited for.
-    """
-    return options.quiet_timeout + options.lease + SPARE
 
 
 def _committed(context: PairContext, snapshot_id: str | None) -> tuple[ArchiveContents, Manifest] | None:

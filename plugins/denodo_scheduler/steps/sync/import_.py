@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from denodo_ha.preconditions import quiet
+from denodo_ha.quartz.forecast import assess_by_cron
 from denodo_ha.record import Operation, Record, answered, begin_import, close_operation, mark_dirty
 from denodo_ha.sync_results import Exported, Imported
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, RequestError, UnreachableError
@@ -18,8 +19,6 @@ from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sy
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.passive import AtRest, ensure_two_servers, rest_slave, settle
-from denodo_scheduler.steps.sync.export import oldest_export
-from denodo_scheduler.triggers.quiet_window import assess_for_another
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ def _resume(context: PairContext, own: Claim, operation: Operation) -> None:
 def _ensure_fresh(context: PairContext, exported: Exported) -> None:
     """An export of long ago, of a task that was cleared alone, would bring back what is gone."""
     age = context.now() - datetime.fromisoformat(exported.taken)
-    if age > oldest_export(context.pair.sync):
+    if age > context.pair.sync.oldest_export:
         raise NothingToDo("superseded", f"superseded: the export was taken {age} ago; clear the run")
 
 
@@ -132,9 +131,10 @@ def _ensure_still_quiet(context: PairContext, master: Statuses) -> None:
     """Look once more, without the margin, which is the reserve for the time since the wait has ended: until a worker
     and the pair's slot were free, and until the servers answered.
     """
-    pair = context.pair
+    pair, now = context.pair, master.server_time
+    jobs = [job for job in master.jobs if pair.scope.matches(job.key)]
     lengths = {"window": pair.sync.quiet_window, "margin": timedelta(0)}
-    found = assess_for_another(context.master, pair.scope, master, timezone=pair.timezone, **lengths)
+    found = assess_by_cron(jobs, context.master.jobs, now=now, timezone=pair.timezone, **lengths)
     if reason := quiet(found, "import"):
         raise NotYet(*reason)
 

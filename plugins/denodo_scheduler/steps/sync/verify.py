@@ -48,13 +48,7 @@ def verify(
         raise NothingToDo(
             "superseded", f"the slave was given {imported.snapshot}, not {exported.snapshot}; clear the run"
         )
-    if imported is None and not exported.unchanged:
-        raise Blocked(
-            "not_verified",
-            f"the snapshot {exported.snapshot} is to be imported ({exported.comparison}), and this run has not done so",
-            "clear the run",
-        )
-    claim = _committable(context, ticket, imported)
+    claim = _committable(context, ticket, exported, imported)
     record = claim.check()
     manifest = Manifest.from_json(context.snapshots.read(exported.snapshot)[1])
     statuses = context.slave.statuses()
@@ -93,7 +87,7 @@ def _committed(record: Record) -> dict[str, Any]:
     raise NothingToDo("committed", f"the snapshot {record.snapshot_id} is committed already")
 
 
-def _committable(context: PairContext, ticket: SyncTicket, imported: Imported | None) -> Claim:
+def _committable(context: PairContext, ticket: SyncTicket, exported: Exported, imported: Imported | None) -> Claim:
     """Only what this run has imported, or what a clean slave has already, can be committed."""
     own = (own_sync if imported else current_sync)(context, ticket).rule
 
@@ -108,6 +102,9 @@ def _committable(context: PairContext, ticket: SyncTicket, imported: Imported | 
                 f"the slave is dirty ({record.dirty.reason}), and this run has imported nothing",
                 "the next run repairs the slave and imports",
             )
+        if imported is None and not exported.unchanged:
+            what = f"this run has not imported the snapshot {exported.snapshot}, although {exported.comparison}"
+            return Blocked("not_verified", what, "clear the run")
         return None
 
     return Claim(context, rule)
