@@ -167,6 +167,15 @@ class SyncOptions(_Strict):
         return lease
 
     @property
+    def oldest_export(self) -> timedelta:
+        """How old an export may be when it is imported; for as long no other run deletes it.
+
+        Between the two lie the wait for a quiet window, the lease of an earlier try whose end is waited for, and an
+        hour to spare.
+        """
+        return self.quiet_timeout + self.lease + timedelta(hours=1)
+
+    @property
     def interval(self) -> timedelta | None:
         """The longest time between two of the next syncs; None where they are started by hand only."""
         if self.schedule is None:

@@ -146,12 +146,11 @@ def assess(
         key=lambda blocker: (not blocker.state.is_busy, blocker.next_execution or now, blocker.key.folded),
     )
     due = [execution for status, execution in coming if status.state.is_enabled and execution]
-    unknown = [
-        _next_look(status, now, recheck)
-        for status, execution in coming
-        if status.state.is_busy or (status.state.is_enabled and execution and execution <= now)
-    ]
-    begin, _ = next(windows((each for each in due if each > now), max([now, *unknown]), reach=reach))
+    known = [execution for execution in due if execution > now]
+    begin = max((_next_look(status, now, recheck) for status in statuses if _is_unsettled(status, now)), default=now)
+    begin, _ = next(windows(known, begin, reach=reach))
+    if blockers and begin == now:  # only stuck triggers are in the way
+        begin, _ = next(windows(known, now + max(recheck, STUCK), reach=reach))
     return Assessment(
         now=now,
         quiet=not blockers,
@@ -162,18 +161,26 @@ def assess(
     )
 
 
-def _is_stuck(status: JobStatus, now: datetime) -> bool:
+def _is_overdue(status: JobStatus, now: datetime) -> bool:
+    """Whether an idle job should have begun."""
     execution = status.next_execution
-    return status.state.is_enabled and not status.state.is_busy and execution is not None and execution < now - STUCK
+    return status.state.is_enabled and not status.state.is_busy and execution is not None and execution <= now
+
+
+def _is_stuck(status: JobStatus, now: datetime) -> bool:
+    return _is_overdue(status, now - STUCK - datetime.resolution)
+
+
+def _is_unsettled(status: JobStatus, now: datetime) -> bool:
+    """Whether only another look can tell when the job is not in the way any more."""
+    return status.state.is_busy or (_is_overdue(status, now) and not _is_stuck(status, now))
 
 
 def _next_look(status: JobStatus, now: datetime, recheck: timedelta) -> datetime:
-    """Look again at what has no known end after as long as it has lasted, within the limits; a stuck trigger later.
+    """Look again after as long as it has lasted, a second at least.
 
     That a running job's previous execution is when this run began is a guess [G], so it only sets the pace.
     """
-    if _is_stuck(status, now):
-        return now + max(recheck, STUCK)
     since = status.previous_execution if status.state.is_busy else status.next_execution
     lasted = now - since if since and since <= now else recheck
     return now + min(recheck, max(SETTLED, lasted))

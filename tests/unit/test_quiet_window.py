@@ -181,6 +181,12 @@ def test_only_an_enabled_job_that_is_idle_and_long_overdue_is_stuck(other: JobSt
     assert look(other, by_cron={other.name: None}) == look(other), "crons count for stuck triggers only"
 
 
+def test_a_stuck_trigger_does_not_delay_the_look_at_the_others() -> None:
+    stuck = status("load", due=STUCK_SINCE)
+    assert look(stuck, status("busy", "RUNNING")).check_again_at == NOW + RECHECK
+    assert look(stuck, status("soon", due=at(seconds=5))).check_again_at == at(seconds=5) + SETTLED
+
+
 # -- windows
 
 
@@ -210,7 +216,7 @@ def test_busy_jobs_are_named_first_and_not_more_than_five() -> None:
         "not quiet: sales / busy is WAITING, sales / due 1 is due at 2026-11-22 12:00:30 UTC, "
         "sales / due 2 is due at 2026-11-22 12:01:00 UTC, sales / due 3 is due at 2026-11-22 12:01:30 UTC, "
         "sales / due 4 is due at 2026-11-22 12:02:00 UTC and 2 more. "
-        "A window can begin at 2026-11-22 12:03:10 UTC at the earliest"
+        "A window can begin at 2026-11-22 12:03:01 UTC at the earliest"
     )
 
 

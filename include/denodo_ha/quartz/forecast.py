@@ -11,16 +11,16 @@ starts, are not foreseen.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import lru_cache
+from functools import lru_cache, partial
 from zoneinfo import ZoneInfo, available_timezones
 
 from denodo_ha.jobs import Job, JobKey, JobStatus, Trigger
 from denodo_ha.quartz.cron import CronError, QuartzCron
-from denodo_ha.quiet_window import clock, windows
+from denodo_ha.quiet_window import Assessment, assess, clock, windows
 from denodo_ha.text import listed
 
 Reported = tuple[tuple[str, ...], datetime]
@@ -118,8 +118,33 @@ def forecast(
     return found[0] if len({each.windows for each in found}) == 1 else None
 
 
+def assess_by_cron(
+    statuses: Sequence[JobStatus],
+    definitions: Callable[[], Iterable[Job]] | None,
+    *,
+    now: datetime,
+    window: timedelta,
+    margin: timedelta,
+    recheck: timedelta = timedelta(seconds=10),
+    timezone: str | None,
+) -> Assessment:
+    """Look for a quiet window as :func:`~denodo_ha.quiet_window.assess` does, but count stuck triggers by their crons.
+
+    :param definitions: reads the jobs' definitions, which is done only where nothing but stuck triggers is in the way;
+        None where these are to stay in the way.
+    :param timezone: the server's time zone, if it is configured.
+    """
+    look = partial(assess, statuses, now=now, window=window, margin=margin, recheck=recheck)
+    found = look()
+    if definitions is None or not found.only_stuck:
+        return found
+    stuck = {blocker.key for blocker in found.stuck}
+    zone = ZoneInfo(timezone) if timezone else None
+    return look(by_cron=next_by_cron(definitions(), statuses, stuck, now=now, zone=zone))
+
+
 def next_by_cron(
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     statuses: Iterable[JobStatus],
     keys: Collection[JobKey],
     *,
@@ -129,8 +154,8 @@ def next_by_cron(
 ) -> dict[JobKey, datetime | None]:
     """Calculate when jobs are due next by their crons alone, whatever their server says of them.
 
-    :param keys: these jobs. :param jobs: definitions of all jobs that count. The other parameters are those of
-        :func:`forecast`.
+    :param jobs: definitions. :param statuses: those of the jobs that count. :param keys: the jobs to calculate it for.
+        The other parameters are those of :func:`forecast`.
     :return: the earliest execution in any time zone that the server may have; None: none within ``horizon``. A job is
         left out where this cannot be told: it has no cron, a cron cannot be evaluated, or no time zone fits.
     """
@@ -142,7 +167,7 @@ def next_by_cron(
     except CronError:
         return {}
     found: dict[JobKey, datetime | None] = {}
-    for job in jobs:
+    for job, _ in coming:
         crons = [(each, each.cron) for each in job.triggers if each.cron]
         if job.key in keys and crons and zones:
             with suppress(CronError):

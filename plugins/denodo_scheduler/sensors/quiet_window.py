@@ -20,7 +20,7 @@ from denodo_ha.text import listed
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.renamed import renamed
-from denodo_scheduler.triggers.quiet_window import TRANSIENT, QuietWindowTrigger, look, say, summary
+from denodo_scheduler.triggers.quiet_window import TRANSIENT, QuietWindowTrigger, look, summary
 
 HORIZON = timedelta(hours=24)
 
@@ -109,10 +109,6 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
         return Scope(projects=tuple(self.include_projects), jobs=tuple(self.include_jobs))
 
     @property
-    def _stuck(self) -> dict[str, Any]:
-        return {"timezone": self.timezone, "stuck_by_cron": self.stuck_by_cron}
-
-    @property
     def _lengths(self) -> dict[str, timedelta]:
         return {"window": _timedelta(self.window), "margin": _timedelta(self.margin)}
 
@@ -130,14 +126,21 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
         self._checks += 1
         end = self._started + timedelta(seconds=self.timeout)
         try:
-            found, jobs = look(self.hook, self.scope, recheck=self.recheck, **self._lengths, **self._stuck)
+            found, jobs = look(
+                self.hook,
+                self.scope,
+                timezone=self.timezone,
+                stuck_by_cron=self.stuck_by_cron,
+                recheck=self.recheck,
+                **self._lengths,
+            )
         except TRANSIENT as error:
             if self._checks == 1:
                 raise
             self.log.warning("Waiting goes on after an error: %s", error)
             wait, seen = self.recheck, f"the last request failed: {error}"
         else:
-            say(self.log, found)
+            self.log.info("%s", found)
             if found.quiet:
                 return PokeReturnValue(True, summary(found, started=self._started, checks=self._checks))
             wait, seen = found.check_again_at - found.now, str(found)
@@ -163,8 +166,9 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
                 check_at=check_at,
                 end=end,
                 last_seen=seen,
+                timezone=self.timezone,
+                stuck_by_cron=self.stuck_by_cron,
                 **self._lengths,
-                **self._stuck,
             ),
             method_name="execute_complete",
             timeout=end - utcnow() + _TRIGGERER_LATE,
@@ -190,19 +194,19 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
         """Fail where no window can begin before ``end`` (server time): by the statuses, or else by the forecast."""
         wait = found.check_again_at - found.now
         if wait > self.recheck and found.check_again_at > end:
-            later = f"The next one can begin at {clock(found.check_again_at)}."
-            self._fail_early(end, found.blockers, later, found.advice)
+            later = f"The next one can begin at {clock(found.check_again_at)}. {found.advice}"
+            self._fail_early(end, found.blockers, later)
         foreseen = self._forecast(found, jobs)
         if foreseen is None or end > found.now + HORIZON:
             return
         if not any(begin <= end for begin, _ in foreseen.windows):
             later = f"The {foreseen}." if foreseen.windows else "There is none in the coming day either."
-            self._fail_early(end, foreseen.blockers, later, found.advice)
+            self._fail_early(end, foreseen.blockers, f"{later} {found.advice}")
 
-    def _fail_early(self, end: datetime, blockers: Sequence[object], later: str, advice: str) -> None:
+    def _fail_early(self, end: datetime, blockers: Sequence[object], later: str) -> None:
         raise AirflowFailException(
             f"No quiet window of {length(**self._lengths)} begins before the timeout at {clock(end)}. "
-            f"In the way: {listed(blockers)}. {later} {f'{advice}. ' if advice else ''}"
+            f"In the way: {listed(blockers)}. {later.rstrip(' .')}. "
             "Raise timeout, shorten window or margin, or let these jobs run less often or at other times."
         )
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.timezone import utcnow
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from denodo_ha.jobs import JobStatus, Statuses
-from denodo_ha.quartz.forecast import next_by_cron
-from denodo_ha.quiet_window import Assessment, assess
+from denodo_ha.jobs import JobStatus
+from denodo_ha.quartz.forecast import assess_by_cron
+from denodo_ha.quiet_window import Assessment
 from denodo_ha.scope import Scope, ScopeError
 from denodo_scheduler.exceptions import NoAnswerError, RequestError, ServerBusyError, UnreachableError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -30,20 +28,9 @@ _LONGEST_SLEEP = 60.0
 
 
 def look(
-    hook: DenodoSchedulerHook,
-    scope: Scope,
-    *,
-    window: timedelta,
-    margin: timedelta,
-    recheck: timedelta,
-    timezone: str | None,
-    stuck_by_cron: bool,
+    hook: DenodoSchedulerHook, scope: Scope, *, timezone: str | None, stuck_by_cron: bool, **lengths: timedelta
 ) -> tuple[Assessment, list[JobStatus]]:
-    """Read the statuses of the jobs in scope and assess them, by the server's time. An empty scope is an error.
-
-    :param timezone: the server's time zone, if it is configured.
-    :param stuck_by_cron: see :class:`denodo_scheduler.sensors.quiet_window.DenodoSchedulerQuietWindowSensor`.
-    """
+    """Read the statuses of the jobs in scope and assess them, by the server's time. An empty scope is an error."""
     statuses = hook.statuses()
     jobs = [status for status in statuses.jobs if scope.matches(status.key)]
     if not jobs:
@@ -51,37 +38,8 @@ def look(
             scope.check(status.key for status in statuses.jobs)
         except ScopeError as error:
             raise AirflowFailException(str(error)) from None
-    if stuck_by_cron:
-        found = assess_for_another(
-            hook, scope, statuses, window=window, margin=margin, recheck=recheck, timezone=timezone
-        )
-    else:
-        found = assess(jobs, now=statuses.server_time, window=window, margin=margin, recheck=recheck)
-    return found, jobs
-
-
-def assess_for_another(
-    hook: DenodoSchedulerHook, scope: Scope, statuses: Statuses, *, timezone: str | None, **lengths: timedelta
-) -> Assessment:
-    """Assess statuses before an import into another server, for which a stuck trigger counts by its job's crons.
-
-    The jobs' definitions are read only where nothing else is in the way.
-
-    :param lengths: those of :func:`denodo_ha.quiet_window.assess`.
-    """
-    jobs, now = [status for status in statuses.jobs if scope.matches(status.key)], statuses.server_time
-    found = assess(jobs, now=now, **lengths)
-    if not found.only_stuck:
-        return found
-    definitions = [job for job in hook.jobs() if scope.matches(job.key)]
-    zone = ZoneInfo(timezone) if timezone else None
-    known = next_by_cron(definitions, jobs, {blocker.key for blocker in found.stuck}, now=now, zone=zone)
-    return assess(jobs, now=now, by_cron=known, **lengths)
-
-
-def say(log: Any, found: Assessment) -> None:
-    """Log what was found: as a warning where a person has something to do."""
-    log.log(logging.WARNING if found.stuck else logging.INFO, "%s", found)
+    definitions = hook.jobs if stuck_by_cron else None
+    return assess_by_cron(jobs, definitions, now=statuses.server_time, timezone=timezone, **lengths), jobs
 
 
 def summary(assessment: Assessment, *, started: datetime, checks: int) -> dict[str, Any]:
@@ -147,7 +105,7 @@ class QuietWindowTrigger(BaseTrigger):
                 yield _event("error", message=str(error))
                 return
             else:
-                say(self.log, assessment)
+                self.log.info("%s", assessment)
                 if assessment.quiet:
                     yield _event("quiet", result=summary(assessment, started=self.started, checks=checks))
                     return
@@ -159,15 +117,8 @@ class QuietWindowTrigger(BaseTrigger):
     def _look(self) -> Assessment:
         hook = DenodoSchedulerHook(self.denodo_scheduler_conn_id, scheduler_uri=self.uri)
         scope = Scope(projects=tuple(self.include_projects), jobs=tuple(self.include_jobs))
-        return look(
-            hook,
-            scope,
-            window=self.window,
-            margin=self.margin,
-            recheck=self.recheck,
-            timezone=self.timezone,
-            stuck_by_cron=self.stuck_by_cron,
-        )[0]
+        lengths = {"window": self.window, "margin": self.margin, "recheck": self.recheck}
+        return look(hook, scope, timezone=self.timezone, stuck_by_cron=self.stuck_by_cron, **lengths)[0]
 
 
 def _event(status: str, **content: Any) -> TriggerEvent:

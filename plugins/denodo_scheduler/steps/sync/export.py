@@ -15,7 +15,6 @@ from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import Changes
 from denodo_ha.delivery.plan import DeliveryPlan
 from denodo_ha.jobs import Job, JobKey, fold
-from denodo_ha.pairs import SyncOptions
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
 from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect
@@ -34,8 +33,6 @@ from denodo_scheduler.steps.sync.planning import Planner, Server, Snapshot
 
 log = logging.getLogger(__name__)
 
-SPARE = timedelta(hours=1)
-"""How old an export may be when it is imported, beyond the waits that are foreseen."""
 SHORT_WAIT = timedelta(seconds=30)
 """A moment that comes sooner is waited for by the task that imports."""
 ATTEMPTS = 3
@@ -79,19 +76,11 @@ def export(
         context.snapshots.delete(snapshot_id)
     else:
         context.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
-        forgotten = began - oldest_export(context.pair.sync)
+        forgotten = began - context.pair.sync.oldest_export
         protected = {snapshot_id, ticket.base_snapshot or "", *record.stored}
         context.snapshots.retire(context.pair.snapshots.keep, protected, before=forgotten)
     log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.text)
     return exported
-
-
-def oldest_export(options: SyncOptions) -> timedelta:
-    """How old an export may be when it is imported. Until then no other run deletes it.
-
-    Between the two lie the wait for a quiet window, and the lease of an earlier try whose end is waited for.
-    """
-    return options.quiet_timeout + options.lease + SPARE
 
 
 def read_snapshot(context: PairContext, snapshot_id: str, record: Record, ticket: SyncTicket) -> Snapshot:

@@ -16,7 +16,7 @@ from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 from denodo_scheduler.steps.passive import ensure_two_servers, settle
 from denodo_scheduler.steps.sync.deliver import Delivery
-from denodo_scheduler.steps.sync.export import oldest_export, read_snapshot
+from denodo_scheduler.steps.sync.export import read_snapshot
 from denodo_scheduler.steps.sync.planning import Planner, Server
 from denodo_scheduler.steps.sync.send import Sender
 
@@ -86,7 +86,7 @@ def _resume(context: PairContext, ticket: SyncTicket, own: Claim, operation: Ope
 def _ensure_fresh(context: PairContext, exported: Exported) -> None:
     """An export of long ago, of a task that was cleared alone, would bring back what is gone."""
     age = context.now() - datetime.fromisoformat(exported.taken)
-    if age > oldest_export(context.pair.sync):
+    if age > context.pair.sync.oldest_export:
         raise NothingToDo("superseded", f"superseded: the export was taken {age} ago; clear the run")
 
 
