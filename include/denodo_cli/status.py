@@ -170,14 +170,8 @@ def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
         "phase": str(record.phase),
         "active": f"{record.active} ({getattr(record, record.active) or 'address not known yet'})",
         "epoch": str(record.epoch),
-        "snapshot": "none",
+        **_snapshot(record, now),
     }
-    if record.snapshot:
-        what = f"{record.snapshot.jobs} jobs, {record.snapshot.enabled} to be enabled"
-        whose = "" if record.snapshot.source is Role.MASTER else f", of the {record.snapshot.source}"
-        details["snapshot"] = f"{record.snapshot.id}{whose}, taken {_when(record.snapshot.taken, now)}: {what}"
-    if record.pending:
-        details["pending"] = f"{listed(sorted(job.key for job in record.pending))}; --verbose says why"
     if record.last_promotion:
         promotion = record.last_promotion
         whole = "" if promotion.complete else ", not all jobs enabled yet"
@@ -200,6 +194,17 @@ def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
     if record.approval:
         answer = f"given by {record.approval.granted_by}" if record.approval.granted_by else "waits for an answer"
         details["approval"] = f"{answer}, until {_when(record.approval.until, now)}"
+    return details
+
+
+def _snapshot(record: Record, now: datetime) -> dict[str, str]:
+    if record.snapshot is None:
+        return {"snapshot": "none"}
+    what = f"{record.snapshot.jobs} jobs, {record.snapshot.enabled} to be enabled"
+    whose = "" if record.snapshot.source is Role.MASTER else f", of the {record.snapshot.source}"
+    details = {"snapshot": f"{record.snapshot.id}{whose}, taken {_when(record.snapshot.taken, now)}: {what}"}
+    if record.pending:
+        details["pending"] = f"{listed(sorted(job.key for job in record.pending))}; --verbose says why"
     return details
 
 

@@ -66,6 +66,7 @@ class Imported(_Handed):
     :param pieces: what was sent, one after the other; the times above are those of the longest exposure.
     :param pending: what was not delivered, as JSON of :class:`denodo_ha.delivery.plan.Pending`.
     :param all_secrets: whether every element with secrets was sent.
+    :param rescued: where the target's own export was kept before the first change, and the jobs that it had otherwise.
     """
 
     operation: str
@@ -78,6 +79,7 @@ class Imported(_Handed):
     pieces: list[dict[str, Any]] = field(default_factory=list)
     pending: list[dict[str, Any]] = field(default_factory=list)
     all_secrets: bool = True
+    rescued: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def told(exported: Exported, imported: Imported | None) -> dict[str, Any]:
         "plan": exported.plan,
         "delivered": imported.pieces if imported else [],
         "text": exported.text,
+        "rescued": imported.rescued if imported else {},
         "location": exported.location,
         "warnings": imported.warnings if imported else [],
     }

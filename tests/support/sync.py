@@ -21,8 +21,9 @@ from airflow.sdk import ObjectStoragePath
 from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.jobs import fold
+from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.pairs import Pair
-from denodo_ha.record import Record, Role
+from denodo_ha.record import Record, Role, learned
 from denodo_ha.sync_results import Disabled, Exported, Imported
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
@@ -45,6 +46,9 @@ NOW = "2026-03-02T06:07:00Z"
 BEGAN = datetime(2026, 8, 15, 21, 40, tzinfo=UTC)
 """Where Airflow's clock stands in the tests of syncs: far from those of the servers."""
 NIGHTLY = "0 0 3 * * ?"
+VERSION = "9.1.0"
+"""That of the servers."""
+JOB_TYPES = ("VDP", "VDPCache", "VDPDagLoad", "VDPDataLoad", "VDPIndexer")
 TASKS = ("guard", "export_metadata", "import_metadata", "disable_jobs", "verify")
 
 UNANSWERED = {"import_timeout": timedelta(seconds=1)}
@@ -205,6 +209,14 @@ def untouched(*servers: StandinServer) -> Iterator[None]:
 # -- runs
 
 
+def write_nothing_over_rest(run: PairContext, target: Role) -> None:
+    """Have the record know that REST does not write any type of job faithfully, so that archives are imported."""
+    record = run.records.load()
+    known = record.capabilities.get(target, Capabilities(version=VERSION)) if record else None
+    if record and known and not known.unfaithful:
+        run.records.save(learned(record, target, known.model_copy(update={"unfaithful": JOB_TYPES, "faithful": ()})))
+
+
 class DagRun:
     """One run: its tasks share nothing but JSON. Asking for a task again is a retry, or a clear.
 
@@ -219,6 +231,9 @@ class DagRun:
         *,
         master_changes: bool,
         accept_mass_change: bool = False,
+        deliver_now: bool = False,
+        reprotect: bool = False,
+        rest: bool = False,
     ) -> None:
         self.run = prepare()
         self._prepare = prepare
@@ -227,6 +242,9 @@ class DagRun:
         self.events: list[dict[str, Any]] = []
         self.verdict: guarding.Admission | None = None
         self._accepted = accept_mass_change
+        self._deliver_now = deliver_now
+        self._reprotect = reprotect
+        self._rest = rest
         self._told = {event["id"] for event in self._outbox()}
         self._master = master
         self._seq = last(master, "audit")
@@ -274,15 +292,23 @@ class DagRun:
 
     def _guard(self) -> Any:
         self.verdict = None
-        self.verdict = guarding.guard(self.run, operation_id=f"run/{uuid4().hex}", wanted=self.wanted)
+        self.verdict = guarding.guard(
+            self.run, operation_id=f"run/{uuid4().hex}", wanted=self.wanted, reprotect=self._reprotect
+        )
+        if self.verdict.ticket and not self._rest:
+            write_nothing_over_rest(self.run, self.verdict.ticket.target)
         return self.verdict.to_json()
 
     def _export_metadata(self) -> Any:
-        return exporting.export(self.run, self._ticket, accept_mass_change=self._accepted).to_json()
+        return exporting.export(
+            self.run, self._ticket, accept_mass_change=self._accepted, deliver_now=self._deliver_now
+        ).to_json()
 
     def _import_metadata(self) -> Any:
         assert self.exported
-        return importing.import_snapshot(self.run, self._ticket, self.exported).to_json()
+        return importing.import_snapshot(
+            self.run, self._ticket, self.exported, deliver_now=self._deliver_now
+        ).to_json()
 
     def _disable_jobs(self) -> Any:
         return quenching.disable_jobs(self.run, self._ticket).to_json()
@@ -341,6 +367,7 @@ class DagRun:
 class Sync:
     """A pair under test.
 
+    :param rest: jobs are written over REST where that is possible, as in earnest. Most tests are about imports.
     :param passed: by how much Airflow's clock has been moved on since :data:`BEGAN`.
     :param storage: where the snapshots are, if not in ``folder``.
     :param going_on: whether something goes on outside that takes real time, so that no other time passes meanwhile.
@@ -350,6 +377,7 @@ class Sync:
     state: MemoryState
     folder: Path
     options: dict[str, Any] = field(default_factory=dict)
+    rest: bool = False
     passed: timedelta = timedelta()
     storage: str = ""
     going_on: Callable[[], bool] = lambda: False
@@ -431,6 +459,8 @@ class Sync:
         wanted: datetime | None = None,
         master_changes: bool = False,
         accept_mass_change: bool = False,
+        deliver_now: bool = False,
+        reprotect: bool = False,
         **asked: Any,
     ) -> DagRun:
         """A run that has not begun."""
@@ -440,6 +470,9 @@ class Sync:
             wanted,
             master_changes=master_changes,
             accept_mass_change=accept_mass_change,
+            deliver_now=deliver_now,
+            reprotect=reprotect,
+            rest=self.rest,
         )
 
     def run(self, *, between: Between | None = None, **asked: Any) -> DagRun:

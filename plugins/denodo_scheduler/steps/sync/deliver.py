@@ -63,6 +63,8 @@ class Delivery:
     :param sent: how often each element was sent. :param by_archive: jobs that REST did not write as they are.
     :param proving: jobs that REST has written and that are not read back yet.
     :param pieces: what was sent, as the event tells it. :param pending: what was not.
+    :param first_different: jobs that the target had otherwise before anything was sent.
+    :param rescued: the export of the target that was kept before that, and what it holds otherwise.
     """
 
     context: PairContext
@@ -78,6 +80,8 @@ class Delivery:
     pieces: list[dict[str, Any]] = field(default_factory=list)
     pending: tuple[Pending, ...] = ()
     all_secrets: bool = False
+    first_different: frozenset[JobKey] = frozenset()
+    rescued: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = self.planner.record.capabilities.get(self.ticket.target, Capabilities())
@@ -115,6 +119,8 @@ class Delivery:
         statuses = self._target.statuses()
         self._ensure_written_disabled(there, statuses)
         found = self.planner.differences(there)
+        if not self.sent:
+            self.first_different = found.different
         self._prove(found, there)
         given_up = [identity for identity, number in self.sent.items() if number >= SENDINGS]
         wanted = self.planner.changes(found, sent=self.sent, given_up=given_up)
@@ -280,4 +286,5 @@ class Delivery:
             pieces=self.pieces,
             pending=DeliveryPlan(pending=self.pending).to_json()["pending"],
             all_secrets=self.all_secrets,
+            rescued=self.rescued,
         )

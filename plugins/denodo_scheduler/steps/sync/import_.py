@@ -9,8 +9,10 @@ from datetime import datetime
 from uuid import uuid4
 
 from denodo_ha.delivery.plan import DeliveryPlan
-from denodo_ha.record import Operation, begin_import, close_operation
+from denodo_ha.record import Operation, Record, begin_import, close_operation
 from denodo_ha.sync_results import Exported, Imported
+from denodo_ha.text import counted
+from denodo_scheduler.state.storage import filesystem
 from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, passive_target
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
@@ -64,12 +66,15 @@ def import_snapshot(
         now=context.now(),
         lease=context.pair.sync.lease,
     )
+    rescued = _rescue(context, ticket, untouched)
     began = context.now()
     context.save(intent)
     gc.freeze()  # a full collection would pause this process while jobs are enabled on the target
     sender = Sender(context, ticket, own, passive_target(context, ticket), untouched)
     delivery = Delivery(context, ticket, exported.snapshot, planner, sender, version)
     delivery.run()
+    if rescued:
+        delivery.rescued = {"location": rescued, "different": counted(delivery.first_different)}
     if not delivery.pieces:
         sender.undo()
         log.warning("Nothing can be delivered now. %s", DeliveryPlan(pending=delivery.pending).text())
@@ -81,6 +86,21 @@ def _resume(context: PairContext, ticket: SyncTicket, own: Claim, operation: Ope
     """Go on after an earlier try of this task: disable what it left enabled until nothing of it can be in flight."""
     settle(context, ticket.target, operation, own, ours=True)
     own.save(close_operation)
+
+
+def _rescue(context: PairContext, ticket: SyncTicket, record: Record) -> str | None:
+    """Keep an export of a server that may have been active since the last sync, before its first change.
+
+    What people changed there is in it; retention never deletes it.
+
+    :return: where it is, if it was taken now.
+    """
+    path = context.snapshots.rescue_path(f"{record.epoch}-{ticket.target}")
+    if record.epoch == 1 or filesystem(path).exists(path.path):
+        return None
+    context.servers.hook(ticket.target).export_metadata(path)
+    log.warning("The %s may have been active before: its own export is kept as %s.", ticket.target, path)
+    return str(path)
 
 
 def _ensure_fresh(context: PairContext, exported: Exported) -> None:
