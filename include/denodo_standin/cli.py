@@ -76,7 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--projects", type=int, default=12)
     generate.add_argument("--seed", type=int, default=1, help="the same seed gives the same jobs")
     generate.add_argument("--disabled", type=int, default=0, metavar="N", help="so many jobs are disabled")
-    _add_target(generate, "--output", "write FILE.zip, and the disabled jobs to FILE.disabled.json")
+    generate.add_argument("--busy", action="store_true", help="a server that never rests; two jobs run for hours")
+    _add_target(generate, "--output", "write FILE.zip, the disabled jobs and lengths of runs to FILE.*.json")
 
     vendor_scripts.add_commands(commands.add_parser)
 
@@ -182,7 +183,7 @@ def _generate(args: argparse.Namespace) -> None:
     from denodo_standin.generate import generate
     from denodo_standin.load import write
 
-    generated = generate(jobs=args.jobs, projects=args.projects, seed=args.seed, disabled=args.disabled)
+    generated = generate(jobs=args.jobs, projects=args.projects, seed=args.seed, disabled=args.disabled, busy=args.busy)
     if args.output:
         write(generated, args.output)
         return

@@ -14,7 +14,11 @@ class Clock:
     """
 
     def __init__(
-        self, *, manual: bool = False, now: datetime | None = None, offset: timedelta = timedelta()  # noqa: B008
+        self,
+        *,
+        manual: bool = False,
+        now: datetime | None = None,
+        offset: timedelta = timedelta(),
     ) -> None:
         self.manual = manual
         self.offset = offset

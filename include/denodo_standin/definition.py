@@ -1,8 +1,8 @@
 """Convert a job's REST sections [V] to and from the parameters of its element in an export file [S].
 
 The parameters ``trigger``, ``processor``, ``reportConfig``, ``dataSource`` and ``name`` are seen in genuine files;
-``handlers``, ``retryConfig``, ``otherFields`` (the fields of the job that this page does not know) and ``triggerSection``
-(those beside its triggers) are guesses [G]. All other parameters of an element belong to the extraction section.
+``handlers``, ``retryConfig``, ``otherFields`` (unknown fields of the job) and ``triggerSection`` (those beside its
+triggers) are guesses [G]. All other parameters of an element belong to the extraction section.
 Data source and dependency jobs are given by name here; the REST layer turns them into the ids of its server and back.
 """
 
@@ -40,12 +40,11 @@ def sections_of(params: Params) -> Sections:
     sections: Sections = {"triggerSection": {**rest.pop("triggerSection", {}), "triggers": triggers}}
     for section, (name, singular, plural) in _LISTS.items():
         compound = rest.pop(name, {})
-        others = {key: value for key, value in compound.items() if key != singular}
-        sections[section] = {plural: _list(compound.get(singular, [])), **others}
+        kept = {key: value for key, value in compound.items() if key != singular}
+        sections[section] = {plural: _list(compound.get(singular, [])), **kept}
     for section, name in _PLAIN.items():
         sections[section] = rest.pop(name, {})
-    if "dataSource" in rest:
-        rest["dataSource"] = text(rest["dataSource"])
+    rest |= {name: text(rest[name]) for name in ("dataSource", "dataSourceProject") if name in rest}
     return {"extractionSection": rest, **sections, **others}
 
 

@@ -1,16 +1,19 @@
-"""Generate realistic metadata, as in an export file of a busy server; the same seed gives the same metadata."""
+"""Generate realistic metadata, as in an export file; the same seed gives the same metadata."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Any
 
 from denodo_ha.jobs import JobKey
 from denodo_standin.exportfile import Export
 from denodo_standin.params import ENCRYPTED, Element, Params
+from denodo_standin.settings import Duration
 
 _PROJECTS = (
     "default",
@@ -57,22 +60,61 @@ _CRONS: tuple[tuple[float, Callable[[Random], str]], ...] = (
 _TYPES = ("VDP",) * 6 + ("VDPCache",) * 3 + ("VDPDataLoad",) * 2 + ("VDPIndexer",)
 _DEPENDENT = 0.12
 
+# The schedules of a server that never rests: shares of all its jobs, and the weights of what the others have.
+_EVERY_MINUTE, _EVERY_10_SECONDS, _WITH_SECRETS = 0.05, 0.01, 0.1
+_OFTEN: tuple[tuple[float, Callable[[Random], str]], ...] = (
+    (60, lambda r: f"{r.choice((0, 0, 0, 30))} {r.randrange(60)} {r.randrange(24)} * * ?"),
+    (15, lambda r: f"0 {r.randrange(60)} {r.randrange(24)} ? * MON-FRI"),
+    (15, lambda r: f"0 {r.randrange(60)} * * * ?"),
+    (7, lambda r: f"0 {r.randrange(10)}/{r.choice((10, 15, 20, 30))} * * * ?"),
+    (2.5, lambda r: f"0 {r.randrange(5)}/5 * * * ?"),
+)
+_LONG_JOBS = 2
+_LONG_CRON = "0 0 * * * ?"
+_LONG_SECONDS = 4 * 3600
+
 
 @dataclass(frozen=True)
 class Generated:
     """Generated metadata.
 
     :param disabled: the disabled jobs, which an export file does not contain
+    :param durations: the jobs that run for hours
     """
 
     export: Export
     disabled: tuple[JobKey, ...]
+    durations: tuple[Duration, ...] = ()
 
 
-def generate(*, jobs: int, projects: int, seed: int = 1, disabled: int = 0, version: str = "9.1.0") -> Generated:
+@dataclass(frozen=True)
+class _Plan:
+    """What a job of a busy server is like.
+
+    :param restless: it is due every minute or more often
+    :param long: it runs for hours
+    :param secret: it has a secret
+    """
+
+    cron: str
+    restless: bool
+    long: bool
+    secret: bool
+
+    @property
+    def rests(self) -> bool:
+        return not self.restless and not self.long
+
+
+def generate(
+    *, jobs: int, projects: int, seed: int = 1, disabled: int = 0, version: str = "9.1.0", busy: bool = False
+) -> Generated:
     """Generate metadata.
 
     :param disabled: how many of the ``jobs`` are disabled
+    :param busy: of a server that never rests: 5 % of its jobs are due every minute and 1 % every 10 s, the others once
+        a day up to every 5 minutes; a tenth has secrets; two are due every hour and run for four. Otherwise nothing is
+        due between the quarters of an hour.
     :raises ValueError: the numbers contradict each other
     """
     if projects < 1 or jobs < 0 or not 0 <= disabled <= jobs:
@@ -82,16 +124,37 @@ def generate(*, jobs: int, projects: int, seed: int = 1, disabled: int = 0, vers
         _PROJECTS[n] if n < len(_PROJECTS) else f"{_PROJECTS[n % len(_PROJECTS)]} {n + 1}" for n in range(projects)
     ]
     elements: list[Element] = []
+    plans = _plans(random, jobs) if busy else [None] * jobs
+    remaining = iter(plans)
     for number, project in enumerate(names):
         count = jobs // projects + (number < jobs % projects)
         elements += _data_sources(random, project)
-        elements += _jobs(random, project, number, count)
+        elements += _jobs(random, project, number, list(islice(remaining, count)))
     keys = [JobKey(project=each.project, name=each.name) for each in elements if each.kind == "job"]
     descriptions = {name: f"Jobs of {name}" if number % 2 else None for number, name in enumerate(names)}
     chosen = set(random.sample(range(jobs), disabled))
     return Generated(
-        Export(version, descriptions, tuple(elements)), tuple(key for n, key in enumerate(keys) if n in chosen)
+        Export(version, descriptions, tuple(elements)),
+        tuple(key for n, key in enumerate(keys) if n in chosen),
+        tuple(_long(key) for key, plan in zip(keys, plans, strict=True) if plan and plan.long),
     )
+
+
+def _plans(random: Random, jobs: int) -> list[_Plan]:
+    crons = [f"{random.randrange(60)} * * * * ?" for _ in range(round(jobs * _EVERY_MINUTE))]
+    crons += [f"{random.randrange(10)}/10 * * * * ?" for _ in range(round(jobs * _EVERY_10_SECONDS))]
+    restless = len(crons)
+    makers = random.choices([make for _, make in _OFTEN], [weight for weight, _ in _OFTEN], k=jobs - restless)
+    crons += [_LONG_CRON if n < _LONG_JOBS else make(random) for n, make in enumerate(makers)]
+    long = range(restless, restless + _LONG_JOBS)
+    secret = set(random.sample(range(jobs), round(jobs * _WITH_SECRETS)))
+    plans = [_Plan(cron, restless=n < restless, long=n in long, secret=n in secret) for n, cron in enumerate(crons)]
+    random.shuffle(plans)
+    return plans
+
+
+def _long(key: JobKey) -> Duration:
+    return Duration(seconds=_LONG_SECONDS, match=re.compile(f"^{re.escape(f'{key.project} / {key.name}')}$"))
 
 
 def _data_sources(random: Random, project: str) -> Iterator[Element]:
@@ -117,23 +180,25 @@ def _data_sources(random: Random, project: str) -> Iterator[Element]:
         )
 
 
-def _jobs(random: Random, project: str, number: int, count: int) -> Iterator[Element]:
+def _jobs(random: Random, project: str, number: int, plans: Sequence[_Plan | None]) -> Iterator[Element]:
     scheduled: list[str] = []
-    for name in _names(number, count):
-        job_type = random.choice(_TYPES)
+    for name, plan in zip(_names(number, len(plans)), plans, strict=True):
+        must_export = plan is not None and plan.secret
+        job_type = "VDP" if must_export else random.choice(_TYPES)
         params: Params = {"name": name, "dataSource": "VDP"}
         if random.random() < 0.3:
             params["description"] = f"{name}, owned by team {random.randrange(1, 9)}"
         params |= _extraction(random, job_type)
-        if job_type == "VDP" and random.random() < 0.6:
-            params["processor"] = {"exporter": _exporter(random)}
+        if job_type == "VDP" and (must_export or random.random() < 0.6):
+            params["processor"] = {"exporter": _exporter(random, secret=plan is None or plan.secret)}
         if random.random() < 0.3:
             params["handlers"] = {"handler": {"type": "MAIL", "mailAddress": "data-team@example.com"}}
         if random.random() < 0.1:
             params["retryConfig"] = {"maxRetries": random.randrange(1, 4), "delay": 60_000}
-        if trigger := _trigger(random, scheduled):
+        if trigger := _trigger(random, plan, scheduled):
             params["trigger"] = trigger
-            scheduled.append(name)
+            if plan is None or plan.rests:
+                scheduled.append(name)
         params["reportConfig"] = {"maxIndividualReports": 100, "reportOnlyErrors": True}
         yield Element(project, "job", job_type, False, params)
 
@@ -159,28 +224,32 @@ def _extraction(random: Random, job_type: str) -> Params:
     return {"view": view, "indexServer": "//localhost:9995", "clearIndex": False}
 
 
-def _exporter(random: Random) -> Params:
+def _exporter(random: Random, *, secret: bool) -> Params:
     return {
         "fileName": f"/exports/{random.randrange(10_000)}.csv",
         "encoding": "UTF-8",
         "overwriteFile": True,
         "filter": "NONE",
-        "zipPassword": _secret(random),
+        **({"zipPassword": _secret(random)} if secret else {}),
         "separator": ";",
         "includeHeader": True,
         "type": "CSV",
     }
 
 
-def _trigger(random: Random, candidates: list[str]) -> dict[str, Any]:
-    place = random.random()
-    cron = next(make for limit, make in _CRONS if place < limit)(random)
+def _trigger(random: Random, plan: _Plan | None, candidates: list[str]) -> dict[str, Any]:
+    cron = _sparse_cron(random) if plan is None else plan.cron
     if not cron:
         return {}
     trigger: dict[str, Any] = {"type": "cron", "cronExpression": cron}
-    if candidates and random.random() < _DEPENDENT:
+    if candidates and (plan is None or plan.rests) and random.random() < _DEPENDENT:
         trigger["dependency"] = {"jobId": random.choice(candidates), "executeAnyway": random.random() < 0.2}
     return trigger
+
+
+def _sparse_cron(random: Random) -> str:
+    place = random.random()
+    return next(make for limit, make in _CRONS if place < limit)(random)
 
 
 def _secret(random: Random) -> dict[str, str]:

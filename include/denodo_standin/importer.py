@@ -72,8 +72,8 @@ class Importer:
         return found
 
     def _lacks(self, job: Job) -> Iterator[str]:
-        source = job.sections["extractionSection"].get("dataSource")
-        if source is not None and self.store.data_source_named(job.project_id, source) is None:
+        source, _ = job.data_source
+        if source is not None and self.store.data_source_of(job) is None:
             yield f"its data source '{source}' does not exist"
         for name in job.dependencies:
             if self.store.job_named(job.project_id, name) is None:

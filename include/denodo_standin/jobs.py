@@ -22,9 +22,13 @@ def job_json(store: Store, job: Job) -> Json:
     """Return the whole definition [V] without its secrets; ``draft`` is included only for a draft [G]."""
     settings = store.settings
     sections = without_secrets(job.sections) if job.has_secrets else job.sections
-    extraction = dict(sections.get("extractionSection", {}))
-    if (name := extraction.pop("dataSource", None)) is not None:
-        source = store.data_source_named(job.project_id, name)
+    extraction = {
+        name: value
+        for name, value in sections.get("extractionSection", {}).items()
+        if name not in ("dataSource", "dataSourceProject")
+    }
+    if job.data_source[0] is not None:
+        source = store.data_source_of(job)
         extraction = {"dataSourceID": source.id if source else None, **extraction}
     triggers = [_trigger_json(store, job, trigger) for trigger in job.triggers]
     found = {
@@ -91,7 +95,7 @@ def job_from(store: Store, project_id: int, body: Json) -> Job:
     """Make the job that a POST or PUT describes, with id 0.
 
     Sections that are not given are empty [V]; unknown fields are kept; a PUT without ``disabled`` enables the job [G].
-    References are possible within the project only [G].
+    The data source may be one of another project [V]; a job on which it depends may not [G].
 
     :raises ApiError: as of the real server: 400 for a validation error, 500 for an invalid cron
     """
@@ -143,9 +147,11 @@ def _with_names(store: Store, project_id: int, sections: Sections) -> Sections:
     source_id = extraction.pop("dataSourceID", None)
     if source_id is not None:
         source = store.data_sources.get(int(source_id))
-        if source is None or source.project_id != project_id:
-            raise invalid("extractionSection.dataSourceID", f"there is no data source {source_id} in the project")
-        extraction = {"dataSource": source.name, **extraction}
+        if source is None:
+            raise invalid("extractionSection.dataSourceID", f"there is no data source {source_id}")
+        elsewhere = source.project_id != project_id
+        project = {"dataSourceProject": store.projects[source.project_id].name} if elsewhere else {}
+        extraction = {"dataSource": source.name, **project, **extraction}
     triggers = [
         _trigger_with_names(store, project_id, trigger) for trigger in sections["triggerSection"].get("triggers") or []
     ]

@@ -1,7 +1,8 @@
 """Fill a server from an export file, and write generated metadata to one.
 
 An export file does not contain which jobs are disabled; ``FILE.disabled.json`` beside ``FILE.zip`` does: a list of
-``{"project": …, "name": …}``. These jobs are disabled when the file is loaded.
+``{"project": …, "name": …}``. These jobs are disabled when the file is loaded. ``FILE.durations.json`` holds how long
+jobs run, as ``POST /control/duration`` takes it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -19,6 +21,7 @@ from denodo_standin.exportfile import read_export, read_resources, write_export
 from denodo_standin.generate import Generated
 from denodo_standin.importer import Importer, Replace
 from denodo_standin.server import SchedulerServer
+from denodo_standin.settings import Duration
 
 _EVERYTHING = Replace(jobs=True, data_sources=True, plugins=True, drivers=True)
 _FLAGS = dict.fromkeys(("replaceJobs", "replaceDataSources", "replacePlugins", "replaceDrivers"), "true")
@@ -26,13 +29,14 @@ _CHUNK = 1 << 16
 
 
 def write(generated: Generated, file: Path) -> None:
-    """Write ``file`` and, if jobs are disabled, ``FILE.disabled.json``."""
+    """Write ``file`` and, if it has them, its disabled jobs and lengths of runs beside it."""
     with file.open("wb") as output:
         output.writelines(write_export(generated.export, moment=datetime.now(UTC)))
-    beside = _disabled_file(file)
-    beside.unlink(missing_ok=True)
-    if generated.disabled:
-        beside.write_text(json.dumps([key.model_dump() for key in generated.disabled], ensure_ascii=False, indent=1))
+    for beside, models in ((_disabled_file(file), generated.disabled), (_durations_file(file), generated.durations)):
+        beside.unlink(missing_ok=True)
+        if models:
+            found = [model.model_dump(mode="json") for model in models]
+            beside.write_text(json.dumps(found, ensure_ascii=False, indent=1))
 
 
 def load_into_directory(file: Path, data: Path, *, id_offset: int | None = None) -> list[str]:
@@ -56,6 +60,8 @@ def load_into_directory(file: Path, data: Path, *, id_offset: int | None = None)
                 server.engine.disable(job, "load")
             job.next_execution = None  # the server calculates it when it starts, by its own clock and zone
         store.put(*store.jobs.values())
+        store.settings.durations += _durations(file)
+        store.save_settings()
     warnings = importer.warnings()
     store.close()
     return warnings
@@ -77,6 +83,8 @@ def load_into_server(file: Path, server: str, login: str, password: str) -> list
         for project_id, ids in _ids_by_project(client, set(_disabled(file))):
             body = {"action": "disable", "IDs": ids}
             _checked(client.put(f"/projects/{project_id}/jobs/status", json=body))
+        for duration in _durations(file):
+            _checked(client.post(f"http:{server}/control/duration", json=duration.model_dump(mode="json")))
     return warnings
 
 
@@ -99,5 +107,16 @@ def _disabled_file(file: Path) -> Path:
 
 
 def _disabled(file: Path) -> list[JobKey]:
-    beside = _disabled_file(file)
-    return [JobKey.model_validate(key) for key in json.loads(beside.read_text())] if beside.exists() else []
+    return [JobKey.model_validate(key) for key in _read(_disabled_file(file))]
+
+
+def _durations_file(file: Path) -> Path:
+    return file.with_suffix(".durations.json")
+
+
+def _durations(file: Path) -> list[Duration]:
+    return [Duration.model_validate(each) for each in _read(_durations_file(file))]
+
+
+def _read(beside: Path) -> list[Any]:
+    return list(json.loads(beside.read_text())) if beside.exists() else []

@@ -75,6 +75,12 @@ class Job(BaseModel):
         return triggers
 
     @property
+    def data_source(self) -> tuple[str | None, str | None]:
+        """Return the name of its data source, and its project if that is another one [G]."""
+        extraction = self.sections.get("extractionSection", {})
+        return extraction.get("dataSource"), extraction.get("dataSourceProject")
+
+    @property
     def dependencies(self) -> list[str]:
         """Return the names of the jobs of the same project that it waits for."""
         return [name for trigger in self.triggers for name in trigger.get("dependencyInfo", {}).get("jobs", [])]

@@ -34,8 +34,8 @@ class Guesses(BaseModel):
         as in ``triggerSection.triggers.startTime``
     :param unwritable_types: types of jobs that POST and PUT refuse with 500
     :param born_disabled: POST and PUT honour ``"disabled": true`` [V]; false: the job is enabled
-    :param past_start_fires: a trigger whose ``startTime`` is past fires at once when its job is written and enabled [Q];
-        false: it is next due by its cron
+    :param past_start_fires: a trigger whose ``startTime`` is past fires at once when its job is written and enabled
+        [Q]; false: it is next due by its cron
     :param disable_while_paused: what ``disable`` does to a job of a paused server: its flag is set, nothing happens
         (204), or 500
     :param pause_hides_flags: while the server is paused, the definition of every job is ``disabled`` too, not only its

@@ -110,6 +110,15 @@ class Store:
     def data_source_named(self, project_id: int, name: str) -> DataSource | None:
         return self.data_sources.get(self._ids.get((DataSource, project_id, fold(name)), -1))
 
+    def data_source_of(self, job: Job) -> DataSource | None:
+        """Return the data source that a job names: of its own project, unless it names another one."""
+        name, elsewhere = job.data_source
+        project_id = job.project_id
+        if elsewhere is not None:
+            project = self.project_named(elsewhere)
+            project_id = -1 if project is None else project.id
+        return None if name is None else self.data_source_named(project_id, name)
+
     def job_named(self, project_id: int, name: str) -> Job | None:
         return self.jobs.get(self._ids.get((Job, project_id, fold(name)), -1))
 

@@ -104,6 +104,18 @@ def test_generated_metadata_is_varied_and_its_disabled_jobs_are_disabled(
     assert any(trigger.get("dependencyInfo") for trigger in triggers)
 
 
+def test_a_busy_world_is_generated_into_a_running_server_with_its_long_runs(
+    standin: Standin, start: Start, connect: Any, webtool: Process
+) -> None:
+    scheduler = start("scheduler", "--clock", "manual", "--now", "2026-03-02T06:00:30Z", "--timezone", "UTC")
+    target = ("--server", scheduler.uri)
+    assert standin("generate", "--jobs", "300", "--projects", "4", "--busy", *target).returncode == 0
+    scheduler.advance(3600 * 3)
+    running = [line for line in scheduler.control("journal") if line["end"] is None and line["start"] < "2026-03-02T08"]
+    assert len(running) == 2, "two jobs run for hours"
+    assert len(connect(webtool, scheduler).states()) == 300
+
+
 @pytest.mark.parametrize("name", ["incremental_deployment_8.zip", "incremental_deployment_8_to_9.zip", "roles_9.zip"])
 def test_load_a_genuine_file_into_a_running_server(standin: Standin, api: Api, scheduler: Process, name: str) -> None:
     if not GENUINE.is_dir():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -14,10 +15,12 @@ from denodo_standin.engine import Engine
 from denodo_standin.exportfile import read_export
 from denodo_standin.generate import Generated, generate
 from denodo_standin.load import load_into_directory, write
-from denodo_standin.params import Element
+from denodo_standin.params import Element, has_secrets
 from denodo_standin.server import SchedulerServer
+from denodo_standin.store import Store
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +112,66 @@ def test_schedules_are_mixed(generated: Generated) -> None:
     assert any(field[2] == "*" and field[1].isdigit() for field in fields), "none hourly"
     assert any(field[5] in ("SUN", "2") for field in fields), "none weekly"
     assert any(field[3] in ("1", "L", "LW") for field in fields), "none monthly"
+
+
+# --- a server that never rests
+
+
+@pytest.fixture(scope="module")
+def busy() -> Generated:
+    return generate(jobs=2000, projects=20, seed=7, busy=True)
+
+
+def test_a_busy_server_has_as_many_jobs_of_each_kind_as_it_says(busy: Generated) -> None:
+    assert len(jobs(busy)) == len(crons(busy)) == 2000
+    assert len(busy.export.projects) == 20
+    times = Counter(len(list(QuartzCron(cron).between(MONDAY, MONDAY + HOUR, UTC))) for cron in crons(busy))
+    assert (times[60], times[360]) == (100, 20)
+    assert times[12] > 20, "every 5 minutes"
+    assert times[1] > 250, "hourly, or due once in this hour"
+    assert times[0] > 1000, "daily"
+    assert set(times) <= {0, 1, 2, 3, 4, 6, 12, 60, 360}
+    assert any("MON-FRI" in cron for cron in crons(busy))
+
+
+def test_a_tenth_of_a_busy_servers_jobs_has_secrets_some_that_never_rest_among_them(busy: Generated) -> None:
+    secret = [job for job in jobs(busy) if has_secrets(job.params)]
+    assert len(secret) == 200
+    assert any(job.params["trigger"]["cronExpression"].endswith("/10 * * * * ?") for job in secret)
+
+
+def test_two_jobs_of_a_busy_server_run_for_hours(busy: Generated) -> None:
+    labels = [f"{job.project} / {job.name}" for job in jobs(busy)]
+    assert len(busy.durations) == 2
+    for duration in busy.durations:
+        assert duration.seconds >= 2 * 3600
+        assert duration.match is not None
+        assert sum(duration.match.search(label) is not None for label in labels) == 1
+
+
+def test_the_seed_decides_a_busy_server_too(busy: Generated) -> None:
+    assert generate(jobs=2000, projects=20, seed=7, busy=True) == busy
+    assert generate(jobs=2000, projects=20, seed=8, busy=True) != busy
+    assert len(jobs(generate(jobs=1, projects=1, busy=True))) == 1
+
+
+def test_jobs_that_depend_on_each_other_rest(busy: Generated) -> None:
+    by_key = {(job.project, job.name): job for job in jobs(busy)}
+    restless = re.compile(r"\d+(/10)? \* \* \* \* \?")
+    dependent = [job for job in jobs(busy) if "dependency" in job.params["trigger"]]
+    assert dependent
+    for job in dependent:
+        needed = by_key[job.project, job.params["trigger"]["dependency"]["jobId"]]
+        assert not any(restless.fullmatch(each.params["trigger"]["cronExpression"]) for each in (job, needed))
+
+
+def test_a_server_loaded_while_stopped_knows_which_jobs_run_for_hours(busy: Generated, tmp_path: Path) -> None:
+    write(busy, tmp_path / "busy.zip")
+    load_into_directory(tmp_path / "busy.zip", tmp_path / "data")
+    store = Store(tmp_path / "data")
+    names = {project.id: project.name for project in store.projects.values()}
+    seconds = Counter(store.settings.seconds_of(f"{names[job.project_id]} / {job.name}") for job in store.jobs.values())
+    assert seconds == {1: 1998, 4 * 3600: 2}
 
 
 # --- written and loaded
