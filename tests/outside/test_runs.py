@@ -36,6 +36,7 @@ NOT_PLAYED = {
     "import_late",
     "lease_over",
     "lease_short",
+    "looks_paused",
     "metadata_changing",
     "not_restored",
     "old_answers",
