@@ -156,7 +156,7 @@ class _Planner:
             self._add("whole", elements, why, sorted(self.jobs), moment)
             self.waiting.clear()
             return self._plan()
-        in_the_way = sorted(job.key for job in everything if moments.next([job]) is None)
+        in_the_way = [key for key in sorted(self.jobs) if moments.next([self.jobs[key]]) is None]
         who = f"; always in the way: {listed(in_the_way, 3)}" if in_the_way else ""
         reason = Reason(
             "no_moment",
@@ -241,8 +241,8 @@ class _Planner:
         ready = [key for key in fitting if self._can_follow(key, ())]
         if not ready:
             return False
-        rest_of_time = self.until + self.budget - self.cursor
-        quiet = list(self._fitting(key for key in fitting if self._is_free(key, self.cursor, rest_of_time)))
+        end = self.until + self.budget
+        quiet = list(self._fitting(key for key in fitting if self._is_free(key, self.cursor, end)))
         if quiet and self.cursor < self.until:
             self._import(quiet, self.cursor, f"and none of them fires before {_clock(self.until)}")
             return True
@@ -265,8 +265,8 @@ class _Planner:
                 chosen.add(key)
                 yield key
 
-    def _is_free(self, key: JobKey, moment: datetime, length: timedelta | None = None) -> bool:
-        return key in self.jobs and self.moments.is_free(self.jobs[key], moment, length)
+    def _is_free(self, key: JobKey, moment: datetime, stop: datetime | None = None) -> bool:
+        return key in self.jobs and self.moments.is_free(self.jobs[key], moment, stop)
 
     def _moment(self, key: JobKey) -> datetime | None:
         return self.moments.next([self.jobs[key]], self.cursor) if key in self.jobs else None
