@@ -285,6 +285,7 @@ class Story(Stage):
             self.master.webtool.faults(self.second_path(self.slave))
             pair.run("failover")
             self.wake()
+        self.a_minute_passes()  # what was missed is caught up
 
     # -- people
 
