@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from denodo_demo.slowness import allow
-from denodo_ha.record import Phase, Role, begin_import
+from denodo_ha.record import Phase, Record, Role, begin_import
 from denodo_ha.snapshot.archive import filter_archive
 from denodo_scheduler.client import transfer as files
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.steps import passive
+from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.sync import export as exporting
 from denodo_standin.generate import generate
 from support.sync import (
