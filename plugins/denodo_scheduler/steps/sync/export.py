@@ -342,5 +342,5 @@ def _comparison(ticket: SyncTicket, planned: _Planned, old: ArchiveContents | No
         said = f"nothing of what is to be delivered can be sent safely now: {planned.changes}"
     if not gone:
         return said
-    stay = f"{len(gone)} removed (such as {gone[0]}), which the {ticket.target} keeps, a job as an orphan"
+    stay = f"{len(gone)} removed (such as {min(gone, key=lambda element: element.identity)}), which the {ticket.target} keeps, a job as an orphan"
     return f"{said}; {stay}"
