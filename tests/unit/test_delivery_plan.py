@@ -282,7 +282,7 @@ def test_a_restless_job_is_pending_and_named_and_one_on_the_target_is_outdated()
         "trigger has a start time in the past, so it may fire as soon as it is created. Next: change that on the "
         f"source, {by_hand}",
         "P / old (outdated on the target): [restless] it has to be imported, which enables it (with secrets), and "
-        "before 10:03 UTC there are no 10s in which it is certain not to fire on the target. Next: let it rest for "
+        "before 2026-11-29 09:03 UTC there are no 10s in which it is certain not to fire on the target. Next: let it rest for "
         f"10s now and then, {by_hand}",
     ]
     assert "pending, restless: 2 elements (P / new, P / old): it has to be imported" in plan.text()

@@ -142,7 +142,7 @@ class Moments:
             for firing in _executions(cron, self.begin - _SECOND, self._end, zone, self.budget)
         }
         offsets = self._offsets
-        if set("".join(expression.split()[2:])) <= {"*", "?"}:  # the same in every hour
+        if same_in_every_hour(expression):
             offsets = sorted({offset % _HOUR for offset in offsets})
         if offsets:
             first, last = self.begin + offsets[0] - _SECOND, self._end + offsets[-1]
@@ -151,6 +151,10 @@ class Moments:
             low, high = bisect_left(walls, self.begin + offset), bisect_right(walls, self._end + offset)
             found.update(wall - offset for wall in walls[low:high])
         return found
+
+
+def same_in_every_hour(expression: str) -> bool:
+    return set("".join(expression.split()[2:])) <= {"*", "?"}
 
 
 def _executions(cron: QuartzCron, after: datetime, end: datetime, zone: tzinfo, reach: timedelta) -> Iterator[datetime]:

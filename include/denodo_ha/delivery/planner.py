@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes
-from denodo_ha.delivery.moments import Moments, budget, has_no_moment
+from denodo_ha.delivery.moments import Moments, budget, has_no_moment, same_in_every_hour
 from denodo_ha.delivery.plan import Channel, DeliveryPlan, Pending, Piece
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import Job, JobKey
@@ -21,6 +21,8 @@ WHOLE_WINDOW = timedelta(minutes=5)
 """For how long no job may be due when the whole archive is imported, unless the caller says otherwise."""
 LARGEST_BATCH = 64
 """How many jobs that fire soon are imported together at most."""
+HORIZON = timedelta(hours=24)
+"""How far ahead it is looked for a moment of what this sync leaves pending."""
 _CIRCLE = Reason(
     "circle", "it belongs to jobs that depend on each other in a circle", "remove one of these dependencies"
 )
@@ -156,14 +158,18 @@ class _Planner:
             self._add("whole", elements, why, sorted(self.jobs), moment)
             self.waiting.clear()
             return self._plan()
-        in_the_way = sorted(job.key for job in everything if moments.next([job]) is None)
-        who = f"; always in the way: {listed(in_the_way, 3)}" if in_the_way else ""
-        reason = Reason(
-            "no_moment",
-            f"it needs an import of the whole archive ({why}), and before {_clock(self.until)} there are no "
-            f"{format_duration(window)} in which none of its {len(everything)} jobs fires on the target{who}",
-            f"run the sync when the jobs rest for so long, {_DELIVER_NOW}",
-        )
+        needs = f"it needs an import of the whole archive ({why})"
+        if later := self._later(everything, window):
+            reason = _waits(f"{needs}, and jobs in it", later)
+        else:
+            in_the_way = sorted(job.key for job in everything if moments.next([job]) is None)
+            who = f"; always in the way: {listed(in_the_way, 3)}" if in_the_way else ""
+            reason = Reason(
+                "no_moment",
+                f"{needs}, and before {_clock(self.now + HORIZON)} there are no {format_duration(window)} in which "
+                f"none of its {len(everything)} jobs fires on the target{who}",
+                f"let these jobs rest for so long, {_DELIVER_NOW}",
+            )
         for key in self.imported:
             self._leave(key, reason)
         self._leave_out_what_waits_for_pending()
@@ -283,18 +289,36 @@ class _Planner:
         for key in keys:
             self._leave(key, self._why_restless(key))
 
+    def _later(self, jobs: Sequence[Job], window: timedelta) -> datetime | None:
+        """Return the first moment of these jobs, whether or not this sync waits for it."""
+        crons = [trigger.cron for job in jobs for trigger in job.triggers if trigger.cron]
+        horizon = timedelta(hours=1) if all(map(same_in_every_hour, crons)) else HORIZON
+        return Moments(self.zones, now=self.now, budget=window, until=self.now + horizon).next(jobs)
+
     def _why_restless(self, key: JobKey) -> Reason:
-        length, end = format_duration(self.budget), _clock(self.until)
-        job = self.jobs.get(key)
+        length, job = format_duration(self.budget), self.jobs.get(key)
         if job and self.moments.next([job]):
-            return Reason("deferred", f"its moments before {end} went to other jobs", "the next sync delivers it")
+            return Reason(
+                "deferred", f"its moments before {_clock(self.until)} went to other jobs", "the next sync delivers it"
+            )
+        what = f"it has to be imported, which enables it ({self.imported[key]}), and"
+        if job and (later := self._later([job], self.budget)):
+            return _waits(what, later)
         if why := has_no_moment(job, self.now) if job else "the source does not list it":
             next_step = "change that on the source"
         else:
+            end = _clock(self.now + HORIZON)
             why = f"before {end} there are no {length} in which it is certain not to fire on the target"
             next_step = f"let it rest for {length} now and then"
-        what = f"it has to be imported, which enables it ({self.imported[key]}), and {why}"
-        return Reason("restless", what, f"{next_step}, {_DELIVER_NOW}")
+        return Reason("restless", f"{what} {why}", f"{next_step}, {_DELIVER_NOW}")
+
+
+def _waits(what: str, moment: datetime) -> Reason:
+    return Reason(
+        "waits_for_moment",
+        f"{what} may fire on the target before {_clock(moment)}",
+        f"a later sync delivers it then, {_DELIVER_NOW}",
+    )
 
 
 def _dependencies_first(depends_on: Mapping[JobKey, Collection[JobKey]]) -> list[JobKey]:
@@ -310,4 +334,4 @@ def _dependencies_first(depends_on: Mapping[JobKey, Collection[JobKey]]) -> list
 
 
 def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%H:%M UTC}"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M UTC}"

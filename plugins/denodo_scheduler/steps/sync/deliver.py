@@ -27,7 +27,7 @@ from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.servers import enabled_in
-from denodo_scheduler.steps.sync.planning import Differences, Planner, Server, edited, postponed
+from denodo_scheduler.steps.sync.planning import Differences, Planner, Server, edited
 from denodo_scheduler.steps.sync.send import Answered, Sender
 from denodo_scheduler.steps.sync.write import Writer
 
@@ -37,8 +37,6 @@ PATIENCE = timedelta(seconds=60)
 """How long moments are waited for in all, while the pair's slot is held; later ones are left to the next run."""
 SENDINGS = 2
 """How often an element is sent in one run."""
-HORIZON = timedelta(hours=24)
-"""How far ahead the next moment of a job is looked for that this run does not deliver."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +60,7 @@ class Delivery:
     :param snapshot_id: the snapshot that is delivered. :param version: the target's version.
     :param sent: how often each element was sent. :param by_archive: jobs that REST did not write as they are.
     :param proving: jobs that REST has written and that are not read back yet.
+    :param answers: the imports that have enabled jobs. :param warnings: those of all imports.
     :param pieces: what was sent, as the event tells it. :param pending: what was not.
     :param first_different: jobs that the target had otherwise before anything was sent.
     :param rescued: the export of the target that was kept before that, and what it holds otherwise.
@@ -77,6 +76,7 @@ class Delivery:
     by_archive: set[JobKey] = field(default_factory=set)
     proving: dict[JobKey, Job] = field(default_factory=dict)
     answers: list[Answered] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     pieces: list[dict[str, Any]] = field(default_factory=list)
     pending: tuple[Pending, ...] = ()
     all_secrets: bool = False
@@ -98,9 +98,9 @@ class Delivery:
         """
         patience = PATIENCE
         while True:
-            look = self._look(PATIENCE)
+            look = self._look(patience)
             piece = next(iter(look.plan.pieces), None)
-            if piece is None or (piece.moment and piece.moment > look.now + patience):
+            if piece is None:
                 break
             if piece.moment and piece.moment > look.now:
                 self.sender.before_writing()
@@ -110,7 +110,7 @@ class Delivery:
                 self._write(piece, look)
             else:
                 self._import(piece, look)
-        self._leave(self._look(HORIZON))
+        self._leave(look)
         if self.pieces:
             self.sender.close()
 
@@ -131,25 +131,23 @@ class Delivery:
         return _Look(there, statuses, found, plan)
 
     def _leave(self, look: _Look) -> None:
-        by_key = self.planner.snapshot.by_key
-        self.pending = (
-            *look.plan.pending,
-            *postponed(look.plan.pieces, by_key, look.there),
-            *edited(look.found, by_key, look.there),
-        )
+        self.pending = (*look.plan.pending, *edited(look.found, self.planner.snapshot.by_key, look.there))
         secrets = {each.identity for each in self.planner.snapshot.contents.elements if each.secrets}
         self.all_secrets = secrets <= self.sent.keys()
 
     # -- over REST
 
     def _write(self, piece: Piece, look: _Look) -> None:
-        """Write jobs disabled; of each type that is not proven yet the first one, before all others."""
+        """Write jobs disabled, of a type that is not proven yet only one until that one was read back."""
         source = self.planner.source
-        jobs = [source.jobs[key] for key in piece.jobs]
-        first = {job.type: index for index, job in reversed(list(enumerate(jobs)))}
-        unproven = [index for kind, index in first.items() if kind not in self._known.faithful]
-        if unproven:
-            jobs = jobs[: max(unproven) + 1]
+        jobs: list[Job] = []
+        unproven: set[str] = set()
+        for job in map(source.jobs.__getitem__, piece.jobs):
+            if job.type in unproven:
+                break
+            if job.type not in self._known.faithful:
+                unproven.add(job.type)
+            jobs.append(job)
         writer = Writer(
             source.names,
             self._target,
@@ -205,25 +203,23 @@ class Delivery:
             if piece.moment and not self.planner.is_free(piece, before.server_time, self._known):
                 return
             answer = self.sender.send(archive, piece.jobs, before)
-        self.answers.append(answer)
+        self.warnings += answer.warnings
+        if piece.jobs:
+            self.answers.append(answer)
         gone = before.by_key.keys() - answer.rest.statuses.by_key.keys()
         if gone:
             log.error("The import deleted what it did not hold: %s. All is delivered anew.", listed(sorted(gone)))
         others = before.by_key.keys() - set(piece.jobs)
         cut_down = piece.channel != "whole" and bool(others)
-        exposed = answer.exposure.total_seconds()
-        self._learn(
-            self._known.learned_import(
-                replaces=bool(gone) if cut_down else None, seconds=exposed if piece.jobs else None
-            )
-        )
+        exposed = answer.exposure.total_seconds() if piece.jobs else None
+        self._learn(self._known.learned_import(replaces=bool(gone) if cut_down else None, seconds=exposed))
         if piece.channel == "whole":
             self.sent.update(each.identity for each in self.planner.snapshot.contents.elements)
         else:
             self.sent.update(piece.elements)
         if gone:
             self.sent.clear()
-        self._tell(piece, piece.jobs, exposed)
+        self._tell(piece, piece.jobs, exposed or 0.0)
 
     @contextmanager
     def _archive(self, piece: Piece) -> Iterator[ObjectStoragePath]:
@@ -281,7 +277,7 @@ class Delivery:
             began=(exposed.began if exposed else began).isoformat(),
             answered=(exposed.answered if exposed else now).isoformat(),
             clean_at=(exposed.rest.clean_at if exposed else now).isoformat(),
-            warnings=[warning for each in self.answers for warning in each.warnings],
+            warnings=self.warnings,
             others=[[job.project, job.name] for job in before.jobs if not self.context.pair.scope.matches(job.key)],
             pieces=self.pieces,
             pending=DeliveryPlan(pending=self.pending).to_json()["pending"],

@@ -235,24 +235,3 @@ def edited(found: Differences, by_key: Mapping[JobKey, Identity], there: Server)
     why = Reason("edited", "it was edited on the active server after the export", "the next sync delivers it")
     apart = (found.edited & (found.different | found.missing)) & by_key.keys()
     return [Pending(by_key[key], key, why, key in there.jobs) for key in sorted(apart)]
-
-
-def postponed(pieces: Collection[Piece], by_key: Mapping[JobKey, Identity], there: Server) -> list[Pending]:
-    """The jobs of pieces whose moment is too far away for this run."""
-    return [
-        Pending(
-            by_key[key],
-            key,
-            Reason(
-                "waits_for_moment",
-                f"it has to be imported, which enables it, and may fire on the target before "
-                f"{piece.moment:%H:%M:%S} UTC",
-                "the next sync delivers it in that moment, or run the sync with 'Deliver now', which accepts that it "
-                "may run once on the target",
-            ),
-            key in there.jobs,
-        )
-        for piece in pieces
-        for key in piece.jobs
-        if key in by_key
-    ]
