@@ -1,8 +1,9 @@
-"""A small pair for the tests of differential syncs, whose clocks go on while a sync waits and while jobs are enabled."""
+"""A small pair for the tests of differential syncs. Its clocks go on while a sync waits, and while jobs are enabled."""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -123,11 +124,11 @@ def channels(out: DagRun) -> list[str]:
 
 def requests(*servers: StandinServer) -> dict[str, int]:
     """What the servers' web tools were asked since their last reset, without the path that all share."""
-    found: dict[str, int] = {}
+    found: Counter[str] = Counter()
     for server in servers:
         for text, number in server.webtool.requests().items():
             method, path = text.split(" ", 1)
-            found[f"{method} {path.rpartition('/public/api')[2]}"] = number
+            found[f"{method} {path.rpartition('/public/api')[2]}"] += number
     return found
 
 
@@ -177,11 +178,8 @@ def fail_over(sync: Sync) -> None:
     act(sync.master, "disable", *states(sync.master))
     act(sync.slave, "enable", *wanted)
     record = sync.record
-    promotion = Promotion(
-        id="failover", kind="failover", at=sync.now(), plan=record.snapshot_id or "", complete=True
-    )
+    promotion = Promotion(id="failover", kind="failover", at=sync.now(), plan=record.snapshot_id or "", complete=True)
     changed = {"phase": Phase.FAILED_OVER, "active": Role.SLAVE, "epoch": record.epoch + 1, "last_promotion": promotion}
     context = sync.prepared()
     saved = RecordStore(sync.state).save(record.model_copy(update=changed))
     context.snapshots.record_epoch(saved)
-

@@ -20,8 +20,8 @@ from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair, StandinServer
-from denodo_ha.jobs import fold
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.jobs import fold
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, Role, learned
 from denodo_ha.sync_results import Disabled, Exported, Imported
@@ -306,9 +306,7 @@ class DagRun:
 
     def _import_metadata(self) -> Any:
         assert self.exported
-        return importing.import_snapshot(
-            self.run, self._ticket, self.exported, deliver_now=self._deliver_now
-        ).to_json()
+        return importing.import_snapshot(self.run, self._ticket, self.exported, deliver_now=self._deliver_now).to_json()
 
     def _disable_jobs(self) -> Any:
         return quenching.disable_jobs(self.run, self._ticket).to_json()
@@ -433,9 +431,13 @@ class Sync:
         for server in self.servers.servers:
             server.scheduler.clock(advance_seconds=timedelta(**by).total_seconds())
 
+    def change(self, **fields: Any) -> None:
+        """Have other fields in the record, as another run might."""
+        RecordStore(self.state).save(self.record.model_copy(update=fields))
+
     def publish(self) -> None:
         """Empty the outbox, as the last task of a DAG does."""
-        RecordStore(self.state).save(self.record.model_copy(update={"outbox": ()}))
+        self.change(outbox=())
 
     def initialise(self, active: Role = Role.MASTER, **asked: Any) -> None:
         """A person says which server is the active one, by the operation of the operations DAG."""

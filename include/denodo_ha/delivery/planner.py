@@ -44,6 +44,7 @@ def plan_delivery(
     until: datetime,
     deliver_now: bool = False,
     untranslatable: Collection[JobKey] = (),
+    left_out: Mapping[JobKey, Reason] | None = None,
     whole_window: timedelta = WHOLE_WINDOW,
 ) -> DeliveryPlan:
     """Decide how each changed element is delivered.
@@ -65,9 +66,11 @@ def plan_delivery(
     :param until: the sync waits for no moment after this; what has none before it is pending.
     :param deliver_now: a person accepts that jobs without a moment may run once on the target.
     :param untranslatable: jobs that refer to something that the target knows under no id.
+    :param left_out: jobs that are not delivered, and why.
     :param whole_window: for how long no job may be due when the whole archive is imported, at least.
     """
     planner = _Planner(changes, capabilities, jobs, target, now, zones, until, deliver_now)
+    planner.leave_out(left_out or {})
     planner.choose_channels(
         rest, {"with secrets": secrets, "draft": drafts, "with an id without a name": untranslatable}
     )
@@ -121,9 +124,13 @@ class _Planner:
             found[key] = {other for other in named if other in self.changed and other != key}
         return found
 
+    def leave_out(self, reasons: Mapping[JobKey, Reason]) -> None:
+        for key in reasons.keys() & self.changed.keys():
+            self._leave(key, reasons[key])
+
     def choose_channels(self, rest: bool, imported: Mapping[str, Collection[JobKey]]) -> None:
         sets = {why: set(keys) for why, keys in imported.items()}
-        for key in self.changed:
+        for key in self.waiting:
             why = next((why for why, keys in sets.items() if key in keys), None)
             if not rest:
                 why = "this connection does not write jobs over REST"
@@ -154,7 +161,7 @@ class _Planner:
         if moment is None and self.deliver_now:
             moment, why = moments.begin, f"{why}; sent now, so jobs may run once on the target"
         if moment is not None:
-            elements = [*self.others, *self.changed.values()]
+            elements = [*self.others, *(self.changed[key] for key in self.waiting)]
             self._add("whole", elements, why, sorted(self.jobs), moment)
             self.waiting.clear()
             return self._plan()

@@ -295,8 +295,9 @@ def _plan(
     if not wanted:
         return _Planned(DeliveryPlan(), wanted, None)
     now = target.statuses().server_time
-    known = record.capabilities.get(ticket.target, Capabilities())
-    plan = planner.plan(wanted, there, now=now, until=now + context.pair.sync.quiet_timeout, capabilities=known)
+    known = record.capabilities.get(ticket.target, Capabilities()).for_version(target.me().version)
+    until = now + context.pair.sync.quiet_timeout
+    plan = planner.plan(wanted, found, there, now=now, until=until, capabilities=known)
     return _Planned(plan, wanted, plan.first_moment - now if plan.waits and plan.first_moment else None)
 
 
@@ -322,10 +323,16 @@ def _describe(
         jobs=taken.manifest.counts["jobs"],
         enabled=taken.manifest.counts["enabled"],
         unchanged=not planned.plan,
-        comparison=f"to deliver: {planned.changes}" if planned.changes else "the target has all of it",
+        comparison=_comparison(planned),
         plan=summary(difference),
         delivery=planned.plan.to_json(),
         text=planned.plan.text(),
         dirty_since=record.dirty.since.isoformat() if record.dirty else None,
         wait_until=(context.now() + wait).isoformat() if wait else None,
     )
+
+
+def _comparison(planned: _Planned) -> str:
+    if not planned.changes:
+        return "the target has all of it"
+    return f"{'to deliver' if planned.plan else 'nothing can be delivered now of'}: {planned.changes}"
