@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -151,18 +152,30 @@ def time_goes_on(sync: Sync, patch: pytest.MonkeyPatch, target: StandinServer) -
 
 
 @contextmanager
-def at_write(patch: pytest.MonkeyPatch, at: int, then: Callable[[], object]) -> Iterator[list[str]]:
-    """Have something happen right before request number ``at``, from 0, that changes a server; yields their names."""
+def at_write(
+    patch: pytest.MonkeyPatch, at: int, then: Callable[[], object], *, after: bool = False
+) -> Iterator[list[str]]:
+    """Have something happen right before or after request number ``at``, from 0, that changes a server.
+
+    Requests that are sent at the same time are sent one after the other. Yields the names of what was sent.
+    """
     made: list[str] = []
+    one = Lock()
 
     def counted(name: str) -> Callable[..., Any]:
         send = getattr(DenodoSchedulerHook, name)
 
         def sent(*args: Any, **kwargs: Any) -> Any:
-            made.append(name)
-            if len(made) == at + 1:
-                then()
-            return send(*args, **kwargs)
+            with one:
+                made.append(name)
+                if len(made) > at + 1:
+                    return send(*args, **kwargs)
+                if len(made) == at + 1 and not after:
+                    then()
+                result = send(*args, **kwargs)
+                if len(made) == at + 1 and after:
+                    then()
+                return result
 
         return sent
 
