@@ -1,4 +1,4 @@
-"""A sync whose worker dies between any two requests that change the slave: it stays passive, and the next run repairs."""
+"""A sync whose worker dies between any two requests that change the slave: it stays passive, the next run repairs."""
 
 from __future__ import annotations
 
