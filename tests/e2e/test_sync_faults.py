@@ -24,6 +24,8 @@ from support.sync_dag import (
     enabled,
     keys,
     put_in_order,
+    seal_anew,
+    seal_restless,
 )
 
 pytestmark = pytest.mark.e2e
