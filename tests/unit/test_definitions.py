@@ -129,7 +129,7 @@ def test_a_job_that_lost_its_data_source_differs() -> None:
 
 # --- arbitrary definitions
 
-texts = st.text(max_size=5)
+texts = st.text(max_size=5) | st.text("a\r\n", max_size=5)
 sections = st.dictionaries(
     st.sampled_from(["query", "mode", "path", "size"]), texts | st.integers(-2, 9) | st.booleans()
 )
@@ -240,6 +240,11 @@ def test_defaults_line_ends_and_the_order_of_keys_are_no_difference(row: dict[st
         )
 
     assert not differing(fields_of(row), fields_of(turned(row)))
+
+
+def test_line_ends() -> None:
+    assert fields_of({"description": "a\r\nb\rc\n"}) == fields_of({"description": "a\nb\nc\n"})
+    assert fields_of({"description": "a\r\nb"}) != fields_of({"description": "a\n\nb"})
 
 
 def test_a_field_that_only_one_job_of_many_has_is_content() -> None:

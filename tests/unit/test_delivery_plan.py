@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes
 from denodo_ha.delivery.moments import budget, possible_zones
-from denodo_ha.delivery.plan import DeliveryPlan, Piece
-from denodo_ha.delivery.planner import LARGEST_BATCH, plan_delivery
+from denodo_ha.delivery.plan import LARGEST_BATCH, DeliveryPlan, Piece, plan_delivery
 from denodo_ha.jobs import DependencyInfo, Job, JobKey, Trigger
 from denodo_ha.quartz.cron import QuartzCron
 from denodo_ha.snapshot.contents import Element, Identity
@@ -266,6 +265,22 @@ def test_in_an_unknown_zone_a_daily_job_has_a_moment() -> None:
     assert world.plan(now=now, zones=possible_zones(None, None)).first_moment == NOW.replace(minute=15, second=1)
 
 
+def test_a_job_that_is_due_then_joins_no_batch() -> None:
+    world = World()
+    for name, cron in (("a", "30 * * * * ?"), ("b", "0 * * * * ?"), ("c", "20 * * * * ?")):
+        world.add(name, cron, secrets=True)
+    plan = world.plan()
+    assert shape(plan) == [("archive", ["a"]), ("archive", ["b"]), ("archive", ["c"])]
+    assert [piece.moment for piece in plan.pieces] == [NOW, NOW + TEN, NOW + 2 * TEN]
+
+
+def test_a_job_whose_trigger_starts_soon_goes_before_or_not_at_all() -> None:
+    world = World()
+    world.add("starts soon", NIGHTLY, secrets=True, start_time="2026-11-28T09:03:20Z")
+    assert world.plan().first_moment == NOW
+    assert left(world.plan(now=NOW + timedelta(seconds=4))) == {"starts soon": "restless"}
+
+
 # --- restless jobs
 
 
@@ -334,8 +349,10 @@ CRONS = st.sampled_from(
         MINUTELY,
         EVERY_9_S,
         "* * * * * ?",
-        "0/30 * * * * ?",
-        "0 0/5 * * * ?",
+        "20 * * * * ?",
+        "35 * * * * ?",
+        "12/30 * * * * ?",
+        "50 0/5 * * * ?",
         "12 4 9 * * ?",
         "10 4 0-23/2 ? * MON-FRI",
     ]
@@ -346,6 +363,7 @@ STARTS = st.sampled_from([None, None, None, "2026-11-28T09:03:20Z", "2020-01-01T
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     world = World()
+    odds = draw(st.sampled_from([1, 3]))  # of a world in which all is imported
     for number in range(draw(st.integers(0, 2))):
         world.add_source(f"source {number}")
     for number in range(draw(st.integers(0, 9))):
@@ -356,7 +374,9 @@ def worlds(draw: st.DrawFn) -> World:
             why=draw(st.sampled_from(["new", "changed", "secrets", None])),
             type=draw(st.sampled_from(["VDP", "VDPCache", "VDPIndexer"])),
             start_time=draw(STARTS),
-            **{mark: draw(st.integers(0, 2)) == 0 for mark in ("target", "secrets", "drafts", "untranslatable")},
+            target=draw(st.booleans()),
+            secrets=draw(st.integers(1, odds)) == 1,
+            **{mark: draw(st.integers(0, 3)) == 0 for mark in ("drafts", "untranslatable")},
         )
     return world
 

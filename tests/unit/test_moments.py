@@ -57,6 +57,7 @@ CRONS = st.sampled_from(
         "20,21,50 * * * * ?",
         "0 0/5 * * * ?",
         "30 3/15 * * * ?",
+        "0 20 * * * ?",
         "0 30 2 * * ?",
         "0 0 1-4 * * ?",
         "10 4 9 ? * MON-FRI",
@@ -111,8 +112,9 @@ def test_in_an_unknown_zone_it_is_free_in_every_quarter_of_an_hours_offset(crons
         assert fires(jobs, QUARTERS, now + TEN, TEN)
 
 
-def test_a_daily_job_in_an_unknown_zone_counts_at_every_quarter_of_an_hour() -> None:
-    daily = job("0 30 3 * * ?")
+@pytest.mark.parametrize("cron", ["0 30 3 * * ?", "0 30 * * * ?"])
+def test_in_an_unknown_zone_a_job_counts_at_every_quarter_of_an_hour(cron: str) -> None:
+    daily = job(cron)
     at_the_quarter = datetime(2026, 11, 28, 9, 14, 55, tzinfo=UTC)
     found = next_moment([daily], now=at_the_quarter, zones=QUARTERS, budget=TEN, until=at_the_quarter + HOUR)
     assert found == datetime(2026, 11, 28, 9, 15, 1, tzinfo=UTC)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from math import ceil
 from zoneinfo import ZoneInfo
 
-from denodo_ha.jobs import Job, Trigger
+from denodo_ha.jobs import Job
 from denodo_ha.quartz.cron import CronError, QuartzCron
 from denodo_ha.quartz.forecast import cached_cron
 
@@ -89,6 +90,19 @@ def next_moment(
     return Moments(zones, now=now, budget=budget, until=until).next(jobs)
 
 
+@dataclass(frozen=True)
+class _Course:
+    """What is known of jobs with the same triggers.
+
+    :param start: the earliest start time of a trigger.
+    :param unsafe: no moment is safe.
+    """
+
+    firings: Sequence[datetime] = ()
+    start: datetime | None = None
+    unsafe: bool = False
+
+
 class Moments:
     """The firings between ``now`` and ``until``, calculated once for each cron; see :func:`next_moment`."""
 
@@ -98,35 +112,43 @@ class Moments:
         self.budget = budget
         self._end = until + 2 * budget  # so that each firing in a moment's budget has its neighbours
         self._offsets, self._changing = _steady(zones, self.begin, self._end)
+        self._courses: dict[tuple[object, ...], _Course] = {}
         self._known: dict[str, list[datetime]] = {}
 
     def next(self, jobs: Sequence[Job], since: datetime | None = None) -> datetime | None:
         """Return the first moment of these jobs from ``since`` on, which is not before the ``now`` of this object."""
+        courses = list({id(course): course for course in map(self._course, jobs)}.values())
+        if any(course.unsafe for course in courses):
+            return None
+        starts = [course.start - self.budget for course in courses if course.start]
+        latest = min([self.until - timedelta.resolution, *starts])
         moment = max(self.begin, _whole(since or self.begin))
-        latest = self.until - timedelta.resolution
-        for job in jobs:
-            if has_no_moment(job, moment):
-                return None
-            starts = [start for each in job.triggers if (start := _earliest(each.start_time))]
-            latest = min([latest, *(start - self.budget for start in starts)])
-        firings = self._merged([trigger for job in jobs for trigger in job.triggers])
-        for firing in firings[bisect_left(firings, moment) :]:
-            if firing >= moment + self.budget or moment > latest:
+        firings = _merged([course.firings for course in courses])
+        for at in range(bisect_left(firings, moment), len(firings)):
+            if firings[at] >= moment + self.budget or moment > latest:
                 break
-            moment = firing + _SECOND
+            moment = firings[at] + _SECOND
         return moment if moment <= latest else None
 
-    def is_free(self, job: Job, moment: datetime, length: timedelta | None = None) -> bool:
-        """Whether none of the job's triggers fires from ``moment`` on for ``length``, by default the budget."""
-        stop = moment + (self.budget if length is None else length)
-        if has_no_moment(job, stop - timedelta.resolution):
+    def is_free(self, job: Job, moment: datetime, stop: datetime | None = None) -> bool:
+        """Whether none of the job's triggers fires from ``moment`` on until ``stop``, by default for the budget."""
+        course = self._course(job)
+        stop = stop or moment + self.budget
+        if course.unsafe or (course.start and course.start < stop):
             return False
-        lists = [self._firings(trigger.cron) for trigger in job.triggers if trigger.cron]
-        return all(bisect_left(each, moment) == bisect_left(each, stop) for each in lists)
+        return bisect_left(course.firings, moment) == bisect_left(course.firings, stop)
 
-    def _merged(self, triggers: Sequence[Trigger]) -> list[datetime]:
-        lists = [self._firings(cron) for cron in {trigger.cron for trigger in triggers} if cron]
-        return lists[0] if len(lists) == 1 else sorted(set().union(*lists))
+    def _course(self, job: Job) -> _Course:
+        triggers = tuple((each.cron, each.start_time, bool(each.dependency)) for each in job.triggers)
+        if triggers not in self._courses:
+            if has_no_moment(job, self.begin):
+                course = _Course(unsafe=True)
+            else:
+                starts = [start for trigger in job.triggers if (start := _earliest(trigger.start_time))]
+                crons = {trigger.cron for trigger in job.triggers if trigger.cron}
+                course = _Course(_merged([self._firings(cron) for cron in crons]), min(starts, default=None))
+            self._courses[triggers] = course
+        return self._courses[triggers]
 
     def _firings(self, expression: str) -> list[datetime]:
         if expression not in self._known:
@@ -155,6 +177,10 @@ class Moments:
 
 def same_in_every_hour(expression: str) -> bool:
     return set("".join(expression.split()[2:])) <= {"*", "?"}
+
+
+def _merged(lists: Sequence[Sequence[datetime]]) -> Sequence[datetime]:
+    return lists[0] if len(lists) == 1 else sorted(set().union(*lists))
 
 
 def _executions(cron: QuartzCron, after: datetime, end: datetime, zone: tzinfo, reach: timedelta) -> Iterator[datetime]:
