@@ -175,12 +175,12 @@ class Moments:
         return found
 
 
-def _merged(lists: Sequence[Sequence[datetime]]) -> Sequence[datetime]:
-    return lists[0] if len(lists) == 1 else sorted(set().union(*lists))
-
-
 def same_in_every_hour(expression: str) -> bool:
     return set("".join(expression.split()[2:])) <= {"*", "?"}
+
+
+def _merged(lists: Sequence[Sequence[datetime]]) -> Sequence[datetime]:
+    return lists[0] if len(lists) == 1 else sorted(set().union(*lists))
 
 
 def _executions(cron: QuartzCron, after: datetime, end: datetime, zone: tzinfo, reach: timedelta) -> Iterator[datetime]:

@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(seconds=60)
 """How long moments are waited for in all, while the pair's slot is held; later ones are left to the next run."""
+MISSED = timedelta(seconds=10)
+"""What a moment that passed while its archive was made costs of that patience, so that it is not tried for ever."""
 SENDINGS = 2
 """How often an element is sent in one run."""
 REFUSALS = 2
@@ -112,8 +114,8 @@ class Delivery:
                 patience -= piece.moment - look.now
             elif piece.channel == "rest":
                 self._write(piece, look)
-            else:
-                self._import(piece, look)
+            elif not self._import(piece):
+                patience -= MISSED
         self.pending = look.plan.pending
         secrets = {each.identity for each in self.planner.snapshot.contents.elements if each.secrets}
         self.all_secrets = secrets <= self.sent.keys()
@@ -125,7 +127,7 @@ class Delivery:
         statuses = self._target.statuses()
         self._ensure_written_disabled(there, statuses)
         found = self.planner.differences(there)
-        if not self.sent:
+        if not self.pieces:
             self.first_different = found.different
         self._prove(found, there)
         given_up = [identity for identity, number in self.sent.items() if number >= SENDINGS]
@@ -171,7 +173,7 @@ class Delivery:
 
     def _ensure_written_disabled(self, there: Server, statuses: Statuses) -> None:
         """A server that does not honour ``disabled`` is not written to any more; what it has enabled is disabled."""
-        if not self.sent:
+        if not self.pieces:
             return
         woken = {job.key for job in enabled_in(self.context.pair.scope, statuses)}
         woken |= {key for key in self.proving if key in there.jobs and there.jobs[key].is_flagged_enabled}
@@ -205,12 +207,15 @@ class Delivery:
 
     # -- archives
 
-    def _import(self, piece: Piece, look: _Look) -> None:
-        """Import an archive of these elements, if the moment has not passed while it was made."""
+    def _import(self, piece: Piece) -> bool:
+        """Import an archive of these elements.
+
+        :return: whether it was sent; not if the moment has passed while the archive was made.
+        """
         with self._archive(piece) as archive:
             before = self._target.statuses()
             if piece.moment and not self.planner.is_free(piece, before.server_time, self._known):
-                return
+                return False
             answer = self.sender.send(archive, piece.jobs, before)
         self.warnings += answer.warnings
         if piece.jobs:
@@ -229,6 +234,7 @@ class Delivery:
         if gone:
             self.sent.clear()
         self._tell(piece, piece.jobs, exposed or 0.0)
+        return True
 
     @contextmanager
     def _archive(self, piece: Piece) -> Iterator[ObjectStoragePath]:
