@@ -174,7 +174,9 @@ def source(name: str, **more: Any) -> DataSource:
         ([source("one"), source("two"), source("three")], True, {}),
     ],
 )
-def test_data_sources_that_are_missing_or_differ(there: list[DataSource], values: bool, wrong: dict[JobKey, str]) -> None:
+def test_data_sources_that_are_missing_or_differ(
+    there: list[DataSource], values: bool, wrong: dict[JobKey, str]
+) -> None:
     manifest = build_manifest([], [], ALL, data_sources=[source("one"), source("two")])
     assert different_data_sources(manifest, there, ALL, SiteProperties({}), values=values) == wrong
 

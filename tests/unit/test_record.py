@@ -143,8 +143,8 @@ SHAPES = {
         "Step": "answered claimed disabling enabling importing",
     },
     3: {
-        "Record": "acknowledged active approval capabilities cool_down_until dirty epoch halted last_promotion master operation "
-        "outbox paused pending phase schema_number slave snapshot",
+        "Record": "acknowledged active approval capabilities cool_down_until dirty epoch halted last_promotion master "
+        "operation outbox paused pending phase schema_number slave snapshot",
         "Approval": "granted_by requested_by until",
         "Capabilities": "faithful import_replaces longest_import unfaithful version",
         "Dirty": "reason since",
