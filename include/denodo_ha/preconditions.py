@@ -124,12 +124,13 @@ def source_active(record: Record, source: Role) -> Reason | None:
             f"run the sync DAG with 're-protect' ticked to copy the slave to the master, then fail back with "
             f"{SWITCHOVER}; after that, syncs of the master go on by themselves",
         )
+    under_way = record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
     return Reason(
-        record.phase.value if record.phase is not phase else f"{record.active}_active",
+        record.phase.value if under_way else f"{record.active}_active",
         f"the pair is in phase {record.phase} and the active server is the {record.active}: a sync of the {source} "
         "would overwrite it",
         "wait for the end of the operation that is under way"
-        if record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
+        if under_way
         else f"look at the pair's history and {OPERATIONS_DAG}",
     )
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
+from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError
+from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError, TaskDeferred
 from airflow.serialization.serialized_objects import DagSerialization
 
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, UnreachableError
+from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.outcome import Blocked
 
 Parse = Callable[..., DagBag]
@@ -132,33 +136,81 @@ def test_what_a_pair_says_of_itself(dag: DAG, own: DAG) -> None:
     assert own.tags == {"denodo", "denodo-ha", "sales"}
 
 
-def test_sensor_takes_the_options_of_the_pair_and_what_the_form_says(own: DAG, task_context: Any) -> None:
-    sensor: Any = own.get_task("wait_for_quiet_window")
-    assert sensor.deferrable is True
-    assert sensor.stuck_by_cron is True, "the import changes the other server"
-    assert sensor.margin == timedelta(seconds=10)
-    assert sensor.timezone == "Europe/Madrid"
-    assert (list(sensor.include_projects), list(sensor.include_jobs)) == (["Sales", "fin*"], ["Load *"])
-    context = task_context(own, quiet_timeout=60)
-    context.render("wait_for_quiet_window")
-    assert (sensor.denodo_scheduler_conn_id, sensor.uri) == ("denodo_scheduler_master", None)
-    assert (float(sensor.window), float(sensor.timeout)) == (90, 60)
+def test_the_wait_sleeps_until_the_moment_of_the_plan(dag: DAG, task_context: Any) -> None:
+    """Airflow would not parse an empty text, which a skipped wait never shows."""
+    moment = "2026-03-01T12:00:00+00:00"
+    sensor: Any = task_context(dag, xcoms={"export_metadata": {"wait_until": moment}}).render("wait_for_quiet_window")
+    assert isinstance(sensor, DateTimeSensorAsync)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute({})
+    trigger = deferred.value.trigger
+    assert isinstance(trigger, DateTimeTrigger)
+    assert trigger.moment == datetime.fromisoformat(moment)
 
 
-def test_only_an_import_is_waited_for(dag: DAG, task_context: Any) -> None:
+def test_only_a_moment_is_waited_for(dag: DAG, task_context: Any) -> None:
     """Asked again after a deferral, it says the same."""
     before = dag.get_task("wait_for_quiet_window")._pre_execute_hook
-    compared = {"unchanged": False, "comparison": "elements differ: 1 added"}
-    before(task_context(dag, xcoms={"export_metadata": compared}))
+    due = {"wait_until": "2026-03-01T12:00:00+00:00", "comparison": "to deliver: 1 new"}
+    before(task_context(dag, xcoms={"export_metadata": due}))
     before(task_context(dag))
     with pytest.raises(
-        AirflowSkipException, match=r"\[unchanged\] nothing is to be imported.*: all elements are equal"
+        AirflowSkipException, match=r"\[nothing_to_wait_for\] nothing is waited for: the target has all"
     ):
         before(
-            task_context(dag, xcoms={"export_metadata": {"unchanged": True, "comparison": "all elements are equal"}})
+            task_context(dag, xcoms={"export_metadata": {"wait_until": None, "comparison": "the target has all of it"}})
         )
     with pytest.raises(AirflowSkipException, match="does not wait"):
-        before(task_context(dag, xcoms={"export_metadata": compared}, dry_run=True))
+        before(task_context(dag, xcoms={"export_metadata": due}, dry_run=True))
+
+
+@pytest.mark.parametrize(
+    ("option", "ticked", "asked"),
+    [("manual", False, False), ("manual", True, True), ("automatic", False, True)],
+)
+def test_a_run_reprotects_if_a_person_or_the_pair_says_so(
+    parse: Parse, task_context: Any, monkeypatch: pytest.MonkeyPatch, option: str, ticked: bool, asked: bool
+) -> None:
+    dag = parse(f"pairs:\n  default:\n    sync: {{reprotect: {option}}}\n").dags["denodo_scheduler_sync__default"]
+    seen: list[bool] = []
+
+    def guard(*_: Any, reprotect: bool, **__: Any) -> None:
+        seen.append(reprotect)
+        raise _Reached
+
+    monkeypatch.setattr("denodo_scheduler.dags.sync.guarding.guard", guard)
+    monkeypatch.setattr("denodo_scheduler.dags.sync._tell_if_nothing_watches", lambda *_: ())
+    monkeypatch.setattr(
+        "denodo_scheduler.dags.shared.pair_context", lambda _, pair: SimpleNamespace(pair=pair, new_operation=str)
+    )
+    context = task_context(dag, reprotect=ticked)
+    context["dag_run"].run_type, context["dag_run"].clear_number = "manual", 0
+    task: Any = dag.get_task("guard").python_callable
+    with pytest.raises(_Reached):
+        task(**context)
+    assert seen == [asked]
+
+
+@pytest.mark.parametrize("ticked", [False, True])
+@pytest.mark.parametrize("step", ["exporting.export", "importing.import_snapshot"])
+def test_deliver_now_reaches_who_plans_and_who_sends(
+    dag: DAG, task_context: Any, monkeypatch: pytest.MonkeyPatch, step: str, ticked: bool
+) -> None:
+    seen: list[bool] = []
+
+    def called(*_: Any, deliver_now: bool, **__: Any) -> None:
+        seen.append(deliver_now)
+        raise _Reached
+
+    monkeypatch.setattr(f"denodo_scheduler.dags.sync.{step}", called)
+    monkeypatch.setattr("denodo_scheduler.dags.sync.Exported.from_json", lambda value: value)
+    monkeypatch.setattr("denodo_scheduler.dags.shared.pair_context", lambda *_: None)
+    ticket = SyncTicket("op", 1, None).to_json()
+    task_id, *results = ("export_metadata",) if step == "exporting.export" else ("import_metadata", {})
+    task: Any = dag.get_task(task_id).python_callable
+    with pytest.raises(_Reached):
+        task(ticket, *results, **task_context(dag, deliver_now=ticked))
+    assert seen == [ticked]
 
 
 def test_an_import_may_be_as_late_as_the_form_lets_it_wait(
@@ -202,6 +254,8 @@ def test_form(dag: DAG, own: DAG) -> None:
         "reason": None,
         "dry_run": False,
         "accept_mass_change": False,
+        "deliver_now": False,
+        "reprotect": False,
         "quiet_window": 300,
         "quiet_timeout": 3000,
         "orphans": "report",
@@ -224,6 +278,8 @@ def test_form(dag: DAG, own: DAG) -> None:
         {"orphans": "keep"},
         {"dry_run": "yes"},
         {"accept_mass_change": 1},
+        {"deliver_now": "yes"},
+        {"reprotect": 1},
         {"reason": 7},
     ],
     ids=str,

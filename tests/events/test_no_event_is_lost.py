@@ -23,6 +23,8 @@ from support.events_world import EventWorld
 GIVEN_UP = (
     "first_sync",
     "sync_with_a_change",
+    "sync_with_a_secret",
+    "reprotect",
     "sync_that_finds_drift",
     "sync_that_deletes_orphans",
     "sync_after_a_killed_import",

@@ -17,13 +17,17 @@ WITHOUT_EVENT = {
     ("guard.py", "record.model_copy(update={'master': addresses[0]})"): "an address that older records lack",
     ("import_.py", "intent"): "begins an import: the slave is dirty until a sync or a repair is told",
     ("import_.py", "close_operation"): "after an earlier try of this task: the slave stays dirty",
-    ("import_.py", "lambda record: record.model_copy(update={'operation': None, 'dirty': self.untouched.dirty})"): (
-        "nothing was sent, so the slave is as it was"
+    ("send.py", "partial(importing, until=self.context.now() + LEASE)"): "only how long the sync's next writes take",
+    ("send.py", "partial(importing, until=self.context.now() + sync.lease)"): "only how long its next import takes",
+    ("send.py", "answered"): "only how far the sync is",
+    (
+        "send.py",
+        "lambda record: close_operation(record.model_copy(update={'dirty': before.dirty} if before else {}))",
+    ): "nothing was sent, so the target is as it was; or it stays dirty until a sync or a repair is told",
+    ("send.py", "mark_dirty(self.context.record(), now=self.context.now(), reason=reason)"): (
+        "the next run repairs the target, and that is told"
     ),
-    ("import_.py", "answered"): "only how far the import is",
-    ("import_.py", "mark_dirty(self.context.record(), now=self.context.now(), reason=reason)"): (
-        "the next run repairs the slave, and that is told"
-    ),
+    ("deliver.py", "lambda record: learned(record, self.ticket.target, known)"): "what a server was seen to do",
     ("verify.py", "lambda record: mark_dirty(close_operation(record), now=context.now(), reason=why)"): (
         "the next run repairs the slave, and that is told"
     ),

@@ -1,6 +1,7 @@
 """Airflow's part in the DAGs of a pair, in this process: trigger rules, retries, XComs, asset events, and dead workers.
 
-It runs the functions and operators of the DAGs as they are. Sensors let everything pass, and the ping looks at once.
+It runs the functions and operators of the DAGs as they are. The sync's wait lets the time pass, other sensors let
+everything pass, and the ping looks at once.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from unittest.mock import patch
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, ObjectStoragePath, TriggerRule
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -141,6 +143,8 @@ class Airflow:
     def _try(self, task: BaseOperator, run: DagRun) -> None:
         emitted: list[tuple[str, dict[str, Any]]] = []
         value = _execute(task, run, self._context(task, run, emitted), self.answer)
+        if isinstance(task, DateTimeSensorAsync):
+            self.world.wait_until(run.pull("export_metadata")["wait_until"])
         self.world.strike.moment("before it succeeds")
         run.xcoms[task.task_id, "return_value"] = json.dumps(value)
         _follow(task, run, value)

@@ -120,11 +120,13 @@ class Books:
             machine = master if event.get("server") == MASTER else slave
             yield from _enabled(machine)
         elif kind == "sync":
-            yield from _enabled(slave)
+            target = slave if event["source"] == MASTER else master
+            yield from _enabled(target)
             manifest = self.world.manifest(after["snapshot"]).jobs
-            if lost := {job.key for job in manifest} - slave.jobs.keys():
-                yield f"the slave lacks {sorted(map(str, lost))}"
-            if event["orphans"]["deleted"] is True and len(slave.jobs) > len(manifest):
+            told = {job.key for job in manifest if str(job.key) not in event["pending"]["names"]}
+            if lost := told - target.jobs.keys():
+                yield f"the {target.role} lacks {sorted(map(str, lost))}"
+            if event["orphans"]["deleted"] is True and len(target.jobs) > len(manifest):
                 yield "the orphans are deleted"
         elif kind == "failover" and len(slave.enabled) != event["enabled"]:
             yield f"{event['enabled']} jobs of the slave are enabled, not {len(slave.enabled)}"

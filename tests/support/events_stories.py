@@ -29,7 +29,9 @@ class Told(NamedTuple):
 
 STORIES: dict[str, Told] = {}
 CRON = "0 15 * * * ?"
-IMPORT, STATUS = "after POST serverMetadata/import", "after PUT projects/#/jobs/status"
+EVERY_SECOND = "* * * * * ?"
+IMPORT, WRITE = "after POST serverMetadata/import", "after POST projects/#/jobs"
+STATUS = "after PUT projects/#/jobs/status"
 """Moments of a worker: see :class:`support.events_world.Strike`."""
 
 
@@ -47,9 +49,10 @@ def drift(pair: EventWorld) -> None:
     pair.slave.set_enabled(OFTEN, True)
 
 
-def master_changed(pair: EventWorld) -> None:
+def master_changed(pair: EventWorld, *, sealed: bool = False) -> None:
+    """:param sealed: the new job has a secret, so it has to be imported."""
     pair.ready()
-    pair.master.create(NEW[0], CRON)
+    pair.master.create(NEW[0], CRON, sealed=sealed)
 
 
 def master_down(pair: EventWorld) -> None:
@@ -63,8 +66,16 @@ def failed_over(pair: EventWorld) -> None:
 
 
 def killed_import(pair: EventWorld) -> None:
-    master_changed(pair)
+    master_changed(pair, sealed=True)
     pair.dies_in(pair.synced, IMPORT)
+
+
+def edited_after_a_failover(pair: EventWorld) -> None:
+    failed_over(pair)
+    pair.master.start()
+    pair.watched()
+    pair.slave.create(NEW[0], CRON, sealed=True)
+    pair.slave.create(NEW[1], CRON)
 
 
 @story("initialised", "sync")
@@ -78,6 +89,46 @@ def sync_with_a_change(pair: EventWorld) -> Telling:
     master_changed(pair)
     yield
     pair.synced()
+
+
+@story("sync")
+def sync_with_a_secret(pair: EventWorld) -> Telling:
+    master_changed(pair, sealed=True)
+    yield
+    pair.synced()
+
+
+@story("sync")
+def sync_that_leaves_a_job_pending(pair: EventWorld) -> Telling:
+    pair.ready()
+    pair.master.create(NEW[0], EVERY_SECOND, sealed=True)
+    pair.master.create(NEW[1], CRON)
+    yield
+    pair.synced()
+
+
+@story("sync")
+def reprotect(pair: EventWorld) -> Telling:
+    edited_after_a_failover(pair)
+    yield
+    pair.synced(reprotect=True)
+
+
+@story("switchover_begun", "failback")
+def failback_after_a_reprotect(pair: EventWorld) -> Telling:
+    edited_after_a_failover(pair)
+    pair.synced(reprotect=True)
+    yield
+    pair.switched(Role.MASTER)
+
+
+@story("repaired", "sync")
+def reprotect_after_a_killed_one(pair: EventWorld) -> Telling:
+    edited_after_a_failover(pair)
+    pair.dies_in(pair.synced, IMPORT, reprotect=True)
+    pair.network.advance(LEASES)
+    yield
+    pair.synced(reprotect=True)
 
 
 @story("sync")
@@ -120,6 +171,15 @@ def sync_after_a_killed_import(pair: EventWorld) -> Telling:
 
 
 @story("repaired", "sync")
+def sync_after_a_killed_write(pair: EventWorld) -> Telling:
+    master_changed(pair)
+    pair.dies_in(pair.synced, WRITE)
+    pair.network.advance(LEASES)
+    yield
+    pair.synced()
+
+
+@story("repaired", "sync")
 def sync_while_a_killed_import_is_in_flight(pair: EventWorld) -> Telling:
     killed_import(pair)
     yield
@@ -128,7 +188,7 @@ def sync_while_a_killed_import_is_in_flight(pair: EventWorld) -> Telling:
 
 @story()
 def sync_whose_import_is_not_answered(pair: EventWorld) -> Telling:
-    master_changed(pair)
+    master_changed(pair, sealed=True)
     pair.network.lose_answer.add(SLAVE)
     yield
     pair.synced()

@@ -31,6 +31,7 @@ from denodo_scheduler.client import probe
 from denodo_standin import scheduler, webtool
 from denodo_standin.faults import INTERNAL_ERROR, error_body
 from denodo_standin.model import Job
+from denodo_standin.params import ENCRYPTED
 from denodo_standin.server import SchedulerServer
 from denodo_standin.settings import Duration
 
@@ -119,15 +120,17 @@ class Machine:
     def set_enabled(self, key: JobKey, enabled: bool) -> None:
         self.server.act("enable" if enabled else "disable", [self.jobs[key]])
 
-    def create(self, key: JobKey, cron: str, *, enabled: bool = True, after: JobKey | None = None) -> None:
+    def create(
+        self, key: JobKey, cron: str, *, enabled: bool = True, after: JobKey | None = None, sealed: bool = False
+    ) -> None:
+        """:param sealed: it has a secret, so only an import brings it to another server."""
         trigger: dict[str, Any] = {"type": "cron", "cronExpression": cron}
         if after:
             trigger["dependencyInfo"] = {"jobIDs": [self.jobs[after].id], "executeAnyway": False}
         project = self.server.store.project_named(key.project) or self.server.create_project(key.project, None)
-        self.server.create_job(
-            project,
-            {"type": "VDP", "name": key.name, "disabled": not enabled, "triggerSection": {"triggers": [trigger]}},
-        )
+        more = {"zipPassword": {ENCRYPTED: "c2VjcmV0"}} if sealed else {}
+        body = {"type": "VDP", "name": key.name, "disabled": not enabled, "triggerSection": {"triggers": [trigger]}}
+        self.server.create_job(project, body | more)
 
     def run(self, key: JobKey, seconds: float) -> None:
         """Start it by hand; from now on its runs take so long."""

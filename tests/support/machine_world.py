@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +38,7 @@ from denodo_scheduler.steps.operate import ManualOperation, Request, operate
 from denodo_scheduler.steps.promote import failover as failing_over
 from denodo_scheduler.steps.promote import switchover as switching
 from denodo_scheduler.steps.promote.switchover import Switch
+from denodo_scheduler.steps.sync import write
 from denodo_scheduler.steps.watch import act as acting
 from denodo_scheduler.steps.watch.look import Case, judge
 from support.machine_rules import Rules
@@ -99,6 +100,9 @@ class _SyncDagRun(DagRun):
     def __init__(self, world: World, consents: dict[str, bool]) -> None:
         self._prepare: Callable[[], PairContext] = world.run
         self._accepted = consents.get("accept_mass_change", False)
+        self._deliver_now = consents.get("deliver_now", False)
+        self._reprotect = consents.get("reprotect", False)
+        self._rest = True
         self.wanted = None
         self.errors = {}
         self.events = []
@@ -114,6 +118,20 @@ class _SyncDagRun(DagRun):
                 self._xcom[name] = json.dumps(getattr(self, f"_{name}")())
             except EXPECTED as error:
                 self.errors[name] = error
+
+
+class _InTurn:
+    """In place of a pool of threads, so that requests come in the same order each time."""
+
+    def __init__(self, _: int) -> None: ...
+
+    def __enter__(self) -> _InTurn:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def map(self, function: Callable[..., Any], *each: Iterable[Any]) -> list[Any]:
+        return list(map(function, *each))
 
 
 class World:
@@ -206,6 +224,11 @@ class World:
     def pass_time(self, **time: float) -> None:
         self.network.advance(timedelta(**time))
 
+    def wait_until(self, moment: str | None) -> None:
+        """What the sensor of a sync does."""
+        if moment and (left := datetime.fromisoformat(moment) - self.network.now) > timedelta(0):
+            self.network.advance(left)
+
     # -- runs
 
     def run(self, **asked: Any) -> PairContext:
@@ -259,6 +282,7 @@ class World:
         dag_run.task(name)
         if name == "export_metadata" and dag_run.exported and name not in dag_run.errors:
             self.rules.exported(dag_run.exported.snapshot, began)
+            self.wait_until(dag_run.exported.wait_until)
         error = dag_run.errors.get(name)
         return f"{name}: {error}" if error else f"{name} ended"
 
@@ -408,6 +432,7 @@ def world(folder: Path, kind: type[World] = World) -> Iterator[World]:
         connected(made.network),
         patch.object(transport, "RETRY_WAIT", tenacity.wait_none()),
         patch.object(passive, "HOLD_INTERVAL", 60.0),
+        patch.object(write, "ThreadPoolExecutor", _InTurn),
         patch.object(time, "sleep", made.sleep),
         patch.object(DenodoSchedulerHook, "log", logging.getLogger("silenced")),
         patch.object(DenodoSchedulerHook, "get_connection", lambda _, conn_id: found[conn_id]),

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import escape
@@ -19,9 +18,8 @@ from denodo_ha.snapshot.archive import (
     cut_archive,
     filter_archive,
     inspect,
-    same_content,
 )
-from denodo_ha.snapshot.contents import Element
+from denodo_ha.snapshot.contents import Element, SecretsChange, changed_secrets
 from denodo_standin.exportfile import read_export
 
 EXPORTS = Path(__file__).parents[3] / "shared" / "denodo" / "exports"
@@ -382,68 +380,33 @@ def test_a_damaged_header_of_a_folder_is_refused_since_readers_may_stumble_over_
         inspect(Memory(bytes(content)))
 
 
-# --- is it the same as the last one?
+# --- were passwords changed?
 
-SALTED = contents(changed(vdp=source("vdp", "c2FsdA=="), prepare=job("prepare", zip_password="cGVwcGVy")))
-ONE_CHANGED = contents(changed(vdp=source("vdp", "bmV3")))
-HOUR, DAY = timedelta(hours=1), timedelta(hours=24)
+VDP = ("dataSource", "vertrieb süd", "vdp")
+PREPARE = ("job", "vertrieb süd", "prepare")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "age", "unchanged", "reason"),
+    ("changes", "found"),
     [
-        (None, CONTENTS, HOUR, False, "there is no earlier export to compare with"),
-        (CONTENTS, CONTENTS, HOUR, True, "all elements and encrypted values are equal"),
-        (CONTENTS, CONTENTS, None, True, "all elements and encrypted values are equal"),
-        (CONTENTS, CONTENTS, 9 * DAY, True, "all elements and encrypted values are equal"),
-        (CONTENTS, ONE_CHANGED, HOUR, False, "passwords changed in 1 elements, such as dataSource Vertrieb Süd / vdp"),
+        ({}, SecretsChange()),
+        ({"vdp": source("vdp", "bmV3")}, SecretsChange(frozenset({VDP}))),
+        ({"load": None, "vdp": source("vdp", "bmV3")}, SecretsChange(frozenset({VDP}))),
+        ({"a_b": job("a/b ✓", query="select 2")}, SecretsChange()),
         (
-            CONTENTS,
-            SALTED,
-            HOUR,
-            True,
-            "all elements are equal; the server salts its encrypted values, and the last import is younger than 1d",
+            {"vdp": source("vdp", "c2FsdA=="), "prepare": job("prepare", zip_password="cGVwcGVy")},
+            SecretsChange(hidden=True),
         ),
         (
-            CONTENTS,
-            SALTED,
-            DAY,
-            False,
-            "all elements are equal, but whether passwords changed cannot be seen and the last import is not younger "
-            "than 1d",
-        ),
-        (CONTENTS, SALTED, None, False, "cannot be seen"),
-        (
-            CONTENTS,
-            contents(changed(load=None)),
-            None,
-            True,
-            "1 removed (such as job Vertrieb Süd / load), which the target keeps, a job as an orphan; of the rest, all "
-            "elements and encrypted values are equal",
-        ),
-        (
-            CONTENTS,
-            contents(changed(load=None, vdp=source("vdp", "bmV3"))),
-            HOUR,
-            False,
-            "of the rest, passwords changed in 1 elements, such as dataSource Vertrieb Süd / vdp",
-        ),
-        (
-            CONTENTS,
-            contents(changed(load=job("new"), prepare=job("prepare"), a_b=job("a/b ✓", query="select 2"))),
-            HOUR,
-            False,
-            "elements differ: 1 added (such as job Vertrieb Süd / new), 1 removed (such as job Vertrieb Süd / load), "
-            "2 changed (such as job hr / a/b ✓)",
+            {"vdp": source("vdp", "c2FsdA=="), "prepare": job("prepare")},
+            SecretsChange(frozenset({PREPARE}), hidden=True),
         ),
     ],
+    ids=["equal", "one", "one, and a job removed", "none, and a job changed", "all", "all, and one cleared"],
 )
-def test_same_content(
-    old: ArchiveContents | None, new: ArchiveContents, age: timedelta | None, unchanged: bool, reason: str
-) -> None:
-    found = same_content(old, new, last_import_age=age, secrets_refresh=DAY)
-    assert found.unchanged == unchanged
-    assert reason in found.reason
+def test_changed_secrets(changes: dict[str, str | None], found: SecretsChange) -> None:
+    """Where all differ, the server salts them, and a change cannot be seen."""
+    assert changed_secrets(CONTENTS, contents(changed(**changes))) == found
 
 
 def test_a_password_set_or_cleared_is_a_change_even_where_it_is_the_only_one() -> None:
@@ -451,9 +414,7 @@ def test_a_password_set_or_cleared_is_a_change_even_where_it_is_the_only_one() -
     without = contents(entries)
     given_one = contents(entries | {"data/projects/p/dataSource/a.xml": source("a", "eA==")})
     for old, new in ((without, given_one), (given_one, without)):
-        found = same_content(old, new, last_import_age=HOUR, secrets_refresh=DAY)
-        assert found.reason == "passwords changed in 1 elements, such as dataSource p / a"
-        assert not found.unchanged
+        assert changed_secrets(old, new) == SecretsChange(frozenset({("dataSource", "p", "a")}))
 
 
 # --- limited to the scope
@@ -529,7 +490,7 @@ def test_a_cut_holds_what_is_kept_and_the_texts_and_folders_of_its_projects() ->
             "data/server-metadata.properties",
         ]
         assert all(limited.read(name) == whole.read(name) for name in limited.namelist())
-    assert inspect(Memory(content)) == kept
+    assert inspect(Memory(content)).elements == kept.elements
     assert {each.name for each in kept.elements} == {"load", "Vertrieb Süd"}
 
 
@@ -576,7 +537,7 @@ def test_every_cut_is_read_by_inspect_and_by_a_server(
     content, kept = cut(packed(typical(), compression=compression), names)
     in_projects = {each for each in names if "resources" not in each}
     if in_projects:
-        assert inspect(Memory(content)) == kept
+        assert inspect(Memory(content)).elements == kept.elements
     assert {each.name for each in kept.elements if each.kind != "project"} == names
     path = tmp_path_factory.mktemp("cut") / "cut.zip"
     path.write_bytes(content)
@@ -594,7 +555,7 @@ def test_a_cut_of_a_genuine_file() -> None:
     found = inspect(path)
     destination = io.BytesIO()
     kept = cut_archive(path, found, destination, lambda each: each.name == "job_desc_vql")
-    assert inspect(Memory(destination.getvalue())) == kept
+    assert inspect(Memory(destination.getvalue())).elements == kept.elements
     assert [key.name for key in kept.jobs] == ["job_desc_vql"]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from denodo_ha.checks import Verification, different_data_sources, mass_change, ran_since, same_server, verify
 from denodo_ha.jobs import DataSource, Job, JobKey, JobState, JobStatus
 from denodo_ha.pairs import MassChangeLimits
+from denodo_ha.properties import SiteProperties
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.manifest import Manifest, ManifestJob, build_manifest
 
@@ -152,6 +153,9 @@ def test_a_job_is_enabled_by_its_looks_or_by_its_own_definition(
     assert found.enabled == ((A,) if enabled else ())
 
 
+TWO = JobKey(project="p", name="two")
+
+
 def source(name: str, **more: Any) -> DataSource:
     return DataSource(id=1, name=name, project="p", **{"type": "VDP", "login": "ana", "connection_uri": "//a", **more})
 
@@ -159,20 +163,33 @@ def source(name: str, **more: Any) -> DataSource:
 @pytest.mark.parametrize(
     ("there", "values", "wrong"),
     [
-        ([source("one"), source("TWO")], True, ()),
-        ([source("one")], True, ("p / two (missing)",)),
-        ([source("one")], False, ("p / two (missing)",)),
-        ([source("one"), source("two", connection_uri="//b")], True, ("p / two (connectionURI)",)),
-        ([source("one"), source("two", login="bob", type="JDBC")], True, ("p / two (login, type)",)),
-        ([source("one"), source("two", login=None)], True, ("p / two (login)",)),
-        ([source("one"), source("two", connection_uri="//b")], False, ()),
-        ([source("one", login=None), source("two", login=None)], True, ()),
-        ([source("one"), source("two"), source("three")], True, ()),
+        ([source("one"), source("TWO")], True, {}),
+        ([source("one")], True, {TWO: "missing"}),
+        ([source("one")], False, {TWO: "missing"}),
+        ([source("one"), source("two", connection_uri="//b")], True, {TWO: "connectionURI"}),
+        ([source("one"), source("two", login="bob", type="JDBC")], True, {TWO: "login, type"}),
+        ([source("one"), source("two", login=None)], True, {TWO: "login"}),
+        ([source("one"), source("two", connection_uri="//b")], False, {}),
+        ([source("one", login=None), source("two", login=None)], True, {}),
+        ([source("one"), source("two"), source("three")], True, {}),
     ],
 )
-def test_data_sources_that_are_missing_or_differ(there: list[DataSource], values: bool, wrong: tuple[str, ...]) -> None:
+def test_data_sources_that_are_missing_or_differ(
+    there: list[DataSource], values: bool, wrong: dict[JobKey, str]
+) -> None:
     manifest = build_manifest([], [], ALL, data_sources=[source("one"), source("two")])
-    assert different_data_sources(manifest, there, ALL, values=values) == wrong
+    assert different_data_sources(manifest, there, ALL, SiteProperties({}), values=values) == wrong
+
+
+@pytest.mark.parametrize(
+    ("there", "wrong"),
+    [("//b", {}), ("//a", {TWO: "connectionURI"}), ("//c", {TWO: "connectionURI"})],
+)
+def test_a_data_source_holds_what_the_properties_of_its_site_say(there: str, wrong: dict[JobKey, str]) -> None:
+    manifest = build_manifest([], [], ALL, data_sources=[source("one"), source("two")])
+    site = SiteProperties({"p.dataSource.VDP.two.connectionURI": "//b"})
+    sources = [source("one"), source("two", connection_uri=there)]
+    assert different_data_sources(manifest, sources, ALL, site, values=True) == wrong
 
 
 def test_jobs_that_arrived_under_another_case_are_the_same() -> None:

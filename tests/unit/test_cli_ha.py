@@ -14,6 +14,8 @@ from denodo_cli.cli import main
 from denodo_cli.status import LEVELS, STANDBY_ONLY, Level, level
 from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, RULES, TABLE
+from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.jobs import JobKey
 from denodo_ha.record import (
     SCHEMA,
     Approval,
@@ -21,6 +23,7 @@ from denodo_ha.record import (
     Halt,
     Operation,
     Pause,
+    PendingJob,
     Phase,
     Promotion,
     Record,
@@ -42,6 +45,10 @@ SNAPSHOT = SnapshotRef(
     manifest_hash="m",
     jobs=60,
     enabled=50,
+)
+PENDING = tuple(
+    PendingJob(key=JobKey(project="Sales", name=name), code="restless", why=why, on_target=there)
+    for name, why, there in (("poll", "it fires every second", False), ("load", "it fires too often", True))
 )
 HALT = Halt(since=NOW, code="x", reason="a mess", by="me", phase=Phase.NORMAL)
 RECORD = Record(epoch=3, snapshot=SNAPSHOT, master="http://a", slave="http://b")
@@ -198,6 +205,39 @@ class TestStatus:
         if code:
             assert decision.what in out.splitlines()[0]
             assert f"next step: {decision.next_step}" in out
+
+    def test_jobs_that_are_not_delivered_are_a_warning_with_their_names(
+        self, airflow: ScriptedAirflow, run: Any
+    ) -> None:
+        airflow.state(RECORD.model_copy(update={"pending": PENDING}))
+        code, out = run("status", "default")
+        assert code == 1
+        assert "2 jobs are not delivered to the passive server yet" in out.splitlines()[0]
+        assert "pending: Sales / load, Sales / poll; --verbose says why" in out
+        airflow.state(RECORD.model_copy(update={"pending": PENDING[:1]}))
+        assert "1 job is not delivered" in run("status", "default")[1]
+
+    def test_verbose_says_why_jobs_are_pending_and_what_was_learned(self, airflow: ScriptedAirflow, run: Any) -> None:
+        learned = Capabilities(version="9.1.0", import_replaces=True, faithful=("VDP",), longest_import=2.04)
+        airflow.state(RECORD.model_copy(update={"pending": PENDING, "capabilities": {Role.SLAVE: learned}}))
+        quiet, loud = run("status", "default")[1], run("status", "default", "--verbose")[1]
+        details = [
+            "pending Sales / poll: it fires every second; it is missing there",
+            "pending Sales / load: it fires too often; an older definition is there",
+            "learned of the slave: Learned of version 9.1.0. An import deletes the jobs that it does not hold",
+            "Written over REST and read back equal: VDP.",
+            "until all its jobs were read back disabled.",
+        ]
+        assert [each for each in details if each not in loud] == []
+        assert [each for each in details if each in quiet] == []
+        assert set(quiet.splitlines()) <= set(loud.splitlines())
+
+    def test_a_snapshot_of_the_slave_says_so(self, airflow: ScriptedAirflow, run: Any) -> None:
+        mine = run("status", "default")[1]
+        snapshot = SNAPSHOT.model_copy(update={"source": Role.SLAVE})
+        airflow.state(RECORD.model_copy(update={"snapshot": snapshot}))
+        assert f"snapshot: {SNAPSHOT.id}, of the slave, taken" in run("status", "default")[1]
+        assert f"snapshot: {SNAPSHOT.id}, taken" in mine
 
     def test_the_worst_counts_and_comes_first(self, airflow: ScriptedAirflow, run: Any) -> None:
         airflow.state(RECORD.model_copy(update={"acknowledged": False}), code="isolated", verdict="isolated")

@@ -10,6 +10,7 @@ import shlex
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def refusals() -> set[str]:
     )
     records = [Record(phase=phase, active=role) for phase in Phase for role in Role]
     records += [Record(paused=Pause(since=now, reason="x")), Record(operation=other)]
-    return {found[0] for record in records if (found := sync_may_begin(record, now))}
+    tried = product(records, Role)
+    return {found[0] for record, source in tried if (found := sync_may_begin(record, now, source))}
 
 
 COMPUTED: dict[tuple[str, str], set[str]] = {
@@ -63,14 +65,18 @@ COMPUTED: dict[tuple[str, str], set[str]] = {
     ("outcome.py", "code"): set(),
     ("look.py", "reason.code"): set(),
     ("passive.py", "self.kind"): set(),
+    ("passive.py", "code"): set(),
     ("report.py", "news.kind"): set(),
     ("operation.py", "kind"): set(),
     ("operate.py", "found.kind"): set(),
     ("context.py", "f'{record.operation.kind}_begun'"): {"failover_begun", "switchover_begun"},
     ("guard.py", "reason.code"): set(),
     ("guard.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},
-    ("preconditions.py", "record.phase.value if record.phase is not Phase.NORMAL else 'slave_active'"): refusals(),
+    ("preconditions.py", "record.phase.value if under_way else f'{record.active}_active'"): refusals(),
     ("preconditions.py", "record.phase.value"): {"failing_over", "failing_back"},
+    ("preconditions.py", "f'{passive}_may_be_active'"): {"master_may_be_active", "slave_may_be_active"},
+    ("claim.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},
+    ("claim.py", "f'{ticket.target}_active'"): {"master_active", "slave_active"},
     ("watching.py", "judgement['code']"): set(),
     ("watching.py", "MONITOR_STOPPED"): set(),
     ("watching.py", "STEP_FAILED"): set(),

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.jobs import JobKey
 from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import (
     SCHEMA,
@@ -18,6 +20,7 @@ from denodo_ha.record import (
     NewerRecordError,
     Operation,
     Pause,
+    PendingJob,
     Phase,
     Promotion,
     Record,
@@ -30,6 +33,8 @@ from denodo_ha.record import (
     close_operation,
     commit,
     covers,
+    importing,
+    learned,
     mark_dirty,
     superseded,
 )
@@ -45,12 +50,21 @@ def snapshot(name: str = "s1", taken: datetime = NOW) -> SnapshotRef:
     )
 
 
-def importing(record: Record | None = None, operation_id: str = "op") -> Record:
+def begun(record: Record | None = None, operation_id: str = "op") -> Record:
     start = record or Record(snapshot=snapshot())
     return begin_import(start, operation_id=operation_id, target="slave", now=NOW, lease=LEASE)
 
 
-FULL = answered(importing()).model_copy(update={"paused": Pause(since=NOW, reason="upgrade"), "epoch": 7})
+PENDING = PendingJob(key=JobKey(project="p", name="a"), code="no_moment", why="it fires too often", on_target=False)
+KNOWN = Capabilities(version="9.1.0", faithful=("VDP",))
+FULL = answered(begun()).model_copy(
+    update={
+        "paused": Pause(since=NOW, reason="upgrade"),
+        "epoch": 7,
+        "pending": (PENDING,),
+        "capabilities": {Role.SLAVE: KNOWN},
+    }
+)
 
 
 def test_a_record_survives_its_storage() -> None:
@@ -68,9 +82,21 @@ SCHEMA_1 = """
 """
 
 
-def test_a_record_of_the_version_before_is_read_with_all_it_says() -> None:
+SCHEMA_2 = """
+{"schema_number": 2, "phase": "failed_over", "active": "slave", "epoch": 4, "master": "//master-host:8000",
+ "slave": "//slave-host:8000", "paused": null, "halted": null, "operation": null, "dirty": null,
+ "snapshot": {"id": "20260301T110000Z-x", "taken": "2026-03-01T11:00:00Z", "committed": "2026-03-01T11:01:00Z",
+              "imported": "2026-03-01T11:00:30Z", "content_hash": "c", "manifest_hash": "m", "jobs": 12, "enabled": 9},
+ "cool_down_until": "2026-03-01T12:15:00Z", "acknowledged": false, "approval": null,
+ "last_promotion": {"id": "f", "kind": "failover", "at": "2026-03-01T12:00:00Z", "plan": "20260301T110000Z-x",
+                    "complete": true, "left": null},
+ "outbox": [{"id": "7", "kind": "failover"}]}
+"""
+
+
+def test_a_record_of_schema_1_is_read_with_all_it_says() -> None:
     record = Record.from_json(json.loads(SCHEMA_1))
-    assert record.schema_number == SCHEMA == 2
+    assert record.schema_number == SCHEMA == 3
     assert (record.phase, record.active, record.epoch) == (Phase.NORMAL, Role.MASTER, 3)
     assert (record.slave, record.master) == ("//slave-host:8000", None)
     assert record.paused == Pause(since=NOW, reason="upgrade", by="", until=None)
@@ -82,9 +108,22 @@ def test_a_record_of_the_version_before_is_read_with_all_it_says() -> None:
         started=NOW,
         lease_until=NOW + LEASE,
     )
-    assert record.dirty == importing().dirty
+    assert record.dirty == begun().dirty
     assert record.snapshot_id == "20260301T110000Z-x"
     assert (record.acknowledged, record.cool_down_until, record.outbox) == (True, None, ())
+    assert Record.from_json(record.to_json()) == record
+
+
+def test_a_record_of_schema_2_is_read_with_all_it_says() -> None:
+    """All its snapshots were the master's; nothing was pending, and nothing learned."""
+    before = json.loads(SCHEMA_2)
+    record = Record.from_json(before)
+    assert record.snapshot
+    assert (record.schema_number, record.snapshot.source) == (SCHEMA, Role.MASTER)
+    assert (record.pending, record.capabilities) == ((), {})
+    after = record.to_json()
+    after["snapshot"].pop("source")
+    assert {**after, "schema_number": 2} == {**before, "pending": [], "capabilities": {}}
     assert Record.from_json(record.to_json()) == record
 
 
@@ -102,7 +141,24 @@ SHAPES = {
         "Role": "master slave",
         "SnapshotRef": "committed content_hash enabled id imported jobs manifest_hash taken",
         "Step": "answered claimed disabling enabling importing",
-    }
+    },
+    3: {
+        "Record": "acknowledged active approval capabilities cool_down_until dirty epoch halted last_promotion master "
+        "operation outbox paused pending phase schema_number slave snapshot",
+        "Approval": "granted_by requested_by until",
+        "Capabilities": "faithful import_replaces longest_import unfaithful version",
+        "Dirty": "reason since",
+        "Halt": "by code phase reason since",
+        "JobKey": "name project",
+        "Operation": "id kind lease_until plan started step target",
+        "Pause": "by reason since until",
+        "PendingJob": "code key on_target why",
+        "Phase": "failed_over failing_back failing_over halted normal",
+        "Promotion": "at complete id kind left plan",
+        "Role": "master slave",
+        "SnapshotRef": "committed content_hash enabled id imported jobs manifest_hash source taken",
+        "Step": "answered claimed disabling enabling importing",
+    },
 }
 
 
@@ -133,8 +189,8 @@ def test_a_record_cannot_be_changed_in_place() -> None:
 
 def test_a_record_of_a_newer_version_is_told_from_a_damaged_one() -> None:
     with pytest.raises(NewerRecordError) as caught:
-        Record.from_json({"schema_number": 3, "unknown": True})
-    assert "has schema 3, and this version knows schemas up to 2" in caught.value.what
+        Record.from_json({"schema_number": 4, "unknown": True})
+    assert "has schema 4, and this version knows schemas up to 3" in caught.value.what
     assert caught.value.next_step.startswith("upgrade this project to the version that wrote it")
     assert str(caught.value) == f"{caught.value.what}. Next: {caught.value.next_step}."
 
@@ -163,7 +219,7 @@ def test_a_damaged_record_says_where_it_is_damaged(value: Any, where: str) -> No
 
 
 def test_the_intent_makes_the_slave_dirty_and_opens_an_operation_with_a_lease() -> None:
-    record = importing()
+    record = begun()
     assert record.operation == Operation(
         kind="sync", id="op", target="slave", step=Step.IMPORTING, started=NOW, lease_until=NOW + LEASE
     )
@@ -174,10 +230,10 @@ def test_the_intent_makes_the_slave_dirty_and_opens_an_operation_with_a_lease() 
 @pytest.mark.parametrize(
     ("record", "after", "in_flight"),
     [
-        (importing(), MINUTE, True),
-        (importing(), LEASE - timedelta.resolution, True),
-        (importing(), LEASE, False),
-        (answered(importing()), MINUTE, False),
+        (begun(), MINUTE, True),
+        (begun(), LEASE - timedelta.resolution, True),
+        (begun(), LEASE, False),
+        (answered(begun()), MINUTE, False),
     ],
     ids=["unanswered", "end of the lease", "after the lease", "answered"],
 )
@@ -189,9 +245,9 @@ def test_an_import_is_in_flight_until_its_answer_or_the_end_of_its_lease(
 
 
 def test_closing_an_operation_leaves_the_dirt() -> None:
-    record = close_operation(importing())
+    record = close_operation(begun())
     assert record.operation is None
-    assert record.dirty == importing().dirty
+    assert record.dirty == begun().dirty
 
 
 def test_the_first_mark_of_dirt_stays() -> None:
@@ -201,9 +257,33 @@ def test_the_first_mark_of_dirt_stays() -> None:
 
 
 def test_a_commit_clears_dirt_and_operation() -> None:
-    record = commit(answered(importing()), snapshot("s2"))
+    record = commit(answered(begun()), snapshot("s2"))
     assert record == Record(snapshot=snapshot("s2"))
     assert record.snapshot_id == "s2"
+
+
+def test_a_commit_says_what_it_leaves_out_and_the_next_one_forgets_it() -> None:
+    record = commit(answered(begun()), snapshot("s2"), (PENDING,))
+    assert record == Record(snapshot=snapshot("s2"), pending=(PENDING,))
+    assert commit(record, snapshot("s3")) == Record(snapshot=snapshot("s3"))
+
+
+def test_each_request_of_an_operation_is_in_flight_again_after_the_answer_before() -> None:
+    later = NOW + LEASE + MINUTE
+    record = importing(answered(begun()), later)
+    assert record.operation
+    assert record.operation.in_flight(later - MINUTE)
+    assert not record.operation.in_flight(later)
+    assert answered(record) == answered(importing(begun(), later)), "nothing else changed"
+    assert record.dirty == begun().dirty
+
+
+def test_what_is_learned_of_one_server_leaves_the_other_one() -> None:
+    more = Capabilities(version="9.2.0")
+    record = learned(learned(begun(), Role.SLAVE, KNOWN), Role.MASTER, more)
+    assert record.capabilities == {Role.SLAVE: KNOWN, Role.MASTER: more}
+    assert record.operation == begun().operation
+    assert learned(record, Role.SLAVE, more).capabilities == {Role.SLAVE: more, Role.MASTER: more}
 
 
 @pytest.mark.parametrize(
@@ -211,7 +291,7 @@ def test_a_commit_clears_dirt_and_operation() -> None:
     [
         ({}, None),
         ({"dirty": Dirty(since=NOW, reason="x")}, None),
-        ({"operation": importing().operation}, None),
+        ({"operation": begun().operation}, None),
         ({"phase": Phase.HALTED}, "halted"),
         ({"phase": Phase.HALTED, "paused": Pause(since=NOW, reason="x")}, "halted"),
         ({"phase": Phase.FAILING_OVER}, "failing_over"),
@@ -234,14 +314,43 @@ def test_a_commit_clears_dirt_and_operation() -> None:
     ],
 )
 def test_only_a_normal_pair_that_nobody_paused_is_synced(changes: dict[str, Any], code: str | None) -> None:
-    refused = sync_may_begin(Record().model_copy(update=changes), NOW)
+    refused = sync_may_begin(Record().model_copy(update=changes), NOW, Role.MASTER)
     assert (refused and refused[0]) == code
     assert refused is None or all(refused)
 
 
+FAILED_OVER = {"phase": Phase.FAILED_OVER, "active": Role.SLAVE}
+PROMOTION = Promotion(id="f", kind="failover", at=NOW, plan="p", complete=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        (FAILED_OVER, None),
+        (FAILED_OVER | {"last_promotion": PROMOTION}, None),
+        (FAILED_OVER | {"last_promotion": PROMOTION.model_copy(update={"complete": False})}, "promotion_incomplete"),
+        (FAILED_OVER | {"paused": Pause(since=NOW, reason="x")}, "paused"),
+        (FAILED_OVER | {"dirty": Dirty(since=NOW, reason="x"), "operation": begun().operation}, None),
+        ({}, "master_active"),
+        ({"phase": Phase.FAILING_OVER}, "failing_over"),
+        ({"phase": Phase.FAILING_BACK, "active": Role.SLAVE}, "failing_back"),
+        ({"phase": Phase.HALTED, "active": Role.SLAVE}, "halted"),
+    ],
+)
+def test_the_slave_is_copied_only_while_it_is_the_active_server(changes: dict[str, Any], code: str | None) -> None:
+    refused = sync_may_begin(Record().model_copy(update=changes), NOW, Role.SLAVE)
+    assert (refused and refused.code) == code
+
+
+def test_a_sync_that_is_refused_after_a_failover_names_the_way_home() -> None:
+    refused = sync_may_begin(Record().model_copy(update=FAILED_OVER), NOW, Role.MASTER)
+    assert refused
+    assert "'re-protect' ticked" in refused.next_step
+
+
 def test_a_halted_pair_says_why() -> None:
     halt = Halt(since=NOW, code="record_contradicted", reason="the record was lost", by="x", phase=Phase.NORMAL)
-    refused = sync_may_begin(Record(phase=Phase.HALTED, halted=halt), NOW)
+    refused = sync_may_begin(Record(phase=Phase.HALTED, halted=halt), NOW, Role.MASTER)
     assert refused
     assert refused[1] == "the pair is halted: the record was lost"
 
@@ -272,8 +381,8 @@ def test_a_snapshot_covers_the_moments_before_it_was_taken(wanted: datetime, cov
     ("record", "why"),
     [
         (Record(snapshot=snapshot()), None),
-        (importing(operation_id="mine"), None),
-        (importing(operation_id="other"), "the operation other has begun since"),
+        (begun(operation_id="mine"), None),
+        (begun(operation_id="other"), "the operation other has begun since"),
         (Record(snapshot=snapshot("s2")), "the snapshot s2 has been committed since"),
         (Record(), "the snapshot None has been committed since"),
         (Record(snapshot=snapshot(), epoch=2), "the pair is in epoch 2, this run belongs to epoch 1"),

@@ -53,6 +53,8 @@ def for_target(
 
 
 def _several(value: Any) -> list[Any]:
+    if isinstance(value, str):
+        return [each.strip() for each in value.split(",")]
     return value if isinstance(value, list) else [value]
 
 
@@ -63,7 +65,7 @@ def _is_id(value: Any) -> bool:
 def _translated(value: Any, translate: Callable[[Any], int]) -> Any:
     """Translate one id, or several as a list or as one comma-separated text [KB], which keep their shape."""
     if isinstance(value, list):
-        return [translate(each) for each in value]
+        return [_translated(each, translate) for each in value]
     if isinstance(value, str):
         return ",".join(str(translate(each.strip())) for each in value.split(",") if each.strip())
     return translate(value)

@@ -132,7 +132,7 @@ class SyncTicket:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SyncTicket:
-        return cls(**{**value, "source": Role(value["source"])})
+        return cls(**{**value, "source": Role(value.get("source", Role.MASTER))})
 
 
 def current_sync(context: PairContext, ticket: SyncTicket) -> Claim:

@@ -49,28 +49,11 @@ def verify(
     record = context.record()
     if record.snapshot_id == exported.snapshot:
         return _committed(record)
-    if imported and imported.snapshot != exported.snapshot:
-        raise NothingToDo(
-            "superseded", f"the {ticket.target} was given {imported.snapshot}, not {exported.snapshot}; clear the run"
-        )
     claim = _committable(context, ticket, exported, imported)
     record = claim.check()
-    contents, stored = context.snapshots.read(exported.snapshot)
-    pending = DeliveryPlan.from_json(
-        {"pieces": [], "pending": imported.pending if imported else exported.delivery["pending"]}
-    ).pending
+    pending = _pending(exported, imported)
     _ensure_not_hollow(context, pending, exported.jobs, accept_mass_change)
-    read = read_back(
-        context,
-        ticket,
-        Manifest.from_json(stored),
-        ArchiveContents.from_json(contents).parameters,
-        others=[JobKey(project=project, name=name) for project, name in (imported.others if imported else ())],
-        definitions=imported is not None or record.dirty is not None,
-        pending=pending,
-    )
-    _ensure_equal(context, current_sync(context, ticket), ticket.target, read)
-    exported = _keep_learned(context, exported, contents, read.manifest)
+    read, exported = _read_equal(context, ticket, exported, imported, record, pending)
     statuses, orphans = read.statuses, read.found.orphans
     delete = _may_delete(context, orphans, accept_mass_change or not _many(context, orphans, statuses))
     ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
@@ -78,7 +61,7 @@ def verify(
         log.error("Suspected double run: %s ran on the %s since the import began.", listed(sorted(ran)), ticket.target)
     for each in pending:
         log.warning("Pending: %s", each)
-    left_out = _pending(pending)
+    left_out = _left_out(pending)
     event = context.event(
         "sync",
         record,
@@ -117,6 +100,9 @@ def _committable(context: PairContext, ticket: SyncTicket, exported: Exported, i
     def rule(record: Record) -> Exception | None:
         if refused := own(record):
             return refused
+        if imported and imported.snapshot != exported.snapshot:
+            what = f"the {ticket.target} was given {imported.snapshot}, not {exported.snapshot}"
+            return NothingToDo("superseded", f"{what}; clear the run")
         if imported and delivered and record.operation and record.operation.id != imported.operation:
             return NothingToDo("superseded", "another try of this run has imported since; clear the run")
         if imported is None and not exported.unchanged:
@@ -137,8 +123,13 @@ def _committable(context: PairContext, ticket: SyncTicket, exported: Exported, i
     return Claim(context, rule)
 
 
-def _pending(pending: Sequence[Pending]) -> tuple[PendingJob, ...]:
-    """What the record keeps of it."""
+def _pending(exported: Exported, imported: Imported | None) -> tuple[Pending, ...]:
+    found = imported.pending if imported else exported.delivery["pending"]
+    return DeliveryPlan.from_json({"pieces": [], "pending": found}).pending
+
+
+def _left_out(pending: Sequence[Pending]) -> tuple[PendingJob, ...]:
+    """The jobs among what is pending, as the record keeps them."""
     return tuple(
         PendingJob(key=each.key, code=each.reason.code, why=each.reason.what, on_target=each.on_target)
         for each in pending
@@ -163,6 +154,32 @@ def _alert(ran: Sequence[JobKey], pending: Sequence[PendingJob], record: Record,
             "next_step": "denodo-ha status --verbose says why for each; the next sync tries again",
         }
     return {}
+
+
+def _read_equal(
+    context: PairContext,
+    ticket: SyncTicket,
+    exported: Exported,
+    imported: Imported | None,
+    record: Record,
+    pending: Sequence[Pending],
+) -> tuple[ReadBack, Exported]:
+    """Read the passive server back and make sure that it is what was exported, but for what is pending.
+
+    :return: what was read, and the export with what was learned of it.
+    """
+    contents, stored = context.snapshots.read(exported.snapshot)
+    read = read_back(
+        context,
+        ticket,
+        Manifest.from_json(stored),
+        ArchiveContents.from_json(contents).parameters,
+        others=[JobKey(project=project, name=name) for project, name in (imported.others if imported else ())],
+        definitions=imported is not None or record.dirty is not None,
+        pending=pending,
+    )
+    _ensure_equal(context, current_sync(context, ticket), ticket.target, read)
+    return read, _keep_learned(context, exported, contents, read.manifest)
 
 
 def _ensure_equal(context: PairContext, current: Claim, target: Role, read: ReadBack) -> None:
