@@ -1,4 +1,4 @@
-"""The exposure window: how long an import of the whole archive leaves jobs of the slave enabled, judged by the slave's own audit."""
+"""The exposure window: how long an import leaves jobs of the slave enabled, judged by the slave's own audit."""
 
 from __future__ import annotations
 
