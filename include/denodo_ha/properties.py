@@ -208,7 +208,7 @@ def _like(shown: Any, value: str | None) -> Any:
 
 @dataclass
 class _Value:
-    """The value of a parameter: where its tag begins and its end tag begins, in bytes, and its text."""
+    """The value of a parameter: where its tag begins and where its end tag does, or what follows it if it has none."""
 
     begin: int
     end: int
@@ -300,10 +300,9 @@ def _replaced(xml: bytes, written: Iterable[tuple[_Value, str]], encoding: str) 
         if tag is None:
             raise ElementError(f"its XML is written in {encoding}, in which no property can be replaced")
         new = escape(value).encode(encoding, "xmlcharrefreplace")
-        empty = bool(tag[1])
         yield xml[at : old.begin]
-        yield b"<value>" + new + b"</value>" if empty else tag[0] + new
-        at = tag.end() if empty else old.end
+        yield b"<value>" + new + b"</value>" if tag[1] else tag[0] + new
+        at = old.end
     yield xml[at:]
 
 

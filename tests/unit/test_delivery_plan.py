@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes
 from denodo_ha.delivery.moments import budget, possible_zones
-from denodo_ha.delivery.plan import DeliveryPlan, Piece
-from denodo_ha.delivery.planner import LARGEST_BATCH, plan_delivery
+from denodo_ha.delivery.plan import LARGEST_BATCH, DeliveryPlan, Piece, plan_delivery
 from denodo_ha.jobs import DependencyInfo, Job, JobKey, Trigger
 from denodo_ha.quartz.cron import QuartzCron
 from denodo_ha.snapshot.contents import Element, Identity

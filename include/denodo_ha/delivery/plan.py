@@ -1,182 +1,315 @@
-"""The delivery plan: the pieces in which a sync sends what has changed, each with its channel and its moment."""
+"""How the delivery plan is made: which channel each changed element takes, in which order, and when."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, tzinfo
-from typing import Any, Literal, get_args
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, tzinfo
+from graphlib import CycleError, TopologicalSorter
 
-from denodo_ha.jobs import JobKey
+from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.delivery.changes import ChangedElement, Changes
+from denodo_ha.delivery.moments import Moments, budget, has_no_moment
+from denodo_ha.delivery.pieces import Channel, DeliveryPlan, Pending, Piece
+from denodo_ha.durations import format_duration
+from denodo_ha.jobs import Job, JobKey
 from denodo_ha.reason import Reason
-from denodo_ha.snapshot.contents import Identity
 from denodo_ha.text import listed
 
-Channel = Literal["resources", "rest", "archive", "whole"]
-_CHANNELS: dict[Channel, str] = {
-    "resources": "archive without jobs",
-    "rest": "REST, born disabled",
-    "archive": "archive of these jobs",
-    "whole": "the whole archive",
-}
-assert set(_CHANNELS) == set(get_args(Channel))
+__all__ = ["LARGEST_BATCH", "WHOLE_WINDOW", "DeliveryPlan", "Pending", "Piece", "plan_delivery"]
+
+WHOLE_WINDOW = timedelta(minutes=5)
+"""For how long no job may be due when the whole archive is imported, unless the caller says otherwise."""
+LARGEST_BATCH = 64
+"""How many jobs that fire soon are imported together at most."""
+_CIRCLE = Reason(
+    "circle", "it belongs to jobs that depend on each other in a circle", "remove one of these dependencies"
+)
+_DELIVER_NOW = "or send it by hand with 'Deliver now', which accepts that it may run once on the target"
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What is sent together.
+def plan_delivery(
+    changes: Changes,
+    *,
+    capabilities: Capabilities,
+    rest: bool,
+    cut_down: bool,
+    jobs: Mapping[JobKey, Job],
+    target: Collection[JobKey],
+    secrets: Collection[JobKey],
+    drafts: Collection[JobKey],
+    now: datetime,
+    zones: Sequence[tzinfo],
+    until: datetime,
+    deliver_now: bool = False,
+    untranslatable: Collection[JobKey] = (),
+    whole_window: timedelta = WHOLE_WINDOW,
+) -> DeliveryPlan:
+    """Decide how each changed element is delivered.
 
-    :param channel: ``resources``: an archive without jobs; ``rest``: jobs that are written disabled; ``archive``: a
-        cut-down archive of jobs; ``whole``: the whole archive.
-    :param elements: the changed elements that it delivers.
-    :param jobs: the jobs that it writes, in the order of writing; for ``whole`` all that the archive enables.
-    :param why: why it takes this channel, and what changed, as a clause.
-    :param moment: the first second, on the target's clock, at which an import can be sent; None if it can be sent at
-        once. It was calculated with what was known when the plan was made, so whoever sends it asks
-        ``next_moment`` again right before.
+    What holds no job goes first, as an archive. A job is written over REST, disabled, if it has no secret, is no draft,
+    its ids can be translated and its type is not known to suffer from it. All others are imported in cut-down archives,
+    each at a moment in which none of its jobs fires on the target; or in the whole archive, where a cut-down one cannot
+    be sent or would delete what it does not hold. Jobs follow those that they depend on.
+
+    :param capabilities: what is known of the target's version.
+    :param rest: the connection can write jobs over REST.
+    :param cut_down: the transport can import a part of the archive.
+    :param jobs: definitions of all jobs of the source that are in scope, as its REST interface gives them.
+    :param target: the jobs that the target has.
+    :param secrets: the jobs that hold encrypted values in the archive.
+    :param drafts: the jobs that are drafts.
+    :param now: the time on the target's clock.
+    :param zones: the time zones that the target's clock may have.
+    :param until: the sync waits for no moment after this; what has none before it is pending.
+    :param deliver_now: a person accepts that jobs without a moment may run once on the target.
+    :param untranslatable: jobs that refer to something that the target knows under no id.
+    :param whole_window: for how long no job may be due when the whole archive is imported, at least.
+    """
+    planner = _Planner(changes, capabilities, jobs, target, now, zones, until, deliver_now)
+    planner.choose_channels(
+        rest, {"with secrets": secrets, "draft": drafts, "with an id without a name": untranslatable}
+    )
+    if planner.needs_import and (capabilities.import_replaces or not cut_down):
+        why = "an import deletes what it does not hold" if cut_down else "this transport sends nothing less"
+        return planner.whole(why, whole_window)
+    return planner.by_pieces()
+
+
+class _Planner:
+    """One plan under construction.
+
+    ``done`` are the changed jobs that some piece delivers, ``waiting`` those for which nothing is decided yet.
     """
 
-    channel: Channel
-    elements: tuple[Identity, ...]
-    jobs: tuple[JobKey, ...] = ()
-    why: str = ""
-    moment: datetime | None = None
+    def __init__(
+        self,
+        changes: Changes,
+        capabilities: Capabilities,
+        jobs: Mapping[JobKey, Job],
+        target: Collection[JobKey],
+        now: datetime,
+        zones: Sequence[tzinfo],
+        until: datetime,
+        deliver_now: bool,
+    ) -> None:
+        self.capabilities, self.jobs, self.target = capabilities, jobs, set(target)
+        self.zones, self.now, self.until, self.deliver_now = zones, now, until, deliver_now
+        self.budget = budget(capabilities.longest_import)
+        self.moments = Moments(zones, now=now, budget=self.budget, until=until)
+        self.cursor = self.moments.begin
+        self.limit = 1
+        self.others = [change for change in changes.items if change.key is None]
+        self.changed = {change.key: change for change in changes.items if change.key is not None}
+        self.depends_on = self._dependencies()
+        self.waiting = dict.fromkeys(_dependencies_first(self.depends_on))
+        self.done: set[JobKey] = set()
+        self.imported: dict[JobKey, str] = {}  # why a job is not written over REST
+        self.pieces: list[Piece] = []
+        self.pending: dict[JobKey, Pending] = {}
 
+    def _dependencies(self) -> dict[JobKey, set[JobKey]]:
+        """Return for each changed job the changed jobs that it depends on."""
+        by_id = {job.id: key for key, job in self.jobs.items()}
+        found: dict[JobKey, set[JobKey]] = {}
+        for key, change in self.changed.items():
+            named = {JobKey(project=key.project, name=name) for name in change.element.dependencies}
+            triggers = self.jobs[key].triggers if key in self.jobs else ()
+            ids = {each for trigger in triggers if trigger.dependency for each in trigger.dependency.job_ids}
+            named |= {by_id[each] for each in ids if each in by_id}
+            found[key] = {other for other in named if other in self.changed and other != key}
+        return found
 
-@dataclass(frozen=True)
-class Pending:
-    """A changed element that this sync does not deliver.
-
-    :param key: the job; None for an element that is no job.
-    :param on_target: the target has an older definition, which a failover would report as ``outdated``; otherwise the
-        job would be ``missing``.
-    """
-
-    element: Identity
-    key: JobKey | None
-    reason: Reason
-    on_target: bool
-
-    def __str__(self) -> str:
-        if self.key is None:
-            return f"{_named(self.element)}: {self.reason}"
-        return f"{self.key} ({'outdated' if self.on_target else 'missing'} on the target): {self.reason}"
-
-
-@dataclass(frozen=True)
-class DeliveryPlan:
-    """The ``pieces`` in the order of sending, and what is ``pending``; each changed element is in exactly one."""
-
-    pieces: tuple[Piece, ...] = ()
-    pending: tuple[Pending, ...] = ()
-
-    def __bool__(self) -> bool:
-        """Whether there is anything to send."""
-        return bool(self.pieces)
+    def choose_channels(self, rest: bool, imported: Mapping[str, Collection[JobKey]]) -> None:
+        sets = {why: set(keys) for why, keys in imported.items()}
+        for key in self.changed:
+            why = next((why for why, keys in sets.items() if key in keys), None)
+            if not rest:
+                why = "this connection does not write jobs over REST"
+            elif key not in self.jobs:
+                why = "not in the source's list of jobs"
+            elif why is None and self.jobs[key].type in self.capabilities.unfaithful:
+                why = f"of the type {self.jobs[key].type}, which REST does not write faithfully"
+            if why is not None:
+                self.imported[key] = why
 
     @property
-    def first_moment(self) -> datetime | None:
-        """The moment of the first piece that needs one, before which nothing but the pieces in front of it is sent."""
-        return next((piece.moment for piece in self.pieces if piece.moment), None)
+    def needs_import(self) -> bool:
+        return bool(self.others or self.imported)
 
-    @property
-    def waits(self) -> bool:
-        """Whether nothing can be sent at once."""
-        return bool(self.pieces) and self.pieces[0].moment is not None
+    def by_pieces(self) -> DeliveryPlan:
+        self._add("resources", self.others, "holds no job, so nothing can fire")
+        progress = True
+        while progress:
+            self._leave_out_what_waits_for_pending()
+            progress = self._write_over_rest() or self._import_batch()
+        return self._plan()
 
-    def text(self, zone: tzinfo | None = None) -> str:
-        """Return the plan for people, one line a piece.
+    def whole(self, why: str, window: timedelta) -> DeliveryPlan:
+        window = max(self.budget, window)
+        everything = list(self.jobs.values())
+        moments = Moments(self.zones, now=self.now, budget=window, until=self.until)
+        moment = moments.next(everything)
+        if moment is None and self.deliver_now:
+            moment, why = moments.begin, f"{why}; sent now, so jobs may run once on the target"
+        if moment is not None:
+            elements = [*self.others, *self.changed.values()]
+            self._add("whole", elements, why, sorted(self.jobs), moment)
+            self.waiting.clear()
+            return self._plan()
+        in_the_way = [key for key in sorted(self.jobs) if moments.next([self.jobs[key]]) is None]
+        who = f"; always in the way: {listed(in_the_way, 3)}" if in_the_way else ""
+        reason = Reason(
+            "no_moment",
+            f"it needs an import of the whole archive ({why}), and before {_clock(self.until)} there are no "
+            f"{format_duration(window)} in which none of its {len(everything)} jobs fires on the target{who}",
+            f"run the sync when the jobs rest for so long, {_DELIVER_NOW}",
+        )
+        for key in self.imported:
+            self._leave(key, reason)
+        self._leave_out_what_waits_for_pending()
+        self._write_over_rest()
+        return self._plan(Pending(change.element.identity, None, reason, False) for change in self.others)
 
-        :param zone: the time zone of the moments that are shown, UTC by default.
-        """
-        if not self.pieces and not self.pending:
-            return "Nothing to deliver."
-        lines = [f"{number}. {_line(piece, zone or UTC)}" for number, piece in enumerate(self.pieces, 1)]
-        by_code: dict[str, list[Pending]] = {}
-        for each in self.pending:
-            by_code.setdefault(each.reason.code, []).append(each)
-        for code, rows in by_code.items():
-            names = listed((row.key or _named(row.element) for row in rows), 3)
-            lines.append(f"pending, {code}: {_number(len(rows), 'element')} ({names}): {rows[0].reason.what}")
-        return "\n".join(lines)
+    def _plan(self, others: Iterable[Pending] = ()) -> DeliveryPlan:
+        for key in list(self.waiting):
+            self._leave(key, _CIRCLE)
+        pending = [self.pending[key] for key in sorted(self.pending)]
+        return DeliveryPlan(tuple(self.pieces), (*others, *pending))
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the plan as plain JSON, which ``from_json`` reads."""
-        return {
-            "pieces": [
-                {
-                    "channel": piece.channel,
-                    "elements": [list(identity) for identity in piece.elements],
-                    "jobs": _plain(piece.jobs),
-                    "why": piece.why,
-                    "moment": piece.moment.isoformat() if piece.moment else None,
-                }
-                for piece in self.pieces
-            ],
-            "pending": [
-                {
-                    "element": list(each.element),
-                    "key": _plain([each.key])[0] if each.key else None,
-                    "reason": each.reason.to_json(),
-                    "on_target": each.on_target,
-                }
-                for each in self.pending
-            ],
-        }
+    def _add(
+        self,
+        channel: Channel,
+        elements: Iterable[ChangedElement],
+        why: str,
+        jobs: Iterable[JobKey] = (),
+        moment: datetime | None = None,
+    ) -> None:
+        """Add a piece, unless it is empty."""
+        changes = list(elements)
+        if not changes:
+            return
+        counts = Counter(change.why for change in changes)
+        said = ", ".join(f"{number} {each}" for each, number in sorted(counts.items()))
+        identities = tuple(change.element.identity for change in changes)
+        self.pieces.append(Piece(channel, identities, tuple(jobs), f"{why} ({said})", moment))
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> DeliveryPlan:
-        """Read what ``to_json`` returned."""
-        pieces = [
-            Piece(
-                channel=each["channel"],
-                elements=tuple(_identity(identity) for identity in each["elements"]),
-                jobs=tuple(_key(key) for key in each["jobs"]),
-                why=each["why"],
-                moment=datetime.fromisoformat(each["moment"]) if each["moment"] else None,
-            )
-            for each in value["pieces"]
-        ]
-        pending = [
-            Pending(
-                element=_identity(each["element"]),
-                key=_key(each["key"]) if each["key"] else None,
-                reason=Reason(**each["reason"]),
-                on_target=each["on_target"],
-            )
-            for each in value["pending"]
-        ]
-        return cls(tuple(pieces), tuple(pending))
+    def _deliver(self, channel: Channel, keys: Sequence[JobKey], why: str, moment: datetime | None = None) -> None:
+        self._add(channel, (self.changed[key] for key in keys), why, keys, moment)
+        self.done |= set(keys)
+        for key in keys:
+            del self.waiting[key]
 
-    def without(self, count: int) -> DeliveryPlan:
-        """Return the plan that is left when its first ``count`` pieces were sent."""
-        return replace(self, pieces=self.pieces[count:])
+    def _leave(self, key: JobKey, reason: Reason) -> None:
+        self.pending[key] = Pending(self.changed[key].element.identity, key, reason, key in self.target)
+        del self.waiting[key]
+
+    def _can_follow(self, key: JobKey, chosen: Collection[JobKey]) -> bool:
+        """Whether all that a job depends on is on the target before it, or written together with it."""
+        return all(
+            other in self.done or other in chosen or (other in self.pending and other in self.target)
+            for other in self.depends_on[key]
+        )
+
+    def _leave_out_what_waits_for_pending(self) -> None:
+        for key in list(self.waiting):
+            lacking = [other for other in self.depends_on[key] if other in self.pending and other not in self.target]
+            if lacking:
+                what = f"it depends on {min(lacking)}, which is pending and which the target lacks"
+                self._leave(key, Reason("waits_for_pending", what, "it is delivered after that job"))
+
+    def _write_over_rest(self) -> bool:
+        """Write all jobs over REST that can be written now; the first of each type that is not proven in front."""
+        chosen: dict[JobKey, None] = {}
+        for key in self.waiting:
+            if key not in self.imported and self._can_follow(key, chosen):
+                chosen[key] = None
+        first: dict[str, JobKey] = {}
+        for key in chosen:
+            if self.jobs[key].type not in self.capabilities.faithful:
+                first.setdefault(self.jobs[key].type, key)
+        in_front = set(first.values())
+        for key in reversed(chosen):
+            if key in in_front:
+                in_front |= self.depends_on[key] & chosen.keys()
+        order = sorted(chosen, key=lambda key: key not in in_front)
+        self._deliver("rest", order, "without secrets, so written disabled, which can never fire")
+        return bool(order)
+
+    def _import_batch(self) -> bool:
+        """Import the jobs that can be imported next; those that have no moment become pending."""
+        fitting = list(self._fitting(self.waiting))
+        ready = [key for key in fitting if self._can_follow(key, ())]
+        if not ready:
+            return False
+        end = self.until + self.budget
+        quiet = list(self._fitting(key for key in fitting if self._is_free(key, self.cursor, end)))
+        if quiet and self.cursor < self.until:
+            self._import(quiet, self.cursor, f"and none of them fires before {_clock(self.until)}")
+            return True
+        moments = {key: self._moment(key) for key in ready}
+        without = [key for key, moment in moments.items() if moment is None]
+        if without:
+            self._without_moment(without)
+            return True
+        moment = min(each for each in moments.values() if each)
+        free = self._fitting(key for key in fitting if self._is_free(key, moment))
+        self._import([key for key, _ in zip(free, range(self.limit), strict=False)], moment)
+        self.limit = min(2 * self.limit, LARGEST_BATCH)
+        return True
+
+    def _fitting(self, keys: Iterable[JobKey]) -> Iterator[JobKey]:
+        """Yield those that an import can bring after, or together with, what they depend on."""
+        chosen: set[JobKey] = set()
+        for key in keys:
+            if key in self.imported and self._can_follow(key, chosen):
+                chosen.add(key)
+                yield key
+
+    def _is_free(self, key: JobKey, moment: datetime, stop: datetime | None = None) -> bool:
+        return key in self.jobs and self.moments.is_free(self.jobs[key], moment, stop)
+
+    def _moment(self, key: JobKey) -> datetime | None:
+        return self.moments.next([self.jobs[key]], self.cursor) if key in self.jobs else None
+
+    def _import(self, keys: Sequence[JobKey], moment: datetime, told: str = "") -> None:
+        reasons = ", ".join(f"{number} {why}" for why, number in sorted(Counter(map(self.imported.get, keys)).items()))
+        self._deliver("archive", keys, f"{reasons}{' ' if told else ''}{told}", moment)
+        self.cursor = moment + self.budget
+
+    def _without_moment(self, keys: Sequence[JobKey]) -> None:
+        if self.deliver_now:
+            self._import(keys, self.cursor, "sent now although they may run once on the target")
+            return
+        for key in keys:
+            self._leave(key, self._why_restless(key))
+
+    def _why_restless(self, key: JobKey) -> Reason:
+        length, end = format_duration(self.budget), _clock(self.until)
+        job = self.jobs.get(key)
+        if job and self.moments.next([job]):
+            return Reason("deferred", f"its moments before {end} went to other jobs", "the next sync delivers it")
+        if why := has_no_moment(job, self.now) if job else "the source does not list it":
+            next_step = "change that on the source"
+        else:
+            why = f"before {end} there are no {length} in which it is certain not to fire on the target"
+            next_step = f"let it rest for {length} now and then"
+        what = f"it has to be imported, which enables it ({self.imported[key]}), and {why}"
+        return Reason("restless", what, f"{next_step}, {_DELIVER_NOW}")
 
 
-def _line(piece: Piece, zone: tzinfo) -> str:
-    moment = f"at {piece.moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if piece.moment else "at once"
-    names = listed(piece.jobs or (_named(identity) for identity in piece.elements), 3)
-    counts = _number(len(piece.elements), "element") + (f", {_number(len(piece.jobs), 'job')}" if piece.jobs else "")
-    return f"{_CHANNELS[piece.channel]}, {moment}: {counts} ({names}); {piece.why}"
+def _dependencies_first(depends_on: Mapping[JobKey, Collection[JobKey]]) -> list[JobKey]:
+    """Return the jobs in an order in which each follows what it depends on, those of a circle last."""
+    sorter = TopologicalSorter(depends_on)
+    order: list[JobKey] = []
+    with suppress(CycleError):  # it still gives all jobs that no circle keeps back
+        sorter.prepare()
+    while ready := sorter.get_ready():
+        order += sorted(ready)
+        sorter.done(*ready)
+    return order + sorted(depends_on.keys() - set(order))
 
 
-def _number(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _named(identity: Identity) -> str:
-    kind, project, name = identity
-    return f"{kind} {project} / {name}" if project and kind != "project" else f"{kind} {name}"
-
-
-def _plain(keys: Iterable[JobKey]) -> list[list[str]]:
-    return [[key.project, key.name] for key in keys]
-
-
-def _key(pair: list[str]) -> JobKey:
-    return JobKey(project=pair[0], name=pair[1])
-
-
-def _identity(parts: list[str]) -> Identity:
-    kind, project, name = parts
-    return kind, project, name
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%H:%M UTC}"

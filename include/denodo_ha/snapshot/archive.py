@@ -205,14 +205,12 @@ def cut_archive(
             if element is None and not _stays(entry, projects, by_entry, keep):
                 continue
             pieces: Iterable[bytes] = read_entry(archive, stream, entry)
-            size = entry.file_size
             if rewrite and element and element.project is not None and entry.filename.endswith(".xml"):
                 pieces = [rewrite(element, _whole(pieces, entry))]
-                size = len(pieces[0])
             copy = zipfile.ZipInfo(entry.filename, entry.date_time)
             copy.compress_type = entry.compress_type
             copy.external_attr = entry.external_attr
-            copy.file_size = size
+            copy.file_size = entry.file_size
             with target.open(copy, "w") as written:
                 for piece in pieces:
                     written.write(piece)

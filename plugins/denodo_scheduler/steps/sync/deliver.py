@@ -37,8 +37,6 @@ PATIENCE = timedelta(seconds=60)
 """How long moments are waited for in all, while the pair's slot is held; later ones are left to the next run."""
 SENDINGS = 2
 """How often an element is sent in one run."""
-HORIZON = timedelta(hours=24)
-"""How far ahead the next moment of a job is looked for that this run does not deliver."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ class Delivery:
                 self._write(piece, look)
             else:
                 self._import(piece, look)
-        self._leave(self._look(HORIZON))
+        self._leave(self._look(self.context.pair.sync.quiet_timeout))
         if self.pieces:
             self.sender.close()
 
