@@ -83,7 +83,7 @@ class BusyWorld:
 
     def _load(self, server: StandinServer, elements: list[Element]) -> None:
         """Import elements, as only so a password can be set here; their jobs are enabled, as they were."""
-        export = replace(self.made.export, projects={}, elements=tuple(elements))
+        export = replace(self.made.export, elements=tuple(elements))
         put(server, Generated(export, ()), self._folder)
 
 

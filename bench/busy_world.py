@@ -34,8 +34,13 @@ def measure(stage: Stage) -> Iterator[Measurement]:
             again = world.syncs.run()
         if again.imported is not None:
             raise BenchError(f"A sync after that imported again: {again.imported.pieces}")
-        requests = sum(sum(server.webtool.requests().values()) for server in world.pair.servers)
-        yield Measurement("nothing new: requests", requests, at_most=10, note="over both web tools")
+        counts = [server.webtool.requests() for server in world.pair.servers]
+        told = "; ".join(
+            f"{server.name}: " + ", ".join(f"{number} {what}" for what, number in found.items())
+            for server, found in zip(world.pair.servers, counts, strict=True)
+        )
+        requests = sum(sum(found.values()) for found in counts)
+        yield Measurement("nothing new: requests", requests, at_most=10, note=told)
         waited = again.seconds["wait_for_quiet_window"]
         yield Measurement("nothing new: to its commit", again.whole, "s", note=f"of which it waited {waited:.0f} s")
 
