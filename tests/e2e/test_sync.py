@@ -158,11 +158,8 @@ def test_second_sync_names_what_is_new(history: History) -> None:
 def test_on_a_server_that_never_rests_only_an_import_waits(history: History, pair: StandinPair) -> None:
     """A job runs for hours and another is due every second. Toggles and nothing new are committed all the same; what
     is to be imported has no window, which is foreseen, so that the run fails at once instead of waiting."""
-    dag, waits_for_nothing = (
-        history.dag,
-        ALL_RAN | dict.fromkeys(("wait_for_quiet_window", "import_metadata"), "skipped"),
-    )
-    often, mark = history.often, Bookmark(pair)
+    dag, often, mark = history.dag, history.often, Bookmark(pair)
+    waits_for_nothing = ALL_RAN | dict.fromkeys((WAIT, "import_metadata"), "skipped")
     long = make_restless(pair.master, often)
     toggled, again = dag.run(reason="only toggled"), dag.run(reason="nothing new")
     wait_for(lambda: _runs_of(often, mark) >= 3, PATIENCE, "runs of the job that is due every second")

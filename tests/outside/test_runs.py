@@ -40,7 +40,6 @@ NOT_PLAYED = {
     "metadata_changing",
     "not_restored",
     "old_answers",
-    "rolled_back",
     "still_enabled",
     "storage",
     "unsteady",

@@ -20,8 +20,8 @@ from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair, StandinServer
-from denodo_ha.jobs import fold
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.jobs import fold
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, Role, learned
 from denodo_ha.sync_results import Disabled, Exported, Imported

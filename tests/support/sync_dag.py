@@ -218,7 +218,7 @@ def make_restless(server: StandinServer, often: Json) -> Json:
     Neither changes what an export holds.
     """
     long = enabled(server)[-1]
-    server.duration(36_000, re.escape(f"{long['projectName']} / {long['jobName']}"))
+    server.scheduler.duration(36_000, re.escape(f"{long['projectName']} / {long['jobName']}"))
     server.set_status("enable", [often])
     server.set_status("start", [long])
     return long
@@ -228,7 +228,7 @@ def let_rest(server: StandinServer, often: Json, long: Json) -> None:
     server.set_status("disable", [often])
     server.set_cron(often, NEVER)
     server.set_status("stop", [long])
-    server.duration(1)
+    server.scheduler.duration(1)
 
 
 def change_something(server: StandinServer) -> Json:

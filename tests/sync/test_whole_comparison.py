@@ -10,7 +10,7 @@ import pytest
 
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from support.sync import Books, Sync, add_job, edit, enabled, states, status_of
+from support.sync import Books, Sync, add_job, delete, edit, enabled, states, status_of
 
 Tamper = Callable[..., Any]
 SWITCHES = ("volatile_fields", "server_fields", "newer_fields", "crlf")
@@ -161,6 +161,13 @@ def test_one_job_that_arrives_otherwise_is_named_with_its_field(
     assert out.code("verify") == "not_verified"
     assert f"1 jobs have another definition: {EDITED} ({field})" in out.message("verify")
     assert sync.record.snapshot is None
+
+
+def test_a_job_that_the_master_has_lost_meanwhile_is_not_taken_for_equal(sync: Sync, tamper: Tamper) -> None:
+    add_job(sync.master, "default", "edited", description="one")
+    tamper(sync.slave, "/public/api/jobs?", altered(EDITED, lambda job: job.update(description="another")))
+    out = sync.run(between={"verify": lambda: delete(sync.master, EDITED)}, master_changes=True)
+    assert f"1 jobs have another definition: {EDITED} (gone from the master)" in out.message("verify")
 
 
 def test_all_jobs_with_another_cron_are_all_different(sync: Sync, tamper: Tamper) -> None:

@@ -12,8 +12,7 @@ from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes, changes, job_key
 from denodo_ha.delivery.definition import UntranslatableError, for_target
 from denodo_ha.delivery.moments import budget, next_moment, possible_zones
-from denodo_ha.delivery.plan import DeliveryPlan, Pending, Piece
-from denodo_ha.delivery.planner import plan_delivery
+from denodo_ha.delivery.plan import DeliveryPlan, Pending, Piece, plan_delivery
 from denodo_ha.jobs import DataSource, Job, JobKey
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, Role
