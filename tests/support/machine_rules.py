@@ -158,7 +158,9 @@ class Rules:
     def _operation(self, old: Record, new: Record, task: Task) -> None:
         before, operation = old.operation, new.operation
         alive = before is not None and before.kind != "sync" and before.open(self.network.now)
-        if before and alive and self._owner.get(before.id) not in (task, None) and task.kind != "operator":
+        owner = self._owner.get(before.id) if before else None
+        # A retry takes over what its own run has begun.
+        if before and alive and owner and owner.root is not task.root and task.kind != "operator":
             self._violated(6, f"the {before.kind} {before.id}, at which another task still is, is changed or ended")
         if operation is None or (before and before.id == operation.id):
             return

@@ -209,12 +209,13 @@ def untouched(*servers: StandinServer) -> Iterator[None]:
 # -- runs
 
 
-def write_nothing_over_rest(run: PairContext, target: Role) -> None:
-    """Have the record know that REST does not write any type of job faithfully, so that archives are imported."""
+def send_whole_archives(run: PairContext, target: Role) -> None:
+    """Have the record know a server that takes nothing but whole archives."""
     record = run.records.load()
     known = record.capabilities.get(target, Capabilities(version=VERSION)) if record else None
     if record and known and not known.unfaithful:
-        run.records.save(learned(record, target, known.model_copy(update={"unfaithful": JOB_TYPES, "faithful": ()})))
+        seen = {"import_replaces": True, "unfaithful": JOB_TYPES, "faithful": ()}
+        run.records.save(learned(record, target, known.model_copy(update=seen)))
 
 
 class DagRun:
@@ -296,7 +297,7 @@ class DagRun:
             self.run, operation_id=f"run/{uuid4().hex}", wanted=self.wanted, reprotect=self._reprotect
         )
         if self.verdict.ticket and not self._rest:
-            write_nothing_over_rest(self.run, self.verdict.ticket.target)
+            send_whole_archives(self.run, self.verdict.ticket.target)
         return self.verdict.to_json()
 
     def _export_metadata(self) -> Any:
@@ -367,7 +368,8 @@ class DagRun:
 class Sync:
     """A pair under test.
 
-    :param rest: jobs are written over REST where that is possible, as in earnest. Most tests are about imports.
+    :param rest: the server is learned in earnest. Otherwise each delivery is the whole archive, as in the many tests
+        of what becomes of an import.
     :param passed: by how much Airflow's clock has been moved on since :data:`BEGAN`.
     :param storage: where the snapshots are, if not in ``folder``.
     :param going_on: whether something goes on outside that takes real time, so that no other time passes meanwhile.
