@@ -307,9 +307,7 @@ class DagRun:
 
     def _import_metadata(self) -> Any:
         assert self.exported
-        return importing.import_snapshot(
-            self.run, self._ticket, self.exported, deliver_now=self._deliver_now
-        ).to_json()
+        return importing.import_snapshot(self.run, self._ticket, self.exported, deliver_now=self._deliver_now).to_json()
 
     def _disable_jobs(self) -> Any:
         return quenching.disable_jobs(self.run, self._ticket).to_json()

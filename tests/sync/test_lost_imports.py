@@ -103,7 +103,7 @@ def test_an_import_whose_answer_is_lost_is_undone_and_repeated_by_the_next_run(s
     assert_not_committed(synced, out, before)
     message = out.message("import_metadata")
     assert message.startswith("[import_unanswered] the import was sent and its end is unknown")
-    assert "Next: disable_jobs keeps the slave's jobs disabled" in message
+    assert "Next: disable_jobs keeps the jobs of the slave disabled" in message
     assert_next_run_repairs(synced)
 
 

@@ -138,7 +138,7 @@ def test_a_cleared_verification_does_not_clear_the_dirt_of_another_runs_lost_imp
     before = synced.record
     assert (before.operation, before.dirty is None) == (None, False)
     unchanged.task("verify")
-    assert "the slave is dirty" in unchanged.message("verify")
+    assert "the slave became dirty after the export" in unchanged.message("verify")
     assert unchanged.event is None
     assert synced.record == before
 
@@ -401,5 +401,5 @@ def test_a_verification_after_a_lost_import_commits_nothing(synced: Sync) -> Non
     assert out.disabled
     out.errors.clear()
     out.task("verify")
-    assert "this run has imported nothing" in out.message("verify")
+    assert "this run has not delivered the snapshot" in out.message("verify")
     assert synced.record.dirty

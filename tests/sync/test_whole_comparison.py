@@ -65,7 +65,7 @@ def test_fields_that_are_no_content_hold_up_no_sync(sync: Sync, switch: str, whe
     assert out.code("import_metadata") == "unchanged"
     assert out.exported
     assert out.exported.plan == {}
-    assert requests(sync) <= 8
+    assert requests(sync) <= 10
     assert slave.audit == []
 
     edit(sync.master, EDITED, description="three\nlines")

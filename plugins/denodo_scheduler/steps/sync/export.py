@@ -67,7 +67,7 @@ def export(
         taken = _take(context, ticket, snapshot_id, committed)
         _guard_mass_change(context, record, committed[1] if committed else None, taken.manifest, accept_mass_change)
         planned = _plan(context, record, ticket, taken, committed, deliver_now)
-        exported = _describe(context, record, snapshot_id, began, taken, committed, planned)
+        exported = _describe(context, record, ticket, snapshot_id, began, taken, committed, planned)
     except BaseException:
         with suppress(StorageError):
             context.snapshots.delete(snapshot_id)
@@ -303,6 +303,7 @@ def _plan(
 def _describe(
     context: PairContext,
     record: Record,
+    ticket: SyncTicket,
     snapshot_id: str,
     began: datetime,
     taken: _Taken,
@@ -322,10 +323,24 @@ def _describe(
         jobs=taken.manifest.counts["jobs"],
         enabled=taken.manifest.counts["enabled"],
         unchanged=not planned.plan,
-        comparison=f"to deliver: {planned.changes}" if planned.changes else "the target has all of it",
+        comparison=_comparison(ticket, planned, committed[0] if committed else None, taken.contents),
         plan=summary(difference),
         delivery=planned.plan.to_json(),
         text=planned.plan.text(),
         dirty_since=record.dirty.since.isoformat() if record.dirty else None,
         wait_until=(context.now() + wait).isoformat() if wait else None,
     )
+
+
+def _comparison(ticket: SyncTicket, planned: _Planned, old: ArchiveContents | None, new: ArchiveContents) -> str:
+    """Why something has to be delivered, or why not."""
+    gone = [element for identity, element in old.by_identity.items() if identity not in new.by_identity] if old else []
+    said = f"the {ticket.target} has all that is in the export"
+    if planned.plan:
+        said = f"to deliver: {planned.changes}"
+    elif planned.changes:
+        said = f"nothing of what is to be delivered can be sent safely now: {planned.changes}"
+    if not gone:
+        return said
+    stay = f"{len(gone)} removed (such as {gone[0]}), which the {ticket.target} keeps, a job as an orphan"
+    return f"{said}; {stay}"

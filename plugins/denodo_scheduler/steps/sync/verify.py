@@ -53,12 +53,6 @@ def verify(
         raise NothingToDo(
             "superseded", f"the {ticket.target} was given {imported.snapshot}, not {exported.snapshot}; clear the run"
         )
-    if imported is None and not exported.unchanged:
-        raise Blocked(
-            "not_verified",
-            f"the snapshot {exported.snapshot} is not delivered yet ({exported.comparison})",
-            "clear the run",
-        )
     claim = _committable(context, ticket, exported, imported)
     record = claim.check()
     contents, stored = context.snapshots.read(exported.snapshot)
@@ -124,6 +118,12 @@ def _committable(context: PairContext, ticket: SyncTicket, exported: Exported, i
             return refused
         if imported and delivered and record.operation and record.operation.id != imported.operation:
             return NothingToDo("superseded", "another try of this run has imported since; clear the run")
+        if imported is None and not exported.unchanged:
+            return Blocked(
+                "not_verified",
+                f"this run has not delivered the snapshot {exported.snapshot} ({exported.comparison})",
+                "clear the run",
+            )
         if not delivered and record.dirty and record.dirty.since.isoformat() != exported.dirty_since:
             return Blocked(
                 "not_verified",
