@@ -109,7 +109,8 @@ def _changes(server: StandinServer, marks: dict[str, int], change: str) -> list[
 def _by_last_run(gaps: dict[Job, Gap], journal: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
     """Seconds of the gaps of jobs that had not run for a minute, and of the others."""
     last = {_job(run): datetime.fromisoformat(run["start"]) for run in journal}
-    calm, late = [], []
+    calm: list[float] = []
+    late: list[float] = []
     for job, gap in gaps.items():
         (late if job in last and gap.begin - last[job] < JUST_RAN else calm).append(gap.seconds)
     return calm, late
