@@ -68,7 +68,7 @@ class Synced:
     def waits_for_moment(self) -> bool:
         """Whether jobs are left to the next sync because their moments are too far away."""
         pending = self.imported.pending if self.imported else []
-        return any(each["reason"]["code"] == "waits_for_moment" for each in pending)
+        return any(each["reason"]["code"] in ("waits_for_moment", "deferred") for each in pending)
 
 
 class Syncs:

@@ -433,9 +433,13 @@ class Sync:
         for server in self.servers.servers:
             server.scheduler.clock(advance_seconds=timedelta(**by).total_seconds())
 
+    def change(self, **fields: Any) -> None:
+        """Have other fields in the record, as another run might."""
+        RecordStore(self.state).save(self.record.model_copy(update=fields))
+
     def publish(self) -> None:
         """Empty the outbox, as the last task of a DAG does."""
-        RecordStore(self.state).save(self.record.model_copy(update={"outbox": ()}))
+        self.change(outbox=())
 
     def initialise(self, active: Role = Role.MASTER, **asked: Any) -> None:
         """A person says which server is the active one, by the operation of the operations DAG."""

@@ -69,13 +69,18 @@ def test_added_and_changed_elements_of_every_kind_but_no_removed_ones() -> None:
 
 def test_what_the_target_lacks_or_has_otherwise() -> None:
     result = found(BEFORE, BEFORE, different=["A"], missing=["B"], sources=["VDP"])
-    assert result == {"a": "differs on the target", "b": "missing on the target", "vdp": "differs on the target"}
+    assert result == {
+        "a": "different on the target",
+        "b": "missing on the target",
+        "vdp": "missing or different on the target",
+    }
 
 
 def test_a_first_sync_onto_a_copied_slave_delivers_no_equal_job() -> None:
     now = archive(*BEFORE.elements, element("locked", secrets="s"), element("plain", kind="dataSource"))
     result = found(None, now, different=["b"], age=None)
-    assert result == {"b": "differs on the target", "locked": "new", "vdp": "new", "P": "new", DRIVER.name: "new"}
+    hidden = "secrets, since the target may hold others"
+    assert result == {"b": "different on the target", "locked": hidden, "vdp": hidden, "P": "new", DRIVER.name: "new"}
     assert set(found(None, now, missing=["a", "b", "locked"], sources=["vdp", "plain"], age=None)) == {
         each.name for each in now.elements
     }

@@ -129,7 +129,7 @@ def test_each_kind_of_change_takes_its_channel() -> None:
         "can never fire (1 new)",
         "3. archive of these jobs, at 2026-11-28 09:03:07 UTC: 4 elements, 4 jobs (P / draft, P / locked, P / lossy "
         "and 1 more); 1 draft, 1 of the type VDPCache, which REST does not write faithfully, 1 with an id without a "
-        "name, 1 with secrets and none of them fires before 09:08 UTC (1 changed, 3 new)",
+        "name, 1 with secrets and none of them fires before 2026-11-28 09:08 UTC (1 changed, 3 new)",
     ]
     assert "at 2026-11-28 10:03:07 CET" in plan.text(MADRID)
 
@@ -297,8 +297,8 @@ def test_a_restless_job_is_pending_and_named_and_one_on_the_target_is_outdated()
         "trigger has a start time in the past, so it may fire as soon as it is created. Next: change that on the "
         f"source, {by_hand}",
         "P / old (outdated on the target): [restless] it has to be imported, which enables it (with secrets), and "
-        "before 10:03 UTC there are no 10s in which it is certain not to fire on the target. Next: let it rest for "
-        f"10s now and then, {by_hand}",
+        "before 2026-11-29 09:03 UTC there are no 10s in which it is certain not to fire on the target. Next: let it "
+        f"rest for 10s now and then, {by_hand}",
     ]
     assert "pending, restless: 2 elements (P / new, P / old): it has to be imported" in plan.text()
 

@@ -11,12 +11,13 @@ from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey
 from denodo_ha.snapshot.contents import ArchiveContents, Element, SecretsChange, changed_secrets
 
-NEW, CHANGED, SECRETS, DIFFERS, MISSING, DIRTY = (
+NEW, CHANGED, SECRETS, DIFFERS, MISSING, APART, DIRTY = (
     "new",
     "changed",
     "secrets",
-    "differs on the target",
+    "different on the target",
     "missing on the target",
+    "missing or different on the target",
     "secrets, since the target may hold others",
 )
 
@@ -104,12 +105,12 @@ def changes(
         if element.kind == "job" and job_key(element) in differing:
             return DIFFERS
         if element.kind == "dataSource" and _source(element.project or "", element.name) in sources:
-            return DIFFERS
-        if committed is None and (element.secrets or element.kind not in ("job", "dataSource")):
+            return APART
+        if committed is None and element.kind not in ("job", "dataSource"):
             return NEW
         if element.identity in secrets.identities:
             return SECRETS
-        if dirty and element.secrets:
+        if element.secrets and (dirty or committed is None):
             return DIRTY
         if refresh and element.secrets:
             return f"all secrets, which were last delivered {_ago(last_import_age)}"

@@ -19,6 +19,10 @@ class UntranslatableError(ValueError):
     """The definition holds an id whose meaning on the other server is not known; the message names it."""
 
 
+class LackingError(UntranslatableError):
+    """It names something that the other server does not have."""
+
+
 def for_target(
     job: Job, source: Names, jobs: Mapping[JobKey, int], data_sources: Mapping[JobKey, int]
 ) -> dict[str, Any]:
@@ -70,5 +74,5 @@ def _named(key: str, value: Any, known: Mapping[int, JobKey], wanted: Mapping[Jo
     if name is None:
         raise UntranslatableError(f"its {key} {value} names nothing that the source lists")
     if name not in wanted:
-        raise UntranslatableError(f"the target has no {name}, which its {key} names")
+        raise LackingError(f"the target has no {name}, which its {key} names")
     return wanted[name]

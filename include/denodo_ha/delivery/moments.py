@@ -175,7 +175,7 @@ class Moments:
             for firing in _executions(cron, self.begin - _SECOND, self._end, zone, self.budget)
         }
         offsets = self._offsets
-        if set("".join(expression.split()[2:])) <= {"*", "?"}:  # the same in every hour
+        if same_in_every_hour(expression):
             offsets = sorted({offset % _HOUR for offset in offsets})
         if offsets:
             first, last = self.begin + offsets[0] - _SECOND, self._end + offsets[-1]
@@ -188,6 +188,10 @@ class Moments:
 
 def _merged(lists: Sequence[Sequence[datetime]]) -> Sequence[datetime]:
     return lists[0] if len(lists) == 1 else sorted(set().union(*lists))
+
+
+def same_in_every_hour(expression: str) -> bool:
+    return set("".join(expression.split()[2:])) <= {"*", "?"}
 
 
 def _executions(cron: QuartzCron, after: datetime, end: datetime, zone: tzinfo, reach: timedelta) -> Iterator[datetime]:

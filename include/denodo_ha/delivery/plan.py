@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes
-from denodo_ha.delivery.moments import Moments, budget, has_no_moment
+from denodo_ha.delivery.moments import Moments, budget, has_no_moment, same_in_every_hour
 from denodo_ha.delivery.pieces import Channel, DeliveryPlan, Pending, Piece
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import Job, JobKey
@@ -24,6 +24,8 @@ WHOLE_WINDOW = timedelta(minutes=5)
 none of any number of jobs may be due that are imported together."""
 LARGEST_BATCH = 64
 """How many jobs that fire sooner are imported together at most."""
+HORIZON = timedelta(hours=24)
+"""How far ahead it is looked for a moment of what this sync leaves pending."""
 _CIRCLE = Reason(
     "circle", "it belongs to jobs that depend on each other in a circle", "remove one of these dependencies"
 )
@@ -45,6 +47,7 @@ def plan_delivery(
     until: datetime,
     deliver_now: bool = False,
     untranslatable: Collection[JobKey] = (),
+    left_out: Mapping[JobKey, Reason] | None = None,
     whole_window: timedelta = WHOLE_WINDOW,
 ) -> DeliveryPlan:
     """Decide how each changed element is delivered.
@@ -66,9 +69,11 @@ def plan_delivery(
     :param until: the sync waits for no moment after this; what has none before it is pending.
     :param deliver_now: a person accepts that jobs without a moment may run once on the target.
     :param untranslatable: jobs that refer to something that the target knows under no id.
+    :param left_out: jobs that are not delivered, and why.
     :param whole_window: for how long no job may be due when the whole archive is imported, at least.
     """
     planner = _Planner(changes, capabilities, jobs, target, now, zones, until, deliver_now)
+    planner.leave_out(left_out or {})
     planner.choose_channels(
         rest, {"with secrets": secrets, "draft": drafts, "with an id without a name": untranslatable}
     )
@@ -122,9 +127,13 @@ class _Planner:
             found[key] = {other for other in named if other in self.changed and other != key}
         return found
 
+    def leave_out(self, reasons: Mapping[JobKey, Reason]) -> None:
+        for key in reasons.keys() & self.changed.keys():
+            self._leave(key, reasons[key])
+
     def choose_channels(self, rest: bool, imported: Mapping[str, Collection[JobKey]]) -> None:
         sets = {why: set(keys) for why, keys in imported.items()}
-        for key in self.changed:
+        for key in self.waiting:
             why = next((why for why, keys in sets.items() if key in keys), None)
             if not rest:
                 why = "this connection does not write jobs over REST"
@@ -155,18 +164,22 @@ class _Planner:
         if moment is None and self.deliver_now:
             moment, why = moments.begin, f"{why}; sent now, so jobs may run once on the target"
         if moment is not None:
-            elements = [*self.others, *self.changed.values()]
+            elements = [*self.others, *(self.changed[key] for key in self.waiting)]
             self._add("whole", elements, why, sorted(self.jobs), moment)
             self.waiting.clear()
             return self._plan()
-        in_the_way = [key for key in sorted(self.jobs) if moments.next([self.jobs[key]]) is None]
-        who = f"; always in the way: {listed(in_the_way, 3)}" if in_the_way else ""
-        reason = Reason(
-            "no_moment",
-            f"it needs an import of the whole archive ({why}), and before {_clock(self.until)} there are no "
-            f"{format_duration(window)} in which none of its {len(everything)} jobs fires on the target{who}",
-            f"run the sync when the jobs rest for so long, {_DELIVER_NOW}",
-        )
+        needs = f"it needs an import of the whole archive ({why})"
+        if later := self._later(everything, window):
+            reason = _waits(f"{needs}, and jobs in it", later)
+        else:
+            in_the_way = [key for key in sorted(self.jobs) if moments.next([self.jobs[key]]) is None]
+            who = f"; always in the way: {listed(in_the_way, 3)}" if in_the_way else ""
+            reason = Reason(
+                "no_moment",
+                f"{needs}, and before {_clock(self.now + HORIZON)} there are no {format_duration(window)} in which "
+                f"none of its {len(everything)} jobs fires on the target{who}",
+                f"let these jobs rest for so long, {_DELIVER_NOW}",
+            )
         for key in self.imported:
             self._leave(key, reason)
         self._leave_out_what_waits_for_pending()
@@ -286,18 +299,36 @@ class _Planner:
         for key in keys:
             self._leave(key, self._why_restless(key))
 
+    def _later(self, jobs: Sequence[Job], window: timedelta) -> datetime | None:
+        """Return the first moment of these jobs, whether or not this sync waits for it."""
+        crons = [trigger.cron for job in jobs for trigger in job.triggers if trigger.cron]
+        horizon = timedelta(hours=1) if all(map(same_in_every_hour, crons)) else HORIZON
+        return Moments(self.zones, now=self.now, budget=window, until=self.now + horizon).next(jobs)
+
     def _why_restless(self, key: JobKey) -> Reason:
-        length, end = format_duration(self.budget), _clock(self.until)
-        job = self.jobs.get(key)
+        length, job = format_duration(self.budget), self.jobs.get(key)
         if job and self.moments.next([job]):
-            return Reason("deferred", f"its moments before {end} went to other jobs", "the next sync delivers it")
+            return Reason(
+                "deferred", f"its moments before {_clock(self.until)} went to other jobs", "the next sync delivers it"
+            )
+        what = f"it has to be imported, which enables it ({self.imported[key]}), and"
+        if job and (later := self._later([job], self.budget)):
+            return _waits(what, later)
         if why := has_no_moment(job, self.now) if job else "the source does not list it":
             next_step = "change that on the source"
         else:
+            end = _clock(self.now + HORIZON)
             why = f"before {end} there are no {length} in which it is certain not to fire on the target"
             next_step = f"let it rest for {length} now and then"
-        what = f"it has to be imported, which enables it ({self.imported[key]}), and {why}"
-        return Reason("restless", what, f"{next_step}, {_DELIVER_NOW}")
+        return Reason("restless", f"{what} {why}", f"{next_step}, {_DELIVER_NOW}")
+
+
+def _waits(what: str, moment: datetime) -> Reason:
+    return Reason(
+        "waits_for_moment",
+        f"{what} may fire on the target before {_clock(moment)}",
+        f"a later sync delivers it then, {_DELIVER_NOW}",
+    )
 
 
 def _dependencies_first(depends_on: Mapping[JobKey, Collection[JobKey]]) -> list[JobKey]:
@@ -313,4 +344,4 @@ def _dependencies_first(depends_on: Mapping[JobKey, Collection[JobKey]]) -> list
 
 
 def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%H:%M UTC}"
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M UTC}"

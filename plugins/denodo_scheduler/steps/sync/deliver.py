@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.servers import enabled_in
-from denodo_scheduler.steps.sync.planning import Differences, Planner, Server, edited, postponed
+from denodo_scheduler.steps.sync.planning import Differences, Planner, Server
 from denodo_scheduler.steps.sync.send import Answered, Sender
 from denodo_scheduler.steps.sync.write import Writer
 
@@ -37,6 +37,8 @@ PATIENCE = timedelta(seconds=60)
 """How long moments are waited for in all, while the pair's slot is held; later ones are left to the next run."""
 SENDINGS = 2
 """How often an element is sent in one run."""
+REFUSALS = 2
+"""So many jobs of a type must be refused over REST, and none be written, before it is the type that is refused."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Delivery:
 
     :param snapshot_id: the snapshot that is delivered. :param version: the target's version.
     :param sent: how often each element was sent. :param by_archive: jobs that REST did not write as they are.
+    :param refused: how many jobs of a type were refused.
     :param proving: jobs that REST has written and that are not read back yet.
+    :param answers: the imports that have enabled jobs. :param warnings: those of all imports.
     :param pieces: what was sent, as the event tells it. :param pending: what was not.
     :param first_different: jobs that the target had otherwise before anything was sent.
     :param rescued: the export of the target that was kept before that, and what it holds otherwise.
@@ -73,8 +77,10 @@ class Delivery:
     version: str
     sent: Counter[Identity] = field(default_factory=Counter)
     by_archive: set[JobKey] = field(default_factory=set)
+    refused: Counter[str] = field(default_factory=Counter)
     proving: dict[JobKey, Job] = field(default_factory=dict)
     answers: list[Answered] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     pieces: list[dict[str, Any]] = field(default_factory=list)
     pending: tuple[Pending, ...] = ()
     all_secrets: bool = False
@@ -96,9 +102,9 @@ class Delivery:
         """
         patience = PATIENCE
         while True:
-            look = self._look(PATIENCE)
+            look = self._look(patience)
             piece = next(iter(look.plan.pieces), None)
-            if piece is None or (piece.moment and piece.moment > look.now + patience):
+            if piece is None:
                 break
             if piece.moment and piece.moment > look.now:
                 self.sender.before_writing()
@@ -108,7 +114,9 @@ class Delivery:
                 self._write(piece, look)
             else:
                 self._import(piece, look)
-        self._leave(self._look(self.context.pair.sync.quiet_timeout))
+        self.pending = look.plan.pending
+        secrets = {each.identity for each in self.planner.snapshot.contents.elements if each.secrets}
+        self.all_secrets = secrets <= self.sent.keys()
         if self.pieces:
             self.sender.close()
 
@@ -124,30 +132,23 @@ class Delivery:
         wanted = self.planner.changes(found, sent=self.sent, given_up=given_up)
         now = statuses.server_time
         plan = self.planner.plan(
-            wanted, there, now=now, until=now + ahead, capabilities=self._known, by_archive=self.by_archive
+            wanted, found, there, now=now, until=now + ahead, capabilities=self._known, by_archive=self.by_archive
         )
         return _Look(there, statuses, found, plan)
-
-    def _leave(self, look: _Look) -> None:
-        by_key = self.planner.snapshot.by_key
-        self.pending = (
-            *look.plan.pending,
-            *postponed(look.plan.pieces, by_key, look.there),
-            *edited(look.found, by_key, look.there),
-        )
-        secrets = {each.identity for each in self.planner.snapshot.contents.elements if each.secrets}
-        self.all_secrets = secrets <= self.sent.keys()
 
     # -- over REST
 
     def _write(self, piece: Piece, look: _Look) -> None:
-        """Write jobs disabled; of each type that is not proven yet the first one, before all others."""
+        """Write jobs disabled, of a type that is not proven yet only one until that one was read back."""
         source = self.planner.source
-        jobs = [source.jobs[key] for key in piece.jobs]
-        first = {job.type: index for index, job in reversed(list(enumerate(jobs)))}
-        unproven = [index for kind, index in first.items() if kind not in self._known.faithful]
-        if unproven:
-            jobs = jobs[: max(unproven) + 1]
+        jobs: list[Job] = []
+        unproven: set[str] = set()
+        for job in map(source.jobs.__getitem__, piece.jobs):
+            if job.type in unproven:
+                break
+            if job.type not in self._known.faithful:
+                unproven.add(job.type)
+            jobs.append(job)
         writer = Writer(
             source.names,
             self._target,
@@ -157,13 +158,21 @@ class Delivery:
             self.sender.before_writing,
         )
         writer.write(jobs)
-        self._note(job.key for job in jobs)
-        self.by_archive |= writer.refused.keys()
-        self.proving |= {job.key: job for job in jobs}
+        by_key = self.planner.snapshot.by_key
+        self.sent.update(by_key[job.key] for job in jobs)
+        self.proving = {job.key: job for job in jobs if job.key in writer.written}
+        self.by_archive |= writer.refused
+        for job in jobs:
+            if job.key in writer.refused and job.type not in self._known.faithful:
+                self.refused[job.type] += 1
+                if self.refused[job.type] >= REFUSALS:
+                    self._learn(self._known.learned_unfaithful(job.type))
         self._tell(piece, writer.written, 0.0)
 
     def _ensure_written_disabled(self, there: Server, statuses: Statuses) -> None:
         """A server that does not honour ``disabled`` is not written to any more; what it has enabled is disabled."""
+        if not self.sent:
+            return
         woken = {job.key for job in enabled_in(self.context.pair.scope, statuses)}
         woken |= {key for key in self.proving if key in there.jobs and there.jobs[key].is_flagged_enabled}
         if not woken:
@@ -203,25 +212,23 @@ class Delivery:
             if piece.moment and not self.planner.is_free(piece, before.server_time, self._known):
                 return
             answer = self.sender.send(archive, piece.jobs, before)
-        self.answers.append(answer)
+        self.warnings += answer.warnings
+        if piece.jobs:
+            self.answers.append(answer)
         gone = before.by_key.keys() - answer.rest.statuses.by_key.keys()
         if gone:
             log.error("The import deleted what it did not hold: %s. All is delivered anew.", listed(sorted(gone)))
         others = before.by_key.keys() - set(piece.jobs)
         cut_down = piece.channel != "whole" and bool(others)
-        exposed = answer.exposure.total_seconds()
-        self._learn(
-            self._known.learned_import(
-                replaces=bool(gone) if cut_down else None, seconds=exposed if piece.jobs else None
-            )
-        )
+        exposed = answer.exposure.total_seconds() if piece.jobs else None
+        self._learn(self._known.learned_import(replaces=bool(gone) if cut_down else None, seconds=exposed))
         if piece.channel == "whole":
             self.sent.update(each.identity for each in self.planner.snapshot.contents.elements)
         else:
             self.sent.update(piece.elements)
         if gone:
             self.sent.clear()
-        self._tell(piece, piece.jobs, exposed)
+        self._tell(piece, piece.jobs, exposed or 0.0)
 
     @contextmanager
     def _archive(self, piece: Piece) -> Iterator[ObjectStoragePath]:
@@ -249,16 +256,12 @@ class Delivery:
 
     # -- what is told
 
-    def _note(self, keys: Iterable[JobKey]) -> None:
-        by_key = self.planner.snapshot.by_key
-        self.sent.update(by_key[key] for key in keys)
-
     def _tell(self, piece: Piece, jobs: Collection[JobKey], exposed: float) -> None:
         moment = piece.moment.isoformat() if piece.moment else None
         self.pieces.append(
             {
                 "channel": piece.channel,
-                "elements": len(piece.elements),
+                "elements": len(jobs) if piece.channel == "rest" else len(piece.elements),
                 "delivered": counted(jobs),
                 "why": piece.why,
                 "moment": moment,
@@ -279,7 +282,7 @@ class Delivery:
             began=(exposed.began if exposed else began).isoformat(),
             answered=(exposed.answered if exposed else now).isoformat(),
             clean_at=(exposed.rest.clean_at if exposed else now).isoformat(),
-            warnings=[warning for each in self.answers for warning in each.warnings],
+            warnings=self.warnings,
             others=[[job.project, job.name] for job in before.jobs if not self.context.pair.scope.matches(job.key)],
             pieces=self.pieces,
             pending=DeliveryPlan(pending=self.pending).to_json()["pending"],

@@ -295,8 +295,9 @@ def _plan(
     if not wanted:
         return _Planned(DeliveryPlan(), wanted, None)
     now = target.statuses().server_time
-    known = record.capabilities.get(ticket.target, Capabilities())
-    plan = planner.plan(wanted, there, now=now, until=now + context.pair.sync.quiet_timeout, capabilities=known)
+    known = record.capabilities.get(ticket.target, Capabilities()).for_version(target.me().version)
+    until = now + context.pair.sync.quiet_timeout
+    plan = planner.plan(wanted, found, there, now=now, until=until, capabilities=known)
     return _Planned(plan, wanted, plan.first_moment - now if plan.waits and plan.first_moment else None)
 
 
@@ -342,5 +343,5 @@ def _comparison(ticket: SyncTicket, planned: _Planned, old: ArchiveContents | No
         said = f"nothing of what is to be delivered can be sent safely now: {planned.changes}"
     if not gone:
         return said
-    stay = f"{len(gone)} removed (such as {gone[0]}), which the {ticket.target} keeps, a job as an orphan"
-    return f"{said}; {stay}"
+    first = min(gone, key=lambda element: element.identity)
+    return f"{said}; {len(gone)} removed (such as {first}), which the {ticket.target} keeps, a job as an orphan"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from denodo_ha.checks import different_data_sources
 from denodo_ha.definitions import Names, compare, digest, fields
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes, changes, job_key
-from denodo_ha.delivery.definition import UntranslatableError, for_target
+from denodo_ha.delivery.definition import LackingError, UntranslatableError, for_target
 from denodo_ha.delivery.moments import budget, next_moment, possible_zones
-from denodo_ha.delivery.plan import DeliveryPlan, Pending, Piece, plan_delivery
+from denodo_ha.delivery.plan import DeliveryPlan, Piece, plan_delivery
 from denodo_ha.jobs import DataSource, Job, JobKey
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, Role
@@ -22,6 +22,10 @@ from denodo_ha.snapshot.manifest import Manifest
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.servers import data_sources
+
+_EDITED = Reason(
+    "edited", "it was edited or deleted on the active server after the export", "the next sync delivers what it is then"
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Snapshot:
 class Differences:
     """Where the passive server is not as the snapshot says, as far as REST shows it.
 
-    :param edited: jobs that were edited on the active server since the export.
+    :param edited: jobs that were edited or deleted on the active server since the export.
     """
 
     different: frozenset[JobKey]
@@ -88,6 +92,11 @@ class Planner:
     source: Server
     deliver_now: bool = False
 
+    @property
+    def _zones(self) -> tuple[tzinfo, ...]:
+        """The time zones that the target's clock may have."""
+        return possible_zones(self.context.pair.timezone_of(self.target), None)
+
     def differences(self, there: Server) -> Differences:
         manifest, here = self.snapshot.manifest, self.source.names
         wanted = {key: job for key, job in self.source.jobs.items() if key in manifest.by_key}
@@ -103,6 +112,12 @@ class Planner:
             known=manifest.noise,
             parameters=self.snapshot.contents.parameters,
         )
+        apart = compared.different.keys() - edited
+        apart |= {
+            key
+            for key in edited & there.jobs.keys()
+            if digest(there.jobs[key], names, manifest.noise) != manifest.by_key[key].definition_hash
+        }
         pair = self.context.pair
         sources = different_data_sources(
             manifest,
@@ -112,7 +127,7 @@ class Planner:
             values=pair.sync.verify_definitions,
         )
         return Differences(
-            different=frozenset(compared.different) if pair.sync.verify_definitions else frozenset(),
+            different=frozenset(apart) if pair.sync.verify_definitions else frozenset(),
             missing=frozenset(manifest.by_key.keys() - there.jobs.keys()),
             data_sources=frozenset(sources),
             edited=frozenset(edited | (manifest.by_key.keys() - self.source.jobs.keys())),
@@ -121,7 +136,7 @@ class Planner:
     def changes(
         self, found: Differences, *, sent: Collection[Identity] = (), given_up: Collection[Identity] = ()
     ) -> Changes:
-        """What is still to be delivered.
+        """What is still to be delivered: what has changed, and what earlier syncs have left pending.
 
         :param sent: elements that this run has sent; they are sent again only if REST shows that they differ.
         :param given_up: elements that are not sent again.
@@ -140,11 +155,23 @@ class Planner:
             else None,
             secrets_refresh=sync.secrets_refresh,
         )
-        return self._left(wanted, found, set(sent), set(given_up))
+        by_identity = {change.element.identity: change for change in wanted.items}
+        forced = {job.key for job in record.pending}
+        for element in contents.elements:
+            if element.kind == "job" and job_key(element) in forced:
+                by_identity.setdefault(element.identity, ChangedElement(element, "pending since an earlier sync"))
+        apart = found.different | found.missing
+
+        def open_(identity: Identity, change: ChangedElement) -> bool:
+            again = change.key in apart if change.key else _source_key(change) in found.data_sources
+            return identity not in given_up and (identity not in sent or again)
+
+        return Changes(tuple(change for identity, change in sorted(by_identity.items()) if open_(identity, change)))
 
     def plan(
         self,
         wanted: Changes,
+        found: Differences,
         there: Server,
         *,
         now: datetime,
@@ -152,7 +179,7 @@ class Planner:
         capabilities: Capabilities,
         by_archive: Collection[JobKey] = (),
     ) -> DeliveryPlan:
-        """Give each changed element its channel and its moment.
+        """Give each changed element its channel and its moment. What was edited since the export is left out.
 
         :param now: the time on the target's clock. :param until: no moment after this is waited for.
         :param by_archive: jobs that REST does not write.
@@ -160,8 +187,8 @@ class Planner:
         sync, elements = self.context.pair.sync, self.snapshot.contents.by_identity
         jobs = {key: job for key, job in self.source.jobs.items() if key in self.snapshot.manifest.by_key}
         drafts = {key for key, job in jobs.items() if job.definition.get("draft") is True}
-        zones = possible_zones(self.context.pair.timezone_of(self.target), None)
         measured = capabilities.longest_import is not None
+        untranslatable, lacking = self._untranslatable(wanted, there)
         return plan_delivery(
             wanted,
             capabilities=capabilities,
@@ -172,10 +199,11 @@ class Planner:
             secrets={key for key, identity in self.snapshot.by_key.items() if elements[identity].secrets},
             drafts=drafts,
             now=now,
-            zones=zones,
+            zones=self._zones,
             until=until,
             deliver_now=self.deliver_now,
-            untranslatable={*by_archive, *self._untranslatable(wanted, there)},
+            untranslatable=untranslatable | set(by_archive),
+            left_out={**lacking, **dict.fromkeys(found.edited, _EDITED)},
             whole_window=timedelta(0) if measured else sync.quiet_window + sync.quiet_margin,
         )
 
@@ -185,73 +213,34 @@ class Planner:
             return True
         jobs = [self.source.jobs[key] for key in piece.jobs if key in self.source.jobs]
         length = budget(capabilities.longest_import)
-        zones = possible_zones(self.context.pair.timezone_of(self.target), None)
-        moment = next_moment(jobs, now=now, zones=zones, budget=length, until=now + timedelta(seconds=2))
+        moment = next_moment(jobs, now=now, zones=self._zones, budget=length, until=now + timedelta(seconds=2))
         return moment is not None and moment - now < timedelta(seconds=1)
 
-    def _left(
-        self, wanted: Changes, found: Differences, sent: Collection[Identity], given_up: Collection[Identity]
-    ) -> Changes:
-        """What is not sent yet, or was and still differs; and what earlier syncs have left pending."""
-        apart = found.different | found.missing
-        forced = {job.key for job in self.record.pending}
-
-        def open_(change: ChangedElement) -> bool:
-            identity, key = change.element.identity, change.key
-            if identity in given_up or (key in found.edited):
-                return False
-            return identity not in sent or (key in apart if key else _source_key(change) in found.data_sources)
-
-        by_identity = {change.element.identity: change for change in wanted.items}
-        for element in self.snapshot.contents.elements:
-            if element.kind == "job" and job_key(element) in forced:
-                by_identity.setdefault(element.identity, ChangedElement(element, "pending since an earlier sync"))
-        return Changes(tuple(change for _, change in sorted(by_identity.items()) if open_(change)))
-
-    def _untranslatable(self, wanted: Changes, there: Server) -> set[JobKey]:
-        """Jobs with an id that names nothing on the target, nor anything that is delivered with it."""
+    def _untranslatable(self, wanted: Changes, there: Server) -> tuple[set[JobKey], dict[JobKey, Reason]]:
+        """Jobs with an id that cannot be translated; and those that name what neither the target has nor this sync
+        brings, with the reason why they cannot be delivered."""
         coming = {change.key: 0 for change in wanted.items if change.key}
         jobs = {**coming, **{key: job.id for key, job in there.jobs.items()}}
         sources = {
             **{_source_key(change): 0 for change in wanted.items if change.element.kind == "dataSource"},
             **{source.key: source.id for source in there.data_sources},
         }
-        names, found = self.source.names, set()
+        names = self.source.names
+        untranslatable: set[JobKey] = set()
+        lacking: dict[JobKey, Reason] = {}
         for key in coming.keys() & self.source.jobs.keys():
             try:
                 for_target(self.source.jobs[key], names, jobs, sources)
+            except LackingError as error:
+                lacking[key] = Reason(
+                    "lacks_reference",
+                    f"{error}, and which is out of the pair's scope",
+                    "make that on the target, or take it into the scope of the pair",
+                )
             except UntranslatableError:
-                found.add(key)
-        return found
+                untranslatable.add(key)
+        return untranslatable, lacking
 
 
 def _source_key(change: ChangedElement) -> JobKey:
     return JobKey(project=change.element.project or "", name=change.element.name)
-
-
-def edited(found: Differences, by_key: Mapping[JobKey, Identity], there: Server) -> list[Pending]:
-    """The jobs that the next sync brings, since they were edited after this export."""
-    why = Reason("edited", "it was edited on the active server after the export", "the next sync delivers it")
-    apart = (found.edited & (found.different | found.missing)) & by_key.keys()
-    return [Pending(by_key[key], key, why, key in there.jobs) for key in sorted(apart)]
-
-
-def postponed(pieces: Collection[Piece], by_key: Mapping[JobKey, Identity], there: Server) -> list[Pending]:
-    """The jobs of pieces whose moment is too far away for this run."""
-    return [
-        Pending(
-            by_key[key],
-            key,
-            Reason(
-                "waits_for_moment",
-                f"it has to be imported, which enables it, and may fire on the target before "
-                f"{piece.moment:%H:%M:%S} UTC",
-                "the next sync delivers it in that moment, or run the sync with 'Deliver now', which accepts that it "
-                "may run once on the target",
-            ),
-            key in there.jobs,
-        )
-        for piece in pieces
-        for key in piece.jobs
-        if key in by_key
-    ]

@@ -59,6 +59,7 @@ def verify(
     pending = DeliveryPlan.from_json(
         {"pieces": [], "pending": imported.pending if imported else exported.delivery["pending"]}
     ).pending
+    _ensure_not_hollow(context, pending, exported.jobs, accept_mass_change)
     read = read_back(
         context,
         ticket,
@@ -178,6 +179,23 @@ def _ensure_equal(context: PairContext, current: Claim, target: Role, read: Read
         "If it stays so, compare these jobs and data sources on both servers; where only the definitions differ and "
         "that is harmless, set verify_definitions to false for the pair",
     )
+
+
+def _ensure_not_hollow(context: PairContext, pending: Sequence[Pending], jobs: int, accepted: bool) -> None:
+    """Refuse to commit without a data source, which jobs need, or without so many jobs that a failover would be none.
+
+    :param jobs: how many the snapshot has. :param accepted: a person has agreed to many changes at once.
+    """
+    missing = [each for each in pending if each.key and not each.on_target]
+    others = [each for each in pending if each.key is None]
+    if others or (context.pair.sync.mass_change.exceeded(len(missing), jobs) and not accepted):
+        _, what, next_step = (others or missing)[0].reason
+        raise Blocked(
+            "not_delivered",
+            f"{len(others)} elements that are no jobs and {len(missing)} of {jobs} jobs could not be delivered "
+            f"({listed(str(each.element[2]) for each in (*others, *missing))}): {what}",
+            next_step,
+        )
 
 
 def _keep_learned(context: PairContext, exported: Exported, contents: bytes, manifest: Manifest) -> Exported:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from typing import Any
 
 from denodo_ha.definitions import Names
 from denodo_ha.delivery.definition import UntranslatableError, for_target
 from denodo_ha.jobs import Job, JobKey, Project, fold
-from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
+from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError, UnreachableError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 log = logging.getLogger(__name__)
@@ -21,8 +21,10 @@ IN_FLIGHT = 8
 CHUNK = 8 * IN_FLIGHT
 """How many jobs are written after one look whether the task may still act."""
 
-_REFUSED = frozenset({400, 403, 404, 405, 409, 422, 500})
+_REFUSED = frozenset({400, 403, 405, 500})
 """Answers that concern one job: a 500 is also what a user's mistake gets [V]."""
+_CHANGED = frozenset({404, 409, 422})
+"""Answers that a job gets which was deleted or made by others since the target was read [V]."""
 
 
 @dataclass
@@ -34,7 +36,8 @@ class Writer:
     :param jobs: ids of its jobs; those that are made are added. :param data_sources: ids of its data sources.
     :param projects: its projects; those that are made are added.
     :param before: called right before each chunk; raises when nothing may be changed any more.
-    :param refused: the jobs that could not be written, and why.
+    :param refused: the jobs that REST cannot write. A job that is neither written nor refused got no answer, or was
+        deleted or made on the target meanwhile: how it is now has to be read.
     """
 
     source: Names
@@ -44,7 +47,7 @@ class Writer:
     projects: list[Project]
     before: Callable[[], object]
     written: set[JobKey] = field(default_factory=set)
-    refused: dict[JobKey, Exception] = field(default_factory=dict)
+    refused: set[JobKey] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._project_ids = {fold(project.name): project.id for project in self.projects}
@@ -57,35 +60,33 @@ class Writer:
         left = list(jobs)
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
             while left:
-                ready = list(self._translatable(left))
+                ready = {job.key: definition for job in left if (definition := self._translated(job))}
                 if not ready:
                     break
-                for chunk in _chunks(ready):
+                able = [job for job in left if job.key in ready]
+                for chunk in (able[start : start + CHUNK] for start in range(0, len(able), CHUNK)):
                     self.before()
-                    self._make_projects(job for job, _ in chunk)
-                    list(pool.map(lambda each: self._write(*each), chunk))
-                sent = {job.key for job, _ in ready}
-                left = [job for job in left if job.key not in sent]
-        for key, error in self.refused.items():
-            log.warning("%s was not written over REST: %s", key, error)
+                    self._make_projects(chunk)
+                    list(pool.map(self._write, chunk, [ready[job.key] for job in chunk]))
+                left = [job for job in left if job.key not in ready]
+        for job in left:
+            log.warning("%s is not written over REST, since an id in it cannot be translated", job.key)
+            self.refused.add(job.key)
 
-    def _translatable(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, dict[str, object]]]:
-        """The jobs whose ids all name something on the target; why the others cannot be written is kept."""
-        for job in jobs:
-            try:
-                definition = for_target(job, self.source, self.jobs, self.data_sources)
-            except UntranslatableError as error:
-                self.refused[job.key] = error
-            else:
-                self.refused.pop(job.key, None)
-                yield job, definition
+    def _translated(self, job: Job) -> dict[str, Any] | None:
+        """The definition for the target; None as long as an id in it names nothing there."""
+        try:
+            return for_target(job, self.source, self.jobs, self.data_sources)
+        except UntranslatableError as error:
+            log.info("%s: %s", job.key, error)
+            return None
 
-    def _make_projects(self, jobs: Iterator[Job]) -> None:
+    def _make_projects(self, jobs: Iterable[Job]) -> None:
         for job in jobs:
             if fold(job.project) not in self._project_ids:
                 self._project_ids[fold(job.project)] = self.target.create_project(job.project).id
 
-    def _write(self, job: Job, definition: dict[str, object]) -> None:
+    def _write(self, job: Job, definition: dict[str, Any]) -> None:
         project = self._project_ids[fold(job.project)]
         try:
             if job.key in self.jobs:
@@ -95,14 +96,10 @@ class Writer:
         except UnreachableError:
             raise
         except DenodoSchedulerError as error:
-            if error.status is not None and error.status not in _REFUSED:
+            if error.status in _REFUSED:
+                self.refused.add(job.key)
+            elif error.status not in _CHANGED and not isinstance(error, NoAnswerError):
                 raise
-            self.refused[job.key] = error
+            log.warning("%s was not written over REST: %s", job.key, error)
         else:
             self.written.add(job.key)
-
-
-def _chunks(ready: Sequence[tuple[Job, dict[str, object]]]) -> Iterator[list[tuple[Job, dict[str, object]]]]:
-    rest = iter(ready)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk
