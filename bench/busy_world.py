@@ -36,7 +36,7 @@ def measure(stage: Stage) -> Iterator[Measurement]:
             raise BenchError(f"A sync after that imported again: {again.imported.pieces}")
         counts = [server.webtool.requests() for server in world.pair.servers]
         told = "; ".join(
-            f"{server.name}: " + ", ".join(f"{number} {what}" for what, number in found.items())
+            f"{server.name}: " + ", ".join(f"{number} {what.rpartition('/')[2]}" for what, number in found.items())
             for server, found in zip(world.pair.servers, counts, strict=True)
         )
         requests = sum(sum(found.values()) for found in counts)
