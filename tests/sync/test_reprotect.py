@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from denodo_ha.record import Phase, Role
+from denodo_scheduler.dags import sync as sync_dag
 from support.delivery import (
     SMALL,
     at_write,
@@ -105,6 +106,14 @@ def test_it_is_refused_while_the_failover_is_not_complete(over: Sync) -> None:
         out = over.run(reprotect=True)
     assert out.verdict
     assert out.verdict.code == "promotion_incomplete"
+
+
+@pytest.mark.parametrize(
+    ("option", "ticked", "wanted"), [("automatic", False, True), ("manual", True, True), ("manual", False, False)]
+)
+def test_a_pair_can_do_it_by_itself(over: Sync, option: str, ticked: bool, wanted: bool) -> None:
+    run = over.prepared(pair={"reprotect": option})
+    assert sync_dag._reprotect(run, {"params": {"reprotect": ticked}}) is wanted
 
 
 def test_in_normal_operation_reprotect_is_an_ordinary_sync(small: Sync) -> None:

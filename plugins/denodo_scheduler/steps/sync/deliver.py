@@ -190,7 +190,7 @@ class Delivery:
         for key, job in self.proving.items():
             if key in found.edited:
                 continue
-            if key in there.jobs and key not in found.different:
+            if key in there.jobs and key not in found.unlike:
                 known = known.learned_faithful(job.type)
             else:
                 self.by_archive.add(key)

@@ -68,10 +68,13 @@ class Snapshot:
 class Differences:
     """Where the passive server is not as the snapshot says, as far as REST shows it.
 
+    :param different: jobs with another definition, where the pair compares them.
+    :param unlike: the same, whether or not it does: what tells whether REST writes a job as it is.
     :param edited: jobs that were edited or deleted on the active server since the export.
     """
 
     different: frozenset[JobKey]
+    unlike: frozenset[JobKey]
     missing: frozenset[JobKey]
     data_sources: frozenset[JobKey]
     edited: frozenset[JobKey]
@@ -127,6 +130,7 @@ class Planner:
             values=pair.sync.verify_definitions,
         )
         return Differences(
+            unlike=frozenset(apart),
             different=frozenset(apart) if pair.sync.verify_definitions else frozenset(),
             missing=frozenset(manifest.by_key.keys() - there.jobs.keys()),
             data_sources=frozenset(sources),
@@ -160,7 +164,7 @@ class Planner:
         for element in contents.elements:
             if element.kind == "job" and job_key(element) in forced:
                 by_identity.setdefault(element.identity, ChangedElement(element, "pending since an earlier sync"))
-        apart = found.different | found.missing
+        apart = found.unlike | found.missing
 
         def open_(identity: Identity, change: ChangedElement) -> bool:
             again = change.key in apart if change.key else _source_key(change) in found.data_sources
