@@ -45,16 +45,11 @@ REFUSALS = 2
 
 @dataclass(frozen=True)
 class _Look:
-    """The target as it was read, and what is still to be delivered to it."""
+    """The target as it was read, at ``now`` by its own clock, and what is still to be delivered to it."""
 
     there: Server
-    statuses: Statuses
-    found: Differences
+    now: datetime
     plan: DeliveryPlan
-
-    @property
-    def now(self) -> datetime:
-        return self.statuses.server_time
 
 
 @dataclass
@@ -125,7 +120,8 @@ class Delivery:
     def _look(self, ahead: timedelta) -> _Look:
         there = Server.read(self._target, self.ticket.target)
         statuses = self._target.statuses()
-        self._ensure_written_disabled(there, statuses)
+        if self.pieces:
+            self._ensure_written_disabled(there, statuses)
         found = self.planner.differences(there)
         if not self.pieces:
             self.first_different = found.different
@@ -136,7 +132,7 @@ class Delivery:
         plan = self.planner.plan(
             wanted, found, there, now=now, until=now + ahead, capabilities=self._known, by_archive=self.by_archive
         )
-        return _Look(there, statuses, found, plan)
+        return _Look(there, now, plan)
 
     # -- over REST
 
@@ -164,17 +160,14 @@ class Delivery:
         self.sent.update(by_key[job.key] for job in jobs)
         self.proving = {job.key: job for job in jobs if job.key in writer.written}
         self.by_archive |= writer.refused
-        for job in jobs:
-            if job.key in writer.refused and job.type not in self._known.faithful:
-                self.refused[job.type] += 1
-                if self.refused[job.type] >= REFUSALS:
-                    self._learn(self._known.learned_unfaithful(job.type))
+        self.refused.update(job.type for job in jobs if job.key in writer.refused)
+        for kind, number in self.refused.items():
+            if number >= REFUSALS and kind not in self._known.faithful:
+                self._learn(self._known.learned_unfaithful(kind))
         self._tell(piece, writer.written, 0.0)
 
     def _ensure_written_disabled(self, there: Server, statuses: Statuses) -> None:
         """A server that does not honour ``disabled`` is not written to any more; what it has enabled is disabled."""
-        if not self.pieces:
-            return
         woken = {job.key for job in enabled_in(self.context.pair.scope, statuses)}
         woken |= {key for key in self.proving if key in there.jobs and there.jobs[key].is_flagged_enabled}
         if not woken:
@@ -188,8 +181,6 @@ class Delivery:
         """Learn of the types of the jobs that were written whether REST writes them as they are."""
         known = self._known
         for key, job in self.proving.items():
-            if key in found.edited:
-                continue
             if key in there.jobs and key not in found.unlike:
                 known = known.learned_faithful(job.type)
             else:

@@ -150,7 +150,7 @@ class Planner:
         wanted = changes(
             committed=self.snapshot.committed,
             now=contents,
-            different_on_target=found.different,
+            different_on_target=found.different | {key for key in found.unlike if self.snapshot.by_key[key] in sent},
             missing_on_target=found.missing,
             sources_different=[(key.project, key.name) for key in found.data_sources],
             dirty=record.dirty is not None,
@@ -216,9 +216,8 @@ class Planner:
         if self.deliver_now:
             return True
         jobs = [self.source.jobs[key] for key in piece.jobs if key in self.source.jobs]
-        length = budget(capabilities.longest_import)
-        moment = next_moment(jobs, now=now, zones=self._zones, budget=length, until=now + timedelta(seconds=2))
-        return moment is not None and moment - now < timedelta(seconds=1)
+        length, until = budget(capabilities.longest_import), now + timedelta(seconds=1)
+        return next_moment(jobs, now=now, zones=self._zones, budget=length, until=until) is not None
 
     def _untranslatable(self, wanted: Changes, there: Server) -> tuple[set[JobKey], dict[JobKey, Reason]]:
         """Jobs with an id that cannot be translated; and those that name what neither the target has nor this sync
