@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from denodo_ha.pairs import Pair
 from denodo_ha.record import Phase, Role
 from denodo_scheduler.dags import sync as sync_dag
 from support.delivery import (
