@@ -65,7 +65,7 @@ class Rules:
         self._unverified = ""
         self._enabled_by: dict[tuple[str, JobKey], Task | Literal["person", "import", "start"]] = {}
         self._persons: set[tuple[str, JobKey]] = set()
-        self._on_master: list[tuple[int, frozenset[JobKey]]] = [(0, frozenset(self.wanted))]
+        self._enabled = {role: [(0, frozenset(self._machine(role).enabled))] for role in ROLES}
         self._loose: list[_Loose] = []
         self._silent_since: datetime | None = None
         self._read: dict[str, int] = dict.fromkeys(ROLES, 0)
@@ -92,13 +92,13 @@ class Rules:
         task.down_in_a_row = task.down_in_a_row + 1 if down else 0
         task.looked_at = self.network.now
 
-    def exported(self, snapshot: str, since: int) -> None:
-        """A snapshot lists as enabled what was enabled on the master at some moment of its export."""
+    def exported(self, snapshot: str, source: str, since: int) -> None:
+        """A snapshot lists as enabled what was enabled on its source at some moment of its export."""
         manifest = {job.key for job in self.world.manifest(snapshot).jobs if job.enabled}
-        before = [states for serial, states in self._on_master if serial <= since][-1:]
-        seen = before + [states for serial, states in self._on_master if serial > since]
+        before = [states for serial, states in self._enabled[source] if serial <= since][-1:]
+        seen = before + [states for serial, states in self._enabled[source] if serial > since]
         if manifest not in seen:
-            self._violated(2, f"the manifest lists {names(manifest)} as enabled, which never was so on the master")
+            self._violated(2, f"the manifest lists {names(manifest)} as enabled, which never was so on the {source}")
         self._manifests[snapshot] = manifest
 
     # -- the record
@@ -198,21 +198,24 @@ class Rules:
             self.counts["failover from a living master"] += 1
 
     def _commit(self, before: Record | None, new: Record) -> None:
-        """A sync ends: the slave holds what its snapshot lists, and none of it is enabled."""
+        """A sync ends: the target holds what its snapshot lists, but for what is pending, and none of it is enabled."""
         assert new.snapshot is not None
-        self.counts["sync committed"] += 1
-        self._committed.add(new.snapshot.id)
-        self._unverified = ""
+        source, target = new.snapshot.source.value, self._machine(other(new.snapshot.source.value))
+        self.counts["sync committed" if source == MASTER else "re-protect committed"] += 1
+        if new.pending:
+            self.counts["committed with pending jobs"] += 1
+        if source == MASTER:
+            self._committed.add(new.snapshot.id)
+            self._unverified = ""
         if before and before.snapshot and before.snapshot.taken > new.snapshot.taken and not self.was_tampered:
             self._violated(4, "a snapshot is committed that is older than the last one")
-        slave = self._machine(SLAVE)
-        if not slave.up:
+        if not target.up:
             return
         listed = {job.key for job in self.world.manifest(new.snapshot.id).jobs}
-        if lost := listed - slave.jobs.keys():
-            self._violated(8, f"a sync is committed without {names(lost)} on the slave")
-        if slave.enabled:
-            self._violated(1, f"a sync is committed with {names(slave.enabled)} enabled on the slave")
+        if lost := listed - target.jobs.keys() - {job.key for job in new.pending if not job.on_target}:
+            self._violated(8, f"a sync is committed without {names(lost)} on the {target.role}")
+        if target.enabled:
+            self._violated(1, f"a sync is committed with {names(target.enabled)} enabled on the {target.role}")
 
     def _moved(self, old: Record | None, new: Record) -> None:
         if old is None or "initialised" in {event["kind"] for event in new.outbox[-1:]}:
@@ -269,8 +272,8 @@ class Rules:
             self._violated(6, f"changes a server in epoch {record.epoch}, after epoch {self._max_epoch}")
         operation = record.operation
         owner = self._owner.get(operation.id) if operation else None
-        if "import" in path and (owner is None or owner.root is not task.root):
-            self._violated(6, "an import is sent although no operation of this task is open")
+        if not path.endswith("/status") and (owner is None or owner.root is not task.root):
+            self._violated(6, f"{path} is sent although no operation of this task is open")
         theirs = operation is not None and operation.kind != "sync" and owner is not task
         if theirs or (operation is None and task in self._owner.values() and task.kind != "sync"):
             self._violated(6, "changes a server although its operation is another task's, or at its end")
@@ -288,7 +291,11 @@ class Rules:
         if task is None:
             self._by_person(role, key, change)
         elif by == "import":
-            self._by_import(role, task, change)
+            self._by_import(role, task)
+            self._delivered(role, task, change)
+        elif change in ("created", "replaced"):
+            self._delivered(role, task, change)
+            self.counts["written over REST"] += 1
         elif change == "enabled":
             self._enabled_by_us(role, key)
         elif change == "disabled":
@@ -298,10 +305,9 @@ class Rules:
         if change == "enabled":
             who = "person" if task is None else "import" if by == "import" else task
             self._enabled_by[role, key] = who  # type: ignore[assignment]
-        if role == MASTER:
-            # A job that is being deleted is still there while its server writes this.
-            gone = {key} if change == "deleted" else set()
-            self._on_master.append((self.world.serial, frozenset(machine.enabled - gone)))
+        # A job that is being deleted is still there while its server writes this.
+        gone = {key} if change == "deleted" else set()
+        self._enabled[role].append((self.world.serial, frozenset(machine.enabled - gone)))
 
     def _by_person(self, role: str, key: JobKey, change: str) -> None:
         record = self._record()
@@ -317,14 +323,19 @@ class Rules:
         if role != self.active and change == "enabled":
             self._persons.add((role, key))
 
-    def _by_import(self, role: str, task: Task, change: str) -> None:
+    def _by_import(self, role: str, task: Task) -> None:
+        self.counts["imported"] += 1
         if not any(loose.unless is task and loose.end is None for loose in self._loose):
-            self._loose.append(_Loose(SLAVE, self.network.now, unless=task))
-        if change in ("created", "replaced"):
-            self._unverified = "something was imported since"
+            self._loose.append(_Loose(role, self.network.now, unless=task))
+
+    def _delivered(self, role: str, task: Task, change: str) -> None:
+        """A sync has sent this to the passive server, over REST or by an import."""
+        if role == SLAVE and change in ("created", "replaced"):
+            self._unverified = "something was delivered since"
         record = self._record()
-        if role != SLAVE or self.active != MASTER or (record and record.phase is not Phase.NORMAL):
-            self._violated(3, f"an import into the {role} while the active server is the {self.active}")
+        phase = Phase.NORMAL if role == SLAVE else Phase.FAILED_OVER
+        if task.kind != "sync" or role == self.active or (record and record.phase is not phase):
+            self._violated(3, f"a job is {change} on the {role} while the active server is the {self.active}")
 
     def _enabled_by_us(self, role: str, key: JobKey) -> None:
         opposite = self._machine(other(role))
@@ -376,12 +387,14 @@ class Rules:
         self._check_imported()
 
     def _check_imported(self) -> None:
-        slave, record = self._machine(SLAVE), self._record()
-        if not slave.up or record is None or record.dirty or self.was_tampered:
+        record = self._record()
+        if record is None or record.dirty or self.was_tampered:
             return
-        left = {key for key in slave.enabled if self._enabled_by.get((SLAVE, key)) == "import"}
-        if left:
-            self._violated(1, f"{names(left)} are enabled on the slave by an import, and the record is clean")
+        for machine in (self._machine(role) for role in ROLES if self._machine(role).up):
+            if left := {key for key in machine.enabled if self._enabled_by.get((machine.role, key)) == "import"}:
+                self._violated(
+                    1, f"{names(left)} are enabled on the {machine.role} by an import, and the record is clean"
+                )
 
     def _still_enabled(self, role: str, key: JobKey) -> bool:
         machine = self._machine(role)

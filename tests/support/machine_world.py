@@ -109,6 +109,10 @@ class _SyncDagRun(DagRun):
         self.verdict = None
         self._xcom = {}
 
+    @property
+    def source(self) -> str:
+        return self._ticket.source.value
+
     def task(self, name: str) -> None:
         if self._due(name):
             self.run = self._prepare()
@@ -281,7 +285,7 @@ class World:
         began = self.rules.mark()
         dag_run.task(name)
         if name == "export_metadata" and dag_run.exported and name not in dag_run.errors:
-            self.rules.exported(dag_run.exported.snapshot, began)
+            self.rules.exported(dag_run.exported.snapshot, dag_run.source, began)
             self.wait_until(dag_run.exported.wait_until)
         error = dag_run.errors.get(name)
         return f"{name}: {error}" if error else f"{name} ended"
