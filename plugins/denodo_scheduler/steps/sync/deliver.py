@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.delivery.capabilities import Capabilities
-from denodo_ha.delivery.plan import DeliveryPlan, Pending, Piece
+from denodo_ha.delivery.plan import LARGEST_BATCH, DeliveryPlan, Pending, Piece
 from denodo_ha.jobs import Job, JobKey
 from denodo_ha.properties import rewrite_element
 from denodo_ha.record import learned
@@ -217,7 +217,12 @@ class Delivery:
         others = before.by_key.keys() - set(piece.jobs)
         cut_down = piece.channel != "whole" and bool(others)
         exposed = answer.exposure.total_seconds() if piece.jobs else None
-        self._learn(self._known.learned_import(replaces=bool(gone) if cut_down else None, seconds=exposed))
+        # What many jobs take that rest for long tells nothing of the small pieces of those that do not.
+        large = piece.channel == "archive" and len(piece.jobs) > LARGEST_BATCH
+        known = self._known.learned_import(
+            replaces=bool(gone) if cut_down else None, seconds=None if large else exposed
+        )
+        self._learn(known)
         if piece.channel == "whole":
             self.sent.update(each.identity for each in self.planner.snapshot.contents.elements)
         else:

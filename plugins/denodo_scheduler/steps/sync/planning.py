@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from functools import cached_property
 
 from denodo_ha.checks import different_data_sources
-from denodo_ha.definitions import Names, compare, digest, fields
+from denodo_ha.definitions import Fields, Names, compare, digest, fields
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes, changes, job_key
 from denodo_ha.delivery.definition import LackingError, UntranslatableError, for_target
@@ -100,17 +101,28 @@ class Planner:
         """The time zones that the target's clock may have."""
         return possible_zones(self.context.pair.timezone_of(self.target), None)
 
-    def differences(self, there: Server) -> Differences:
-        manifest, here = self.snapshot.manifest, self.source.names
-        wanted = {key: job for key, job in self.source.jobs.items() if key in manifest.by_key}
-        edited = {
-            key
-            for key, job in wanted.items()
-            if digest(job, here, manifest.noise) != manifest.by_key[key].definition_hash
+    @cached_property
+    def _wanted(self) -> dict[JobKey, Fields]:
+        """What the jobs of the snapshot are on the source."""
+        names = self.source.names
+        return {
+            key: fields(job, names) for key, job in self.source.jobs.items() if key in self.snapshot.manifest.by_key
         }
-        names = there.names
+
+    @cached_property
+    def _edited(self) -> frozenset[JobKey]:
+        """Those that were edited there since the export."""
+        manifest, names = self.snapshot.manifest, self.source.names
+        return frozenset(
+            key
+            for key in self._wanted
+            if digest(self.source.jobs[key], names, manifest.noise) != manifest.by_key[key].definition_hash
+        )
+
+    def differences(self, there: Server) -> Differences:
+        manifest, names, edited = self.snapshot.manifest, there.names, self._edited
         compared = compare(
-            {key: fields(job, here) for key, job in wanted.items()},
+            self._wanted,
             {key: fields(job, names) for key, job in there.jobs.items()},
             known=manifest.noise,
             parameters=self.snapshot.contents.parameters,
