@@ -35,14 +35,14 @@ def measure(stage: Stage) -> Iterator[Measurement]:
         hook.set_jobs_status("enable", keys)
         with stage.progress.step(f"Disabling them with {JOBS:,} requests, which takes minutes"):
             begin = time.perf_counter()
-            _disable_one_by_one(hook)
+            disable_one_by_one(hook)
             single = time.perf_counter() - begin
         _ensure_disabled(pair)
         yield Measurement("one request per job", single, "s", note="over one kept connection, as the hook's")
         yield Measurement("times faster", single / bulk, at_least=100)
 
 
-def _disable_one_by_one(hook: DenodoSchedulerHook) -> None:
+def disable_one_by_one(hook: DenodoSchedulerHook) -> None:
     """What a script without the bulk request would do, over a session like the hook's own."""
     statuses = hook.statuses().jobs
     api = f"{hook.settings.base_path}/public/api"

@@ -26,7 +26,6 @@ PROJECTS = 20
 def measure(stage: Stage) -> Iterator[Measurement]:
     with stage.pair() as pair:
         stage.fill_master(pair, jobs=JOBS, projects=PROJECTS)
-        pair.slave.scheduler.clock(mode="manual", now=pair.master.scheduler.state()["now"])
         syncs = Syncs(stage.folder)
         with stage.progress.step(f"Syncing {JOBS:,} jobs"):
             syncs.run()

@@ -12,6 +12,7 @@ from denodo_demo.standin import StandinPair
 TITLE = "Requests of a sync that finds nothing new"
 SIZES = (50, 500, 5_000)
 PROJECTS = 20
+NOTE = "over both web tools; definitions and data sources of the slave are compared in each sync"
 
 
 def measure(stage: Stage) -> Iterator[Measurement]:
@@ -26,7 +27,7 @@ def measure(stage: Stage) -> Iterator[Measurement]:
                     server.webtool.reset_requests()
                 if syncs.run().imported is not None:
                     raise BenchError(f"The second sync of {jobs} jobs imported again.")
-            yield Measurement(f"{jobs:,} jobs", _requests(pair), at_most=8, note="over both web tools")
+            yield Measurement(f"{jobs:,} jobs", _requests(pair), at_most=10, note=NOTE)
 
 
 def _requests(pair: StandinPair) -> int:

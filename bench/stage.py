@@ -43,8 +43,13 @@ class Stage:
             pair.kill()
 
     def fill_master(self, pair: StandinPair, *, jobs: int, projects: int) -> None:
-        """Put generated jobs onto the master and stop its clock where all is quiet: no quarter of an hour is near."""
+        """Put generated jobs onto the master, and stop both clocks where all is quiet."""
         with self.progress.step(f"Putting {jobs:,} jobs in {projects} projects onto the master"):
-            quiet = datetime.now(UTC).replace(minute=5, second=0)
-            pair.master.scheduler.clock(mode="manual", now=quiet.isoformat())
+            for server in pair.servers:
+                server.scheduler.clock(mode="manual", now=quiet_moment().isoformat())
             pair.master.generate(jobs=jobs, projects=projects, disabled=0)
+
+
+def quiet_moment() -> datetime:
+    """Return a moment at which no quarter of an hour is near, so that no generated job is due unless it is busy."""
+    return datetime.now(UTC).replace(minute=5, second=0, microsecond=0)

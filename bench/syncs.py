@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,12 +15,14 @@ from uuid import uuid4
 from airflow.sdk import ObjectStoragePath
 
 from bench.stage import BenchError
+from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.pairs import Pair
+from denodo_ha.record import Role, learned
 from denodo_ha.sync_results import Imported
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo
 from denodo_scheduler.steps.sync import disable as quenching
@@ -56,36 +59,49 @@ class Synced:
         yield
         self.seconds[name] = time.perf_counter() - begin
 
+    @property
+    def whole(self) -> float:
+        """Seconds of all tasks, which is until the commit."""
+        return sum(self.seconds.values())
+
+    @property
+    def waits_for_moment(self) -> bool:
+        """Whether jobs are left to the next sync because their moments are too far away."""
+        pending = self.imported.pending if self.imported else []
+        return any(each["reason"]["code"] in ("waits_for_moment", "deferred") for each in pending)
+
 
 class Syncs:
     """The steps of the sync DAG in its order, each with hooks of its own as in a task of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.pair = Pair(name="bench")
+    def __init__(self, folder: Path, pair: Pair | None = None) -> None:
+        self.pair = pair or Pair(name="bench")
         self._records = RecordStore(_Memory())
         self._snapshots = SnapshotStore(ObjectStoragePath(f"file://{folder / 'snapshots'}"), self.pair.name)
 
-    def run(self) -> Synced:
+    def learn(self, known: Capabilities) -> None:
+        """Note in the record what the slave can, as if earlier syncs had found it out."""
+        self._admitted(reprotect=False)
+        context = self.prepared()
+        version = context.slave.me().version
+        context.save(learned(context.record(), Role.SLAVE, known.model_copy(update={"version": version})))
+
+    def run(self, *, reprotect: bool = False, deliver_now: bool = False) -> Synced:
         """Sync once.
 
-        :raises BenchError: the guard did not let it begin, or the master was not quiet.
+        :raises BenchError: the guard did not let it begin.
         """
         done = Synced()
         with done.task("guard"):
-            admission = guarding.guard(self.prepared(), operation_id=uuid4().hex, wanted=None)
-        ticket = admission.ticket
-        if ticket is None:
-            raise BenchError(f"The guard stopped the sync: {admission.message}")
+            ticket = self._admitted(reprotect=reprotect)
         with done.task("export_metadata"):
-            exported = exporting.export(self.prepared(), ticket)
+            exported = exporting.export(self.prepared(), ticket, deliver_now=deliver_now)
         with done.task("wait_for_quiet_window"):
-            if not exported.unchanged:
-                self._ensure_quiet()
-        with done.task("import_metadata"):
-            try:
-                done.imported = importing.import_snapshot(self.prepared(), ticket, exported)
-            except NothingToDo:
-                done.imported = None
+            if exported.wait_until:
+                moment = datetime.fromisoformat(exported.wait_until)
+                time.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
+        with done.task("import_metadata"), suppress(NothingToDo):
+            done.imported = importing.import_snapshot(self.prepared(), ticket, exported, deliver_now=deliver_now)
         with done.task("disable_jobs"):
             disabled = quenching.disable_jobs(self.prepared(), ticket)
         with done.task("verify"):
@@ -103,12 +119,8 @@ class Syncs:
             actor="bench",
         )
 
-    def _ensure_quiet(self) -> None:
-        sensor = DenodoSchedulerQuietWindowSensor(
-            task_id="wait_for_quiet_window",
-            denodo_scheduler_conn_id=self.pair.master,
-            window=self.pair.sync.quiet_window,
-            margin=self.pair.sync.quiet_margin,
-        )
-        if not sensor.poke({}).is_done:
-            raise BenchError("The master is not quiet, though its clock stands still at a quiet moment.")
+    def _admitted(self, *, reprotect: bool) -> SyncTicket:
+        admission = guarding.guard(self.prepared(), operation_id=uuid4().hex, wanted=None, reprotect=reprotect)
+        if admission.ticket is None:
+            raise BenchError(f"The guard stopped the sync: {admission.message}")
+        return admission.ticket

@@ -28,7 +28,9 @@ _STATUS = ("state", "result", "previousExecution", "nextExecution")
 _ID_KEY = re.compile(r"(?i:ids?)|\w+I[dD]s?", re.ASCII)
 _JOB_IDS = re.compile(r"jobI[dD]s?")
 _DATA_SOURCE_ID = re.compile(r"data_?source_?ids?", re.IGNORECASE)
-_DEPENDS_ON, _DATA_SOURCE = "dependsOn", "dataSource"
+_DEPENDS_ON, _DATA_SOURCE, _VALUE = "dependsOn", "dataSource", "its value"
+_json = json.JSONEncoder(ensure_ascii=False).encode
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _DOCUMENTED = """
     type description extractionSection dataSource exportationSection exporters filter handlerSection handlers
@@ -78,8 +80,15 @@ def fields(job: Job, names: Names) -> Fields:
 
 def _collect(found: dict[str, str], path: str, value: Any, names: Names) -> None:
     if isinstance(value, dict):
+        where = f"{path}." if path else ""
         for key, item in value.items():
-            _collect_item(found, f"{path}." if path else "", key, item, names)
+            counts_as = _counts_as(key)
+            if counts_as == _DATA_SOURCE:
+                _collect_named(found, where + _DATA_SOURCE, item, names.data_sources)
+            elif counts_as == _DEPENDS_ON:
+                _collect_named(found, where + _DEPENDS_ON, item, names.jobs)
+            elif counts_as:
+                _collect(found, where + key, item, names)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _collect(found, f"{path}[{index}]", item, names)
@@ -87,18 +96,19 @@ def _collect(found: dict[str, str], path: str, value: Any, names: Names) -> None
         if isinstance(value, str):
             value = value.replace("\r\n", "\n").replace("\r", "\n")
         if value not in (None, "", False, 0):
-            found[path] = json.dumps(value, ensure_ascii=False)
+            found[path] = _json(value)
 
 
-def _collect_item(found: dict[str, str], where: str, key: str, item: Any, names: Names) -> None:
+@lru_cache(maxsize=65536)
+def _counts_as(key: str) -> str | None:
+    """What a field of this name is compared as: what its ids name, or its value; None if it does not count."""
     if is_secret(key):
-        return
+        return None
     if _DATA_SOURCE_ID.fullmatch(key):
-        _collect_named(found, where + _DATA_SOURCE, item, names.data_sources)
-    elif _JOB_IDS.fullmatch(key):
-        _collect_named(found, where + _DEPENDS_ON, item, names.jobs)
-    elif not _ID_KEY.fullmatch(key):
-        _collect(found, where + key, item, names)
+        return _DATA_SOURCE
+    if _JOB_IDS.fullmatch(key):
+        return _DEPENDS_ON
+    return None if _ID_KEY.fullmatch(key) else _VALUE
 
 
 def _collect_named(found: dict[str, str], path: str, ids: Any, names: Mapping[int, JobKey]) -> None:
@@ -109,7 +119,7 @@ def _collect_named(found: dict[str, str], path: str, ids: Any, names: Mapping[in
     if None in keys:
         found[path] = UNKNOWN
     elif keys:
-        found[path] = json.dumps(sorted(key.folded for key in keys if key), ensure_ascii=False)
+        found[path] = _json(sorted(key.folded for key in keys if key))
 
 
 @lru_cache(maxsize=65536)
@@ -130,7 +140,7 @@ _CONTENT = frozenset(map(plain, _DOCUMENTED.split()))
 def digest(job: Job, names: Names, noise: Collection[str] = ()) -> str:
     """Return the SHA-256 of the fields of a job without those of ``noise``."""
     rows = sorted((path, value) for path, value in fields(job, names).items() if _general(path) not in noise)
-    text = json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+    text = _compact(rows)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 
+@lru_cache(maxsize=65536)
 def fold(name: str) -> str:
     """Return ``name`` for the comparison of names without case [D], as Java's ``equalsIgnoreCase`` has it [G].
 

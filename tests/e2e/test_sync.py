@@ -13,6 +13,7 @@ from denodo_demo.processes import wait_for
 from denodo_demo.standin import StandinPair
 from support.sync_dag import (
     PATIENCE,
+    SEALED,
     Bookmark,
     History,
     SyncDag,
@@ -21,7 +22,6 @@ from support.sync_dag import (
     keys,
     let_rest,
     make_restless,
-    moment,
 )
 
 pytestmark = pytest.mark.e2e
@@ -57,8 +57,8 @@ def test_dry_run_changes_nothing(history: History) -> None:
 
 
 def test_slave_has_everything_and_nothing_is_enabled(history: History, pair: StandinPair) -> None:
-    assert history.dag.states(history.first.run_id) == ALL_RAN
-    assert len(history.first.books.imports) == 1
+    assert history.dag.states(history.first.run_id) == ALL_RAN | {WAIT: "skipped"}
+    assert history.first.books.imports
     assert keys(pair.slave) == keys(pair.master)
     assert enabled(pair.slave) == []
     assert not history.first.books.master_audit, "the master is only read"
@@ -112,21 +112,17 @@ def test_pool_made_itself(history: History, airflow: LocalAirflow) -> None:
     assert (pool["slots"], pool["include_deferred"]) == (1, False)
 
 
-# A sync that waits for a quiet window, with options from the form
+# A sync that waits for a quiet moment, with options from the form
 
 
-def test_wait_is_deferred_and_the_import_comes_after_the_job(history: History) -> None:
-    assert ("wait_for_quiet_window", "deferred") in history.seen_in_second
-    [run] = [
-        run
-        for run in history.second.books.master_journal
-        if (run["project"], run["job"]) == (history.due_job["projectName"], history.due_job["jobName"])
-    ]
-    assert moment(run["scheduled"]) == history.due
-    [imported] = history.second.books.imports
-    assert moment(run["end"]) < imported
-    waited = history.dag.xcom(history.second.run_id, "wait_for_quiet_window")
-    assert waited["checks"] >= 2
+def test_wait_is_deferred_until_the_job_cannot_fire_on_the_slave(history: History) -> None:
+    assert (WAIT, "deferred") in history.seen_in_second
+    books = history.second.books
+    assert SEALED in {run["job"] for run in books.master_journal}, "it goes on running on the master"
+    [imported] = books.imports
+    assert imported >= history.due
+    assert {entry["job"] for entry in books.slave_audit if entry["by"] == "import"} == {SEALED}
+    assert books.slave_journal == []
 
 
 def test_form_says_what_becomes_of_orphans(history: History, pair: StandinPair) -> None:
@@ -147,17 +143,15 @@ def test_second_sync_names_what_is_new(history: History) -> None:
     }
     changed = result["plan"].pop("changed")
     assert result["plan"] == {}
-    assert changed["jobs"] == 2
-    for job in (history.due_job, history.often):
-        assert f"{job['projectName']} / {job['jobName']}" in changed["names"]
+    assert changed["jobs"] == 1
+    assert changed["names"].endswith(f" / {SEALED}")
 
 
 # A server that never rests
 
 
-def test_on_a_server_that_never_rests_only_an_import_waits(history: History, pair: StandinPair) -> None:
-    """A job runs for hours and another is due every second. Toggles and nothing new are committed all the same; what
-    is to be imported has no window, which is foreseen, so that the run fails at once instead of waiting."""
+def test_on_a_server_that_never_rests_a_sync_ends_at_once(history: History, pair: StandinPair) -> None:
+    """A job runs for hours and another is due every second. Toggles, nothing new and an edit are committed."""
     dag, often, mark = history.dag, history.often, Bookmark(pair)
     waits_for_nothing = ALL_RAN | dict.fromkeys((WAIT, "import_metadata"), "skipped")
     long = make_restless(pair.master, often)
@@ -166,7 +160,7 @@ def test_on_a_server_that_never_rests_only_an_import_waits(history: History, pai
     assert _state_of(pair, long) == "RUNNING"
     for run_id in (toggled, again):
         assert dag.states(run_id) == waits_for_nothing
-        assert "[unchanged] nothing is to be imported, so nothing is waited for:" in dag.log(run_id, WAIT)
+        assert "[nothing_to_wait_for] nothing is waited for: the slave has all" in dag.log(run_id, WAIT)
         assert dag.xcom(run_id, "verify")["imported"] is False
     assert list(dag.xcom(toggled, "verify")["plan"]) == ["enabled"]
     assert dag.xcom(again, "verify")["plan"] == {}
@@ -178,16 +172,16 @@ def test_on_a_server_that_never_rests_only_an_import_waits(history: History, pai
     assert record["snapshot"]["enabled"] == len(enabled(pair.master))
 
     mark = Bookmark(pair)
-    change_something(pair.master)
-    run_id = dag.trigger(quiet_window=7200, quiet_timeout=600)
-    assert dag.wait(run_id) == "failed"
-    task = dag.task(run_id, WAIT)
-    assert (task["state"], task["try_number"]) == ("failed", 1)
-    assert dag.states(run_id)["export_metadata"] == "success"
-    said = dag.log(run_id, WAIT)
-    assert "No quiet window of 2h and a margin of 1s begins before the timeout at" in said
-    assert "Raise timeout, shorten window or margin" in said
-    assert mark.read().slave_audit == []
+    edited = change_something(pair.master)
+    run_id = dag.run(reason="an edit")
+    assert dag.states(run_id) == ALL_RAN | {WAIT: "skipped"}
+    assert _state_of(pair, long) == "RUNNING"
+    result, books = dag.xcom(run_id, "verify"), mark.read()
+    assert (result["imported"], result["exposure_seconds"]) == (True, 0.0)
+    assert [piece["channel"] for piece in result["delivered"]] == ["rest"]
+    assert {entry["job"] for entry in books.slave_audit} == {edited["jobName"]}
+    assert "enabled" not in {entry["change"] for entry in books.slave_audit}
+    assert books.slave_journal == []
     let_rest(pair.master, often, long)
 
 

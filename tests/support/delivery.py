@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import pytest
@@ -157,24 +157,30 @@ def at_write(
 ) -> Iterator[list[str]]:
     """Have something happen right before or after request number ``at``, from 0, that changes a server.
 
-    Requests that are sent at the same time are sent one after the other. Yields the names of what was sent.
+    Requests that are sent at the same time are sent one after the other; what is sent while it happens does not count.
+    Yields the names of what was sent.
     """
     made: list[str] = []
-    one = Lock()
+    one, happening = Lock(), Event()
+
+    def happen() -> None:
+        happening.set()
+        then()
+        happening.clear()
 
     def counted(name: str) -> Callable[..., Any]:
         send = getattr(DenodoSchedulerHook, name)
 
         def sent(*args: Any, **kwargs: Any) -> Any:
+            if happening.is_set():
+                return send(*args, **kwargs)
             with one:
                 made.append(name)
-                if len(made) > at + 1:
-                    return send(*args, **kwargs)
                 if len(made) == at + 1 and not after:
-                    then()
+                    happen()
                 result = send(*args, **kwargs)
                 if len(made) == at + 1 and after:
-                    then()
+                    happen()
                 return result
 
         return sent

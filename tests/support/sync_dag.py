@@ -14,6 +14,8 @@ from denodo_demo.judge import Exposure, exposures
 from denodo_demo.processes import wait_for
 from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair, StandinServer
+from denodo_standin.exportfile import Export, write_export
+from denodo_standin.params import ENCRYPTED, Element
 
 PATIENCE = 180.0
 """Seconds of an idle machine after which something that was waited for counts as never coming."""
@@ -201,15 +203,40 @@ def let_nothing_be_due(server: StandinServer) -> None:
         server.set_cron(status, NEVER)
 
 
-def set_due(server: StandinServer, *, seconds: float) -> tuple[Json, datetime]:
-    """Let one job of a server be due so many seconds from now, then once an hour; returns its status and the moment.
+SEALED = "Sealed"
+"""A job that holds a secret, so that only an import brings it to the other server."""
+
+
+def seal(server: StandinServer, cron: str) -> None:
+    """Make or replace the job :data:`SEALED` of a server."""
+    project = server.request("GET", "/projects")[0]["name"]
+    secret = {"type": "CSV", "filter": "x", "password": {ENCRYPTED: "c2VjcmV0"}}
+    params = {
+        "name": SEALED,
+        "processor": {"exporter": [secret]},
+        "trigger": [{"type": "cron", "cronExpression": cron}],
+    }
+    export = Export("9.1.0", {project: None}, (Element(project, "job", "VDP", False, params),))
+    content = b"".join(write_export(export, moment=datetime.now(UTC)))
+    headers = {"content-type": "application/octet-stream"}
+    server.request("POST", "/serverMetadata/import", params={"replaceJobs": "true"}, content=content, headers=headers)
+
+
+def seal_anew(server: StandinServer) -> None:
+    """Edit it, so that the next sync has to import it, and can at once."""
+    seal(server, f"{datetime.now(UTC):%-S %-M %-H} 1 1 ? 2098")
+
+
+def seal_restless(server: StandinServer, *, seconds: float) -> datetime:
+    """Edit it so that it fires every few seconds until a moment at least so far ahead, which is returned.
 
     Without an hour in the cron neither time zones nor their changes matter.
     """
-    due = (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0)
-    status = enabled(server)[0]
-    server.set_cron(status, f"{due.second} {due.minute} * * * ?")
-    return status, due
+    now = datetime.now(UTC)
+    end = (now + timedelta(seconds=seconds + 60)).replace(second=0, microsecond=0)
+    minutes = range(int((end - now.replace(second=0, microsecond=0)) / timedelta(minutes=1)))
+    seal(server, f"0/5 {','.join(str((now.minute + each) % 60) for each in minutes)} * * * ?")
+    return end
 
 
 def make_restless(server: StandinServer, often: Json) -> Json:
@@ -272,6 +299,5 @@ class History:
     second: Chapter
     orphan: str
     often: Json
-    due_job: Json
     due: datetime
     seen_in_second: frozenset[tuple[str, str]]

@@ -260,6 +260,15 @@ def test_a_section_that_writing_loses_makes_its_type_one_that_is_imported(small:
     assert in_step(small)
 
 
+def test_what_writing_loses_is_noticed_where_the_pair_does_not_compare_definitions(small: Sync) -> None:
+    small.options["verify_definitions"] = False
+    refill(small.master, *JOBS)
+    small.slave.scheduler.guesses(put_loses=["extractionSection.loadProcess"])
+    small.synced()
+    assert known(small).unfaithful == ("VDPCache",)
+    assert in_step(small)
+
+
 def test_a_type_that_is_refused_is_imported(small: Sync) -> None:
     refill(small.master, *JOBS)
     small.slave.scheduler.guesses(unwritable_types=["VDPCache"])
@@ -357,7 +366,7 @@ def another_version(small: Sync) -> None:
     small.change(capabilities={role: each.model_copy(update={"version": "9.0.0"}) for role, each in learned.items()})
 
 
-def test_what_was_learned_ofanother_version_is_forgotten(small: Sync) -> None:
+def test_what_was_learned_of_another_version_is_forgotten(small: Sync) -> None:
     refill(small.master, *JOBS)
     small.slave.scheduler.guesses(unwritable_types=["VDPCache"])
     small.synced()

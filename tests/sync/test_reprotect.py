@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from denodo_ha.pairs import Pair
 from denodo_ha.record import Phase, Role
+from denodo_scheduler.dags import sync as sync_dag
 from support.delivery import (
     SMALL,
     at_write,
@@ -105,6 +109,14 @@ def test_it_is_refused_while_the_failover_is_not_complete(over: Sync) -> None:
         out = over.run(reprotect=True)
     assert out.verdict
     assert out.verdict.code == "promotion_incomplete"
+
+
+@pytest.mark.parametrize("ticked", [True, False])
+@pytest.mark.parametrize("option", ["automatic", "manual"])
+def test_a_pair_can_do_it_by_itself(option: str, ticked: bool) -> None:
+    run: Any = SimpleNamespace(pair=Pair.model_validate({"name": "test", "sync": {"reprotect": option}}))
+    wanted = sync_dag._reprotect(run, {"params": {"reprotect": ticked}})
+    assert wanted == (option == "automatic" or ticked)
 
 
 def test_in_normal_operation_reprotect_is_an_ordinary_sync(small: Sync) -> None:

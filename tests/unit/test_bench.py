@@ -5,18 +5,26 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
-from bench.__main__ import finish, run
+from bench.__main__ import ROWS, finish, run
 from bench.arrivals import Arrivals, lateness
+from bench.busy import Watched
 from bench.report import Measurement, Result
+from bench.switchover import Gap, not_run
+from bench.syncs import Synced
 from rich.console import Console
 
 from denodo_demo.progress import Progress
+from denodo_ha.sync_results import Imported
 
 REQUESTS = Measurement("requests", 21, at_most=22, note="as [the web tool] counts")
 RATIO = Measurement("times faster", 99.5, at_least=100)
@@ -168,3 +176,110 @@ def test_arrivals_are_noted_by_pair() -> None:
                 json.load(answer)
         seen = arrivals.seen()
     assert {pair: len(times) for pair, times in seen.items()} == {"master_1": 2, "master_2": 1}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_each_row_has_a_title_and_measures(name: str) -> None:
+    module = import_module(ROWS[name])
+    assert module.TITLE
+    assert callable(module.measure)
+
+
+class TestWatched:
+    """What a passive server notes while it is synced."""
+
+    def test_what_was_there_before_does_not_count(self) -> None:
+        server = Books([entry(1, "enabled"), entry(2, "disabled")], [{"seq": 1}])
+        watched = Watched(server)  # type: ignore[arg-type]
+        server.journal_.append({"seq": 2})
+        server.audit_ += [entry(3, "enabled", second=10), entry(4, "disabled", second=12)]
+        found = measured(watched, piece("archive", 1))
+        assert found["executions on the passive server"] == (1, False)
+        assert found["longest exposure of an import"] == (2.0, True)
+        assert found["jobs enabled by REST pieces"] == (0, True)
+
+    def test_a_job_that_rest_has_enabled_is_told_from_those_of_an_import(self) -> None:
+        server = Books([], [])
+        watched = Watched(server)  # type: ignore[arg-type]
+        server.audit_ += [entry(1, "enabled", job="a"), entry(2, "enabled", job="b"), entry(3, "disabled", job="a")]
+        found = measured(watched, piece("archive", 1), piece("rest", 5))
+        assert found["jobs enabled by REST pieces"] == (1, False)
+        assert found["longest exposure of an import"] == (float("inf"), False)
+
+    def test_what_is_pending_is_named(self) -> None:
+        pending = {"key": ["Sales", "load"], "reason": {"code": "restless"}}
+        synced = Synced(imported=imported(pending=[pending]))
+        *_, last = Watched(Books([], [])).measure([synced], "sync", at_most=1)  # type: ignore[arg-type]
+        assert (last.value, last.note) == (1, "Sales / load (restless)")
+
+
+class TestNotRun:
+    """Occurrences in the gap of a switchover; the job is due every 10 seconds."""
+
+    def test_what_ran_nowhere_is_listed_or_lost(self) -> None:
+        lost, listed = self._found(ran=[], told=[10, 20])
+        assert (lost, listed) == ([("sales / load", at(30))], 2)
+
+    def test_what_ran_on_either_server_is_neither(self) -> None:
+        assert self._found(ran=[10, 20, 30], told=[]) == ([], 0)
+
+    def test_what_was_made_up_for_at_once_has_run(self) -> None:
+        made_up = {"project": "Sales", "job": "load", "start": at(31).isoformat(), "scheduled": None}
+        lost, _ = self._found(ran=[], told=[], more=[{**made_up, "trigger": "misfire"}])
+        assert lost == [("sales / load", at(10)), ("sales / load", at(20))]
+
+    def test_jobs_that_wait_for_others_are_not_judged(self) -> None:
+        assert self._found(ran=[], told=[], dependencyInfo={"jobIDs": [1]}) == ([], 0)
+
+    @staticmethod
+    def _found(
+        *, ran: list[int], told: list[int], more: Sequence[dict[str, Any]] = (), **trigger: Any
+    ) -> tuple[list[tuple[str, datetime]], int]:
+        runs = [
+            {"project": "Sales", "job": "load", "scheduled": at(second).isoformat(), "trigger": "cron"}
+            for second in ran
+        ]
+        triggers = [{"type": "cron", "cronExpression": "0/10 * * * * ?", **trigger}]
+        definition = {"projectName": "Sales", "name": "load", "triggerSection": {"triggers": triggers}}
+        listed = [{"job": "Sales / load", "at": at(second).isoformat()} for second in told]
+        gaps = {("sales", "load"): Gap(at(5), at(31))}
+        event = {"missed": {"listed": listed}}
+        return not_run(gaps, [definition], [runs, list(more)], event, ZoneInfo("Europe/Madrid"))
+
+
+class Books:
+    """A server that has nothing but its books."""
+
+    def __init__(self, audit: list[dict[str, Any]], journal: list[dict[str, Any]]) -> None:
+        self.audit_, self.journal_ = audit, journal
+        self.scheduler = self
+
+    def audit(self, since: int = 0) -> list[dict[str, Any]]:
+        return [entry for entry in self.audit_ if entry["seq"] > since]
+
+    def journal(self, since: int = 0) -> list[dict[str, Any]]:
+        return [entry for entry in self.journal_ if entry["seq"] > since]
+
+
+def at(second: int) -> datetime:
+    return datetime(2026, 3, 2, 6, 0, second, tzinfo=UTC)
+
+
+def entry(seq: int, change: str, *, job: str = "load", second: int = 0) -> dict[str, Any]:
+    return {"seq": seq, "at": at(second).isoformat(), "project": "Sales", "job": job, "change": change}
+
+
+def piece(channel: str, jobs: int) -> dict[str, Any]:
+    return {"channel": channel, "delivered": {"jobs": jobs, "names": []}}
+
+
+def imported(**fields: Any) -> Imported:
+    moment = at(0).isoformat()
+    return Imported("id", "snapshot", moment, moment, moment, warnings=[], others=[], **fields)
+
+
+def measured(watched: Watched, *pieces: dict[str, Any]) -> dict[str, tuple[float, bool | None]]:
+    """Value and verdict by what was measured."""
+    synced = Synced(imported=imported(pieces=list(pieces)))
+    found = watched.measure([synced], "sync", at_most=1)
+    return {one.what.removeprefix("sync: "): (one.value, one.met) for one in found}

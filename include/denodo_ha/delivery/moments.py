@@ -104,13 +104,24 @@ class _Course:
 
 
 class Moments:
-    """The firings between ``now`` and ``until``, calculated once for each cron; see :func:`next_moment`."""
+    """The firings between ``now`` and ``until``, calculated once for each cron; see :func:`next_moment`.
 
-    def __init__(self, zones: Sequence[tzinfo], *, now: datetime, budget: timedelta, until: datetime) -> None:
+    :param ahead: how far after a moment :meth:`is_free` is asked at most, if that is more than the budget.
+    """
+
+    def __init__(
+        self,
+        zones: Sequence[tzinfo],
+        *,
+        now: datetime,
+        budget: timedelta,
+        until: datetime,
+        ahead: timedelta = timedelta(),
+    ) -> None:
         self.begin = _whole(now)
         self.until = until
         self.budget = budget
-        self._end = until + 2 * budget  # so that each firing in a moment's budget has its neighbours
+        self._end = until + budget + max(budget, ahead)  # so that each firing in a moment's budget has its neighbours
         self._offsets, self._changing = _steady(zones, self.begin, self._end)
         self._courses: dict[tuple[object, ...], _Course] = {}
         self._known: dict[str, list[datetime]] = {}
@@ -175,12 +186,12 @@ class Moments:
         return found
 
 
-def _merged(lists: Sequence[Sequence[datetime]]) -> Sequence[datetime]:
-    return lists[0] if len(lists) == 1 else sorted(set().union(*lists))
-
-
 def same_in_every_hour(expression: str) -> bool:
     return set("".join(expression.split()[2:])) <= {"*", "?"}
+
+
+def _merged(lists: Sequence[Sequence[datetime]]) -> Sequence[datetime]:
+    return lists[0] if len(lists) == 1 else sorted(set().union(*lists))
 
 
 def _executions(cron: QuartzCron, after: datetime, end: datetime, zone: tzinfo, reach: timedelta) -> Iterator[datetime]:

@@ -20,9 +20,10 @@ from denodo_ha.text import listed
 __all__ = ["LARGEST_BATCH", "WHOLE_WINDOW", "DeliveryPlan", "Pending", "Piece", "plan_delivery"]
 
 WHOLE_WINDOW = timedelta(minutes=5)
-"""For how long no job may be due when the whole archive is imported, unless the caller says otherwise."""
+"""For how long no job may be due when the whole archive is imported, unless the caller says otherwise, and for how long
+none of any number of jobs may be due that are imported together."""
 LARGEST_BATCH = 64
-"""How many jobs that fire soon are imported together at most."""
+"""How many jobs that fire sooner are imported together at most."""
 HORIZON = timedelta(hours=24)
 """How far ahead it is looked for a moment of what this sync leaves pending."""
 _CIRCLE = Reason(
@@ -102,7 +103,7 @@ class _Planner:
         self.capabilities, self.jobs, self.target = capabilities, jobs, set(target)
         self.zones, self.now, self.until, self.deliver_now = zones, now, until, deliver_now
         self.budget = budget(capabilities.longest_import)
-        self.moments = Moments(zones, now=now, budget=self.budget, until=until)
+        self.moments = Moments(zones, now=now, budget=self.budget, until=until, ahead=WHOLE_WINDOW)
         self.cursor = self.moments.begin
         self.limit = 1
         self.others = [change for change in changes.items if change.key is None]
@@ -256,10 +257,10 @@ class _Planner:
         ready = [key for key in fitting if self._can_follow(key, ())]
         if not ready:
             return False
-        end = self.until + self.budget
+        end = self.cursor + max(self.budget, WHOLE_WINDOW)
         quiet = list(self._fitting(key for key in fitting if self._is_free(key, self.cursor, end)))
         if quiet and self.cursor < self.until:
-            self._import(quiet, self.cursor, f"and none of them fires before {_clock(self.until)}")
+            self._import(quiet, self.cursor, f"and none of them fires before {_clock(end)}")
             return True
         moments = {key: self._moment(key) for key in ready}
         without = [key for key, moment in moments.items() if moment is None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus, urlsplit
@@ -17,7 +18,7 @@ from requests.auth import HTTPBasicAuth
 from denodo_ha.server.address import Place
 from denodo_ha.server.connection import Settings, masked, parse_extra
 from denodo_scheduler.client.scripts.commands import Scripts
-from denodo_scheduler.client.transport import Call, retrying
+from denodo_scheduler.client.transport import Call, retrying, server_time
 from denodo_scheduler.exceptions import ConfigurationError
 
 T = TypeVar("T")
@@ -27,7 +28,13 @@ API_DOCS = "/v3/api-docs"
 
 
 class ConnectedHook(HttpHook):
-    """A web tool and the Scheduler server behind it, as the connection names them."""
+    """
+    A web tool and the Scheduler server behind it, as the connection names them.
+
+    ``answered`` is the moment of the last answer, by the clock of the machine that gave it.
+    """
+
+    answered: datetime
 
     conn_name_attr = "denodo_scheduler_conn_id"
     default_conn_name = "denodo_scheduler_default"
@@ -180,6 +187,7 @@ class ConnectedHook(HttpHook):
                 ) as response,
             ):
                 call.check(response)
+                self.answered = server_time(response)
                 return read(call, response)
 
         return retrying(attempt, self.log.warning) if idempotent else attempt()

@@ -116,12 +116,14 @@ class SyncTicket:
     """What the guard let through: later tasks act only while it still describes the pair.
 
     :param source: the active server, which is copied; the other one is the target.
+    :param version: the target's version when the guard asked it.
     """
 
     operation_id: str
     epoch: int
     base_snapshot: str | None
     source: Role = Role.MASTER
+    version: str = ""
 
     @property
     def target(self) -> Role:

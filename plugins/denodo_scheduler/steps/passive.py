@@ -109,7 +109,8 @@ def disable_all(
         found += hidden
         seen.update(found)
         if first:
-            found += [key for key in told(statuses) if key in statuses.by_key and key not in set(found)]
+            enabled = set(found)
+            found += [key for key in told(statuses) if key in statuses.by_key and key not in enabled]
         first = False
         return found
 

@@ -14,7 +14,7 @@ from typing import Any
 from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.delivery.capabilities import Capabilities
-from denodo_ha.delivery.plan import DeliveryPlan, Pending, Piece
+from denodo_ha.delivery.plan import LARGEST_BATCH, DeliveryPlan, Pending, Piece
 from denodo_ha.jobs import Job, JobKey
 from denodo_ha.properties import rewrite_element
 from denodo_ha.record import learned
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE = timedelta(seconds=60)
 """How long moments are waited for in all, while the pair's slot is held; later ones are left to the next run."""
+MISSED = timedelta(seconds=10)
+"""What a moment that passed while its archive was made costs of that patience, so that it is not tried for ever."""
 SENDINGS = 2
 """How often an element is sent in one run."""
 REFUSALS = 2
@@ -43,16 +45,11 @@ REFUSALS = 2
 
 @dataclass(frozen=True)
 class _Look:
-    """The target as it was read, and what is still to be delivered to it."""
+    """The target as it was read, at ``now`` by its own clock, and what is still to be delivered to it."""
 
     there: Server
-    statuses: Statuses
-    found: Differences
+    now: datetime
     plan: DeliveryPlan
-
-    @property
-    def now(self) -> datetime:
-        return self.statuses.server_time
 
 
 @dataclass
@@ -112,8 +109,8 @@ class Delivery:
                 patience -= piece.moment - look.now
             elif piece.channel == "rest":
                 self._write(piece, look)
-            else:
-                self._import(piece, look)
+            elif not self._import(piece):
+                patience -= MISSED
         self.pending = look.plan.pending
         secrets = {each.identity for each in self.planner.snapshot.contents.elements if each.secrets}
         self.all_secrets = secrets <= self.sent.keys()
@@ -123,9 +120,10 @@ class Delivery:
     def _look(self, ahead: timedelta) -> _Look:
         there = Server.read(self._target, self.ticket.target)
         statuses = self._target.statuses()
-        self._ensure_written_disabled(there, statuses)
+        if self.pieces:
+            self._ensure_written_disabled(there, statuses)
         found = self.planner.differences(there)
-        if not self.sent:
+        if not self.pieces:
             self.first_different = found.different
         self._prove(found, there)
         given_up = [identity for identity, number in self.sent.items() if number >= SENDINGS]
@@ -134,7 +132,7 @@ class Delivery:
         plan = self.planner.plan(
             wanted, found, there, now=now, until=now + ahead, capabilities=self._known, by_archive=self.by_archive
         )
-        return _Look(there, statuses, found, plan)
+        return _Look(there, now, plan)
 
     # -- over REST
 
@@ -162,17 +160,14 @@ class Delivery:
         self.sent.update(by_key[job.key] for job in jobs)
         self.proving = {job.key: job for job in jobs if job.key in writer.written}
         self.by_archive |= writer.refused
-        for job in jobs:
-            if job.key in writer.refused and job.type not in self._known.faithful:
-                self.refused[job.type] += 1
-                if self.refused[job.type] >= REFUSALS:
-                    self._learn(self._known.learned_unfaithful(job.type))
+        self.refused.update(job.type for job in jobs if job.key in writer.refused)
+        for kind, number in self.refused.items():
+            if number >= REFUSALS and kind not in self._known.faithful:
+                self._learn(self._known.learned_unfaithful(kind))
         self._tell(piece, writer.written, 0.0)
 
     def _ensure_written_disabled(self, there: Server, statuses: Statuses) -> None:
         """A server that does not honour ``disabled`` is not written to any more; what it has enabled is disabled."""
-        if not self.sent:
-            return
         woken = {job.key for job in enabled_in(self.context.pair.scope, statuses)}
         woken |= {key for key in self.proving if key in there.jobs and there.jobs[key].is_flagged_enabled}
         if not woken:
@@ -186,9 +181,7 @@ class Delivery:
         """Learn of the types of the jobs that were written whether REST writes them as they are."""
         known = self._known
         for key, job in self.proving.items():
-            if key in found.edited:
-                continue
-            if key in there.jobs and key not in found.different:
+            if key in there.jobs and key not in found.unlike:
                 known = known.learned_faithful(job.type)
             else:
                 self.by_archive.add(key)
@@ -205,12 +198,15 @@ class Delivery:
 
     # -- archives
 
-    def _import(self, piece: Piece, look: _Look) -> None:
-        """Import an archive of these elements, if the moment has not passed while it was made."""
+    def _import(self, piece: Piece) -> bool:
+        """Import an archive of these elements.
+
+        :return: whether it was sent; not if the moment has passed while the archive was made.
+        """
         with self._archive(piece) as archive:
             before = self._target.statuses()
             if piece.moment and not self.planner.is_free(piece, before.server_time, self._known):
-                return
+                return False
             answer = self.sender.send(archive, piece.jobs, before)
         self.warnings += answer.warnings
         if piece.jobs:
@@ -221,7 +217,12 @@ class Delivery:
         others = before.by_key.keys() - set(piece.jobs)
         cut_down = piece.channel != "whole" and bool(others)
         exposed = answer.exposure.total_seconds() if piece.jobs else None
-        self._learn(self._known.learned_import(replaces=bool(gone) if cut_down else None, seconds=exposed))
+        # What many jobs take that rest for long tells nothing of the small pieces of those that do not.
+        large = piece.channel == "archive" and len(piece.jobs) > LARGEST_BATCH
+        known = self._known.learned_import(
+            replaces=bool(gone) if cut_down else None, seconds=None if large else exposed
+        )
+        self._learn(known)
         if piece.channel == "whole":
             self.sent.update(each.identity for each in self.planner.snapshot.contents.elements)
         else:
@@ -229,6 +230,7 @@ class Delivery:
         if gone:
             self.sent.clear()
         self._tell(piece, piece.jobs, exposed or 0.0)
+        return True
 
     @contextmanager
     def _archive(self, piece: Piece) -> Iterator[ObjectStoragePath]:

@@ -294,8 +294,8 @@ def _plan(
     wanted = planner.changes(found)
     if not wanted:
         return _Planned(DeliveryPlan(), wanted, None)
-    now = target.statuses().server_time
-    known = record.capabilities.get(ticket.target, Capabilities()).for_version(target.me().version)
+    now = target.answered
+    known = record.capabilities.get(ticket.target, Capabilities()).for_version(ticket.version)
     until = now + context.pair.sync.quiet_timeout
     plan = planner.plan(wanted, found, there, now=now, until=until, capabilities=known)
     return _Planned(plan, wanted, plan.first_moment - now if plan.waits and plan.first_moment else None)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.preconditions import INITIALISE, OPERATIONS_DAG, fits_epoch, moved, sync_may_begin, two_addresses
+from denodo_ha.preconditions import INITIALISE, OPERATIONS_DAG, fits_epoch, moved, other, sync_may_begin, two_addresses
 from denodo_ha.record import Phase, Record, RecordError, Role, close_operation, covers
 from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -52,8 +52,10 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     source = record.active if reprotect and record.phase is Phase.FAILED_OVER else Role.MASTER
     if reason := sync_may_begin(record, context.now(), source):
         return Admission(None, reason.code, str(reason))
-    go = SyncTicket(operation_id, record.epoch, record.snapshot_id, source)
-    log.info("The %s answers: version %s.", go.target, context.servers.hook(go.target).me().version)
+    target = other(source)
+    version = context.servers.hook(target).me().version
+    log.info("The %s answers: version %s.", target, version)
+    go = SyncTicket(operation_id, record.epoch, record.snapshot_id, source, version)
     record = _same_servers(context, record)
     if context.dry_run:
         return Admission(go, "go", "dry run: shows what a sync would do")

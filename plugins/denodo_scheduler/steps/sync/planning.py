@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from functools import cached_property
 
 from denodo_ha.checks import different_data_sources
-from denodo_ha.definitions import Names, compare, digest, fields
+from denodo_ha.definitions import Fields, Names, compare, digest, fields
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes, changes, job_key
 from denodo_ha.delivery.definition import LackingError, UntranslatableError, for_target
@@ -68,10 +69,13 @@ class Snapshot:
 class Differences:
     """Where the passive server is not as the snapshot says, as far as REST shows it.
 
+    :param different: jobs with another definition, where the pair compares them.
+    :param unlike: the same, whether or not it does: what tells whether REST writes a job as it is.
     :param edited: jobs that were edited or deleted on the active server since the export.
     """
 
     different: frozenset[JobKey]
+    unlike: frozenset[JobKey]
     missing: frozenset[JobKey]
     data_sources: frozenset[JobKey]
     edited: frozenset[JobKey]
@@ -97,17 +101,28 @@ class Planner:
         """The time zones that the target's clock may have."""
         return possible_zones(self.context.pair.timezone_of(self.target), None)
 
-    def differences(self, there: Server) -> Differences:
-        manifest, here = self.snapshot.manifest, self.source.names
-        wanted = {key: job for key, job in self.source.jobs.items() if key in manifest.by_key}
-        edited = {
-            key
-            for key, job in wanted.items()
-            if digest(job, here, manifest.noise) != manifest.by_key[key].definition_hash
+    @cached_property
+    def _wanted(self) -> dict[JobKey, Fields]:
+        """What the jobs of the snapshot are on the source."""
+        names = self.source.names
+        return {
+            key: fields(job, names) for key, job in self.source.jobs.items() if key in self.snapshot.manifest.by_key
         }
-        names = there.names
+
+    @cached_property
+    def _edited(self) -> frozenset[JobKey]:
+        """Those that were edited there since the export."""
+        manifest, names = self.snapshot.manifest, self.source.names
+        return frozenset(
+            key
+            for key in self._wanted
+            if digest(self.source.jobs[key], names, manifest.noise) != manifest.by_key[key].definition_hash
+        )
+
+    def differences(self, there: Server) -> Differences:
+        manifest, names, edited = self.snapshot.manifest, there.names, self._edited
         compared = compare(
-            {key: fields(job, here) for key, job in wanted.items()},
+            self._wanted,
             {key: fields(job, names) for key, job in there.jobs.items()},
             known=manifest.noise,
             parameters=self.snapshot.contents.parameters,
@@ -127,6 +142,7 @@ class Planner:
             values=pair.sync.verify_definitions,
         )
         return Differences(
+            unlike=frozenset(apart),
             different=frozenset(apart) if pair.sync.verify_definitions else frozenset(),
             missing=frozenset(manifest.by_key.keys() - there.jobs.keys()),
             data_sources=frozenset(sources),
@@ -146,7 +162,7 @@ class Planner:
         wanted = changes(
             committed=self.snapshot.committed,
             now=contents,
-            different_on_target=found.different,
+            different_on_target=found.different | {key for key in found.unlike if self.snapshot.by_key[key] in sent},
             missing_on_target=found.missing,
             sources_different=[(key.project, key.name) for key in found.data_sources],
             dirty=record.dirty is not None,
@@ -160,7 +176,7 @@ class Planner:
         for element in contents.elements:
             if element.kind == "job" and job_key(element) in forced:
                 by_identity.setdefault(element.identity, ChangedElement(element, "pending since an earlier sync"))
-        apart = found.different | found.missing
+        apart = found.unlike | found.missing
 
         def open_(identity: Identity, change: ChangedElement) -> bool:
             again = change.key in apart if change.key else _source_key(change) in found.data_sources
@@ -212,9 +228,8 @@ class Planner:
         if self.deliver_now:
             return True
         jobs = [self.source.jobs[key] for key in piece.jobs if key in self.source.jobs]
-        length = budget(capabilities.longest_import)
-        moment = next_moment(jobs, now=now, zones=self._zones, budget=length, until=now + timedelta(seconds=2))
-        return moment is not None and moment - now < timedelta(seconds=1)
+        length, until = budget(capabilities.longest_import), now + timedelta(seconds=1)
+        return next_moment(jobs, now=now, zones=self._zones, budget=length, until=until) is not None
 
     def _untranslatable(self, wanted: Changes, there: Server) -> tuple[set[JobKey], dict[JobKey, Reason]]:
         """Jobs with an id that cannot be translated; and those that name what neither the target has nor this sync

@@ -206,13 +206,10 @@ def _ensure_not_hollow(context: PairContext, pending: Sequence[Pending], jobs: i
     missing = [each for each in pending if each.key and not each.on_target]
     others = [each for each in pending if each.key is None]
     if others or (context.pair.sync.mass_change.exceeded(len(missing), jobs) and not accepted):
-        _, what, next_step = (others or missing)[0].reason
-        raise Blocked(
-            "not_delivered",
-            f"{len(others)} elements that are no jobs and {len(missing)} of {jobs} jobs could not be delivered "
-            f"({listed(str(each.element[2]) for each in (*others, *missing))}): {what}",
-            next_step,
-        )
+        _, why, next_step = (others or missing)[0].reason
+        names = listed(each.element[2] for each in (*others, *missing))
+        what = f"{len(missing)} of {jobs} jobs and {len(others)} other elements could not be delivered ({names}): {why}"
+        raise Blocked("not_delivered", what, next_step)
 
 
 def _keep_learned(context: PairContext, exported: Exported, contents: bytes, manifest: Manifest) -> Exported:

@@ -69,16 +69,14 @@ class Writer:
                     self._make_projects(chunk)
                     list(pool.map(self._write, chunk, [ready[job.key] for job in chunk]))
                 left = [job for job in left if job.key not in ready]
-        for job in left:
-            log.warning("%s is not written over REST, since an id in it cannot be translated", job.key)
-            self.refused.add(job.key)
+        self.refused |= {job.key for job in left}
 
     def _translated(self, job: Job) -> dict[str, Any] | None:
         """The definition for the target; None as long as an id in it names nothing there."""
         try:
             return for_target(job, self.source, self.jobs, self.data_sources)
         except UntranslatableError as error:
-            log.info("%s: %s", job.key, error)
+            log.info("%s is not written over REST yet: %s", job.key, error)
             return None
 
     def _make_projects(self, jobs: Iterable[Job]) -> None:
