@@ -357,7 +357,7 @@ def test_a_master_that_is_the_slave_under_another_name_is_never_quenched(
 def test_jobs_enabled_on_the_passive_slave_are_disabled_again(failover: Failover) -> None:
     wanted = sorted(enabled(failover.master))
     add_job(failover.master, "default", "every minute", "0 * * * * ?")
-    failover.sync.synced()
+    failover.sync.synced(deliver_now=True)
     act(failover.slave, "enable", "default / every minute", wanted[0])
     failover.dead_for(minutes=1)
     out = failover.run(actor="watch")

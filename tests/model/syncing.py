@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import (
+    Role,
     answered,
     begin_import,
     close_operation,
@@ -29,7 +30,7 @@ def sync(state: State, process: Process, rules: Rules) -> Iterator[Move]:
 
 
 def refused(state: State, rules: Rules) -> bool:
-    return rules.refusal and sync_may_begin(state.record, NOW) is not None
+    return rules.refusal and sync_may_begin(state.record, NOW, Role.MASTER) is not None
 
 
 def begin(state: State, rules: Rules) -> Iterator[Move]:

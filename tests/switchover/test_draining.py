@@ -285,7 +285,7 @@ def test_a_stuck_trigger_does_not_block(busy: SwitchPair, monkeypatch: pytest.Mo
 def per_minute(pair: SwitchPair) -> None:
     for name, cron in (("minutely", "30 * * * * ?"), ("often", "5/10 * * * * ?"), ("hourly", "0 11 * * * ?")):
         add_job(pair.master, "r", name, cron=cron)
-    pair.synced(master_changes=True)
+    pair.synced(master_changes=True, deliver_now=True)
 
 
 @pytest.mark.parametrize("to_end", ["switchover", "rolled back"])
@@ -499,7 +499,7 @@ def test_a_busy_server_is_switched_over_and_back(empty: SwitchPair) -> None:
     for server in empty.servers.servers:
         server.scheduler.guesses(misfire="record")
         server.scheduler.duration(3)
-    empty.synced()
+    empty.synced(deliver_now=True)
     wanted, journals = enabled(empty.master), Journals(empty)
     for number, to in enumerate(("slave", "master", "slave")):
         empty.advance(seconds=137)

@@ -56,7 +56,7 @@ def test_after_a_failback_a_sync_makes_the_slave_promotable_again(pair: SwitchPa
     snapshot = pair.record.snapshot
     pair.switched("slave")
     with untouched(*pair.servers.servers):
-        assert "fail back first" in pair.run().verdict.message  # type: ignore[union-attr]
+        assert "then fail back" in pair.run().verdict.message  # type: ignore[union-attr]
     pair.switched("master")
     assert pair.record.dirty is not None
     pair.synced()

@@ -104,7 +104,7 @@ class Delivery:
             if piece is None:
                 break
             if piece.moment and piece.moment > look.now:
-                self.sender.before_writing()
+                self.sender.renew()
                 time.sleep((piece.moment - look.now).total_seconds())
                 patience -= piece.moment - look.now
             elif piece.channel == "rest":

@@ -56,9 +56,13 @@ class Sender:
     def _hook(self) -> DenodoSchedulerHook:
         return self.context.servers.hook(self.ticket.target)
 
-    def before_writing(self) -> None:
+    def renew(self) -> None:
         """Look whether this task may still act, and keep the operation for as long as short requests take."""
         self.own.save(partial(importing, until=self.context.now() + LEASE))
+
+    def before_writing(self) -> None:
+        """The same, right before jobs are written."""
+        self.renew()
         self.untouched = None
 
     def send(self, archive: ObjectStoragePath, jobs: Sequence[JobKey], before: Statuses) -> Answered:
