@@ -96,7 +96,7 @@ def synced(pair: Pair, folder: Path, *, patience: float = 40.0) -> Json:
         )
 
     def committed() -> bool:
-        run = DagRun(prepared, _Unwatched(), None, master_changes=True)  # type: ignore[arg-type]
+        run = DagRun(prepared, _Unwatched(), None, master_changes=True, rest=True)  # type: ignore[arg-type]
         for task in TASKS:
             run.task(task)
         errors.update(run.errors)
@@ -104,7 +104,7 @@ def synced(pair: Pair, folder: Path, *, patience: float = 40.0) -> Json:
 
     errors: dict[str, Exception] = {}
     try:
-        wait_for(committed, patience, f"a sync of {pair.name} in a quiet window")
+        wait_for(committed, patience, f"a sync of {pair.name}")
     except Exception as error:
         raise RuntimeError(f"{error} {errors}") from error
     record: Json = state.get(RECORD_KEY)
