@@ -94,8 +94,9 @@ def test_next_run_repairs_what_a_killed_worker_left(
 def _ensure_disabled_before_the_next_import(books: Books, repair: str) -> None:
     """And say how long the jobs were exposed, by the slave's own audit."""
     exposed = [f"{exposure.seconds:.1f} s for {exposure.jobs} jobs" for exposure in books.exposures]
-    print(f"\nExposure until {repair}: {exposed[0]}; by its own import: {', '.join(exposed[1:])}")
-    assert len(books.imports) == len(books.exposures) == 2
+    print(f"\nExposure until {repair}: {exposed[0]}; by its own imports: {', '.join(exposed[1:])}")
+    assert len(books.imports) == 2
+    assert len(books.exposures) >= 2
     end = books.exposures[0].end
     assert end is not None
     assert end <= books.imports[1]
@@ -115,6 +116,8 @@ def test_airflow_killed_while_a_run_waits(sync_dag: Callable[[str], SyncDag], pa
     assert dag.run(reason="the first sync of this pair")
     due = seal_restless(pair.master, seconds=allow(60))
     run_id = dag.trigger()
+    dag.wait_for_task(run_id, "wait_for_quiet_window", ["deferred", "skipped"])
+    print(dag.states(run_id), dag.xcom(run_id, "export_metadata"), due)
     dag.wait_for_task(run_id, "wait_for_quiet_window", ["deferred"])
 
     dag.airflow.kill()

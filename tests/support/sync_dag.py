@@ -228,7 +228,7 @@ def seal_anew(server: StandinServer) -> None:
 
 
 def seal_restless(server: StandinServer, *, seconds: float) -> datetime:
-    """Edit it so that it fires every few seconds until a moment at least so far ahead, which is returned.
+    """Edit it so that it fires every few seconds for so long at least; returns when it does for the last time.
 
     Without an hour in the cron neither time zones nor their changes matter.
     """
@@ -236,7 +236,7 @@ def seal_restless(server: StandinServer, *, seconds: float) -> datetime:
     end = (now + timedelta(seconds=seconds + 60)).replace(second=0, microsecond=0)
     minutes = range(int((end - now.replace(second=0, microsecond=0)) / timedelta(minutes=1)))
     seal(server, f"0/5 {','.join(str((now.minute + each) % 60) for each in minutes)} * * * ?")
-    return end
+    return end - timedelta(seconds=5)
 
 
 def make_restless(server: StandinServer, often: Json) -> Json:

@@ -136,7 +136,7 @@ def test_a_dirty_slave_is_delivered_to_although_the_master_did_not_change(sync: 
     out = sync.synced()
     assert out.imported
     assert out.exported
-    assert "1 differs on the target" in out.exported.comparison
+    assert "1 different on the target" in out.exported.comparison
     assert "secrets, since the target may hold others" in out.exported.comparison
     assert crons(sync.slave) == crons(sync.master)
 

@@ -272,7 +272,7 @@ def test_orphans_are_reported_and_stay(sync: Sync) -> None:
     with untouched(sync.slave):
         out = sync.synced()
     assert out.code("import_metadata") == "unchanged"
-    assert f"2 removed (such as job {gone[0]}), which the target keeps" in out.message("import_metadata")
+    assert f"2 removed (such as job {gone[0]}), which the slave keeps" in out.message("import_metadata")
     assert out.event
     assert out.event["orphans"] == {"jobs": 2, "names": ", ".join(gone), "deleted": False}
     assert out.event["plan"]["removed"] == {"jobs": 2, "names": ", ".join(gone)}

@@ -151,7 +151,7 @@ def _alert(ran: Sequence[JobKey], pending: Sequence[PendingJob], record: Record,
             "alert": Alert.PENDING,
             "what": f"{len(new)} jobs could not be delivered to the {target} ({listed(sorted(new))}); the snapshot is "
             "committed without them",
-            "next_step": "denodo-ha status --verbose says why for each; the next sync tries again",
+            "next_step": "denodo-ha status PAIR --verbose says why for each; the next sync tries again",
         }
     return {}
 
