@@ -97,8 +97,10 @@ def test_a_switchover_that_is_cut_short_anywhere_is_brought_to_an_end(
     at_each_call(pair, story, fate, **{"failover.drain_timeout": "4s"})
 
 
-def test_a_sync_that_is_cut_short_anywhere_leaves_nothing_enabled(pair: World) -> None:
+@pytest.mark.parametrize("sealed", [False, True], ids=["written", "imported"])
+def test_a_sync_that_is_cut_short_anywhere_leaves_nothing_enabled(pair: World, sealed: bool) -> None:
     def story(number: int) -> Task:
+        pair.network.machines[MASTER].create(NEW[0], "0 0 * * * ?", sealed=sealed)
         pair.network.tick = timedelta(seconds=1)
         task = pair.sync(stop_at=number, fate="kill")
         pair.sync()
@@ -135,12 +137,13 @@ def test_a_failover_that_slept_before_it_began_does_not_begin_with_what_it_saw_t
     at_each_call(pair, story)
 
 
-def test_a_sync_shortly_before_an_execution_does_not_repeat_it(pair: World) -> None:
-    """The import wakes the slave's jobs for a moment."""
+@pytest.mark.parametrize("sealed", [False, True], ids=["written", "imported"])
+def test_a_sync_shortly_before_an_execution_does_not_repeat_it(pair: World, sealed: bool) -> None:
+    """An import wakes the job on the slave for a moment."""
     for seconds in range(4, 40):
         pair.reset()
         pair.sync()
-        pair.network.machines[MASTER].create(NEW[0], "0 0 * * * ?")
+        pair.network.machines[MASTER].create(NEW[0], "0 0 * * * ?", sealed=sealed)
         _pass_time_until_seven(pair, timedelta(seconds=-seconds))
         pair.network.tick = timedelta(seconds=1)
         pair.sync()

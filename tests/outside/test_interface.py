@@ -291,16 +291,41 @@ SCHEMA_2 = {
 }
 
 
+SCHEMA_3 = {
+    **SCHEMA_2,
+    "schema_number": 3,
+    "snapshot": {**SNAPSHOT, "source": "slave"},
+    "pending": [
+        {
+            "key": {"project": "Sales", "name": "poll"},
+            "code": "restless",
+            "why": "it fires every second",
+            "on_target": True,
+        }
+    ],
+    "capabilities": {
+        "slave": {
+            "version": "9.1.0",
+            "import_replaces": False,
+            "faithful": ["VDP"],
+            "unfaithful": ["VDPCache"],
+            "longest_import": 1.5,
+        }
+    },
+}
+
+
 def test_record() -> None:
     """As it is stored, it is read and written again; what an older version has stored becomes the newest shape."""
     schema = Record.model_json_schema()
     check_pinned(
         "record",
         {
-            "schema 2, every field set": Record.from_json(SCHEMA_2).to_json(),
+            "schema 3, every field set": Record.from_json(SCHEMA_3).to_json(),
+            "schema 2, read and written": Record.from_json(SCHEMA_2).to_json(),
             "schema 1, read and written": Record.from_json(SCHEMA_1).to_json(),
             "a new one": Record().to_json(),
             "words": {name: part["enum"] for name, part in schema["$defs"].items() if "enum" in part},
         },
     )
-    assert Record.from_json(SCHEMA_2).to_json() == SCHEMA_2
+    assert Record.from_json(SCHEMA_3).to_json() == SCHEMA_3

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from denodo_ha.record import Role
+from denodo_scheduler.steps.sync import deliver
 from support.delivery import (
     EVERY_10_SECONDS,
     at_write,
@@ -177,6 +179,20 @@ def test_a_restless_job_with_a_secret_is_left_out_told_once_and_sent_where_a_per
     assert small.record.pending == ()
     assert not enabled(small.slave)
     assert "alert" not in sent.event
+
+
+def test_a_wait_in_vain_leaves_the_slave_as_clean_as_it_was(small: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slave's clock stands, so the moment does not come; nothing was sent, so the rest is committed."""
+    small.options |= NEW_YORK
+    small.synced()
+    put(small.master, job("soon", sealed="s", cron="5 7 1 * * ?"))
+    small.slave.scheduler.clock(now="2026-03-02T06:07:00Z")
+    monkeypatch.setattr(deliver, "time", SimpleNamespace(sleep=small.sleep))
+    with untouched(small.slave):
+        out = small.synced()
+    assert out.event
+    assert out.event["before"]["dirty"] is False
+    assert [(str(each.key), each.code) for each in small.record.pending] == [("Sales / soon", "waits_for_moment")]
 
 
 # -- data sources alone
