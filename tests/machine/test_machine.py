@@ -136,18 +136,15 @@ class PairMachine(RuleBasedStateMachine):
 
     # -- people and jobs
 
-    @rule(role=roles, job=st.sampled_from(JOBS), delete=st.integers(0, 3), enabled=st.booleans(), sealed=st.booleans())
-    def person_changes_a_job(self, role: str, job: JobKey, delete: int, enabled: bool, sealed: bool) -> None:
-        """Creates it where it is missing, with a secret or without one, otherwise toggles it, or now and then deletes
-        it.
-        """
+    @rule(role=roles, job=st.sampled_from(JOBS), delete=st.integers(0, 3), enabled=st.booleans())
+    def person_changes_a_job(self, role: str, job: JobKey, delete: int, enabled: bool) -> None:
+        """Creates it where it is missing, otherwise toggles it, or now and then deletes it."""
         machine = self.network.machines[role]
         if not machine.up:
             return
         if job not in machine.jobs:
-            how = f"{'enabled' if enabled else 'disabled'}{', with a secret' if sealed else ''}"
-            self.pair.note(f"a person creates {job} on the {role}, {how}")
-            machine.create(job, "0 0/15 * * * ?", enabled=enabled, sealed=sealed)
+            self.pair.note(f"a person creates {job} on the {role}, {'enabled' if enabled else 'disabled'}")
+            machine.create(job, "0 0/15 * * * ?", enabled=enabled)
         elif delete == 3 and len(machine.jobs) > 3:
             self.pair.note(f"a person deletes {job} on the {role}")
             machine.delete(job)
@@ -165,9 +162,9 @@ class PairMachine(RuleBasedStateMachine):
 
     # -- Airflow
 
-    @rule(stop_at=interruption, fate=fates, reprotect=st.booleans(), deliver_now=st.booleans())
-    def sync(self, stop_at: int | None, fate: Fate, reprotect: bool, deliver_now: bool) -> None:
-        self.pair.sync(stop_at, fate, reprotect=reprotect, deliver_now=deliver_now)
+    @rule(stop_at=interruption, fate=fates)
+    def sync(self, stop_at: int | None, fate: Fate) -> None:
+        self.pair.sync(stop_at, fate)
 
     @rule(stop_at=interruption, fate=fates, rounds=st.sampled_from((1, 1, 4)))
     def failover_run(self, stop_at: int | None, fate: Fate, rounds: int) -> None:
@@ -253,9 +250,6 @@ class PairMachine(RuleBasedStateMachine):
 
 HAPPENED = (
     "sync committed",
-    "re-protect committed",
-    "written over REST",
-    "imported",
     "failover begun",
     "failover committed",
     "failover resumed in step enabling",
