@@ -9,7 +9,7 @@ from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinProcess
 from e2e_celery.conftest import Everything
 from support.failover_dag import asked
-from support.sync_dag import PATIENCE, Bookmark, change_something, enabled, keys
+from support.sync_dag import PATIENCE, Bookmark, enabled, keys, seal_anew
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -47,7 +47,7 @@ def test_worker_killed_during_an_import(everything: Everything) -> None:
     """Its machine is gone with everything on it. The other one disables the jobs first, then imports anew."""
     dag, pair, (east, west) = everything.dag, everything.pair, everything.workers.values()
     mark = Bookmark(pair)
-    change_something(pair.master)
+    seal_anew(pair.master)
     east.take_no_more()
     west.take_tasks()
     pair.slave.webtool.faults(NO_ANSWER_TO_DISABLE)

@@ -81,3 +81,16 @@ def test_the_whole_archive_is_rewritten_too(sites: Sync) -> None:
     act(sites.slave, "disable", *enabled(sites.slave))
     assert "whole" in channels(sites.synced())
     assert addresses(sites) == (A, B)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["no properties", "properties"])
+def test_an_address_of_the_other_server_is_named_where_the_pair_says_nothing_of_sites(
+    small: Sync, caplog: pytest.LogCaptureFixture, known: bool
+) -> None:
+    refill(small.master, *SMALL)
+    put(small.master, source("//127.0.0.1:9999/admin"))
+    if known:
+        small.options["properties"] = {"master": {ADDRESS: A}, "slave": {ADDRESS: B}}
+    small.synced()
+    said = "data sources lead to 127.0.0.1, the machine of the master, and would do so on the slave too: Sales / VDP"
+    assert (said in caplog.text) is not known

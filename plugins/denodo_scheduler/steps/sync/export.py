@@ -14,7 +14,8 @@ from denodo_ha.definitions import Names, differing, fields, is_content
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import Changes
 from denodo_ha.delivery.plan import DeliveryPlan
-from denodo_ha.jobs import Job, JobKey, fold
+from denodo_ha.jobs import DataSource, Job, JobKey, fold
+from denodo_ha.properties import unreachable_hosts
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
 from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect
@@ -294,11 +295,29 @@ def _plan(
     wanted = planner.changes(found)
     if not wanted:
         return _Planned(DeliveryPlan(), wanted, None)
+    _warn_of_addresses(context, ticket, here.data_sources)
     now = target.answered
     known = record.capabilities.get(ticket.target, Capabilities()).for_version(ticket.version)
     until = now + context.pair.sync.quiet_timeout
     plan = planner.plan(wanted, found, there, now=now, until=until, capabilities=known)
     return _Planned(plan, wanted, plan.first_moment - now if plan.waits and plan.first_moment else None)
+
+
+def _warn_of_addresses(context: PairContext, ticket: SyncTicket, sources: Sequence[DataSource]) -> None:
+    """Name data sources that lead to the machine of the server that is copied, where the pair says nothing of sites."""
+    host = context.servers.hook(ticket.source).place.tool
+    rows = [{"projectName": each.project, "name": each.name, **each.values} for each in sources]
+    named = unreachable_hosts(rows, host)
+    if named and not context.pair.properties_of(ticket.target):
+        log.warning(
+            "%d data sources lead to %s, the machine of the %s, and would do so on the %s too: %s. If the servers are "
+            "at two sites, give each its own addresses with the option 'properties' of the pair.",
+            len(named),
+            host,
+            ticket.source,
+            ticket.target,
+            listed(named),
+        )
 
 
 def _describe(
