@@ -16,6 +16,7 @@ from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from denodo_ha.jobs import fold
 from denodo_ha.snapshot.elements import ElementError
 
 _GLOB = re.compile(r"[*?\[]")
@@ -48,7 +49,7 @@ class _Property:
     @cached_property
     def readings(self) -> tuple[Names, ...]:
         """All ways to read the name, without case."""
-        *parts, _ = self.text.casefold().split(".")
+        *parts, _ = fold(self.text).split(".")
         readings = (
             (".".join(parts[:at]), parts[at + 1], ".".join(parts[at + 2 :]))
             for at in range(1, len(parts) - 2)
@@ -78,11 +79,11 @@ class SiteProperties:
 
         :raises PropertiesError: two equally specific properties say different values.
         """
-        names = project.casefold(), type.casefold(), name.casefold()
+        names = fold(project), fold(type), fold(name)
         found = [
             (_specificity(reading), each)
             for each in self._properties
-            if each.parameter.casefold() == parameter.casefold()
+            if fold(each.parameter) == fold(parameter)
             for reading in each.fitting(names)
         ]
         if not found:
@@ -163,7 +164,7 @@ def _disagree(one: _Property, other: _Property) -> bool:
     """Whether two properties are known to say different values for one data source, equally specific."""
     return (
         one.value != other.value
-        and one.parameter.casefold() == other.parameter.casefold()
+        and fold(one.parameter) == fold(other.parameter)
         and any(
             _specificity(left) == _specificity(right) and all(map(_meet, left, right))
             for left in one.readings
@@ -177,33 +178,14 @@ def _meet(one: str, other: str) -> bool:
 
 
 def _covers(general: _Property, special: _Property) -> bool:
-    return general.parameter.casefold() == special.parameter.casefold() and all(
+    return fold(general.parameter) == fold(special.parameter) and all(
         any(all(map(_fits, reading, wider)) for wider in general.readings) for reading in special.readings
     )
 
 
 def _names(source: Mapping[str, Any]) -> Names:
     project, kind, name = (str(source.get(key) or "") for key in ("projectName", "type", "name"))
-    return project.casefold(), kind.casefold(), name.casefold()
-
-
-def expected(source: Mapping[str, Any], site: SiteProperties) -> dict[str, Any]:
-    """Return what the target must show of a data source.
-
-    :param source: the data source as the source shows it, which ``GET /dataSources`` gives [V].
-    :param site: the properties of the target.
-    :raises PropertiesError: two equally specific properties say different values.
-    """
-    project, kind, name = (str(source.get(key) or "") for key in ("projectName", "type", "name"))
-    values = {parameter: site.value_for(project, kind, name, parameter) for parameter in source}
-    return {key: shown if values[key] is None else _like(shown, values[key]) for key, shown in source.items()}
-
-
-def _like(shown: Any, value: str | None) -> Any:
-    """Return the value as JSON shows it where it shows ``shown``, such as the number of a port."""
-    if isinstance(shown, int) and not isinstance(shown, bool) and value and value.isdecimal():
-        return int(value)
-    return {"true": True, "false": False}.get(str(value), value) if isinstance(shown, bool) else value
+    return fold(project), fold(kind), fold(name)
 
 
 @dataclass

@@ -94,3 +94,10 @@ def test_an_address_of_the_other_server_is_named_where_the_pair_says_nothing_of_
     small.synced()
     said = "data sources lead to 127.0.0.1, the machine of the master, and would do so on the slave too: Sales / VDP"
     assert (said in caplog.text) is not known
+
+
+def test_a_property_that_fits_no_data_source_is_named(sites: Sync, caplog: pytest.LogCaptureFixture) -> None:
+    wrong = {"sales.dataSource.VDP.vpd.connectionURI": B}
+    sites.options["properties"] = {"master": wrong, "slave": wrong}
+    sites.synced()
+    assert "fit no data source of the master: sales.dataSource.VDP.vpd.connectionURI." in caplog.text

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from denodo_ha.pairs import Pair, PropertiesOptions
 from denodo_ha.pairs_file import PairsError, load_pairs
-from denodo_ha.properties import PropertiesError, SiteProperties, expected, rewrite_element, unreachable_hosts
+from denodo_ha.properties import PropertiesError, SiteProperties, rewrite_element, unreachable_hosts
 from denodo_ha.record import Role
 from denodo_ha.snapshot.elements import ElementError, ElementParser
 from denodo_standin.params import parse
@@ -97,41 +97,6 @@ def test_names_that_fit_nothing_are_told() -> None:
 # --- comparison
 
 
-def test_what_the_target_must_show_in_both_directions() -> None:
-    on_master = {
-        "id": 7,
-        "type": "VDP",
-        "projectName": "default",
-        "name": "vdp",
-        "login": "x",
-        "connectionURI": "//a:1/d",
-    }
-    on_slave = on_master | {"id": 9, "connectionURI": B}
-    master, slave = SiteProperties({URI: "//a:1/d"}), SiteProperties({URI: B})
-    assert expected(on_master, slave) == on_slave | {"id": 7}
-    assert expected(on_slave, master) == on_master | {"id": 9}
-    assert expected(on_master, SiteProperties({})) == on_master
-    index = {"type": "ARN-Index", "projectName": "p", "name": "i", "port": 9000, "tls": False}
-    other = SiteProperties({"p.dataSource.ARN-Index.i.port": "9001", "p.dataSource.*.i.tls": "true"})
-    assert expected(index, other) == index | {"port": 9001, "tls": True}
-
-
-@pytest.mark.parametrize(
-    ("address", "named"),
-    [
-        ("//denodo-a.example.com:9999/admin", True),
-        ("//DENODO-A.example.com/admin", True),
-        ("jdbc:postgresql://dwh,denodo-a.example.com:5432/sales", True),
-        ("jdbc:oracle:thin:@denodo-a.example.com:1521:orcl", True),
-        ("jdbc:sqlserver://denodo-a.example.com\\inst:1433;db=x", True),
-        ("jdbc:oracle:thin:@(ADDRESS=(HOST=denodo-a.example.com)(PORT=1521))", True),
-        ("denodo-a.example.com", True),
-        ("//denodo-a.example.com.au:9999/admin", False),
-        ("//my-denodo-a.example.com:9999/admin", False),
-        ("//dwh:9999/denodo-a.example.com", False),
-        ("//localhost:9999/admin", False),
-    ],
-)
 def test_data_sources_that_point_to_the_other_servers_machine(address: str, named: bool) -> None:
     shown = {"projectName": "p", "name": "vdp", "connectionURI": address, "login": "denodo-a.example.com"}
     found = unreachable_hosts([shown], "denodo-a.example.com")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal, get_args
 
@@ -147,10 +147,6 @@ class DeliveryPlan:
             for each in value["pending"]
         ]
         return cls(tuple(pieces), tuple(pending))
-
-    def without(self, count: int) -> DeliveryPlan:
-        """Return the plan that is left when its first ``count`` pieces were sent."""
-        return replace(self, pieces=self.pieces[count:])
 
 
 def _line(piece: Piece, zone: tzinfo) -> str:

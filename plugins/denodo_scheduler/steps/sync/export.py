@@ -305,10 +305,11 @@ def _plan(
 
 def _warn_of_addresses(context: PairContext, ticket: SyncTicket, sources: Sequence[DataSource]) -> None:
     """Name data sources that lead to the machine of the server that is copied, where the pair says nothing of sites."""
-    host = context.servers.hook(ticket.source).place.tool
+    host, site = context.servers.hook(ticket.source).place.tool, context.pair.properties_of(ticket.target)
     rows = [{"projectName": each.project, "name": each.name, **each.values} for each in sources]
-    named = unreachable_hosts(rows, host)
-    if named and not context.pair.properties_of(ticket.target):
+    if unmatched := site.unmatched(rows):
+        log.warning("Properties of the pair that fit no data source of the %s: %s.", ticket.source, listed(unmatched))
+    if (named := unreachable_hosts(rows, host)) and not site:
         log.warning(
             "%d data sources lead to %s, the machine of the %s, and would do so on the %s too: %s. If the servers are "
             "at two sites, give each its own addresses with the option 'properties' of the pair.",
