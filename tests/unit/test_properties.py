@@ -94,9 +94,25 @@ def test_names_that_fit_nothing_are_told() -> None:
     assert site.unmatched([shown]) == ["hr.dataSource.VDP.*.connectionURI"]
 
 
-# --- comparison
+# --- addresses
 
 
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("//denodo-a.example.com:9999/admin", True),
+        ("//DENODO-A.example.com/admin", True),
+        ("jdbc:postgresql://dwh,denodo-a.example.com:5432/sales", True),
+        ("jdbc:oracle:thin:@denodo-a.example.com:1521:orcl", True),
+        ("jdbc:sqlserver://denodo-a.example.com\\inst:1433;db=x", True),
+        ("jdbc:oracle:thin:@(ADDRESS=(HOST=denodo-a.example.com)(PORT=1521))", True),
+        ("denodo-a.example.com", True),
+        ("//denodo-a.example.com.au:9999/admin", False),
+        ("//my-denodo-a.example.com:9999/admin", False),
+        ("//dwh:9999/denodo-a.example.com", False),
+        ("//localhost:9999/admin", False),
+    ],
+)
 def test_data_sources_that_point_to_the_other_servers_machine(address: str, named: bool) -> None:
     shown = {"projectName": "p", "name": "vdp", "connectionURI": address, "login": "denodo-a.example.com"}
     found = unreachable_hosts([shown], "denodo-a.example.com")
