@@ -27,6 +27,16 @@ def test_no_import_errors(airflow: LocalAirflow) -> None:
     assert airflow.api.plugin_import_errors() == []
 
 
+@pytest.mark.parametrize("kind", ["sync", "failover", "switchover", "operations"])
+def test_interface_shows_the_dag_and_its_form(airflow: LocalAirflow, kind: str) -> None:
+    """Its page and its form are made of these details, which Airflow refuses where it cannot write one as JSON."""
+    airflow.wait_for_dag(f"denodo_scheduler_{kind}__default")
+    details = airflow.api.request("GET", f"/dags/denodo_scheduler_{kind}__default/details")
+    assert details["owners"] == ["denodo-ha"]
+    assert "reason" in details["params"]
+    assert details["default_args"]["pool"] == "denodo_ha_default"
+
+
 def test_provider_is_listed(airflow: LocalAirflow) -> None:
     assert "airflow-denodo-scheduler-ha" in {provider["package_name"] for provider in airflow.api.providers()}
 

@@ -192,7 +192,11 @@ def failover_dag(pair: Pair) -> DAG:
         ).output
         decided = decide(watched)
         steps = [each(watched) for each in (enable_jobs, quench_master, repair_slave, blocked)]
-        branches = [*steps, EmptyOperator(task_id=Action.HEALTHY.value, **shared.APART), *_optional(pair, watched)]
+        branches = [
+            *steps,
+            EmptyOperator(task_id=Action.HEALTHY.value, **shared.CHANGES_NOTHING),
+            *_optional(pair, watched),
+        ]
         decided >> branches >> report(watched)
     return dag
 
@@ -212,7 +216,7 @@ def _optional(pair: Pair, watched: XComArg) -> Iterator[Any]:
             trigger_run_id="fail_back__epoch_{{ ti.xcom_pull(task_ids='decide', key='judgement')['epoch'] }}",
             skip_when_already_exists=True,
             conf={"direction": "to_master", "reason": "policy on_master_return: fail_back"},
-            **shared.APART,
+            **shared.CHANGES_NOTHING,
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG, Asset, AssetAlias, ObjectStoragePath, Param, XComArg, get_parsing_context
+from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, ObjectStoragePath, Param, XComArg, get_parsing_context
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
@@ -43,8 +43,8 @@ START = pendulum.datetime(2026, 1, 1, tz="UTC")
 GROUP = "denodo-scheduler"
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
-APART: dict[str, Any] = {**CHANGES_NOTHING, "inlets": None, "outlets": None}
-"""Arguments of a task that does not know the record either."""
+WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "healthy", "fail_back", "sync"})
+"""Tasks that do not know the record."""
 THOUSANDS_OF_JOBS = timedelta(hours=6)
 """How long it takes to change and read back as many jobs, one request after the other, at the very most."""
 
@@ -107,18 +107,20 @@ def pair_dag(
     ) as dag:
         yield dag
     dag.params.update(params)  # only now, because each task would be given a copy of all of them
+    assets = Assets(pair)
+    for task in dag.tasks:  # not by default_args, which Airflow's interface shows, and it cannot show an asset there
+        if isinstance(task, BaseOperator) and task.task_id not in WITHOUT_RECORD:
+            task.add_inlets([assets.pair])
+            task.add_outlets([assets.history])
 
 
 def _of_each_task(pair: Pair) -> dict[str, Any]:
     """Arguments of a task, unless it says otherwise.
 
-    It reads the record, may emit events, and changes something, in the pair's slot. An Airflow that is shared with
+    It changes something, in the pair's slot. An Airflow that is shared with
     others asks for an owner, and its own default of the timeout must not cut a task that works.
     """
-    assets = Assets(pair)
     return {
-        "inlets": [assets.pair],
-        "outlets": [assets.history],
         "pool": pair.pool,
         "retry_policy": RETRY_POLICY,
         "owner": pair.owner,
@@ -211,7 +213,7 @@ def quiet_window(pair: Pair, **arguments: Any) -> DenodoSchedulerQuietWindowSens
         include_projects=pair.projects,
         include_jobs=pair.jobs,
         deferrable=True,
-        **APART,
+        **CHANGES_NOTHING,
         **arguments,
     )
 

@@ -117,7 +117,7 @@ def switchover_dag(pair: Pair) -> DAG:
             pre_execute=_skip_unless_failed_back,
             trigger_dag_id=pair.dag_id_sync,
             conf={"reason": "after the failback"},
-            **shared.APART,
+            **shared.CHANGES_NOTHING,
         )
         # sync is a leaf too, so that a failure fails the run
         plan >> wait >> switched >> [sync, report()]

@@ -149,7 +149,7 @@ def sync_dag(pair: Pair) -> DAG:
             target_time="{{ ti.xcom_pull(task_ids='export_metadata')['wait_until'] }}",
             doc_md=QUIET_DOC,
             pre_execute=_skip_unless_waiting,
-            **shared.APART,
+            **shared.CHANGES_NOTHING,
         )
         imported = import_metadata(ticket, exported)
         disabled = disable_jobs(ticket)
