@@ -66,10 +66,11 @@ def test_slave_has_everything_and_nothing_is_enabled(history: History, pair: Sta
 
 
 def test_exposure_is_what_the_slave_itself_saw(history: History) -> None:
-    """The measure begins when the import is sent and ends with a read, so it holds the time that the audit knows."""
-    [exposure] = history.first.books.exposures
+    """The measure begins when an import is sent and ends with a read, so it holds the time that the audit knows. Of
+    several imports the longest counts; how many there are depends on what is due when."""
+    longest = max(exposure.seconds for exposure in history.first.books.exposures)
     measured = history.dag.xcom(history.first.run_id, "verify")
-    assert 0 < exposure.seconds <= measured["exposure_seconds"]
+    assert 0 < longest <= measured["exposure_seconds"]
     assert measured["exposure_after_answer_seconds"] <= measured["exposure_seconds"]
 
 
