@@ -168,7 +168,7 @@ def _params(pair: Pair) -> dict[str, Param]:
         ),
         "accept_mass_change": shared.tick(
             "Accept a mass change",
-            "You have looked: it is right that so many jobs vanished or became disabled on the master.",
+            "You have looked: it is right that so many jobs vanished or became disabled on the source.",
         ),
         "deliver_now": shared.tick(
             "Deliver now",

@@ -11,7 +11,7 @@ from denodo_ha.checks import verify as check
 from denodo_ha.definitions import Names, compare, digest, fields
 from denodo_ha.delivery.plan import Pending
 from denodo_ha.jobs import DataSource, Job, JobKey
-from denodo_ha.preconditions import looks_paused
+from denodo_ha.preconditions import looks_paused, other
 from denodo_ha.record import Role
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import listed
@@ -39,7 +39,8 @@ class ReadBack:
     def problems(self, context: PairContext, role: Role) -> list[str]:
         """What prevents a commit, as clauses. ``role`` is that of the server that was read."""
         found = self.found
-        different = [f"{key} ({listed(self.paths.get(key, ('gone from the master',)), 3)})" for key in found.different]
+        gone = (f"gone from the {other(role)}",)
+        different = [f"{key} ({listed(self.paths.get(key, gone), 3)})" for key in found.different]
         kinds = {
             "jobs are missing": found.missing,
             "jobs are enabled": found.enabled,

@@ -50,15 +50,10 @@ def import_snapshot(
     _ensure_sendable(context, ticket, exported)
     before = target.statuses()
     ensure_two_servers(context, source.statuses(), before)
-    untouched = current.check()
-    planner = Planner(
-        context,
-        untouched,
-        ticket.target,
-        read_snapshot(context, exported.snapshot, untouched, ticket),
-        Server.read(source, ticket.source),
-        deliver_now,
-    )
+    snapshot = read_snapshot(context, exported.snapshot, record, ticket)
+    definitions = Server.read(source, ticket.source)
+    rescued = _rescue(context, ticket, record)
+    untouched = current.check()  # nothing slow may come between this and the intent
     intent = begin_import(
         untouched,
         operation_id=f"{ticket.operation_id}.{uuid4().hex[:4]}",
@@ -66,10 +61,10 @@ def import_snapshot(
         now=context.now(),
         lease=context.pair.sync.lease,
     )
-    rescued = _rescue(context, ticket, untouched)
     began = context.now()
     context.save(intent)
     gc.freeze()  # a full collection would pause this process while jobs are enabled on the target
+    planner = Planner(context, untouched, ticket.target, snapshot, definitions, deliver_now)
     sender = Sender(context, ticket, own, passive_target(context, ticket), untouched)
     delivery = Delivery(context, ticket, exported.snapshot, planner, sender, version)
     delivery.run()

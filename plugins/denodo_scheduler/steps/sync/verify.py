@@ -74,7 +74,7 @@ def verify(
         suspected_double_runs=[str(key) for key in ran],
         pending=counted([job.key for job in left_out]),
         **exposure(imported, disabled),
-        **_alert(ran, left_out, record, ticket.target),
+        **_alert(context.pair.name, ran, left_out, record, ticket.target),
     )
     snapshot = reference(record, exported, imported, context.now(), ticket.source)
     done = claim.save(lambda latest: commit(latest, snapshot, left_out), event)
@@ -137,7 +137,9 @@ def _left_out(pending: Sequence[Pending]) -> tuple[PendingJob, ...]:
     )
 
 
-def _alert(ran: Sequence[JobKey], pending: Sequence[PendingJob], record: Record, target: Role) -> dict[str, str]:
+def _alert(
+    pair: str, ran: Sequence[JobKey], pending: Sequence[PendingJob], record: Record, target: Role
+) -> dict[str, str]:
     """What people are notified of: jobs that ran on both servers, and jobs that became pending."""
     if ran:
         return {
@@ -151,7 +153,7 @@ def _alert(ran: Sequence[JobKey], pending: Sequence[PendingJob], record: Record,
             "alert": Alert.PENDING,
             "what": f"{len(new)} jobs could not be delivered to the {target} ({listed(sorted(new))}); the snapshot is "
             "committed without them",
-            "next_step": "denodo-ha status PAIR --verbose says why for each; the next sync tries again",
+            "next_step": f"denodo-ha status {pair} --verbose says why for each; the next sync tries again",
         }
     return {}
 
