@@ -76,7 +76,8 @@ class Syncs:
 
     def __init__(self, folder: Path, pair: Pair | None = None) -> None:
         self.pair = pair or Pair(name="bench")
-        self._records = RecordStore(_Memory())
+        self._mirror = _Memory()
+        self._folder = ObjectStoragePath(f"file://{folder / 'snapshots'}") / self.pair.name
         self._snapshots = SnapshotStore(ObjectStoragePath(f"file://{folder / 'snapshots'}"), self.pair.name)
 
     def learn(self, known: Capabilities) -> None:
@@ -84,7 +85,8 @@ class Syncs:
         self._admitted(reprotect=False)
         context = self.prepared()
         version = context.slave.me().version
-        context.save(learned(context.record(), Role.SLAVE, known.model_copy(update={"version": version})))
+        learnt = known.model_copy(update={"version": version})
+        context.save(lambda record: (learned(record, Role.SLAVE, learnt), None))
 
     def run(self, *, reprotect: bool = False, deliver_now: bool = False) -> Synced:
         """Sync once.
@@ -112,7 +114,7 @@ class Syncs:
         """What a step needs, with hooks of its own."""
         return PairContext(
             pair=self.pair,
-            records=self._records,
+            records=RecordStore(self._mirror, self._folder),
             snapshots=self._snapshots,
             master=DenodoSchedulerHook(self.pair.master),
             slave=DenodoSchedulerHook(self.pair.slave),

@@ -10,6 +10,7 @@ from enum import IntEnum
 from denodo_cli.reading import Reading
 from denodo_ha.decisions import DECISIONS, Action
 from denodo_ha.durations import format_duration
+from denodo_ha.preconditions import one_writer
 from denodo_ha.record import NewerRecordError, Phase, Record, RecordError, Role
 from denodo_ha.text import listed
 
@@ -117,6 +118,8 @@ def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.CRITICAL, f"halted: {record.halted.reason if record.halted else 'no reason is recorded'}")
     elif record.phase is not Phase.NORMAL:
         yield Finding(Level.WARNING, record.phase.value.replace("_", " "))
+    if reason := one_writer(record):
+        yield Finding(Level.WARNING, str(reason))
     if record.paused and record.is_paused(now):
         yield Finding(Level.WARNING, f"automation is paused: {record.paused.reason}")
     if not record.acknowledged:

@@ -55,7 +55,6 @@ class Situation:
 
     :param paused: automation is paused by a person.
     :param operation_open: the operation of another task may still act.
-    :param history_agrees: neither the epoch file nor the servers contradict the record.
     :param resuming: jobs were disabled or enabled already by the operation that is to be resumed.
     :param snapshot: there is a committed snapshot.
     :param dirty: the slave was touched since it was committed.
@@ -77,7 +76,6 @@ class Situation:
 
     paused: bool = False
     operation_open: bool = False
-    history_agrees: bool = True
     resuming: bool = False
     snapshot: bool = True
     dirty: bool = False
@@ -277,7 +275,6 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {
-    "history_agrees": Rule("the record fits what is known", "record_contradicted", lambda s: s.history_agrees),
     "not_paused": Rule("not paused", "paused", lambda s: not s.paused),
     "not_paused_down": Rule("not paused", "paused_down", lambda s: not s.paused),
     "not_paused_midway": Rule("not paused", "paused_midway", lambda s: not s.paused),
@@ -330,7 +327,6 @@ def _without(rules: tuple[str, ...], name: str) -> tuple[str, ...]:
 
 _PROMOTABLE = ("snapshot", "clean", "fresh")
 _READY = (
-    "history_agrees",
     "no_operation",
     "no_split_brain",
     "not_paused",
@@ -339,7 +335,6 @@ _READY = (
     "slave_passive",
 )
 _MAY_FAIL_OVER = (
-    "history_agrees",
     "no_operation",
     "not_paused_down",
     *_PROMOTABLE,
@@ -353,10 +348,9 @@ _MAY_FAIL_OVER = (
     "not_asked",
     "approved",
 )
-_MAY_RESUME = ("history_agrees", "no_operation", "not_paused_midway")
-_ENFORCE = ("history_agrees", "no_operation", "not_paused", "active_reachable", "complete")
+_MAY_RESUME = ("no_operation", "not_paused_midway")
+_ENFORCE = ("no_operation", "not_paused", "active_reachable", "complete")
 _MASTER_BACK = (
-    "history_agrees",
     "no_operation",
     "no_split_brain",
     "not_paused",

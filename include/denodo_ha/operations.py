@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from denodo_ha.preconditions import fits_epoch
 from denodo_ha.reason import Reason
-from denodo_ha.record import EpochMark, Phase, Record
+from denodo_ha.record import Phase, Record
 from denodo_ha.transitions import acknowledged, halted, paused, released, unpaused
 
 ManualOperation = Literal["pause", "resume", "acknowledge", "halt", "release", "initialise"]
@@ -43,10 +42,9 @@ class Change:
     after: Mapping[str, Any]
 
 
-def change(operation: ManualOperation, record: Record, asked: Asked, mark: EpochMark | None) -> Change | str | Reason:
+def change(operation: ManualOperation, record: Record, asked: Asked) -> Change | str | Reason:
     """Apply the operation that a person asks for.
 
-    :param mark: the epoch file; a record that it contradicts is not released.
     :return: the change; or a sentence, if nothing is to be changed; or the reason why it cannot be done.
     """
     match operation:
@@ -68,8 +66,6 @@ def change(operation: ManualOperation, record: Record, asked: Asked, mark: Epoch
         case "release":
             if record.halted is None:
                 return "The pair is not halted."
-            if reason := fits_epoch(record, mark):
-                return reason
             new, before = released(record), {"phase": record.phase, "code": record.halted.code}
             what = f"The pair is released, and in phase {new.phase} again."
             return Change(what, "released", new, before, {"phase": new.phase})

@@ -13,7 +13,7 @@ from denodo_ha.checks import same_server
 from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.quiet_window import Assessment
 from denodo_ha.reason import Reason
-from denodo_ha.record import EpochMark, Phase, Record, Role
+from denodo_ha.record import Phase, Record, Role
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import listed
 
@@ -82,16 +82,15 @@ def same_servers(record: Record, addresses: tuple[str, str]) -> Reason | None:
 # -- the record
 
 
-def fits_epoch(record: Record | None, mark: EpochMark | None) -> Reason | None:
-    """The record is not older than the epoch file beside the snapshots."""
-    if mark is None or (record is not None and not mark.contradicts(record)):
+def one_writer(record: Record) -> Reason | None:
+    """The storage of the record lets one writer only make each of its versions."""
+    if record.exclusive:
         return None
-    how = "is gone" if record is None else f"says epoch {record.epoch} and active server {record.active}"
     return Reason(
-        "record_contradicted",
-        f"the HA record {how}, and the pair has been in epoch {mark.epoch} with the {mark.active} as the active "
-        "server: the record was lost, or restored from a backup",
-        INITIALISE,
+        "shared_storage",
+        "the storage of the pair's HA record cannot create a file for one of several writers only, so a task that was "
+        "stopped for a while may undo what another has done meanwhile, such as a failover",
+        "lead 'snapshots' of the pair to a disk with hard links, Amazon S3, Google Cloud Storage or Azure Blob Storage",
     )
 
 

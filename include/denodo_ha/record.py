@@ -1,12 +1,12 @@
 """The HA record of a pair: what must survive a restart, and how it may change.
 
-The record is a value: every function here returns a new one, and storing it is left to the caller. The store has no
-compare-and-set, so each changing call on a server is preceded by a fresh read and :func:`superseded`.
+The record is a value: every function here returns a new one, and storing it is left to the caller. Only the first of
+several writers that have read one version can save the next; and each changing call on a server is preceded by a fresh
+read and :func:`superseded`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.jobs import JobKey
 from denodo_ha.reason import Explained, Reason
 
-SCHEMA = 3
+SCHEMA = 4
 """Schema number of the record; a record with a greater number was written by a newer version of this project.
 
 Any change of the schema, including a new optional field, needs a new number: an older version must not read such a
@@ -32,13 +32,35 @@ CLOCK_SKEW = timedelta(minutes=5)
 class RecordError(Explained, ValueError):
     """The stored record cannot be used."""
 
+    code = "record_unusable"
+
     def __init__(self, what: str, next_step: str) -> None:
         super().__init__(f"{what}. Next: {next_step}.")
-        self.reason = Reason("record_unusable", what, next_step)
+        self.reason = Reason(self.code, what, next_step)
 
 
 class NewerRecordError(RecordError):
     """A newer version of this project wrote the record."""
+
+
+class LostVersionsError(RecordError):
+    """The newest version of the record is older than one that was seen before.
+
+    :param seen: the newest version that was seen. :param newest: the newest that is there; 0 for none.
+    :param place: where the versions are kept.
+    """
+
+    code = "record_contradicted"
+
+    def __init__(self, seen: int, newest: int, place: str) -> None:
+        there = f"ends at version {newest}" if newest else "has no version"
+        super().__init__(
+            f"the HA record in {place} {there}, and the pair was at version {seen} before: its versions were lost or "
+            "restored from a backup, or 'snapshots' of the pair leads elsewhere, such as to a folder of its own on "
+            "each worker; nothing was changed",
+            "correct 'snapshots', or bring the versions back; if they are lost, look which server has enabled jobs, "
+            "then initialise the pair with its operations DAG",
+        )
 
 
 class Phase(StrEnum):
@@ -186,10 +208,13 @@ class Record(_Value):
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     ``pending`` are the jobs that the last commit left out, ``capabilities`` what was learned of each server as a
-    target.
+    target. ``version`` counts the saves; ``exclusive`` tells whether the storage lets only one writer make each of
+    them, as the last sync has tried it.
     """
 
     schema_number: int = SCHEMA
+    version: int = 0
+    exclusive: bool = True
     phase: Phase = Phase.NORMAL
     active: Role = Role.MASTER
     epoch: int = 1
@@ -250,27 +275,9 @@ class Record(_Value):
         return self.paused is not None and (self.paused.until is None or now < self.paused.until)
 
 
-@dataclass(frozen=True)
-class EpochMark:
-    """The content of the epoch file beside the snapshots: the greatest epoch of a pair, and the active server of it.
-
-    It reveals a record that was lost, or restored from a backup.
-    """
-
-    epoch: int
-    active: Role
-
-    def contradicts(self, record: Record) -> bool:
-        """Return whether the record is older than this mark. The record is saved first, so it may be ahead."""
-        under_way = record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
-        return self.epoch > record.epoch or (
-            self.epoch == record.epoch and self.active is not record.active and under_way
-        )
-
-
 def _migrated(value: Any) -> Any:
-    """Convert the record of an older version to this schema; schema 1 (syncs only) and 2 only lack the new fields."""
-    if isinstance(value, dict) and value.get("schema_number") in (1, 2):
+    """Convert the record of an older version to this schema; the schemas 1 to 3 only lack the new fields."""
+    if isinstance(value, dict) and value.get("schema_number") in (1, 2, 3):
         return {**value, "schema_number": SCHEMA}
     return value
 

@@ -80,13 +80,11 @@ def situation_of(
     heard: Heard,
     *,
     now: datetime,
-    history_agrees: bool,
     slave_enabled: bool | None,
     master_enabled: bool | None,
 ) -> Situation:
     """Collect the facts of this moment.
 
-    :param history_agrees: the record is not older than the epoch file.
     :param slave_enabled: whether jobs are enabled on the slave; None if it cannot be read.
     :param master_enabled: the same of the master.
     """
@@ -101,7 +99,6 @@ def situation_of(
     return Situation(
         paused=record.is_paused(now),
         operation_open=operation is not None and operation.open(now),
-        history_agrees=history_agrees,
         resuming=operation is not None and operation.step in (Step.DISABLING, Step.ENABLING),
         snapshot=snapshot is not None,
         dirty=record.dirty is not None,

@@ -99,10 +99,14 @@ def resumed(record: Record, *, operation_id: str, now: datetime, lease: timedelt
     return record.model_copy(update={"epoch": record.epoch + 1, "operation": operation})
 
 
-def advanced(record: Record, step: Step) -> Record:
-    """Note how far the open operation goes from here on."""
+def advanced(record: Record, step: Step, plan: str | None = None) -> Record:
+    """Note how far the open operation goes from here on.
+
+    :param plan: a new list of the jobs to be enabled, if it is another one than before.
+    """
     assert record.operation is not None
-    return record.model_copy(update={"operation": record.operation.model_copy(update={"step": step})})
+    changes = {"step": step, **({"plan": plan} if plan else {})}
+    return record.model_copy(update={"operation": record.operation.model_copy(update=changes)})
 
 
 def renewed(record: Record, until: datetime) -> Record:
@@ -219,11 +223,19 @@ def approval_given(record: Record, *, by: str, until: datetime) -> Record:
 
 
 def initialised(
-    old: Record | None, *, active: Role, epoch: int, master: str, slave: str, now: datetime, by: str
+    old: Record | None,
+    *,
+    active: Role,
+    epoch: int,
+    master: str,
+    slave: str,
+    now: datetime,
+    by: str,
+    version: int = 0,
 ) -> Record:
     """Make a fresh record as a person says, in a new epoch; nothing is promotable before the next sync.
 
-    :param epoch: the greatest epoch known so far.
+    :param epoch: the greatest epoch known so far. :param version: the newest version so far.
     """
     plan = Promotion(id=f"initialised by {by}", kind="switchover", at=now, plan="", complete=True)
     return Record(
@@ -236,5 +248,7 @@ def initialised(
         snapshot=old.snapshot if old else None,
         paused=old.paused if old else None,
         last_promotion=None if active is Role.MASTER else plan,
+        version=version,
+        exclusive=old.exclusive if old else True,
         outbox=old.outbox if old else (),
     )

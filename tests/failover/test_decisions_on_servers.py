@@ -13,7 +13,6 @@ from denodo_demo.slowness import allow
 from denodo_ha.decisions import DECISIONS, Action, Alert
 from denodo_ha.record import Phase, Role, Step
 from denodo_ha.verdict import Verdict
-from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.steps.outcome import Blocked
 from support.failover import Failover
 from support.sync import act, add_job, enabled, untouched
@@ -140,7 +139,7 @@ def test_no_failover_while_a_rule_does_not_hold(failover: Failover) -> None:
         ({"phase": "halted"}, {}, "halted"),
     ]
     for changes, options, code in cases:
-        failover.sync.state.set(RECORD_KEY, {**record, **changes})
+        failover.sync.tamper({**record, **changes})
         assert refused(failover, pair=options) == code, (changes, options)
         back()
 
@@ -149,7 +148,7 @@ def test_a_rule_that_holds_again_does_not_stand_in_the_way(failover: Failover) -
     pause = {"since": AT, "reason": "upgrade", "by": "ana", "until": "2026-03-02T05:00:00Z"}
     granted = {"requested_by": "watch", "until": LATER, "granted_by": "ana"}
     past = {"cool_down_until": AT, "paused": pause, "approval": granted}
-    failover.sync.state.set(RECORD_KEY, {**failover.record.to_json(), **past})
+    failover.sync.tamper({**failover.record.to_json(), **past})
     with failover.silent_master():
         assert failover.run(pair=APPROVAL).code == "fail_over"
     assert len(enabled(failover.slave)) == 9
@@ -222,35 +221,33 @@ def test_a_snapshot_whose_files_are_gone_is_not_promoted(failover: Failover) -> 
 def test_without_a_record_nothing_is_done(unsynced: Failover) -> None:
     assert refused(unsynced) == "not_initialised"
     unsynced.sync.synced()
-    unsynced.sync.state.values.clear()
-    assert refused(unsynced) == "record_lost"
-    assert unsynced.judge(unsynced.seen()).decision.alert is Alert.HALTED
-    unsynced.sync.state.set(RECORD_KEY, "garbage")
+    unsynced.sync.tamper("garbage")
     assert refused(unsynced) == "record_unusable"
+    assert unsynced.judge(unsynced.seen()).decision.alert is Alert.HALTED
 
 
 @pytest.mark.parametrize("verdict", [Verdict.DOWN, Verdict.UP])
-def test_a_record_restored_from_yesterday_halts_the_pair(failover: Failover, verdict: Verdict) -> None:
+def test_a_record_restored_from_yesterday_stops_everything(failover: Failover, verdict: Verdict) -> None:
     """It calls the master active, while the slave is."""
-    yesterday = failover.record
     failover.silence()
     failover.run()
     failover.wake()
-    RecordStore(failover.sync.state).save(yesterday)
+    failover.sync.lose_newest()
     with untouched(failover.master, failover.slave):
         out = failover.run(evidence=failover.seen(verdict), actor="watch")
     assert out.code == "record_contradicted"
-    assert (failover.record.phase, failover.record.epoch) == (Phase.HALTED, 1)
-    assert failover.record.halted
-    assert failover.record.halted.phase is Phase.NORMAL
-    (event,) = failover.record.outbox
-    assert (event["kind"], event["code"], event["before"], event["after"]) == (
-        "halted",
-        "record_contradicted",
-        {"phase": "normal"},
-        {"phase": "halted"},
-    )
-    assert refused(failover, verdict=verdict) == "halted"
+    assert failover.judge(failover.seen(verdict)).decision.alert is Alert.HALTED
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "restored"])
+def test_airflows_database_may_be_lost_or_restored(failover: Failover, lost: bool) -> None:
+    yesterday = dict(failover.sync.state.values)
+    failover.silence()
+    failover.run()
+    now = dict(failover.sync.state.values)
+    failover.sync.state.values = {} if lost else yesterday
+    assert failover.run(evidence=failover.seen(Verdict.DOWN)).code == "failed_over"
+    assert failover.sync.state.values == now, "the mirror is repaired"
 
 
 def test_a_record_of_a_failover_that_somebody_undid_by_hand_halts_the_pair(failover: Failover) -> None:
@@ -280,7 +277,7 @@ def test_in_a_failed_over_pair_nothing_is_decided_by_guess(failover: Failover) -
         ({}, Verdict.ISOLATED, "failed_over"),
         ({"paused": pause}, Verdict.UP, "paused"),
     ):
-        failover.sync.state.set(RECORD_KEY, {**record, **changes})
+        failover.sync.tamper({**record, **changes})
         assert refused(failover, verdict=verdict) == code
     back()
     failover.silence()
@@ -372,9 +369,7 @@ def test_jobs_enabled_on_the_passive_slave_are_disabled_again(failover: Failover
 def test_what_a_dead_sync_left_enabled_is_disabled_and_stays_dirty(failover: Failover) -> None:
     record = failover.record.to_json()
     sync = {"kind": "sync", "id": "s1", "target": "x", "step": Step.IMPORTING, "started": AT, "lease_until": AT}
-    failover.sync.state.set(
-        RECORD_KEY, {**record, "operation": sync, "dirty": {"since": AT, "reason": "an import was begun"}}
-    )
+    failover.sync.tamper({**record, "operation": sync, "dirty": {"since": AT, "reason": "an import was begun"}})
     act(failover.slave, "enable", *sorted(enabled(failover.master))[:3])
     out = failover.run()
     assert (out.code, out.done["kind"], out.done["operation"]) == ("repair", "repaired", "s1")

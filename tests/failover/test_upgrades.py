@@ -21,12 +21,13 @@ SYNC_ONLY = {"schema_number", "phase", "active", "epoch", "slave", "paused", "op
 
 def written_by_the_version_before(sync: Sync) -> None:
     record = {name: value for name, value in sync.record.to_json().items() if name in SYNC_ONLY}
+    sync.lose_record()
     sync.state.set(RECORD_KEY, {**record, "schema_number": 1})
 
 
 def written_by_a_newer_version(sync: Sync) -> None:
     newer = {**sync.record.to_json(), "schema_number": SCHEMA + 1, "phase": "rehearsing", "third_server": "//c:8000"}
-    sync.state.set(RECORD_KEY, newer)
+    sync.tamper(newer)
 
 
 def test_the_first_failover_after_an_upgrade(failover: Failover) -> None:

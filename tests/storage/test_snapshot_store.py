@@ -58,7 +58,7 @@ def record(epoch: int, active: Role = Role.MASTER) -> Record:
 
 def test_nothing_is_found_where_nothing_was_written(place: Place) -> None:
     store = place.store()
-    assert (*store.listed(), store.epoch()) == ([], [], None)
+    assert store.listed() == ([], [])
     with pytest.raises(FileNotFoundError):
         store.read(new_id(FIRST))
     with pytest.raises(FileNotFoundError):
@@ -72,16 +72,13 @@ def test_what_one_worker_writes_another_reads_although_it_has_looked_before(plac
     """A file system remembers what it has listed, also that something was not there."""
     with place.on_one():
         old = snapshot(place.store())
-        place.store().record_epoch(record(1))
     with place.on_two():
         store = place.store()
         assert store.listed() == ([old], [])
-        assert store.epoch() is not None
         with on_disk(store.export_path(old)) as sent:
             assert super_len(sent) == len(old)
     with place.on_one():
         new, jobs = snapshot(place.store(), 1), plan(place.store(), 1)
-        place.store().record_epoch(record(2, Role.SLAVE))
         with new_file(place.store().export_path(old)) as file:
             file.write(b"longer than it was" * 10)
     with place.on_two():
@@ -89,9 +86,6 @@ def test_what_one_worker_writes_another_reads_although_it_has_looked_before(plac
         assert store.listed() == ([old, new], [jobs])
         assert store.read(new) == (b"{}", f'"{new}"'.encode())
         assert store.read_job_list(jobs) == sorted(JOBS)
-        found = store.epoch()
-        assert found is not None
-        assert (found.epoch, found.active) == (2, Role.SLAVE)
         with on_disk(store.export_path(old)) as sent:
             assert (super_len(sent), sent.read()) == (180, b"longer than it was" * 10)
 
@@ -99,8 +93,6 @@ def test_what_one_worker_writes_another_reads_although_it_has_looked_before(plac
 def test_files_are_for_their_owner_only(on_disk: Place, tmp_path: Path) -> None:
     snapshot(on_disk.store())
     plan(on_disk.store())
-    on_disk.store().record_epoch(record(1))
-    on_disk.store().record_epoch(record(2))
     for path in (tmp_path / "denodo").rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     assert stat.S_IMODE((tmp_path / "denodo").stat().st_mode) == 0o700
@@ -211,11 +203,10 @@ def test_a_large_file_travels_in_parts(on_s3: Place) -> None:
 def test_old_snapshots_and_plans_go_but_those_that_are_protected(place: Place) -> None:
     store = place.store()
     snapshots, plans = [snapshot(store, hours) for hours in range(5)], [plan(store, hours) for hours in range(5)]
-    store.record_epoch(record(1))
     for name in ("notes.txt", "plan-mine.json", "archive/export.zip"):
         with new_file(place.path(name)) as file:
             file.write(b"somebody else's")
-    others = {"witness.json", "notes.txt", "plan-mine.json", "archive/export.zip"}
+    others = {"notes.txt", "plan-mine.json", "archive/export.zip"}
 
     store.retire(2, {snapshots[0], plans[1]}, before=FIRST + timedelta(hours=2))
     ids, left = [snapshots[0], *snapshots[2:]], plans[1:]

@@ -14,16 +14,22 @@ from airflow.sdk import ObjectStoragePath
 from denodo_demo.processes import free_port
 from denodo_ha.record import Record
 from denodo_scheduler.state.files import new_file, on_disk
+from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.state.storage import StorageError
 from storage.conftest import PAIR, Place
 from support.object_store import SECRET, Amazon
+from support.sync import MemoryState
 
 ID = "20260301T000000000Z-abcdef"
 
 
 def _store(url: str) -> SnapshotStore:
     return SnapshotStore(ObjectStoragePath(url), PAIR)
+
+
+def _record(store: SnapshotStore) -> RecordStore:
+    return RecordStore(MemoryState(), store._folder)
 
 
 def _write(store: SnapshotStore) -> None:
@@ -37,10 +43,10 @@ def _send(store: SnapshotStore) -> None:
 
 
 USES: dict[str, Callable[[SnapshotStore], object]] = {
-    "witness": lambda store: store.epoch(),
+    "record": lambda store: _record(store).load(),
     "read": lambda store: store.read(ID),
     "ids": lambda store: store.listed()[0],
-    "testify": lambda store: store.record_epoch(Record()),
+    "save": lambda store: _record(store).save(Record()),
     "write": _write,
     "send": _send,
     "delete": lambda store: store.delete(ID),
@@ -90,7 +96,7 @@ def test_a_provider_package_that_is_missing(bucket: str) -> None:
 def test_storage_that_does_not_answer(s3: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", s3.connection(endpoint_url=f"http://127.0.0.1:{free_port()}"))
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)
-    _says(_store("s3://warehouse@bucket/denodo"), "it does not answer", "check the network", "witness", "write")
+    _says(_store("s3://warehouse@bucket/denodo"), "it does not answer", "check the network", "record", "save", "write")
 
 
 @pytest.fixture
@@ -118,15 +124,14 @@ def test_a_user_without_rights(bucket: str, nobodys: Callable[[bool], None]) -> 
 def test_a_login_that_is_wrong(bucket: str, nobodys: Callable[[bool], None]) -> None:
     nobodys(False)
     store = _store(f"s3://warehouse@{bucket}/denodo")
-    _says(store, "the credentials are missing or refused", "correct login and password", "ids", "testify")
-    _says(store, "access is denied", "check the login of its connection", "witness")  # S3 says no more to a HEAD
+    _says(store, "the credentials are missing or refused", "correct login and password", "ids", "record")
 
 
 def test_a_disk_on_which_nothing_can_be_written(tmp_path: Path) -> None:
     """Root may write everywhere, so this is no folder at all."""
     (tmp_path / "file").write_text("x")
     store = _store(f"file://{tmp_path}/file/denodo")
-    _says(store, "a file is where a folder should be", "correct 'snapshots' of the pair", "write", "testify", "witness")
+    _says(store, "a file is where a folder should be", "correct 'snapshots' of the pair", "write", "save", "record")
 
 
 def test_a_retirement_that_is_refused_breaks_nothing(bucket: str, nobodys: Callable[[bool], None]) -> None:

@@ -14,7 +14,6 @@ import pytest
 from denodo_demo.standin import StandinServer
 from denodo_ha.record import Phase, Promotion, Role
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.state.record_store import RecordStore
 from denodo_standin.exportfile import Export
 from denodo_standin.params import ENCRYPTED, Element
 from support.sync import NIGHTLY, VERSION, Books, DagRun, Sync, act, enabled, load, states
@@ -199,6 +198,4 @@ def fail_over(sync: Sync) -> None:
     record = sync.record
     promotion = Promotion(id="failover", kind="failover", at=sync.now(), plan=record.snapshot_id or "", complete=True)
     changed = {"phase": Phase.FAILED_OVER, "active": Role.SLAVE, "epoch": record.epoch + 1, "last_promotion": promotion}
-    context = sync.prepared()
-    saved = RecordStore(sync.state).save(record.model_copy(update=changed))
-    context.snapshots.record_epoch(saved)
+    sync.save(record.model_copy(update=changed))

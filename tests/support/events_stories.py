@@ -235,7 +235,7 @@ def failover_given_up(pair: EventWorld) -> Telling:
 @story("failover_given_up")
 def failover_given_up_by_the_next_run(pair: EventWorld) -> Telling:
     master_down(pair)
-    pair.dies_in(pair.watched, "after witness.json is written")
+    pair.dies_in(pair.watched, "after a version in epoch 2 is created")
     pair.master.start()
     pair.network.advance(LEASES)
     yield
@@ -435,7 +435,7 @@ def switchover_that_waits_in_vain(pair: EventWorld) -> Telling:
 @story("switchover_begun", "switchover_given_up")
 def switchover_given_up_by_the_watch(pair: EventWorld) -> Telling:
     pair.ready()
-    pair.dies_in(pair.switched, "after witness.json is written", Role.SLAVE)
+    pair.dies_in(pair.switched, "after a version in epoch 2 is created", Role.SLAVE)
     pair.network.advance(LEASES)
     yield
     pair.watched()

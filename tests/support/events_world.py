@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -217,7 +218,7 @@ def broken_fence(*, pair: str, master: str, reason: str) -> bool:
 def event_world(folder: Path) -> Iterator[EventWorld]:
     with world(folder, EventWorld) as made, ExitStack() as patches:
         assert isinstance(made, EventWorld)
-        ask, beside, delete = made.network.ask_now, files._beside, SnapshotStore._delete
+        ask, beside, delete, link = made.network.ask_now, files._beside, SnapshotStore._delete, files._link
 
         def asked(role: str, request: Any, body: bytes) -> Any:
             if request.method == "GET" or "export" in request.url:
@@ -230,12 +231,18 @@ def event_world(folder: Path) -> Iterator[EventWorld]:
             with made.strike.write(f"{destination.name} is written"), beside(destination) as file:
                 yield file
 
+        def linked(target: Path, content: bytes, path: Any) -> None:
+            epoch = json.loads(content)["record"]["epoch"]
+            with made.strike.write(f"a version in epoch {epoch} is created"):
+                link(target, content, path)
+
         def deleted(store: SnapshotStore, path: Any, **how: Any) -> None:
             with made.strike.write(f"{path.name} is deleted"):
                 delete(store, path, **how)
 
         patches.enter_context(patch.object(made.network, "ask_now", asked))
         patches.enter_context(patch.object(files, "_beside", written))
+        patches.enter_context(patch.object(files, "_link", linked))
         patches.enter_context(patch.object(SnapshotStore, "_delete", deleted))
         patches.enter_context(patch.object(passive, "ROUNDS", 2))
         patches.enter_context(airflow_of(made))

@@ -23,7 +23,6 @@ from denodo_ha.verdict import Evidence, Observation, Verdict, Watch
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
-from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.promote import failover as failing_over
 from denodo_scheduler.steps.watch import act as acting
@@ -99,7 +98,7 @@ class Failover:
 
     def change(self, **fields: Any) -> None:
         """Have other fields in the record, as another run might."""
-        RecordStore(self.sync.state).save(self.record.model_copy(update=fields))
+        self.sync.change(**fields)
 
     def pair(self, **options: Any) -> Pair:
         return self.sync.pair(**{**QUICK, **self.options, **options})
@@ -108,7 +107,7 @@ class Failover:
         chosen = self.pair(**(pair or {}))
         return PairContext(
             pair=chosen,
-            records=RecordStore(self.sync.state),
+            records=self.sync.records,
             snapshots=self.sync.snapshots(chosen.name),
             master=DenodoSchedulerHook(chosen.master),
             slave=DenodoSchedulerHook(chosen.slave),
@@ -238,7 +237,7 @@ class Failover:
     # -- how it was
 
     def from_here(self) -> Callable[[], None]:
-        """What brings the pair back to how it is now: record, witness, our clock, and which jobs are enabled."""
+        """What brings the pair back to how it is now: record, our clock, and which jobs are enabled."""
         self.wake()
         values, files, passed = dict(self.sync.state.values), self.sync.files, self.sync.passed
         wanted = {server.name: enabled(server) for server in (self.master, self.slave)}
@@ -247,6 +246,8 @@ class Failover:
             self.wake()
             self.sync.state.values = dict(values)
             self.sync.passed = passed
+            for name in self.sync.files.keys() - files.keys():
+                (self.sync.folder / name).unlink()
             for name, content in files.items():
                 (self.sync.folder / name).write_bytes(content)
             for server in (self.master, self.slave):
@@ -268,7 +269,7 @@ def silenced(failover: Failover, *faults: dict[str, Any]) -> None:
 
 
 class Changes:
-    """Every write to the record or its witness and every request that changes a server, counted.
+    """Every write to the record or its mirror and every request that changes a server, counted.
 
     :param at: the number, from 0, of the change right before which something happens. :param then: what happens.
     """
@@ -283,8 +284,8 @@ class Changes:
             return send(hook, method, *args, **kwargs)
 
         patch.setattr(DenodoSchedulerHook, "_call", sent)
-        for owner, name in ((RecordStore, "save"), (SnapshotStore, "record_epoch")):
-            patch.setattr(owner, name, self._counted(getattr(owner, name)))
+        for name in ("_create", "_reflect"):
+            patch.setattr(RecordStore, name, self._counted(getattr(RecordStore, name)))
 
     def _counted(self, change: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*args: Any) -> Any:

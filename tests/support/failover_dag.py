@@ -89,7 +89,7 @@ def synced(pair: Pair, folder: Path, *, patience: float = 40.0) -> Json:
     def prepared() -> PairContext:
         return PairContext(
             pair=pair,
-            records=RecordStore(state),
+            records=RecordStore(state, ObjectStoragePath(f"file://{folder}") / pair.name),
             snapshots=SnapshotStore(ObjectStoragePath(f"file://{folder}"), pair.name),
             master=DenodoSchedulerHook(pair.master),
             slave=DenodoSchedulerHook(pair.slave),

@@ -16,7 +16,7 @@ from uuid import uuid4
 import pytest
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import Phase, Record, Role
+from denodo_ha.record import Phase, Role
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.steps.context import PairContext
@@ -38,7 +38,7 @@ class SwitchPair(Sync):
         pair = self.pair(**asked.pop("pair", {}))
         return PairContext(
             pair=pair,
-            records=RecordStore(self.state),
+            records=self.records,
             snapshots=self.snapshots(pair.name),
             master=DenodoSchedulerHook(pair.master),
             slave=DenodoSchedulerHook(pair.slave),
@@ -67,13 +67,6 @@ class SwitchPair(Sync):
         what = {name: asked.pop(name) for name in ("until", "active") if name in asked}
         return operate(self.step(**asked), Request(operation, **what))
 
-    def save(self, record: Record) -> None:
-        RecordStore(self.state).save(record)
-
-    def change(self, **fields: Any) -> None:
-        """Have other fields in the record, as another run might."""
-        self.save(self.record.model_copy(update=fields))
-
     def clean(self) -> None:
         """As if a sync had ended: it is not what is tested."""
         self.change(dirty=None)
@@ -90,12 +83,6 @@ class SwitchPair(Sync):
     def story(self) -> list[str]:
         """Kinds of the events that wait to be told."""
         return [event["kind"] for event in self.record.outbox]
-
-    @property
-    def witness(self) -> tuple[int, str]:
-        found = self.step().snapshots.epoch()
-        assert found is not None
-        return found.epoch, str(found.active)
 
 
 class SwitchDagRun:
@@ -171,7 +158,11 @@ class Changes:
 
     def __init__(self, patch: pytest.MonkeyPatch, at: int, then: Callable[[], object]) -> None:
         self._made, self._at, self._then = 0, at, then
-        for owner, name in ((RecordStore, "save"), (DenodoSchedulerHook, "set_jobs_status")):
+        for owner, name in (
+            (RecordStore, "_create"),
+            (RecordStore, "_reflect"),
+            (DenodoSchedulerHook, "set_jobs_status"),
+        ):
             patch.setattr(owner, name, self._counted(getattr(owner, name)))
 
     def _counted(self, change: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,9 +6,10 @@ What a sync did is read from the servers themselves: their public API, audits an
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -23,9 +24,10 @@ from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.jobs import fold
 from denodo_ha.pairs import Pair
-from denodo_ha.record import Record, Role, learned
+from denodo_ha.record import Record, RecordError, Role, learned
 from denodo_ha.sync_results import Disabled, Exported, Imported
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps.claim import SyncTicket
@@ -398,13 +400,19 @@ class Sync:
         chosen = self.pair(**(pair or {}))
         return PairContext(
             pair=chosen,
-            records=RecordStore(self.state),
+            records=self.records,
             snapshots=self.snapshots(chosen.name),
             master=DenodoSchedulerHook(chosen.master),
             slave=DenodoSchedulerHook(chosen.slave),
             now=self.now,
             **asked,
         )
+
+    @property
+    def records(self) -> RecordStore:
+        """The record as a task that begins now reads it."""
+        base = ObjectStoragePath(self.storage or f"file://{self.folder}")
+        return RecordStore(self.state, base / self.pair().name)
 
     def snapshots(self, pair: str) -> SnapshotStore:
         return SnapshotStore(ObjectStoragePath(self.storage or f"file://{self.folder}"), pair)
@@ -435,7 +443,33 @@ class Sync:
 
     def change(self, **fields: Any) -> None:
         """Have other fields in the record, as another run might."""
-        RecordStore(self.state).save(self.record.model_copy(update=fields))
+        self.save(self.record.model_copy(update=fields))
+
+    def save(self, record: Record) -> Record:
+        """Have this record as the newest version."""
+        version = self.records.known().version
+        return self.records.save(record.model_copy(update={"version": version}))
+
+    def tamper(self, value: Any) -> None:
+        """Have any JSON as the newest version, and in its mirror."""
+        version = self.records.known().version + 1
+        if isinstance(value, dict):
+            value = {**value, "version": version}
+            with suppress(RecordError):
+                value = Record.from_json(value).to_json()
+        path = self.records._path(version)
+        with new_file(path) as file:
+            file.write(json.dumps({"writer": "a test", "record": value}).encode())
+        self.state.set(RECORD_KEY, value)
+
+    def lose_record(self) -> None:
+        """Neither versions nor mirror are left."""
+        self.state.values.clear()
+        shutil.rmtree(self.records._folder.path, ignore_errors=True)
+
+    def lose_newest(self) -> None:
+        """The newest version of the record is gone, as in a folder that was restored from a backup."""
+        Path(self.records._path(self.records.known().version).path).unlink()
 
     def publish(self) -> None:
         """Empty the outbox, as the last task of a DAG does."""
@@ -447,7 +481,9 @@ class Sync:
 
     @property
     def record(self) -> Record:
-        return Record.from_json(self.state.get(RECORD_KEY))
+        found = self.records.load()
+        assert found is not None, "the pair has no record"
+        return found
 
     @property
     def files(self) -> dict[str, bytes]:

@@ -10,7 +10,6 @@ import pytest
 
 from denodo_ha.record import Phase, Role
 from denodo_ha.transitions import claim, halted, paused
-from denodo_scheduler.state.record_store import RECORD_KEY
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from support.switchover import AT_REST, SwitchPair
 from support.sync import act, add_job, delete, edit, enabled, states, untouched
@@ -60,15 +59,15 @@ def _pause(pair: SwitchPair) -> None:
 
 
 def _restored(pair: SwitchPair) -> None:
-    """The record is of yesterday, the witness of today."""
-    pair.step().snapshots.record_epoch(pair.record.model_copy(update={"epoch": 7, "active": Role.SLAVE}))
+    """The folder of the record is of yesterday, Airflow's database of today."""
+    pair.lose_newest()
 
 
 TO_SLAVE: dict[str, tuple[Prepare, str]] = {
     "paused": (_pause, "paused: holidays"),
     "halted": (_halt, "halted: servers are moved"),
     "operation_open": (lambda pair: _operation(pair, "switchover", hours=2), "the switchover other/1"),
-    "record_contradicted": (_restored, "epoch 7"),
+    "record_contradicted": (_restored, "were lost or restored from a backup"),
     "servers_changed": (lambda pair: pair.change(slave="http://elsewhere //elsewhere:8000"), "led to http://elsewhere"),
     "sync_first": (lambda pair: pair.change(snapshot=None), "no committed snapshot"),
     "failing_over": (lambda pair: pair.change(phase=Phase.FAILING_OVER), "phase failing_over"),
@@ -122,7 +121,7 @@ def test_without_a_record(empty: SwitchPair) -> None:
 
 
 def test_an_unreadable_record(pair: SwitchPair) -> None:
-    pair.state.set(RECORD_KEY, {"schema_number": 2, "phase": "dancing"})
+    pair.tamper({"schema_number": 2, "phase": "dancing"})
     with untouched(*pair.servers.servers), pytest.raises(Blocked, match="record_unusable"):
         pair.begin("slave").check()
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
 
 from denodo_ha.record import SCHEMA, Record, mark_dirty
-from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
+from denodo_scheduler.state.record_store import RECORD_KEY
 from denodo_scheduler.steps.outcome import Blocked
 from support.sync import Sync, act, add_job, crons, enabled, fill, states, status_of, untouched
 
@@ -71,25 +72,32 @@ def test_initialising_leaves_jobs_outside_the_pairs_scope_alone(sync: Sync) -> N
 
 def test_a_record_that_vanishes_during_a_run_stops_it(sync: Sync) -> None:
     with untouched(sync.slave):
-        out = sync.run(between={"import_metadata": sync.state.values.clear})
+        out = sync.run(between={"import_metadata": sync.lose_record})
     assert out.message("import_metadata").startswith("[record_lost] the HA record of the pair test has vanished")
     assert not sync.state.values
 
 
-def test_a_lost_record_is_not_made_up_and_a_person_who_says_so_begins_a_new_epoch(sync: Sync) -> None:
-    """Its witness lies beside the snapshots."""
+def test_the_record_survives_airflows_database(sync: Sync) -> None:
     sync.synced()
+    before = dict(sync.state.values)
     sync.state.values.clear()
+    assert sync.synced().code("import_metadata") == "unchanged"
+    assert sync.state.values.keys() == before.keys()
+
+
+def test_a_record_whose_versions_are_lost_is_not_made_up(sync: Sync) -> None:
+    """A person who says which server is active begins a new epoch."""
+    sync.synced()
+    last = sync.record
+    shutil.rmtree(sync.folder / "test" / "record")
     message = refused(sync)
-    assert message.startswith(
-        "[record_contradicted] the HA record is gone, and the pair has been in epoch 1 with the master as the active "
-        "server: the record was lost, or restored from a backup. Next: look which server has enabled jobs"
-    )
+    assert message.startswith("[record_contradicted] the HA record in file://")
+    assert f"has no version, and the pair was at version {last.version} before" in message
     act(sync.slave, "enable", *sorted(enabled(sync.master))[:3])
     assert refused(sync) == message
     sync.initialise()
     sync.synced()
-    assert sync.record.epoch == 2
+    assert (sync.record.epoch, sync.record.version > last.version) == (2, True)
     assert not enabled(sync.slave)
 
 
@@ -98,22 +106,17 @@ def test_a_lost_record_is_not_made_up_and_a_person_who_says_so_begins_a_new_epoc
     [{"epoch": 3, "phase": "failed_over", "active": "slave"}, {"epoch": 4}],
     ids=["a failover", "a failover and a failback"],
 )
-def test_a_record_restored_from_yesterday_is_found_out(sync: Sync, since: dict[str, Any]) -> None:
-    """It says that the slave is passive, and its jobs would be disabled."""
+def test_versions_restored_from_yesterday_are_found_out(sync: Sync, since: dict[str, Any]) -> None:
+    """They say that the slave is passive, and its jobs would be disabled."""
     sync.synced()
-    yesterday = sync.record
-    now = Record.from_json({**yesterday.to_json(), **since})
-    sync.prepared().snapshots.record_epoch(now)
-    RecordStore(sync.state).save(mark_dirty(yesterday, now=sync.now(), reason="a test"))
+    now = sync.save(Record.from_json({**sync.record.to_json(), **since}))
+    sync.lose_newest()
     act(sync.slave, "enable", *sorted(enabled(sync.master))[:3])
     message = refused(sync)
-    assert message.startswith("[record_contradicted] the HA record says epoch 1 and active server master")
-    assert f"in epoch {now.epoch} with the {now.active}" in message
+    assert f"ends at version {now.version - 1}, and the pair was at version {now.version} before" in message
     sync.initialise()
     sync.synced()
     assert sync.record.epoch == now.epoch + 1
-    RecordStore(sync.state).save(yesterday)
-    assert refused(sync).startswith("[record_contradicted]")
 
 
 def test_the_record_of_an_older_version_is_read_and_gets_the_masters_address(sync: Sync) -> None:
@@ -121,6 +124,7 @@ def test_the_record_of_an_older_version_is_read_and_gets_the_masters_address(syn
     address = sync.record.master
     old = {"phase", "active", "epoch", "slave", "paused", "operation", "dirty", "snapshot"}
     record = {name: value for name, value in sync.record.to_json().items() if name in old}
+    sync.lose_record()
     sync.state.set(RECORD_KEY, {"schema_number": 1, **record})
     assert sync.synced().code("import_metadata") == "unchanged"
     assert address
@@ -132,7 +136,7 @@ def test_a_dirty_slave_is_delivered_to_although_the_master_did_not_change(sync: 
     sync.synced()
     name = sorted(states(sync.slave))[0]
     sync.slave.set_cron(status_of(sync.slave, name), "0 0 9 * * ?")
-    RecordStore(sync.state).save(mark_dirty(sync.record, now=sync.now(), reason="a test"))
+    sync.save(mark_dirty(sync.record, now=sync.now(), reason="a test"))
     out = sync.synced()
     assert out.imported
     assert out.exported
@@ -146,7 +150,7 @@ def test_a_dirty_slave_is_delivered_to_although_the_master_did_not_change(sync: 
 
 @pytest.mark.parametrize("initialise", [False, True])
 def test_a_record_of_a_newer_version_is_never_touched(sync: Sync, initialise: bool) -> None:
-    sync.state.set(RECORD_KEY, {"schema_number": SCHEMA + 1, "phase": "something new"})
+    sync.tamper({"schema_number": SCHEMA + 1, "phase": "something new"})
     if initialise:
         with pytest.raises(Blocked, match="record_unusable"):
             sync.initialise()
@@ -163,7 +167,7 @@ def test_a_record_of_a_newer_version_is_never_touched(sync: Sync, initialise: bo
     ids=str,
 )
 def test_a_damaged_record_stops_the_sync_until_a_person_initialises_the_pair_anew(sync: Sync, garbage: Any) -> None:
-    sync.state.set(RECORD_KEY, garbage)
+    sync.tamper(garbage)
     message = refused(sync)
     assert message.startswith("[record_unusable] the pair's HA record cannot be read (")
     assert "initialise the pair with its operations DAG" in message
@@ -203,7 +207,7 @@ def test_in_this_state_a_sync_does_nothing_and_says_what_comes_first(
     sync.synced()
     act(sync.slave, "enable", *sorted(enabled(sync.master))[:3])
     dirty = {"since": AT, "reason": "a test"}
-    sync.state.set(RECORD_KEY, {**sync.record.to_json(), "dirty": dirty, **changes})
+    sync.tamper({**sync.record.to_json(), "dirty": dirty, **changes})
     record = dict(sync.state.values)
     with untouched(sync.master, sync.slave):
         out = sync.run()
@@ -222,9 +226,7 @@ def test_a_pair_paused_during_a_run_is_not_changed_any_more(sync: Sync) -> None:
     add_job(sync.master, "default", "new job")
     pause = {"since": AT, "reason": "upgrade"}
     with untouched(sync.slave):
-        out = sync.run(
-            between={"import_metadata": lambda: sync.state.set(RECORD_KEY, {**sync.record.to_json(), "paused": pause})}
-        )
+        out = sync.run(between={"import_metadata": lambda: sync.tamper({**sync.record.to_json(), "paused": pause})})
     assert out.message("import_metadata").startswith(
         "[paused] automation is paused: upgrade. Next: resume the pair with "
     )
@@ -235,9 +237,7 @@ def test_a_pair_paused_during_a_run_is_not_changed_any_more(sync: Sync) -> None:
 def test_a_pair_paused_after_its_import_is_brought_to_an_end(sync: Sync) -> None:
     """Half-way the slave would have to stay dirty, or even enabled."""
     pause = {"since": AT, "reason": "upgrade"}
-    sync.synced(
-        between={"disable_jobs": lambda: sync.state.set(RECORD_KEY, {**sync.record.to_json(), "paused": pause})}
-    )
+    sync.synced(between={"disable_jobs": lambda: sync.tamper({**sync.record.to_json(), "paused": pause})})
     assert not enabled(sync.slave)
     assert sync.record.paused
     assert sync.record.dirty is None

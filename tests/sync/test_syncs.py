@@ -39,13 +39,13 @@ from support.sync import (
 )
 
 NEVER = "0 0 3 1 1 ? 2099"
-FILES = {"export.zip", "contents.json", "manifest.json", "witness.json"}
-"""The files of snapshots, and the witness beside them."""
+FILES = {"export.zip", "contents.json", "manifest.json"}
+"""The files of snapshots."""
 
 
 def folders(sync: Sync) -> list[str]:
     """The folders in which snapshots lie."""
-    return sorted({path.parent.name for path in map(Path, sync.files) if path.name != "witness.json"})
+    return sorted({path.parent.name for path in map(Path, sync.files) if path.parent.name != "record"})
 
 
 def manifest(sync: Sync) -> Manifest:
@@ -371,14 +371,14 @@ def test_old_snapshots_go_and_the_files_are_for_their_owner_only(sync: Sync) -> 
     kept = [sync.synced().exported.snapshot for _ in range(4)]  # type: ignore[union-attr]
     assert folders(sync) == kept[-2:]
     assert sync.prepared().snapshots.listed()[0] == kept[-2:]
-    assert {Path(name).name for name in sync.files} == FILES
+    assert {path.name for path in map(Path, sync.files) if path.parent.name != "record"} == FILES
     for name in sync.files:
         assert stat.S_IMODE((sync.folder / name).stat().st_mode) == 0o600, name
 
 
 def test_a_snapshot_of_a_part_of_the_server_holds_nothing_else_and_leaves_no_parts(sync: Sync) -> None:
     sync.synced(pair={"projects": ["Sales"]})
-    assert {Path(name).name for name in sync.files} == FILES
+    assert {path.name for path in map(Path, sync.files) if path.parent.name != "record"} == FILES
     for name, content in sync.files.items():
         assert stat.S_IMODE((sync.folder / name).stat().st_mode) == 0o600, name
         assert b"Finance" not in content

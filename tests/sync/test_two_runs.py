@@ -12,7 +12,6 @@ import pytest
 
 from denodo_ha.record import mark_dirty
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.state.record_store import RecordStore
 from support.sync import (
     TASKS,
     UNANSWERED,
@@ -119,7 +118,7 @@ def test_a_task_of_an_older_epoch_changes_nothing(synced: Sync, task: str) -> No
 
 
 def _save(sync: Sync, record: Any) -> None:
-    RecordStore(sync.state).save(record)
+    sync.save(record)
 
 
 def test_a_cleared_verification_does_not_clear_the_dirt_of_another_runs_lost_import(synced: Sync) -> None:

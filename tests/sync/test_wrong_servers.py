@@ -8,7 +8,6 @@ import pytest
 
 from denodo_demo.standin import StandinServer
 from denodo_ha.record import mark_dirty
-from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.steps.outcome import Blocked
 from support.sync import NOW, Books, DagRun, Sync, act, add_job, crons, enabled, fill, states, untouched
 
@@ -192,7 +191,7 @@ def test_a_third_server_that_a_person_says_is_the_slave_is_adopted(
 
 
 def _mark_dirty(sync: Sync) -> None:
-    RecordStore(sync.state).save(mark_dirty(sync.record, now=sync.now(), reason="a verification failed"))
+    sync.save(mark_dirty(sync.record, now=sync.now(), reason="a verification failed"))
 
 
 def _kill_master(sync: Sync, patch: pytest.MonkeyPatch) -> None:

@@ -97,7 +97,7 @@ def takes_over(look: Look) -> bool:
 
 def free(s: Situation) -> bool:
     """Nothing forbids a change."""
-    return s.history_agrees and not s.operation_open and not s.paused
+    return not s.operation_open and not s.paused
 
 
 def both_enabled(s: Situation) -> bool:
@@ -107,7 +107,6 @@ def both_enabled(s: Situation) -> bool:
 INVARIANTS: dict[str, Invariant] = {
     "nothing changes while paused": Invariant(changes, lambda s: not s.paused),
     "nothing changes beside an open operation": Invariant(changes, lambda s: not s.operation_open),
-    "nothing changes on a record that is contradicted": Invariant(changes, lambda s: s.history_agrees),
     "nothing changes while halted": Invariant(
         lambda look: changes(look) and look.phase is Phase.HALTED, lambda s: False
     ),
@@ -252,7 +251,6 @@ REMOVALS = [
     for rule in cell.rules
 ]
 BREAKS_IN_NORMAL_DOWN = {
-    "history_agrees": "nothing changes on a record that is contradicted",
     "no_operation": "nothing changes beside an open operation",
     "not_paused_down": "nothing changes while paused",
     "snapshot": "no failover without a snapshot",
@@ -355,7 +353,6 @@ def test_the_cases_cover_every_situation_once(phase: Phase, verdict: Verdict, si
         (Phase.NORMAL, Verdict.DOWN, {"second_path": False}, "second_path"),
         (Phase.NORMAL, Verdict.CONTROL_PATH_BROKEN, {}, "control_path_broken"),
         (Phase.NORMAL, Verdict.DOWN, {}, "fail_over"),
-        (Phase.NORMAL, Verdict.DOWN, {"history_agrees": False}, "record_contradicted"),
         (Phase.NORMAL, Verdict.DOWN, {"operation_open": True}, "operation_open"),
         (Phase.NORMAL, Verdict.DOWN, {"paused": True}, "paused_down"),
         (Phase.NORMAL, Verdict.DOWN, {"snapshot": False}, "no_snapshot"),

@@ -96,7 +96,7 @@ SCHEMA_2 = """
 
 def test_a_record_of_schema_1_is_read_with_all_it_says() -> None:
     record = Record.from_json(json.loads(SCHEMA_1))
-    assert record.schema_number == SCHEMA == 3
+    assert record.schema_number == SCHEMA == 4
     assert (record.phase, record.active, record.epoch) == (Phase.NORMAL, Role.MASTER, 3)
     assert (record.slave, record.master) == ("//slave-host:8000", None)
     assert record.paused == Pause(since=NOW, reason="upgrade", by="", until=None)
@@ -123,8 +123,16 @@ def test_a_record_of_schema_2_is_read_with_all_it_says() -> None:
     assert (record.pending, record.capabilities) == ((), {})
     after = record.to_json()
     after["snapshot"].pop("source")
-    assert {**after, "schema_number": 2} == {**before, "pending": [], "capabilities": {}}
+    new = {"pending": [], "capabilities": {}, "version": 0, "exclusive": True}
+    assert {**after, "schema_number": 2} == {**before, **new}
     assert Record.from_json(record.to_json()) == record
+
+
+def test_a_record_of_schema_3_has_no_version_yet() -> None:
+    before = {name: value for name, value in FULL.to_json().items() if name not in ("version", "exclusive")}
+    record = Record.from_json({**before, "schema_number": 3})
+    assert record == FULL
+    assert (record.version, record.exclusive) == (0, True)
 
 
 SHAPES = {
@@ -160,6 +168,7 @@ SHAPES = {
         "Step": "answered claimed disabling enabling importing",
     },
 }
+SHAPES[4] = {**SHAPES[3], "Record": " ".join(sorted([*SHAPES[3]["Record"].split(), "exclusive", "version"]))}
 
 
 def test_another_shape_has_another_number() -> None:
@@ -189,8 +198,8 @@ def test_a_record_cannot_be_changed_in_place() -> None:
 
 def test_a_record_of_a_newer_version_is_told_from_a_damaged_one() -> None:
     with pytest.raises(NewerRecordError) as caught:
-        Record.from_json({"schema_number": 4, "unknown": True})
-    assert "has schema 4, and this version knows schemas up to 3" in caught.value.what
+        Record.from_json({"schema_number": 5, "unknown": True})
+    assert "has schema 5, and this version knows schemas up to 4" in caught.value.what
     assert caught.value.next_step.startswith("upgrade this project to the version that wrote it")
     assert str(caught.value) == f"{caught.value.what}. Next: {caught.value.next_step}."
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.decisions import DECISIONS, Action, Decision
 from denodo_ha.reason import Reason
@@ -39,10 +42,10 @@ class Reported(NamedTuple):
 
 def run_of(*, record: Any = None, dry_run: bool = False, **options: Any) -> PairContext:
     state = State({RECORD_KEY: Record(epoch=4).to_json() if record is None else record})
-    nothing: Any = None
+    nothing: Any = SimpleNamespace()
     return PairContext(
         pair=make_pair(**options),
-        records=RecordStore(state),
+        records=RecordStore(state, ObjectStoragePath(f"file:///nowhere/{uuid4().hex}")),
         snapshots=nothing,
         master=nothing,
         slave=nothing,

@@ -33,7 +33,11 @@ _MEANINGS = (
         "check the login of its connection, and that it may list, read, write and delete there",
     ),
     (r"NotADirectoryError|FileExistsError", "a file is where a folder should be", f"correct {_OPTION}"),
-    (r"\[Errno 28\]|No space left|QuotaExceeded", "it is full", "make room, or lower snapshots.keep"),
+    (
+        r"\[Errno (27|28|122)\]|No space left|File too large|Quota ?[Ee]xceeded",
+        "it is full",
+        "make room, or lower snapshots.keep",
+    ),
     (
         r"EndpointConnectionError|ConnectTimeout|ReadTimeout|ClientConnect|ServerDisconnected|TimeoutError|"
         r"ConnectionError|ConnectionRefused|ConnectionClosed|SlowDown|ServiceUnavailable",

@@ -144,7 +144,9 @@ def over_second_path(
             problem,
         )
         return None
-    return DenodoSchedulerHook(through.denodo_scheduler_conn_id, scheduler_uri=uri)
+    hook = DenodoSchedulerHook(through.denodo_scheduler_conn_id, scheduler_uri=uri)
+    hook.permit = through.permit
+    return hook
 
 
 class Observer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
@@ -53,11 +54,11 @@ class ApproveFailoverOperator(ApprovalOperator):
         if judged.decision.action is not Action.APPROVE or not case.fresh:
             raise NothingToDo("overtaken", f"by now the decision is {judged.decision.code}")
         until = run.now() + run.pair.failover.approval_timeout
-        record = approval_asked(run.record(), by=run.run_id, until=until)
+        asked = partial(approval_asked, by=run.run_id, until=until)
         event = run.event(
-            "approval_asked", record, what="the master is down; a person is asked to approve the failover"
+            "approval_asked", run.record(), what="the master is down; a person is asked to approve the failover"
         )
-        run.save(record, event)
+        run.save(lambda record: (asked(record), event))
         notify(run.pair, Alert.FAILOVER, event, context)
         super().execute(context)
 
@@ -68,10 +69,9 @@ class ApproveFailoverOperator(ApprovalOperator):
             answer = HITLOperator.execute_complete(self, context, event)
             by = (answer.get("responded_by_user") or {}).get("name") or "a person"
             if answer["chosen_options"] == [self.APPROVE]:
-                given = approval_given(run.record(), by=by, until=run.now() + VALID_FOR)
-                run.save(given, run.event("approved", given, by=by))
+                given = partial(approval_given, by=by, until=run.now() + VALID_FOR)
+                run.save(lambda record: (given(record), run.event("approved", record, by=by)))
                 shared.ask_for_a_look(context, "the failover was approved")
             else:
-                record = run.record()
-                run.save(record, run.event("rejected", record, by=by))
+                run.save(lambda record: (record, run.event("rejected", record, by=by)))
         return answer

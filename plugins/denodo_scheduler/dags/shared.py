@@ -21,7 +21,7 @@ from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import configured_pairs
 from denodo_ha.reason import Reason
-from denodo_ha.record import RecordError
+from denodo_ha.record import Record, RecordError
 from denodo_ha.transitions import is_told, under_way
 from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
@@ -229,7 +229,7 @@ def pair_context(context: Any, pair: Pair | None = None) -> PairContext:
     pair, dag_run = pair or pair_of(context), context["dag_run"]
     return PairContext(
         pair=pair,
-        records=RecordStore(context["asset_state_store"][Assets(pair).pair]),
+        records=RecordStore(context["asset_state_store"][Assets(pair).pair], snapshot_folder(pair) / pair.name),
         snapshots=SnapshotStore(snapshot_folder(pair), pair.name),
         master=DenodoSchedulerHook(pair.master),
         slave=DenodoSchedulerHook(pair.slave),
@@ -299,16 +299,15 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
 
 def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
     """The record's outbox as it is now, after the events ``without`` were taken out of it."""
+
+    def cleared(record: Record) -> tuple[Record, None]:
+        return record.model_copy(update={"outbox": tuple(e for e in record.outbox if e["id"] not in without)}), None
+
     try:
         record = run.records.load()
+        return run.save(cleared).outbox if record else ()
     except RecordError:
         return ()
-    if record is None:
-        return ()
-    kept = tuple(event for event in record.outbox if event["id"] not in without)
-    if len(kept) < len(record.outbox):
-        run.save(record.model_copy(update={"outbox": kept}))
-    return kept
 
 
 def _watch_outbox(watch: WatchStore, without: Collection[str]) -> tuple[dict[str, Any], ...]:

@@ -27,6 +27,10 @@ API = "/public/api"
 API_DOCS = "/v3/api-docs"
 
 
+def _allowed(seconds: float) -> None:
+    """Let every request be sent, as a caller without an HA record does."""
+
+
 class ConnectedHook(HttpHook):
     """
     A web tool and the Scheduler server behind it, as the connection names them.
@@ -35,6 +39,9 @@ class ConnectedHook(HttpHook):
     """
 
     answered: datetime
+    permit: Callable[[float], None] = staticmethod(_allowed)
+    """Called right before each try of a request that may change the server, with the seconds that the try may take;
+    raises where it must not be sent any more."""
 
     conn_name_attr = "denodo_scheduler_conn_id"
     default_conn_name = "denodo_scheduler_default"
@@ -172,6 +179,8 @@ class ConnectedHook(HttpHook):
         session = self.get_conn() if upload else self._session
 
         def attempt() -> T:
+            if method != "GET":
+                self.permit(sum(filter(None, silence)))
             with (
                 call.translating(),
                 session.request(

@@ -11,13 +11,14 @@ from datetime import datetime
 from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import EpochMark, Record, Role
 from denodo_ha.snapshot.ids import expired, taken_at
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.storage import StorageError, explained, filesystem
 
 log = logging.getLogger(__name__)
 
+RECORD_FOLDER = "record"
+"""The folder of the HA record, beside those of the snapshots."""
 _PLAN, _JSON = "plan-", ".json"
 
 
@@ -25,8 +26,8 @@ class SnapshotStore:
     """Folder of a pair's snapshots: ``<base>/<pair>/<id>/{export.zip,contents.json,manifest.json}``.
 
     ``manifest.json`` is written last and deleted first, so that a folder without it is no snapshot. Beside the folders
-    are the epoch file ``witness.json`` and lists of jobs, ``plan-<id>.json``, such as the one that a switchover carries
-    over.
+    are lists of jobs, ``plan-<id>.json``, such as the one that a switchover carries over, and the folder of the HA
+    record.
 
     Every method raises StorageError when the storage cannot be used.
     """
@@ -56,18 +57,6 @@ class SnapshotStore:
         :raises FileNotFoundError: there is no complete snapshot of that id.
         """
         return self._read(f"{snapshot_id}/contents.json"), self._read(f"{snapshot_id}/manifest.json")
-
-    def record_epoch(self, record: Record) -> None:
-        """Keep the record's epoch and active server, after the record was saved."""
-        self._write("witness.json", json.dumps({"epoch": record.epoch, "active": record.active}))
-
-    def epoch(self) -> EpochMark | None:
-        """Read the epoch file: the greatest epoch that was ever saved. None when there was none."""
-        try:
-            value = json.loads(self._read("witness.json"))
-        except FileNotFoundError:
-            return None
-        return EpochMark(value["epoch"], Role(value["active"]))
 
     def write_job_list(self, list_id: str, keys: Iterable[JobKey]) -> None:
         """Keep a list of jobs, such as those that a switchover carries over, before the first of them is disabled.
@@ -109,7 +98,7 @@ class SnapshotStore:
             name = entry["name"].rstrip("/").rpartition("/")[2]
             (folders if entry["type"] == "directory" else files).append(name)
         plans = [name[len(_PLAN) : -len(_JSON)] for name in files if name.startswith(_PLAN) and name.endswith(_JSON)]
-        return sorted(folders), sorted(plans)
+        return sorted(name for name in folders if name != RECORD_FOLDER), sorted(plans)
 
     def retire(self, keep: int, protected: Collection[str], before: datetime | None = None) -> None:
         """Delete all but the newest ``keep`` and the ``protected`` snapshots, and of the lists likewise; only those

@@ -18,15 +18,17 @@ rule                        the record must still say
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from denodo_ha.preconditions import OPERATIONS_DAG, other, sync_may_begin
-from denodo_ha.record import Phase, Record, Role, Step, superseded
+from denodo_ha.record import Phase, Record, Role, Step, importing, superseded
 from denodo_ha.transitions import advanced, renewed
-from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.context import Event, PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 
 log = logging.getLogger(__name__)
@@ -57,10 +59,27 @@ class Claim:
         :raises NothingToDo: the right has passed to another task, or the pair has moved on.
         :raises Blocked: a person has stopped the pair, or the record is gone.
         """
+        began = time.monotonic()
         record = self.context.record()
         if refused := self.rule(record):
             raise refused
+        self._allow(record, began)
         return record
+
+    def _allow(self, record: Record, began: float) -> None:
+        """Let requests be sent by this right.
+
+        :param began: when the look at the record began, by the monotonic clock.
+        """
+        self.context.permit.looked(self, began, self._lease(record))
+
+    def _lease(self, record: Record) -> float | None:
+        """How many seconds nobody else takes over what gives the right; None where that is no operation."""
+        return None
+
+    def prolong(self, seconds: float) -> None:
+        """Look again, and keep others away for so many seconds and more."""
+        self.ensure()
 
     def ensure(self) -> None:
         """Like :meth:`check`, but a record that cannot be read forbids nothing before ``trusted_until``."""
@@ -72,20 +91,25 @@ class Claim:
             if self.trusted_until is None or self.context.now() >= self.trusted_until:
                 raise
             log.warning("The HA record cannot be read (%s); the lease of this operation still holds.", error)
+            self.context.permit.looked(self, time.monotonic(), None)
 
     def trusted(self, until: datetime) -> Claim:
         return Claim(self.context, self.rule, until)
 
-    def save(self, change: Callable[[Record], Record], event: dict[str, Any] | None = None) -> Record:
+    def save(self, change: Callable[[Record], Record], event: Event | None = None) -> Record:
         """Change the record as it is now, if this task still may."""
-        return self.context.save(change(self.check()), event)
+        began = time.monotonic()
+        saved = self.context.save(lambda record: (change(record), event), read=self.check)
+        self._allow(saved, began)
+        return saved
 
 
 def unchanged(context: PairContext, judged: Record, error: type[NothingToDo] | type[NotYet] = NothingToDo) -> Claim:
     """Nothing but the outbox has changed since the record was judged."""
 
     def rule(record: Record) -> Exception | None:
-        if record.model_copy(update={"outbox": ()}) == judged.model_copy(update={"outbox": ()}):
+        but = {"outbox": (), "version": 0}
+        if record.model_copy(update=but) == judged.model_copy(update=but):
             return None
         return error("superseded", "the pair's record has changed since it was judged", "this task looks again")
 
@@ -163,6 +187,20 @@ def current_sync(context: PairContext, ticket: SyncTicket) -> Claim:
     return Claim(context, rule)
 
 
+class _Leased(Claim):
+    """A right that comes from an open operation, whose lease keeps others away."""
+
+    def _lease(self, record: Record) -> float | None:
+        operation = record.operation
+        return (operation.lease_until - self.context.now()).total_seconds() if operation else None
+
+
+class _OwnSync(_Leased):
+    def prolong(self, seconds: float) -> None:
+        until = self.context.now() + timedelta(seconds=seconds) + LEASE
+        self.save(partial(importing, until=until))
+
+
 def own_sync(context: PairContext, ticket: SyncTicket) -> Claim:
     """Like :func:`current_sync`, after the import was begun: its operation must still be open."""
     current = current_sync(context, ticket).rule
@@ -174,7 +212,7 @@ def own_sync(context: PairContext, ticket: SyncTicket) -> Claim:
             return NothingToDo("superseded", "superseded by another run, which has closed the operation of this one")
         return None
 
-    return Claim(context, rule)
+    return _OwnSync(context, rule)
 
 
 def passive_target(context: PairContext, ticket: SyncTicket) -> Claim:
@@ -193,7 +231,7 @@ def passive_target(context: PairContext, ticket: SyncTicket) -> Claim:
 # -- a failover or switchover
 
 
-class OperationClaim(Claim):
+class OperationClaim(_Leased):
     """The right of one try of a failover or switchover; it lasts for a lease, which each change prolongs."""
 
     def __init__(self, context: PairContext, record: Record) -> None:
@@ -223,13 +261,23 @@ class OperationClaim(Claim):
         until = self.context.now() + time
         return self.save(lambda record: renewed(record, until))
 
-    def advance(self, step: Step) -> Record:
-        """Note, right before a change, that it is coming, and prolong the lease."""
+    def prolong(self, seconds: float) -> None:
+        self.renew(timedelta(seconds=seconds) + LEASE)
+
+    def advance(self, step: Step, plan: str | None = None) -> Record:
+        """Note, right before a change, that it is coming, and prolong the lease.
+
+        :param plan: a new list of the jobs to be enabled, if it is another one than before.
+        """
         until = self.context.now() + LEASE
-        return self.save(lambda record: advanced(renewed(record, until), step))
+        return self.save(lambda record: advanced(renewed(record, until), step, plan))
 
     def release(self) -> None:
         """End the lease of a try that has ended in an orderly way, so that the next one need not wait for it."""
-        record = self.context.record()
-        if record.operation and record.operation.id == self.id:
-            self.context.save(renewed(record, self.context.now()))
+        now = self.context.now()
+
+        def ended(record: Record) -> tuple[Record, None]:
+            own = record.operation is not None and record.operation.id == self.id
+            return (renewed(record, now) if own else record), None
+
+        self.context.save(ended)

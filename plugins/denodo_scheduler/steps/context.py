@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +14,16 @@ from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, RecordError
 from denodo_ha.transitions import noted
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.state.record_store import RecordStore
+from denodo_scheduler.state.record_store import RecordStore, Superseded
 from denodo_scheduler.state.snapshot_store import SnapshotStore
-from denodo_scheduler.steps.outcome import Blocked
+from denodo_scheduler.steps.outcome import Blocked, NotYet
+from denodo_scheduler.steps.permit import Permit
 from denodo_scheduler.steps.servers import Servers
+
+Event = dict[str, Any]
+Change = Callable[[Record], tuple[Record, Event | None]]
+SAVES = 20
+"""How often a change is made anew because another task has saved the record."""
 
 
 def utc_now() -> datetime:
@@ -41,6 +48,11 @@ class PairContext:
     run_id: str = ""
     dry_run: bool = False
     now: Callable[[], datetime] = field(default=utc_now, repr=False)
+    permit: Permit = field(default_factory=Permit, repr=False)
+
+    def __post_init__(self) -> None:
+        for hook in (self.master, self.slave):
+            hook.permit = self.permit
 
     @property
     def servers(self) -> Servers:
@@ -78,28 +90,36 @@ class PairContext:
         except RecordError as error:
             raise Blocked(*error.reason) from None
 
-    def save(self, record: Record, event: dict[str, Any] | None = None) -> Record:
-        """Save the record together with the event that tells of the change. Nothing else writes the record."""
-        return self.records.save(noted(record, event) if event else record)
+    def save(self, change: Change, *, read: Callable[[], Record] | None = None) -> Record:
+        """Change the record as it is now. Where another task was faster, read again and change what that one has saved.
 
-    def move(self, record: Record, event: dict[str, Any]) -> Record:
-        """Like :meth:`save`, for a new epoch or another active server, which the epoch file keeps too."""
-        saved = self.save(record, event)
-        self.snapshots.record_epoch(saved)
-        return saved
+        Nothing else writes the record, but for :meth:`create`.
 
-    def begin(self, record: Record, before: Record, why: str) -> Record:
-        """Write the intent of a failover or a switchover before its first effect."""
-        assert record.operation is not None
-        event = self.event(
-            f"{record.operation.kind}_begun",
-            record,
-            operation=record.operation.id,
-            before={"phase": before.phase, "active": before.active, "epoch": before.epoch},
-            after={"phase": record.phase, "active": record.active},
-            why=why,
-        )
-        return self.move(record, event)
+        :param change: gives the changed record, and the event that is saved with it.
+        :param read: reads the record, and raises where this task may not change it any more.
+        :raises NotYet: other tasks are always faster.
+        """
+        read = read or self.record
+        for _ in range(SAVES):
+            before = read()
+            changed, event = change(before)
+            after = noted(changed, event) if event else changed
+            if after == before:
+                return before
+            with suppress(Superseded):
+                return self.records.save(after)
+        raise NotYet("record_busy", f"{SAVES} times in a row another task has saved the HA record", "try again later")
+
+    def create(self, record: Record, event: dict[str, Any]) -> Record:
+        """Save a record where there is none that could be changed.
+
+        :raises NotYet: another task has saved one meanwhile.
+        """
+        try:
+            return self.records.save(noted(record, event))
+        except Superseded:
+            what = f"another task has saved the HA record of the pair {self.pair.name} meanwhile"
+            raise NotYet("record_busy", what, "look at the pair, and try again if that is still right") from None
 
     def event(self, kind: str, record: Record, **details: Any) -> dict[str, Any]:
         """An entry of the pair's history, to be attached to an asset event: plain JSON."""

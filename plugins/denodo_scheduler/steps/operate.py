@@ -19,7 +19,8 @@ from denodo_ha.text import listed
 from denodo_ha.transitions import initialised
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
-from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.state.record_store import Known
+from denodo_scheduler.steps.context import Event, PairContext
 from denodo_scheduler.steps.outcome import Blocked, require
 from denodo_scheduler.steps.passive import ensure_two_servers
 from denodo_scheduler.steps.servers import enabled_in
@@ -65,15 +66,21 @@ def operate(context: PairContext, request: Request) -> Done:
 
 def _change(context: PairContext, request: Request) -> Done:
     asked = Asked(context.actor, context.reason, context.now(), request.until)
-    mark = context.snapshots.epoch() if request.operation == "release" else None
-    found = change(request.operation, _record(context), asked, mark)
-    if isinstance(found, Reason):
-        raise Blocked(*found)
-    if isinstance(found, str):
-        return Done(f"{found} Nothing was changed.")
-    event = context.event(found.kind, found.record, before=found.before, after=found.after)
-    context.save(found.record, event)
-    return Done(found.what, event)
+    done = Done("")
+
+    def changed(record: Record) -> tuple[Record, Event | None]:
+        nonlocal done
+        found = change(request.operation, record, asked)
+        if isinstance(found, Reason):
+            raise Blocked(*found)
+        if isinstance(found, str):
+            done = Done(f"{found} Nothing was changed.")
+            return record, None
+        done = Done(found.what, context.event(found.kind, found.record, before=found.before, after=found.after))
+        return found.record, done.event
+
+    context.save(changed, read=lambda: _record(context))
+    return done
 
 
 def _record(context: PairContext) -> Record:
@@ -98,13 +105,13 @@ def _initialise(context: PairContext, active: Role | None) -> Done:
     if active is None:
         raise Blocked("active_missing", "it is not said which server is the active one", "choose it under 'active'")
     enabled = _ensure_agrees(context, active)
-    old, known = _old_record(context)  # only now, because reading both servers takes its time
-    _ensure_nothing_in_flight(context, old)
-    mark = context.snapshots.epoch()
+    known = _known(context)  # only now, because reading both servers takes its time
+    _ensure_nothing_in_flight(context, known.record)
     new = initialised(
-        old,
+        known.record,
+        version=known.version,
         active=active,
-        epoch=mark.epoch if mark else 0,
+        epoch=known.epoch,
         master=context.master.address,
         slave=context.slave.address,
         now=context.now(),
@@ -113,11 +120,11 @@ def _initialise(context: PairContext, active: Role | None) -> Done:
     event = context.event(
         "initialised",
         new,
-        before=known,
+        before=_before(known),
         after={"phase": new.phase, "active": new.active, "epoch": new.epoch},
         enabled={role: None if keys is None else len(keys) for role, keys in enabled.items()},
     )
-    context.move(new, event)
+    context.create(new, event)
     done = Done(
         f"The {active} is the active server by your word, in epoch {new.epoch}; the slave is not synced.", event
     )
@@ -125,17 +132,18 @@ def _initialise(context: PairContext, active: Role | None) -> Done:
     return done
 
 
-def _old_record(context: PairContext) -> tuple[Record | None, dict[str, Any]]:
-    """The record so far, and what the event says of it. One that cannot be read is none."""
+def _known(context: PairContext) -> Known:
     try:
-        old = context.records.load()
+        return context.records.known()
     except NewerRecordError as error:
         raise Blocked(*error.reason) from None
-    except RecordError as error:
-        return None, {"record": error.what}
-    if old is None:
-        return None, {"record": "none"}
-    return old, {"phase": old.phase, "active": old.active, "epoch": old.epoch}
+
+
+def _before(known: Known) -> dict[str, Any]:
+    """What the event says of the record so far."""
+    if known.record is None:
+        return {"record": "unusable" if known.version else "none"}
+    return {"phase": known.record.phase, "active": known.record.active, "epoch": known.record.epoch}
 
 
 def _ensure_nothing_in_flight(context: PairContext, old: Record | None) -> None:

@@ -253,14 +253,15 @@ class DisablingEvent:
     _begun: dict[str, Any] = field(default_factory=dict)
     _keys: frozenset[JobKey] = frozenset()
 
-    def begin(self, record: Record, statuses: Statuses, keys: Sequence[JobKey]) -> None:
-        """Save the event with ``record``, unless it names these jobs already."""
+    def begin(self, claim: Claim, statuses: Statuses, keys: Sequence[JobKey]) -> None:
+        """Save the event by the right of ``claim``, unless it names these jobs already."""
+        record = claim.check()
         if self._keys.issuperset(keys):
             return
         self._keys = self._keys.union(keys)
         made = self._made(record, self._keys, statuses, UNKNOWN)
         self._begun = {**made, "id": (self._begun or self._of_earlier_try(record, made) or made)["id"]}
-        self.context.save(record, self._begun)
+        claim.save(lambda latest: latest, self._begun)
 
     def _of_earlier_try(self, record: Record, made: dict[str, Any]) -> dict[str, Any] | None:
         """The event of a try that got no further than this one is now."""

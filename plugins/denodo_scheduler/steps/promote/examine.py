@@ -17,7 +17,6 @@ from denodo_ha.preconditions import (
     all_on_target,
     direction,
     equal_on_target,
-    fits_epoch,
     looks_paused,
     no_other_operation,
     not_halted,
@@ -59,7 +58,6 @@ def ensure_may_begin(context: PairContext, record: Record, to: Role) -> None:
     require(
         no_other_operation(record)
         or direction(record, to)
-        or fits_epoch(record, context.snapshots.epoch())
         or same_servers(record, servers.addresses)
         or two_addresses(servers.connections, servers.addresses)
         or (slave_ready(record) if to is Role.SLAVE else promotion_complete(record))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -88,14 +89,15 @@ def _begun_or_resumed(case: Case, judged: Judgement, look: Look) -> _Failover:
     assert record is not None
     if judged.decision.code != "resume":
         return _Failover(context, _claimed(case, record), case, look)
-    record = unchanged(context, record).check()
+    permit = unchanged(context, record)
+    record = permit.check()
     assert record.operation is not None
     last_sign = min(record.operation.lease_until, context.now())
     if record.operation.step is Step.CLAIMED:
         # As long as nothing was enabled, it takes fresh evidence to go on, as it does to begin.
         verdict = case.evidence.verdict
         if not _down(case, verdict):
-            left(context, record, "failover_given_up", given_up, f"the master is {verdict}, and nothing was changed")
+            left(context, permit, "failover_given_up", given_up, f"the master is {verdict}, and nothing was changed")
             raise NothingToDo("given_up", f"the master is {verdict}; the interrupted failover was given up")
         _ensure_fresh(case)
     taken = taken_over(context, record, context.new_operation())
@@ -107,11 +109,10 @@ def _claimed(case: Case, record: Record) -> Record:
     assert record.snapshot is not None
     context = case.context
     _manifest(context, record.snapshot.id)
-    current = unchanged(context, record).check()
     _ensure_fresh(case)
     return begun(
         context,
-        current,
+        unchanged(context, record),
         kind="failover",
         to=Role.SLAVE,
         operation_id=context.new_operation(),
@@ -244,9 +245,8 @@ class _Failover(Try):
         if enabled.left:
             remaining = new_id(context.now())
             context.snapshots.write_job_list(remaining, enabled.left)
-        done = promoted(
-            self.claim.check(), now=context.now(), left=remaining, cool_down=context.pair.failover.cool_down
-        )
+        promote = partial(promoted, now=context.now(), left=remaining, cool_down=context.pair.failover.cool_down)
+        done = promote(self.claim.check())
         event = context.event(
             "failover",
             done,
@@ -259,7 +259,7 @@ class _Failover(Try):
             outdated=counted(_outdated(self.record, enabled)),
             **said,
         )
-        context.move(done, event)
+        self.claim.save(promote, event)
         return event
 
 

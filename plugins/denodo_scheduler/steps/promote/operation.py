@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from denodo_ha.record import Operation, Record, Role, Step
 from denodo_ha.transitions import claim, resumed
-from denodo_scheduler.steps.claim import LEASE, OperationClaim
-from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.claim import LEASE, Claim, OperationClaim, unchanged
+from denodo_scheduler.steps.context import Event, PairContext
+from denodo_scheduler.steps.outcome import NotYet
 
 
 def begun(
     context: PairContext,
-    record: Record,
+    permit: Claim,
     *,
     kind: Literal["failover", "switchover"],
     to: Role,
@@ -22,21 +23,46 @@ def begun(
     plan: str,
     why: str,
 ) -> Record:
-    """Write the intent to make ``to`` the active server.
+    """Write the intent to make ``to`` the active server, before its first effect.
 
-    :param plan: the snapshot or stored list of the jobs that are to be enabled.
+    :param permit: the right to begin. :param plan: the snapshot or stored list of the jobs that are to be enabled.
     """
     target = context.servers.hook(to).address
-    now = context.now()
-    intent = claim(record, kind=kind, to=to, operation_id=operation_id, target=target, plan=plan, now=now, lease=LEASE)
-    return context.begin(intent, record, why)
+
+    def change(record: Record) -> tuple[Record, Event]:
+        now = context.now()
+        intent = claim(
+            record, kind=kind, to=to, operation_id=operation_id, target=target, plan=plan, now=now, lease=LEASE
+        )
+        return intent, _begin(context, intent, record, why)
+
+    return context.save(change, read=permit.check)
 
 
-def taken_over(context: PairContext, record: Record, operation_id: str) -> Record:
-    """Go on with an operation whose task is dead, under a new id and in a new epoch."""
-    assert record.operation is not None
-    taken = resumed(record, operation_id=operation_id, now=context.now(), lease=LEASE)
-    return context.begin(taken, record, f"an interrupted {record.operation.kind} is resumed")
+def taken_over(context: PairContext, judged: Record, operation_id: str) -> Record:
+    """Go on with an operation whose task is dead, under a new id and in a new epoch.
+
+    :param judged: the record by which that was decided; it must be unchanged.
+    """
+
+    def change(record: Record) -> tuple[Record, Event]:
+        assert record.operation is not None
+        taken = resumed(record, operation_id=operation_id, now=context.now(), lease=LEASE)
+        return taken, _begin(context, taken, record, f"an interrupted {record.operation.kind} is resumed")
+
+    return context.save(change, read=unchanged(context, judged, NotYet).check)
+
+
+def _begin(context: PairContext, intent: Record, before: Record, why: str) -> Event:
+    assert intent.operation is not None
+    return context.event(
+        f"{intent.operation.kind}_begun",
+        intent,
+        operation=intent.operation.id,
+        before={"phase": before.phase, "active": before.active, "epoch": before.epoch},
+        after={"phase": intent.phase, "active": intent.active},
+        why=why,
+    )
 
 
 @dataclass
@@ -72,14 +98,15 @@ class Try:
 
     def leave(self, kind: str, back: Callable[[Record], Record], why: str, **details: Any) -> dict[str, Any]:
         """Go back to the phase before the operation."""
-        event, self.record = left(self.context, self.claim.check(), kind, back, why, **details)
+        event, self.record = left(self.context, self.claim, kind, back, why, **details)
         return event
 
 
 def left(
-    context: PairContext, record: Record, kind: str, back: Callable[[Record], Record], why: str, **details: Any
+    context: PairContext, permit: Claim, kind: str, back: Callable[[Record], Record], why: str, **details: Any
 ) -> tuple[dict[str, Any], Record]:
     """End the open operation without a change of the active server; the event, and the record as it was saved."""
+    record = permit.check()
     assert record.operation is not None
     after = back(record)
     event = context.event(
@@ -91,4 +118,4 @@ def left(
         why=why,
         **details,
     )
-    return event, context.move(after, event)
+    return event, permit.save(back, event)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from functools import partial
 from typing import Any
 
 from denodo_ha.draining import said
@@ -14,7 +15,8 @@ from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.outage import ran_at_once
 from denodo_ha.preconditions import other
 from denodo_ha.promotion import EnableOrder, just_ran, order_enabling
-from denodo_ha.record import Phase, Role, Step
+from denodo_ha.record import Phase, Record, Role, Step
+from denodo_ha.snapshot.ids import new_id
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import counted, listed
 from denodo_ha.transitions import failed_back, given_up, promoted, rolled_back
@@ -135,8 +137,8 @@ class Switching(Try):
     def _before_disabling(self, statuses: Statuses, _: Sequence[JobKey]) -> None:
         if self.step is Step.CLAIMED and self.wanted.quiet_window:
             self._ensure_quiet(statuses)
-        self._keep_list(statuses)
-        self.advance(Step.ENABLING if self.step is Step.ENABLING else Step.DISABLING)
+        step = Step.ENABLING if self.step is Step.ENABLING else Step.DISABLING
+        self.record = self.claim.advance(step, plan=self._kept_list(statuses))
 
     def _overdue(self, jobs: Sequence[JobStatus]) -> None:
         """Jobs have not ended in time: what the person has chosen is done now, and said first."""
@@ -169,16 +171,21 @@ class Switching(Try):
         except NotYet as error:
             raise _Back(error.reason.what) from None
 
-    def _keep_list(self, statuses: Statuses) -> None:
-        """What people have enabled or disabled on the active server since the list was stored is carried over too."""
+    def _kept_list(self, statuses: Statuses) -> str | None:
+        """The id of a new list, where people have enabled or disabled jobs on the active server since it was stored.
+
+        Those are carried over too.
+        """
         if self.step is Step.ENABLING:
-            return
+            return None
         now_enabled = {job.key for job in enabled_in(self.context.pair.scope, statuses)}
         stored = set(self.context.snapshots.read_job_list(self.plan_id))
         wanted = now_enabled if self.step is Step.CLAIMED else stored | now_enabled
-        if wanted != stored:
-            self.claim.check()
-            self.context.snapshots.write_job_list(self.plan_id, wanted)
+        if wanted == stored:
+            return None
+        list_id = new_id(self.context.now())
+        self.context.snapshots.write_job_list(list_id, wanted)
+        return list_id
 
     # -- make
 
@@ -243,11 +250,13 @@ class Switching(Try):
     def _commit(self, server: Server, order: EnableOrder, enabled: Changed, rest: AtRest | None) -> dict[str, Any]:
         last_run = _last_runs(rest.statuses) if rest else {}
         gap = self._gap(server, order, enabled, last_run, since_enabled=self.operation.started)
-        record, now = self.claim.check(), self.context.now()
+        now = self.context.now()
+        change: Callable[[Record], Record]
         if self.to is Role.SLAVE:
-            kind, before, done = "switchover", Phase.NORMAL, promoted(record, now=now, cool_down=None)
+            kind, before, change = "switchover", Phase.NORMAL, partial(promoted, now=now, cool_down=None)
         else:
-            kind, before, done = "failback", Phase.FAILED_OVER, failed_back(record, now=now)
+            kind, before, change = "failback", Phase.FAILED_OVER, partial(failed_back, now=now)
+        done = change(self.claim.check())
         event = self.context.event(
             kind,
             done,
@@ -259,7 +268,7 @@ class Switching(Try):
             interrupted=counted(self._interrupted(rest.statuses) if rest else ()),
             **gap,
         )
-        self.context.move(done, event)
+        self.claim.save(change, event)
         return event
 
     def _gap(

@@ -10,7 +10,7 @@ from typing import Any
 from denodo_ha.preconditions import not_halted, not_paused
 from denodo_ha.record import Record, Role, Step
 from denodo_ha.snapshot.ids import new_id
-from denodo_scheduler.steps.claim import LEASE
+from denodo_scheduler.steps.claim import LEASE, Claim
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, require
 from denodo_scheduler.steps.promote.examine import ensure_may_begin, ensure_quiet, examine
@@ -102,22 +102,22 @@ def _taken_over(context: PairContext, record: Record, wanted: Switch, **more: An
 def _begin(context: PairContext, wanted: Switch, epoch: int) -> Switching:
     """Look at everything again, right before; then store the enabled jobs and write the intent."""
 
-    def current() -> Record:
-        record = context.usable_record()
+    def rule(record: Record) -> Exception | None:
         if record.epoch != epoch:
             what = f"superseded: the pair is in epoch {record.epoch}, it belongs to {epoch}"
-            raise NothingToDo("superseded", what)
+            return NothingToDo("superseded", what)
         ensure_may_begin(context, record, wanted.to)
-        return record
+        return None
 
-    found = examine(context, current(), wanted.to, accept_differences=wanted.accept_differences)
+    permit = Claim(context, rule)
+    found = examine(context, permit.check(), wanted.to, accept_differences=wanted.accept_differences)
     if wanted.quiet_window:
         ensure_quiet(context.pair, found.statuses)
     list_id = new_id(context.now())
     context.snapshots.write_job_list(list_id, found.active.enabled)
     intent = begun(
         context,
-        current(),
+        permit,
         kind="switchover",
         to=wanted.to,
         operation_id=context.new_operation(),

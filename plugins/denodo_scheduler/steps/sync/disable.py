@@ -45,10 +45,10 @@ def disable_jobs(context: PairContext, ticket: SyncTicket) -> Disabled:
         log.warning(
             "Drift: %d jobs were enabled on the %s, not by a sync: %s", len(keys), ticket.target, listed(sorted(keys))
         )
-        drift.begin(claim.check(), statuses, keys)
+        drift.begin(claim, statuses, keys)
 
     found = settle(context, ticket.target, None, claim, ours=False, tell=tell, after_import=False)
     if found.disabled:
-        latest = context.record()
-        context.save(latest, drift.end(latest, found))
+        complete = drift.end(context.record(), found)
+        context.save(lambda latest: (latest, complete))
     return Disabled(len(found.disabled), found.clean_at.isoformat())

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.preconditions import INITIALISE, OPERATIONS_DAG, fits_epoch, moved, other, sync_may_begin, two_addresses
+from denodo_ha.preconditions import INITIALISE, OPERATIONS_DAG, moved, one_writer, other, sync_may_begin, two_addresses
 from denodo_ha.record import Phase, Record, RecordError, Role, close_operation, covers
 from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -59,6 +59,7 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     record = _same_servers(context, record)
     if context.dry_run:
         return Admission(go, "go", "dry run: shows what a sync would do")
+    record = _tried_storage(context, record)
     record = _repair(context, record, go.target)
     if wanted and record.dirty is None and covers(record, wanted, context.now()):
         assert record.snapshot is not None
@@ -75,7 +76,6 @@ def _load(context: PairContext) -> Record:
         record = context.records.load()
     except RecordError as error:
         raise Blocked(*error.reason) from None
-    require(fits_epoch(record, context.snapshots.epoch()))
     return record or _initialise(context)
 
 
@@ -91,7 +91,8 @@ def _initialise(context: PairContext) -> Record:
             f"({listed(sorted(enabled))}), so it may be the active server",
             INITIALISE,
         )
-    context.move(record, context.event("initialised", record, after={"active": record.active, "phase": record.phase}))
+    event = context.event("initialised", record, after={"active": record.active, "phase": record.phase})
+    record = context.create(record, event)
     log.info("The pair %s had no HA record: the master is the active server from now on.", context.pair.name)
     return record
 
@@ -108,7 +109,17 @@ def _same_servers(context: PairContext, record: Record) -> Record:
             f"correct the connection; if it is right, initialise the pair with {OPERATIONS_DAG}",
         )
     if record.master is None and not context.dry_run:  # a record of before the master's address was kept
-        return context.save(record.model_copy(update={"master": addresses[0]}))
+        return context.save(lambda latest: (latest.model_copy(update={"master": addresses[0]}), None))
+    return record
+
+
+def _tried_storage(context: PairContext, record: Record) -> Record:
+    """Note whether the storage lets one writer only make each version of the record."""
+    exclusive = context.records.is_exclusive(record)
+    if exclusive != record.exclusive:
+        record = context.save(lambda latest: (latest.model_copy(update={"exclusive": exclusive}), None))
+    if reason := one_writer(record):
+        log.warning("%s", reason)
     return record
 
 
@@ -129,7 +140,7 @@ def _repair(context: PairContext, record: Record, target: Role) -> Record:
     )
 
     def tell(statuses: Statuses, keys: Sequence[JobKey]) -> None:
-        event.begin(claim.check(), statuses, keys)
+        event.begin(claim, statuses, keys)
 
     found = settle(context, target, operation, claim, ours=ours, tell=tell)
     log.warning(

@@ -11,12 +11,13 @@ from uuid import uuid4
 from denodo_ha.delivery.plan import DeliveryPlan
 from denodo_ha.record import Operation, Record, begin_import, close_operation
 from denodo_ha.sync_results import Exported, Imported
-from denodo_ha.text import counted
+from denodo_ha.text import counted, listed
 from denodo_scheduler.state.storage import filesystem
 from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, passive_target
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.passive import ensure_two_servers, settle
+from denodo_scheduler.steps.servers import enabled_in
 from denodo_scheduler.steps.sync.deliver import Delivery
 from denodo_scheduler.steps.sync.export import read_snapshot
 from denodo_scheduler.steps.sync.planning import Planner, Server
@@ -53,16 +54,22 @@ def import_snapshot(
     snapshot = read_snapshot(context, exported.snapshot, record, ticket)
     definitions = Server.read(source, ticket.source)
     rescued = _rescue(context, ticket, record)
-    untouched = current.check()  # nothing slow may come between this and the intent
-    intent = begin_import(
-        untouched,
-        operation_id=f"{ticket.operation_id}.{uuid4().hex[:4]}",
-        target=target.address,
-        now=context.now(),
-        lease=context.pair.sync.lease,
-    )
-    began = context.now()
-    context.save(intent)
+    began, untouched = context.now(), record
+
+    def begun(latest: Record) -> Record:
+        nonlocal untouched
+        untouched = latest
+        return begin_import(
+            latest,
+            operation_id=f"{ticket.operation_id}.{uuid4().hex[:4]}",
+            target=target.address,
+            now=context.now(),
+            lease=context.pair.sync.lease,
+        )
+
+    intent = current.save(begun)
+    if not intent.exclusive:
+        _look_again(context, ticket, own)
     gc.freeze()  # a full collection would pause this process while jobs are enabled on the target
     planner = Planner(context, untouched, ticket.target, snapshot, definitions, deliver_now)
     sender = Sender(context, ticket, own, passive_target(context, ticket), untouched)
@@ -75,6 +82,21 @@ def import_snapshot(
         log.warning("Nothing can be delivered now. %s", DeliveryPlan(pending=delivery.pending).text())
     assert intent.operation is not None
     return delivery.result(intent.operation.id, began, before)
+
+
+def _look_again(context: PairContext, ticket: SyncTicket, own: Claim) -> None:
+    """Where the record may have been written over, the target itself shows whether it has become the active server."""
+    own.check()
+    woken = enabled_in(context.pair.scope, context.servers.hook(ticket.target).statuses())
+    if woken:
+        own.save(close_operation)
+        names = listed(sorted(job.key for job in woken))
+        raise NotYet(
+            f"{ticket.target}_may_be_active",
+            f"{len(woken)} jobs are enabled on the {ticket.target} ({names}), and the storage of the HA record cannot "
+            "rule out that a failover was written over",
+            "look which server is the active one; nothing was imported",
+        )
 
 
 def _resume(context: PairContext, ticket: SyncTicket, own: Claim, operation: Operation) -> None:

@@ -152,7 +152,8 @@ class Sender:
             self.own.save(answered)
         except NothingToDo as error:
             reason = "an import ended after another run had taken over"
-            self.context.save(mark_dirty(self.context.record(), now=self.context.now(), reason=reason))
+            now = self.context.now()
+            self.context.save(lambda record: (mark_dirty(record, now=now, reason=reason), None))
             how = f"the next run repairs the {self.ticket.target} and imports again"
             raise Blocked("import_late", f"{reason} ({error})", how) from None
 

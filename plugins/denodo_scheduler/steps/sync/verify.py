@@ -258,5 +258,5 @@ def _delete_orphans(
         return event
     log.warning("Orphans deleted from the %s: %s", ticket.target, listed(sorted(orphans)))
     complete = {**event, "orphans": {**event["orphans"], "deleted": True}}
-    context.save(context.record(), complete)
+    context.save(lambda latest: (latest, complete))
     return complete

@@ -37,7 +37,7 @@ def demote_master(context: PairContext, claim: Claim, event: DisablingEvent) -> 
         nonlocal first
         if first:
             ensure_two_servers(context, master, slave)
-        event.begin(claim.check(), master, keys)
+        event.begin(claim, master, keys)
         claim.check()  # saving the event took its time
         first = False
 
@@ -94,7 +94,7 @@ def repair_slave(case: Case) -> dict[str, Any]:
     event = DisablingEvent(context, "repaired" if dirty else "drift", since, {"operation": operation})
 
     def tell(statuses: Statuses, keys: Sequence[JobKey]) -> None:
-        event.begin(claim.check(), statuses, keys)
+        event.begin(claim, statuses, keys)
 
     after_import = dirty is not None or record.operation is not None
     found = rest_passive(context, Role.SLAVE, claim, ours=False, tell=tell, after_import=after_import)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from denodo_ha.decisions import Action, Alert, Decision, decide
-from denodo_ha.preconditions import INITIALISE, OPERATIONS_DAG, fits_epoch, same_servers
+from denodo_ha.preconditions import OPERATIONS_DAG, same_servers
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, RecordError, Role
 from denodo_ha.situation import Consents, Heard, Judgement, freshness, situation_of
@@ -56,7 +56,6 @@ def judge(case: Case) -> Judgement:
         case.consents,
         case.heard,
         now=now,
-        history_agrees=fits_epoch(record, context.snapshots.epoch()) is None,
         slave_enabled=_any_enabled(context, Role.SLAVE),
         master_enabled=_any_enabled(context, Role.MASTER, back=record.active is Role.SLAVE) if verdict.alive else None,
     )
@@ -87,13 +86,9 @@ def _decided(reason: Reason, alert: Alert) -> Decision:
 
 
 def _without_record(context: PairContext) -> Decision:
-    name = context.pair.name
-    if context.snapshots.epoch() is None:
-        how = f"run the sync DAG once; if the slave is the active server now, initialise the pair with {OPERATIONS_DAG}"
-        what = f"the pair {name} has no HA record yet, so it cannot fail over"
-        return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
-    what = f"the HA record of the pair {name} is gone; nothing is changed by guess"
-    return _decided(Reason("record_lost", what, INITIALISE), Alert.HALTED)
+    how = f"run the sync DAG once; if the slave is the active server now, initialise the pair with {OPERATIONS_DAG}"
+    what = f"the pair {context.pair.name} has no HA record yet, so it cannot fail over"
+    return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
 
 
 def _any_enabled(context: PairContext, role: Role, *, back: bool = False) -> bool | None:
