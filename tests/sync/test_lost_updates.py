@@ -1,4 +1,4 @@
-"""A sync that is stopped between what it has read and what it writes undoes nothing of what another one did meanwhile."""
+"""A sync that is stopped between what it reads and what it writes undoes nothing of what another one did meanwhile."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ def test_of_two_syncs_the_older_snapshot_never_replaces_the_newer_one(sync: Sync
                 newer.append(sync.record.snapshot_id if run.committed else None)
 
             Changes(patch, point, overtakes)
-            older = sync.run(master_changes=True)
+            sync.run(master_changes=True)
         assert not enabled(sync.slave)
         if len(newer) == seen:
             break
         if newer[-1]:
-            assert not older.committed, f"change {point}"
             assert sync.record.snapshot_id == newer[-1], f"change {point}"
         sync.synced()
         assert f"Sales / new {point}" in states(sync.slave)
