@@ -204,7 +204,7 @@ def _snapshot(record: Record, now: datetime) -> dict[str, str]:
     whose = "" if record.snapshot.source is Role.MASTER else f", of the {record.snapshot.source}"
     details = {"snapshot": f"{record.snapshot.id}{whose}, taken {_when(record.snapshot.taken, now)}: {what}"}
     if record.pending:
-        details["pending"] = f"{listed(sorted(job.key for job in record.pending))}; --verbose says why"
+        details["pending"] = f"{listed(sorted(job.key for job in record.pending))}; --verbose says why, and what to do"
     return details
 
 
@@ -212,7 +212,8 @@ def _verbose(record: Record) -> dict[str, str]:
     details = {}
     for job in record.pending:
         there = "an older definition is there" if job.on_target else "it is missing there"
-        details[f"pending {job.key}"] = f"{job.why}; {there}"
+        how = f". Next: {job.next_step}" if job.next_step else ""
+        details[f"pending {job.key}"] = f"[{job.code}] {job.why}; {there}{how}"
     for role, known in record.capabilities.items():
         details[f"learned of the {role}"] = " ".join(known.lines())
     return details

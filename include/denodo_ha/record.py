@@ -171,7 +171,7 @@ class SnapshotRef(_Value):
 class PendingJob(_Value):
     """A job that the committed snapshot lists and the passive server does not have so.
 
-    :param code: why, as a reason code; ``why`` says it in words.
+    :param code: why, as a reason code; ``why`` says it in words, and ``next_step`` what a person can do.
     :param on_target: an older definition is there; otherwise the job is missing.
     """
 
@@ -179,6 +179,7 @@ class PendingJob(_Value):
     code: str
     why: str
     on_target: bool
+    next_step: str = ""
 
 
 class Record(_Value):

@@ -102,6 +102,13 @@ def data_source(server: StandinServer, name: str = "VDP") -> dict[str, Any]:
     return found
 
 
+def addresses(server: StandinServer) -> dict[str, str]:
+    """The address that each data source of a server holds, by ``project / name``."""
+    return {
+        f"{each['projectName']} / {each['name']}": each["connectionURI"] for each in server.request("GET", "/dataSources")
+    }
+
+
 def content(server: StandinServer) -> dict[str, Any]:
     """What the jobs of a server are, with names in place of ids, whether enabled or not."""
     jobs = server.request("GET", "/jobs")

@@ -131,8 +131,8 @@ def _pending(exported: Exported, imported: Imported | None) -> tuple[Pending, ..
 def _left_out(pending: Sequence[Pending]) -> tuple[PendingJob, ...]:
     """The jobs among what is pending, as the record keeps them."""
     return tuple(
-        PendingJob(key=each.key, code=each.reason.code, why=each.reason.what, on_target=each.on_target)
-        for each in pending
+        PendingJob(key=each.key, code=code, why=what, on_target=each.on_target, next_step=next_step)
+        for each, (code, what, next_step) in ((each, each.reason) for each in pending)
         if each.key
     )
 
@@ -153,7 +153,7 @@ def _alert(
             "alert": Alert.PENDING,
             "what": f"{len(new)} jobs could not be delivered to the {target} ({listed(sorted(new))}); the snapshot is "
             "committed without them",
-            "next_step": f"denodo-ha status {pair} --verbose says why for each; the next sync tries again",
+            "next_step": f"denodo-ha status {pair} --verbose says for each why, and what to do; the next sync tries again",
         }
     return {}
 
