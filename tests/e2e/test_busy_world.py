@@ -10,19 +10,17 @@ import pytest
 from denodo_cli.cli import MAX_AGE
 from denodo_cli.reading import read
 from denodo_cli.status import Status, judge
-from denodo_demo.airflow_api import Json
-from denodo_demo.processes import wait_for
 from denodo_demo.standin import StandinPair, StandinServer
 from support.delivery import job, put, source
 from support.sync import act
-from support.sync_dag import NEVER, PATIENCE, Bookmark, SyncDag
+from support.sync_dag import NEVER, Bookmark, SyncDag
 
 pytestmark = pytest.mark.e2e
 
 PROJECT = "Busy"
 """The only project of the pair ``busy``."""
 OFTEN = tuple(f"every {number} seconds" for number in (1, 2, 3, 5))
-SAYS_WHY = "denodo-ha status busy --verbose says for each why, and what to do"
+SAYS_WHY = "denodo-ha status busy --verbose says why for each, and the way out"
 LONG, SEALED, RESTLESS = "runs for hours", "sealed", "sealed and restless"
 
 
@@ -58,7 +56,6 @@ def test_what_is_safe_is_delivered_and_the_rest_named_until_a_person_sends_it(bu
     assert books.slave_journal == []
     assert _states(pair.slave) == dict.fromkeys((*OFTEN, LONG, SEALED), "DISABLED")
     assert {entry["job"] for entry in books.slave_audit if entry["change"] == "enabled"} == {SEALED}
-
 
     assert result["pending"] == {"jobs": 1, "names": [_label(RESTLESS)]}
     assert [(each["key"]["name"], each["code"]) for each in record["pending"]] == [(RESTLESS, "restless")]

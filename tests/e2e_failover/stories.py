@@ -140,13 +140,11 @@ def night(stage: Stage) -> Scenes:
 
     run_id = dag.sync.trigger(reprotect=True, orphans="delete", reason="what was edited shall come home")
     dag.sync.wait(run_id)
-    event = stage.wait_for_event("sync")
+    stage.wait_for_event("sync")
     yield (
         "re-protected",
         stage.end(
-            states=dag.sync.states(run_id),
             result=dag.sync.xcom(run_id, "verify"),
-            log=dag.sync.log(run_id, "import_metadata"),
             status=judge(dag.pair, read(dag.airflow.api, dag.pair), datetime.now(UTC), MAX_AGE, verbose=True),
             content=(content(servers.master), content(servers.slave)),
             addresses=_sites(servers),

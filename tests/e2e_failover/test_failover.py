@@ -91,21 +91,30 @@ def test_re_protected(story: Story) -> None:
 def test_re_protect_says_what_it_did(story: Story) -> None:
     scene = story["re-protected"]
     event = scene.event("sync")
-    print(event, scene.kinds, scene.seen["status"], scene.seen["log"])
     assert event == scene.seen["result"]
     assert (event["source"], event["reason"]) == ("slave", "what was edited shall come home")
     assert event["rescued"]["different"] == {"jobs": 1, "names": [stories.EDITED]}
     assert (event["orphans"]["names"], event["orphans"]["deleted"]) == (stories.DELETED, True)
     assert event["pending"] == {"jobs": 0, "names": []}
     assert event["suspected_double_runs"] == []
+    assert {kind: each["names"] for kind, each in event["plan"].items()} == {
+        "added": stories.MADE,
+        "removed": stories.DELETED,
+        "changed": stories.EDITED,
+        "enabled": stories.SWITCHED_ON,
+        "disabled": stories.SWITCHED_OFF,
+    }
+    status = scene.seen["status"]
+    assert ", of the slave, taken" in status.details["snapshot"]
+    assert "pending" not in status.details
 
 
 def test_the_old_masters_jobs_are_kept(story: Story) -> None:
     """The rescue snapshot holds what the master had before the re-protect: also what was deleted then."""
     edited, event = story["edited"], story["re-protected"].event("sync")
     kept = read_export(Path(event["rescued"]["location"].removeprefix("file://")))
-    descriptions = {f"{each.project} / {each.name}": each.params.get("description") for each in kept.elements if each.kind == "job"}
-    print(descriptions)
+    jobs = [each for each in kept.elements if each.kind == "job"]
+    descriptions = {f"{each.project} / {each.name}": each.params.get("description") for each in jobs}
     assert descriptions.keys() == edited.seen["master"].keys() >= {stories.DELETED}
     assert descriptions[stories.EDITED] != "edited on the slave"
 

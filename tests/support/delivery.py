@@ -104,9 +104,8 @@ def data_source(server: StandinServer, name: str = "VDP") -> dict[str, Any]:
 
 def addresses(server: StandinServer) -> dict[str, str]:
     """The address that each data source of a server holds, by ``project / name``."""
-    return {
-        f"{each['projectName']} / {each['name']}": each["connectionURI"] for each in server.request("GET", "/dataSources")
-    }
+    sources = server.request("GET", "/dataSources")
+    return {f"{each['projectName']} / {each['name']}": each["connectionURI"] for each in sources}
 
 
 def content(server: StandinServer) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from support.delivery import (
     time_goes_on,
 )
 from support.switchover import SwitchPair
-from support.sync import Books, DagRun, Sync, delete, edit, enabled, states, untouched
+from support.sync import Books, DagRun, Sync, act, delete, edit, enabled, states, untouched
 
 JOBS = (*SMALL, job("third"), job("gone"), job("sealed too", sealed="s"))
 
@@ -86,6 +86,22 @@ def test_the_masters_own_export_is_kept_and_the_event_says_what_it_holds_otherwi
         headers={"content-type": "application/octet-stream"},
     )
     assert {name: content(over.master)[name] for name in before} == before
+
+
+@pytest.mark.parametrize("server_fields", [False, True], ids=["", "with fields that differ between servers"])
+def test_the_event_says_what_has_changed_since_the_last_sync_of_the_master(over: Sync, server_fields: bool) -> None:
+    """What people enable, disable, edit, make and delete on the slave; not that its snapshots begin anew."""
+    for server in over.servers.servers:
+        server.scheduler.guesses(server_fields=server_fields)
+    act(over.slave, "disable", "Sales / third")
+    out = reprotected(over)
+    assert out.event
+    assert {kind: each["names"] for kind, each in out.event["plan"].items()} == {
+        "added": "Sales / new",
+        "removed": "Sales / gone",
+        "changed": "Sales / first, Sales / sealed",
+        "disabled": "Sales / third",
+    }
 
 
 def test_orphans_of_the_master_are_deleted_where_the_pair_says_so(over: Sync) -> None:

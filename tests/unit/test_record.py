@@ -55,7 +55,9 @@ def begun(record: Record | None = None, operation_id: str = "op") -> Record:
     return begin_import(start, operation_id=operation_id, target="slave", now=NOW, lease=LEASE)
 
 
-PENDING = PendingJob(key=JobKey(project="p", name="a"), code="no_moment", why="it fires too often", on_target=False, next_step="x")
+PENDING = PendingJob(
+    key=JobKey(project="p", name="a"), code="no_moment", why="it fires too often", on_target=False, next_step="wait"
+)
 KNOWN = Capabilities(version="9.1.0", faithful=("VDP",))
 FULL = answered(begun()).model_copy(
     update={
