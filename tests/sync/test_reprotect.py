@@ -167,6 +167,7 @@ def test_the_failback_carries_the_edits_home_and_the_next_sync_finds_nothing_dif
     slave = Books(over.slave)
     out = pair.synced()
     assert out.event
+    assert [event["kind"] for event in out.events] == ["sync"], "nothing was to be repaired"
     assert set(channels(out)) <= {"resources", "archive"}
     assert slave.imported == {"Sales / sealed", "Sales / sealed too"}
     assert [row for row in audit(slave) if row[2] == "api" and row[1] in ("replaced", "created")] == []
