@@ -10,7 +10,8 @@ from denodo_demo.judge import Job
 from denodo_demo.standin import Json, StandinServer
 from denodo_ha.jobs import fold
 
-_CRONS = "15 * * * * ?", "20 * * * * ?"
+_CRONS = "5 * * * * ?", "8 * * * * ?"
+_NEW = "Created on the slave"
 
 
 @dataclass(frozen=True)
@@ -33,15 +34,14 @@ class Edit:
 def edit(slave: StandinServer) -> list[Edit]:
     """Change one job of the slave and create another one, both due once a minute from now on."""
     changed, pattern = jobs_without_secrets(slave)[:2]
-    slave.change(changed, cron=_CRONS[0], description="changed on the slave")
-    slave.create_like(pattern, cron=_CRONS[1], name="Created on the slave", description="created on the slave")
+    slave.change(changed, cron=_CRONS[0])
+    slave.create_like(pattern, cron=_CRONS[1], name=_NEW)
     there = definitions(slave)
-    created = pattern["projectName"], "Created on the slave"
-    was = describe(changed)
-    return [
-        Edit(job, what, there[fold(job[0]), fold(job[1])])
-        for job, what in (((changed["projectName"], changed["name"]), f"changed, was {was}"), (created, "created"))
-    ]
+    done = (
+        ((changed["projectName"], changed["name"]), f"changed, was: {describe(changed)}"),
+        ((pattern["projectName"], _NEW), "created"),
+    )
+    return [Edit((project, name), what, there[fold(project), fold(name)]) for (project, name), what in done]
 
 
 def definitions(server: StandinServer) -> dict[Job, str]:
@@ -50,10 +50,10 @@ def definitions(server: StandinServer) -> dict[Job, str]:
 
 
 def describe(job: Json) -> str:
-    """Describe a job by what the demo's edits change: its cron, its description, and whether it is enabled."""
+    """Describe a job by what the demo's edits change: its cron, and whether it is enabled."""
     crons = ", ".join(str(trigger.get("cronExpression")) for trigger in job["triggerSection"]["triggers"])
     state = "disabled" if job["disabled"] else "enabled"
-    return "; ".join(each for each in (crons, job.get("description"), state) if each)
+    return f"{crons}, {state}"
 
 
 def not_home(edits: Iterable[Edit], home: dict[Job, str]) -> list[str]:

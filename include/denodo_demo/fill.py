@@ -15,8 +15,8 @@ DISABLED = 37
 BUSY = 8
 EACH_MINUTE = "0 * * * * ?"
 RESTLESS = 3
-EVERY_3_SECONDS = "30-45/3 * * * * ?"
-"""From second 30 to second 45 of each minute. A master that returns has the time before to be found and disabled."""
+EVERY_3_SECONDS = "36-48/3 * * * * ?"
+"""From second 36 to second 48 of each minute. A master that returns after the full minute can be disabled before."""
 _LONG_SECONDS = 4 * 3600
 
 

@@ -72,8 +72,11 @@ def _numbers(event: dict[str, Any]) -> str:
         case "failover":
             return (
                 f"{event['enabled']} jobs enabled on the slave {event['rto_seconds']} s after the master was last "
-                f"heard; {event['missed']['occurrences']} occurrences missed, {event['burst']['jobs']} jobs ran as soon as they were enabled"
+                f"heard; {event['missed']['occurrences']} occurrences missed, {event['burst']['jobs']} jobs ran as "
+                "soon as they were enabled"
             )
+        case "repaired" if not event["before"]["enabled"]:
+            return f"no job of the {event.get('server', 'slave')} was enabled"
         case "quenched" | "repaired" | "drift":
             return f"{event['before']['enabled']} jobs disabled on the {event.get('server', 'slave')}"
         case "switchover" | "failback":

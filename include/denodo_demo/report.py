@@ -140,10 +140,10 @@ def show_occurrences(console: Console, fates: Mapping[Occurrence, Fate]) -> None
 def show_edits(console: Console, edits: Iterable[Edit], home: Mapping[Job, str]) -> None:
     """Print what was edited on the slave, and what has come home of it."""
     table = Table(title="What was edited on the slave while it was active", title_justify="left")
-    for heading in ("job", "on the slave", "at home, on the master"):
+    for heading in ("job", "what was done", "on the slave", "at home, on the master"):
         table.add_column(heading)
     for each in edits:
-        table.add_row(f"{' / '.join(each.job)}\n({each.what})", each.there, home.get(each.key, "missing"))
+        table.add_row(" / ".join(each.job), each.what, each.there, home.get(each.key, "missing"))
     console.print(table)
 
 

@@ -25,7 +25,7 @@ from denodo_demo.report import (
 from denodo_demo.slowness import allow
 from denodo_demo.stage import DAG_ID, PATIENCE, SWITCHOVER, Stage, Sync
 
-KILL_AT = timedelta(seconds=52)
+KILL_AT = timedelta(seconds=56)
 """The second of a minute at which the master's Scheduler is killed: jobs are due before that can be detected."""
 _MINUTE = timedelta(minutes=1)
 
@@ -60,7 +60,8 @@ class FailoverStory:
         :return: the problems, in words; empty if there are none.
         """
         before = Reading.of(self.stage.pair.master)
-        self._wait_until_watched()
+        with self.stage.progress.step("The failover DAG begins to watch: the master is asked every second"):
+            self._wait_until_all_is_well()
         self._web_tool_dies()
         moment = self._scheduler_dies()
         slave = Reading.of(self.stage.pair.slave)
@@ -72,14 +73,13 @@ class FailoverStory:
         self._master_returns()
         reprotected = self._reprotect()
         self._fail_back()
+        with self.stage.progress.step("The failover DAG looks again: all is well, the slave could take over"):
+            self._wait_until_all_is_well()
         return [*_enabled_differs(before, slave, "the slave after the failover"), *self._judge(edited, reprotected)]
 
-    def _wait_until_watched(self) -> None:
-        with self.stage.progress.step("The failover DAG begins to watch: the master is asked every second"):
-            wait_for(
-                lambda: self.history.settled("healthy"), PATIENCE, "A look of the failover DAG that finds all well"
-            )
-            self.history.tell()
+    def _wait_until_all_is_well(self) -> None:
+        wait_for(lambda: self.history.settled("healthy"), PATIENCE, "A look of the failover DAG that finds all well")
+        self.history.tell()
 
     def _web_tool_dies(self) -> None:
         webtool = self.stage.pair.master.webtool
@@ -89,9 +89,7 @@ class FailoverStory:
         webtool.start()
         with self.stage.progress.step(f"The {webtool.name} is back"):
             self.history.wait_for("recovered", PATIENCE)
-            wait_for(
-                lambda: self.history.settled("healthy"), PATIENCE, "A look of the failover DAG that finds all well"
-            )
+            self._wait_until_all_is_well()
 
     def _scheduler_dies(self) -> datetime:
         """Kill the master's Scheduler and return when that was, after the failover."""
@@ -162,7 +160,7 @@ class FailoverStory:
         console = self.stage.progress.console
         show_servers(console, after, "At the end")
         show_edits(console, self.edits, home)
-        show_facts(console, self._facts(after, reprotected))
+        show_facts(console, self._facts(after, reprotected, found))
         show_occurrences(console, found)
         return [
             *after.problems(disabled_on_master=DISABLED, slave_ran=True),
@@ -178,23 +176,31 @@ class FailoverStory:
         wanted = due(self.crons, (Turn(master, self.since, begun), Turn(slave, begun, self.edited)))
         wanted |= due(self.new_crons, (Turn(slave, self.edited, ended), Turn(master, ended, until)))
         found = fates(wanted, after.master.journal, after.slave.journal, missed(failover) | missed(failback))
-        ours = {each for each in found if self.since < each.scheduled <= until}
-        judged = self.crons.keys() | self.new_crons.keys()
-        return {each: fate for each, fate in found.items() if each in ours and (each.project, each.job) in judged}
+        since = {**dict.fromkeys(self.crons.keys() | self.new_crons.keys(), self.since)}
+        since |= {each.key: self.edited for each in self.edits}
+        ours = {each for each in found if since.get((each.project, each.job), until) < each.scheduled <= until}
+        return {each: fate for each, fate in found.items() if each in ours}
 
-    def _facts(self, after: PairReading, reprotected: Sync) -> dict[str, str]:
+    def _facts(self, after: PairReading, reprotected: Sync, found: Mapping[Occurrence, Fate]) -> dict[str, str]:
         failover, failback = self.history.last("failover"), self.history.last("failback")
         rescued = reprotected.result["rescued"]
+        listed = missed(failover) | missed(failback)
+        late = sum(
+            (f"{each.project} / {each.job}", each.scheduled) in listed
+            for each, fate in found.items()
+            if fate in (Fate.MASTER, Fate.SLAVE)
+        )
         return {
             "failover": f"{failover['rto_seconds']} s from the master's last sign of life to the read-back, "
-            f"fencing {failover['fencing']['result']}",
+            f"fencing {failover['fencing']['result']}, as this pair has no fence",
             "missed": f"{failover['missed']['occurrences']} occurrences at the failover and "
-            f"{failback['missed']['occurrences']} at the failback, each named in that event",
+            f"{failback['missed']['occurrences']} at the failback, each named in that event; {late} of them ran late: "
+            f"Quartz runs what is overdue by less than a minute when it starts, or resumes a trigger",
             "made up for": f"{len(made_up(after.slave.journal))} runs on the slave, "
             f"{len(made_up(after.master.journal))} on the master: triggers that were overdue when they were resumed "
             f"fire once, as Quartz has it",
             "re-protect": f"before the master was changed, its own state was kept in {rescued['location']}; "
-            f"{rescued['different']['jobs']} jobs of it were otherwise",
+            f"jobs that it had otherwise: {rescued['different']['jobs']}",
             "history": f"{len(self.history.events)} events on the asset, told above",
         }
 
