@@ -10,7 +10,7 @@ from denodo_demo.judge import Job
 from denodo_demo.standin import Json, StandinServer
 from denodo_ha.jobs import fold
 
-_CRONS = "5 * * * * ?", "8 * * * * ?"
+_CRONS = "1 * * * * ?", "2 * * * * ?"
 _NEW = "Created on the slave"
 
 

@@ -23,7 +23,7 @@ from denodo_demo.report import (
     zone,
 )
 from denodo_demo.slowness import allow
-from denodo_demo.stage import DAG_ID, PATIENCE, SWITCHOVER, Stage, Sync
+from denodo_demo.stage import DAG_ID, FAILOVER, PATIENCE, SWITCHOVER, Stage, Sync
 
 KILL_AT = timedelta(seconds=56)
 """The second of a minute at which the master's Scheduler is killed: jobs are due before that can be detected."""
@@ -73,7 +73,10 @@ class FailoverStory:
         self._master_returns()
         reprotected = self._reprotect()
         self._fail_back()
-        with self.stage.progress.step("The failover DAG looks again: all is well, the slave could take over"):
+        with self.stage.progress.step(
+            "A look of the failover DAG by hand: all is well, the slave could take over again"
+        ):
+            self.stage.airflow.api.trigger(FAILOVER)
             self._wait_until_all_is_well()
         return [*_enabled_differs(before, slave, "the slave after the failover"), *self._judge(edited, reprotected)]
 

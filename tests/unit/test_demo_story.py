@@ -81,11 +81,11 @@ def test_only_jobs_whose_runs_nothing_else_decides_are_edited() -> None:
 class TestEdits:
     EDITS: ClassVar = [
         Edit(("Sales", "Load 1"), "changed, was: 0 15 3 * * ?, enabled", "5 * * * * ?, enabled"),
-        Edit(("Sales", "New"), "created", "8 * * * * ?, enabled"),
+        Edit(("Sales", "New"), "created", "2 * * * * ?, enabled"),
     ]
 
     def home(self, **new: Any) -> dict[tuple[str, str], str]:
-        created = a_job(2, "8 * * * * ?") | {"name": "New", **new}
+        created = a_job(2, "2 * * * * ?") | {"name": "New", **new}
         return definitions(server_of(a_job(1, "5 * * * * ?"), created))
 
     def test_all_came_home(self) -> None:
@@ -95,17 +95,17 @@ class TestEdits:
         ("new", "there"),
         [
             ({"name": "Other"}, "missing"),
-            ({"disabled": True}, "8 * * * * ?, disabled"),
+            ({"disabled": True}, "2 * * * * ?, disabled"),
             ({"triggerSection": a_job(2)["triggerSection"]}, "0 15 3 * * ?, enabled"),
         ],
     )
     def test_one_that_did_not_is_a_problem_and_shown(self, new: dict[str, Any], there: str) -> None:
         [problem] = not_home(self.EDITS, self.home(**new))
-        assert problem == f"Sales / New: on the slave '8 * * * * ?, enabled', at home '{there}'"
+        assert problem == f"Sales / New: on the slave '2 * * * * ?, enabled', at home '{there}'"
         told = io.StringIO()
         show_edits(Console(file=told, width=200), self.EDITS, self.home(**new))
         [row] = [each for each in told.getvalue().splitlines() if "Sales / New" in each]
-        assert [each.strip() for each in row.split("│")[3:5]] == ["8 * * * * ?, enabled", there]
+        assert [each.strip() for each in row.split("│")[3:5]] == ["2 * * * * ?, enabled", there]
 
 
 def test_occurrences_are_counted_by_the_minute() -> None:
