@@ -143,7 +143,8 @@ class FailoverStory:
             return next((run["dag_run_id"] for run in api.dag_runs(DAG_ID) if run["dag_run_id"] not in known), None)
 
         self.stage.follow(
-            "A sync follows by itself", lambda: wait_for(started, PATIENCE, "The sync after the failback")
+            "A sync follows by itself; until it has ended, the slave could not take over",
+            lambda: wait_for(started, PATIENCE, "The sync after the failback"),
         )
 
     def _wait(self, moment: datetime, what: str) -> None:
