@@ -140,6 +140,15 @@ def test_in_normal_operation_reprotect_is_an_ordinary_sync(small: Sync) -> None:
     assert content(small.slave) == content(small.master)
 
 
+def test_without_that_a_deleted_job_comes_back_to_the_slave_after_the_failback(over: Sync) -> None:
+    reprotected(over)
+    pair = SwitchPair(over.servers, over.state, over.folder, over.options, True, over.passed)
+    pair.switched("master")
+    assert states(over.master)["Sales / gone"] == "DISABLED"
+    pair.synced()
+    assert states(over.slave)["Sales / gone"] == "DISABLED"
+
+
 @pytest.mark.parametrize("at", range(4))
 def test_a_failback_in_the_middle_ends_it(over: Sync, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """Nothing is sent to the master from the moment at which it is the active server again."""

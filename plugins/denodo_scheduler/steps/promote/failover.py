@@ -116,7 +116,7 @@ def _claimed(case: Case, record: Record) -> Record:
         to=Role.SLAVE,
         operation_id=context.new_operation(),
         plan=record.snapshot.id,
-        why=f"the master is down: {case.evidence.streak} times in a row",
+        why=f"the master is down: no sign of life on any path, {case.evidence.streak} times in a row",
     )
 
 

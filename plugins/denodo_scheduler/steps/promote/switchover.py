@@ -122,7 +122,7 @@ def _begin(context: PairContext, wanted: Switch, epoch: int) -> Switching:
         to=wanted.to,
         operation_id=context.new_operation(),
         plan=list_id,
-        why="begun",
+        why=f"the {wanted.to} becomes the active server, as planned",
     )
     return Switching(context, intent, wanted, found)
 
