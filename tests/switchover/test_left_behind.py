@@ -57,7 +57,9 @@ def test_what_is_left_behind_is_told_with_a_next_step(lacking: SwitchPair) -> No
     event = run.switch_over()
     assert lacking.enabled == (set(), OTHERS)
     assert (event["missing"]["names"], event["outdated"]["names"]) == ([SEALED], [])
-    assert event["next_step"] == f"make {SEALED} on the slave, where they are missing: the master has them, disabled"
+    assert (
+        event["next_step"] == f"make {SEALED} on the slave, where they are missing: the other server has them, disabled"
+    )
     (left,) = lacking.record.pending
     assert (str(left.key), left.code, left.on_target) == (SEALED, LEFT_BEHIND, False)
     assert left.why.startswith("the slave did not have it when it became the active server (it has to be imported")

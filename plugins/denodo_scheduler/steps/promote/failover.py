@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from denodo_ha.decisions import Action
 from denodo_ha.jobs import JobKey
-from denodo_ha.promotion import EnableOrder, left_behind, maybe_ran, order_enabling
+from denodo_ha.promotion import EnableOrder, left_behind, maybe_ran, order_enabling, told_behind
 from denodo_ha.quartz.missed import server_zone
 from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.situation import Judgement
@@ -27,7 +27,7 @@ from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.promote import switchover
 from denodo_scheduler.steps.promote.fence import Fence, fence
 from denodo_scheduler.steps.promote.operation import Try, begun, left, taken_over
-from denodo_scheduler.steps.promote.report import describe, told_behind
+from denodo_scheduler.steps.promote.report import describe
 from denodo_scheduler.steps.watch.act import demote_master, demotion_event
 from denodo_scheduler.steps.watch.look import Case, expected, judge
 

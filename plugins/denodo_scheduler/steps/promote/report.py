@@ -10,13 +10,12 @@ from typing import Any
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.outage import missed_in_outage, ran_at_once
-from denodo_ha.preconditions import other
 from denodo_ha.promotion import EnableOrder
 from denodo_ha.quartz.missed import Missed
-from denodo_ha.record import PendingJob, Role
+from denodo_ha.record import Role
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.manifest import Manifest
-from denodo_ha.text import counted, listed
+from denodo_ha.text import counted
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed
@@ -63,29 +62,6 @@ def describe(
             zone=zone,
         ),
     }
-
-
-def told_behind(behind: Collection[PendingJob], to: Role, *, earlier: Collection[JobKey] = ()) -> dict[str, Any]:
-    """Name the jobs that the new active server lacks (``missing``) or runs in an older definition (``outdated``).
-
-    :param behind: of :func:`~denodo_ha.promotion.left_behind`.
-    :param earlier: jobs that an earlier change of the active server left behind on this one, where they are disabled.
-    """
-    missing, outdated = ([job.key for job in behind if job.on_target is there] for there in (False, True))
-    told: dict[str, Any] = {"missing": counted(missing), "outdated": counted(outdated)}
-    if earlier:
-        told["still_disabled"] = counted(earlier)
-        log.warning("Left behind at an earlier change, and still disabled: %s", listed(sorted(earlier)))
-    old = other(to)
-    rows = (
-        (missing, "make", f" on the {to}, where they are missing: the {old} has them, disabled"),
-        (outdated, "make the last edits of", f" on the {to} too: the next sync overwrites those of the {old}"),
-        (earlier, "enable", f" on the {to} if they are to run again"),
-    )
-    steps = [f"{what} {listed(sorted(keys))}{where}" for keys, what, where in rows if keys]
-    if behind:
-        log.warning("Left behind: %s", listed(f"{job.key} ({job.why})" for job in behind))
-    return told | ({"next_step": "; ".join(steps)} if steps else {})
 
 
 def occurrences(

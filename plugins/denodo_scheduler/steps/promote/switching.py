@@ -13,7 +13,7 @@ from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.outage import ran_at_once
 from denodo_ha.preconditions import other
-from denodo_ha.promotion import EnableOrder, just_ran, left_behind, order_enabling
+from denodo_ha.promotion import EnableOrder, just_ran, left_behind, order_enabling, told_behind
 from denodo_ha.record import LEFT_BEHIND, Phase, Record, Role, Step
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import counted, listed
@@ -26,7 +26,7 @@ from denodo_scheduler.steps.passive import AtRest
 from denodo_scheduler.steps.promote.drain import Drain
 from denodo_scheduler.steps.promote.examine import Examined, ensure_quiet, read_manifest, zone_of
 from denodo_scheduler.steps.promote.operation import Try
-from denodo_scheduler.steps.promote.report import occurrences, told_behind
+from denodo_scheduler.steps.promote.report import occurrences
 from denodo_scheduler.steps.servers import Server, enabled_in
 
 log = logging.getLogger(__name__)
@@ -257,7 +257,7 @@ class Switching(Try):
             before={"phase": before, "active": self.old, "enabled": len(order.order) + len(order.missing)},
             after={"phase": done.phase, "active": done.active, "enabled": len(order.order)},
             plan=self.plan_id,
-            **told_behind(behind, self.to, earlier=self._left_before(record, enabled.statuses)),
+            **told_behind(behind, self.to, self._left_before(record, enabled.statuses)),
             interrupted=counted(self._interrupted(rest.statuses) if rest else ()),
             **gap,
         )
