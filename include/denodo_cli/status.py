@@ -10,7 +10,7 @@ from enum import IntEnum
 from denodo_cli.reading import Reading
 from denodo_ha.decisions import DECISIONS, Action
 from denodo_ha.durations import format_duration
-from denodo_ha.record import NewerRecordError, Phase, Record, RecordError, Role
+from denodo_ha.record import LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
 from denodo_ha.text import listed
 
 
@@ -123,8 +123,11 @@ def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "the last failover is not acknowledged")
     if record.dirty and record.operation is None:
         yield Finding(Level.WARNING, f"the passive server cannot be trusted: {record.dirty.reason}")
-    if record.pending:
-        yield Finding(Level.WARNING, f"{_jobs(len(record.pending))} not delivered to the passive server yet")
+    behind = sum(job.code == LEFT_BEHIND for job in record.pending)
+    if behind:
+        yield Finding(Level.WARNING, f"{_jobs(behind)} missing or outdated on the {record.active} since it is active")
+    if len(record.pending) > behind:
+        yield Finding(Level.WARNING, f"{_jobs(len(record.pending) - behind)} not delivered to the passive server yet")
 
 
 def _of_watch(reading: Reading) -> Iterator[Finding]:

@@ -168,10 +168,14 @@ class SnapshotRef(_Value):
     source: Role = Role.MASTER
 
 
+LEFT_BEHIND = "left_behind"
+
+
 class PendingJob(_Value):
     """A job that the committed snapshot lists and the passive server does not have so.
 
     :param code: why, as a reason code; ``why`` says it in words, and ``next_step`` what a person can do.
+        :data:`LEFT_BEHIND`: it was so when that server became the active one.
     :param on_target: an older definition is there; otherwise the job is missing.
     """
 
@@ -186,8 +190,8 @@ class Record(_Value):
     """Phase, role and progress of one pair; ``master`` and ``slave`` are the last known addresses of the servers.
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
-    ``pending`` are the jobs that the last commit left out, ``capabilities`` what was learned of each server as a
-    target.
+    ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
+    each server as a target.
     """
 
     schema_number: int = SCHEMA

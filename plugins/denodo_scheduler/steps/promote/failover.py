@@ -11,13 +11,12 @@ from zoneinfo import ZoneInfo
 
 from denodo_ha.decisions import Action
 from denodo_ha.jobs import JobKey
-from denodo_ha.promotion import EnableOrder, maybe_ran, order_enabling
+from denodo_ha.promotion import EnableOrder, left_behind, maybe_ran, order_enabling, told_behind
 from denodo_ha.quartz.missed import server_zone
 from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.situation import Judgement
 from denodo_ha.snapshot.ids import new_id, taken_at
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
-from denodo_ha.text import counted
 from denodo_ha.transitions import completed, given_up, promoted
 from denodo_ha.verdict import Observation, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
@@ -177,7 +176,7 @@ class _Failover(Try):
             zone=zone,
             last_sign=self.last_sign,
         )
-        return self._commit(snapshot_id, enabled, fenced, said)
+        return self._commit(snapshot_id, order, enabled, fenced, said)
 
     @property
     def _heard(self) -> datetime:
@@ -239,14 +238,17 @@ class _Failover(Try):
         self._abort_if_alive(self.look(), self.claim.check())
         self.advance(Step.ENABLING)
 
-    def _commit(self, snapshot_id: str, enabled: Changed, fenced: Fence, said: dict[str, Any]) -> dict[str, Any]:
+    def _commit(
+        self, snapshot_id: str, order: EnableOrder, enabled: Changed, fenced: Fence, said: dict[str, Any]
+    ) -> dict[str, Any]:
         context, remaining = self.context, None
         if enabled.left:
             remaining = new_id(context.now())
             context.snapshots.write_job_list(remaining, enabled.left)
-        done = promoted(
-            self.claim.check(), now=context.now(), left=remaining, cool_down=context.pair.failover.cool_down
-        )
+        record = self.claim.check()
+        behind = left_behind(order, enabled.statuses.jobs, record.pending, Role.SLAVE)
+        cool_down = context.pair.failover.cool_down
+        done = promoted(record, now=context.now(), left=remaining, cool_down=cool_down, behind=behind)
         event = context.event(
             "failover",
             done,
@@ -256,17 +258,11 @@ class _Failover(Try):
             snapshot=snapshot_id,
             fencing={"result": fenced.result, "how": fenced.how},
             quenched=self.quenched,
-            outdated=counted(_outdated(self.record, enabled)),
             **said,
+            **told_behind(behind, Role.SLAVE),
         )
         context.move(done, event)
         return event
-
-
-def _outdated(record: Record, enabled: Changed) -> set[JobKey]:
-    """The jobs that the last sync left pending, and which now run on the slave as they were before."""
-    known = enabled.statuses.by_key
-    return {job.key for job in record.pending if job.on_target and job.key in known and known[job.key].state.is_enabled}
 
 
 def _complete(case: Case, record: Record) -> dict[str, Any]:

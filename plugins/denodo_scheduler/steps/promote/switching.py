@@ -13,8 +13,8 @@ from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.outage import ran_at_once
 from denodo_ha.preconditions import other
-from denodo_ha.promotion import EnableOrder, just_ran, order_enabling
-from denodo_ha.record import Phase, Role, Step
+from denodo_ha.promotion import EnableOrder, just_ran, left_behind, order_enabling, told_behind
+from denodo_ha.record import LEFT_BEHIND, Phase, Record, Role, Step
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import counted, listed
 from denodo_ha.transitions import failed_back, given_up, promoted, rolled_back
@@ -37,7 +37,8 @@ class Switch:
     """What a person asks for.
 
     :param to: the server that becomes active.
-    :param accept_differences: that person knows that some jobs have another definition there, and wants those.
+    :param accept_differences: that person knows that some jobs have another definition there, and wants those, and
+        that jobs which the last sync could not deliver may be missing there.
     :param quiet_window: begin only while nothing runs on the active server and nothing is due within its window.
     :param stop: stop the jobs that have not ended at the pair's ``drain_timeout``; otherwise go back.
     """
@@ -244,10 +245,11 @@ class Switching(Try):
         last_run = _last_runs(rest.statuses) if rest else {}
         gap = self._gap(server, order, enabled, last_run, since_enabled=self.operation.started)
         record, now = self.claim.check(), self.context.now()
+        behind = left_behind(order, enabled.statuses.jobs, record.pending, self.to)
         if self.to is Role.SLAVE:
-            kind, before, done = "switchover", Phase.NORMAL, promoted(record, now=now, cool_down=None)
+            kind, before, done = "switchover", Phase.NORMAL, promoted(record, now=now, cool_down=None, behind=behind)
         else:
-            kind, before, done = "failback", Phase.FAILED_OVER, failed_back(record, now=now)
+            kind, before, done = "failback", Phase.FAILED_OVER, failed_back(record, now=now, behind=behind)
         event = self.context.event(
             kind,
             done,
@@ -255,12 +257,21 @@ class Switching(Try):
             before={"phase": before, "active": self.old, "enabled": len(order.order) + len(order.missing)},
             after={"phase": done.phase, "active": done.active, "enabled": len(order.order)},
             plan=self.plan_id,
-            missing=counted(order.missing),
+            **told_behind(behind, self.to, self._left_before(record, enabled.statuses)),
             interrupted=counted(self._interrupted(rest.statuses) if rest else ()),
             **gap,
         )
         self.context.move(done, event)
         return event
+
+    def _left_before(self, record: Record, now: Statuses) -> set[JobKey]:
+        """Jobs that ran on this server until the other one became active without them, and stay disabled here."""
+        known = now.by_key
+        return {
+            job.key
+            for job in record.pending
+            if job.code == LEFT_BEHIND and job.key in known and not known[job.key].state.is_enabled
+        }
 
     def _gap(
         self,
