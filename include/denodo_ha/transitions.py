@@ -131,10 +131,18 @@ def _back(record: Record) -> Record:
     return _moved(close_operation(record), start, end)
 
 
-def promoted(record: Record, *, now: datetime, left: str | None = None, cool_down: timedelta | None) -> Record:
+def promoted(
+    record: Record,
+    *,
+    now: datetime,
+    cool_down: timedelta | None,
+    left: str | None = None,
+    since: datetime | None = None,
+) -> Record:
     """Note that the slave is the active server.
 
     :param left: the stored list of planned jobs that were not read back enabled, if there are any.
+    :param since: where the master was not seen at rest: the earliest moment at which a job may have been enabled.
     :param cool_down: after a failover: how long no other may follow, and a person has to acknowledge it. None after a
         switchover, which a person began.
     """
@@ -148,6 +156,7 @@ def promoted(record: Record, *, now: datetime, left: str | None = None, cool_dow
         plan=record.operation.plan,
         complete=left is None,
         left=left,
+        since=since,
     )
     return _moved(
         close_operation(record),
