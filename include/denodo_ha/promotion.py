@@ -160,6 +160,17 @@ def maybe_ran(
     return {key: at - skew + MISFIRE_THRESHOLD for key, at in due.items()}
 
 
+def repeats_until(silent_since: datetime, *, new_time: datetime, now: datetime) -> datetime:
+    """Return until when the new server may run again what the old one has run, whatever the jobs' crons are.
+
+    However far apart the clocks are, no job waits longer than the threshold.
+
+    :param silent_since: until then the old server may have run it. :param new_time: ``now`` by the new server's clock.
+    """
+    behind = max(now - new_time, timedelta(0))
+    return min(silent_since + CLOCKS + behind, now) + MISFIRE_THRESHOLD
+
+
 def just_ran(
     ran: Mapping[JobKey, datetime | None], *, old_time: datetime, new_time: datetime, now: datetime
 ) -> dict[JobKey, datetime]:

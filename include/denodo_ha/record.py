@@ -140,6 +140,7 @@ class Promotion(_Value):
     :param plan: the snapshot, or the stored list, whose jobs were to be enabled.
     :param complete: whether all of them were read back enabled; until then those that were not are tried again.
     :param left: the stored list of the jobs that were not.
+    :param since: from when on a run on the other server may have been one too many, where that was before ``at``.
     """
 
     id: str
@@ -148,6 +149,7 @@ class Promotion(_Value):
     plan: str
     complete: bool
     left: str | None = None
+    since: datetime | None = None
 
 
 class SnapshotRef(_Value):

@@ -136,14 +136,16 @@ def promoted(
     record: Record,
     *,
     now: datetime,
-    left: str | None = None,
     cool_down: timedelta | None,
+    left: str | None = None,
     behind: tuple[PendingJob, ...] = (),
+    since: datetime | None = None,
 ) -> Record:
     """Note that the slave is the active server.
 
     :param left: the stored list of planned jobs that were not read back enabled, if there are any.
     :param behind: the jobs that it lacks or runs in an older definition.
+    :param since: where the master was not seen at rest: the earliest moment at which a job may have been enabled.
     :param cool_down: after a failover: how long no other may follow, and a person has to acknowledge it. None after a
         switchover, which a person began.
     """
@@ -157,6 +159,7 @@ def promoted(
         plan=record.operation.plan,
         complete=left is None,
         left=left,
+        since=since,
     )
     return _moved(
         close_operation(record),

@@ -20,13 +20,13 @@ from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_ha.transitions import completed, given_up, promoted
 from denodo_ha.verdict import Observation, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
-from denodo_scheduler.steps.claim import LEASE, of_epoch, unchanged
+from denodo_scheduler.steps.claim import of_epoch, unchanged
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed, enable
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.promote import switchover
-from denodo_scheduler.steps.promote.fence import Fence, fence
-from denodo_scheduler.steps.promote.operation import Try, begun, left, taken_over
+from denodo_scheduler.steps.promote.fence import Down, Fence
+from denodo_scheduler.steps.promote.operation import Try, begun, left, not_fenced, taken_over
 from denodo_scheduler.steps.promote.report import describe
 from denodo_scheduler.steps.watch.act import demote_master, demotion_event
 from denodo_scheduler.steps.watch.look import Case, expected, judge
@@ -121,8 +121,9 @@ def _claimed(case: Case, record: Record) -> Record:
 
 def _resume_switchover(case: Case, record: Record) -> dict[str, Any]:
     to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
-    down = to is Role.SLAVE and case.evidence.verdict is Verdict.DOWN and case.fresh and case.may_be_unfenced
-    return switchover.resume(case.context, to, old_is_down=down)
+    confirmed = to is Role.SLAVE and case.evidence.verdict is Verdict.DOWN and case.fresh
+    down = Down(case.evidence.since, fenced=case.consents.fenced) if confirmed else None
+    return switchover.resume(case.context, to, down=down)
 
 
 def _ensure_fresh(case: Case) -> None:
@@ -216,22 +217,11 @@ class _Failover(Try):
             self.claim.save(lambda record: record, event.end(self.record, found))
 
     def _fenced(self) -> Fence:
-        pair = self.context.pair
-        if pair.failover.fence:
-            self.claim.renew(pair.failover.fence_timeout + LEASE)
-        fenced = fence(self.context, by_person=self.case.consents.fenced)
-        log.warning("Fencing %s: %s.", fenced.result, fenced.how)
-        record = self.claim.check()
-        assert record.operation is not None
-        if pair.failover.fencing == "required" and fenced.result != "confirmed":
-            if record.operation.step is Step.CLAIMED:
+        fenced = self.fence(by_person=self.case.consents.fenced)
+        if refused := not_fenced(self.context, fenced):
+            if self.step is Step.CLAIMED:
                 self.leave("failover_given_up", given_up, f"the master could not be fenced: {fenced.how}")
-            raise Blocked(
-                "not_fenced",
-                f"this pair requires fencing, and the fence is {fenced.result}: {fenced.how}",
-                "make sure that the master cannot start again, then trigger the failover DAG with 'the master is "
-                "fenced' ticked and a reason",
-            )
+            raise refused
         return fenced
 
     def _before_batch(self) -> None:
@@ -247,8 +237,14 @@ class _Failover(Try):
             context.snapshots.write_job_list(remaining, enabled.left)
         record = self.claim.check()
         behind = left_behind(order, enabled.statuses.jobs, record.pending, Role.SLAVE)
-        cool_down = context.pair.failover.cool_down
-        done = promoted(record, now=context.now(), left=remaining, cool_down=cool_down, behind=behind)
+        done = promoted(
+            record,
+            now=context.now(),
+            cool_down=context.pair.failover.cool_down,
+            left=remaining,
+            behind=behind,
+            since=self.operation.started,
+        )
         event = context.event(
             "failover",
             done,
@@ -256,7 +252,7 @@ class _Failover(Try):
             before={"phase": Phase.NORMAL, "active": Role.MASTER},
             after={"phase": done.phase, "active": done.active, "complete": remaining is None},
             snapshot=snapshot_id,
-            fencing={"result": fenced.result, "how": fenced.how},
+            fencing=fenced.to_json(),
             quenched=self.quenched,
             **said,
             **told_behind(behind, Role.SLAVE),
