@@ -28,7 +28,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.txt
 	@touch $@
 
-demo: $(VENV)/.installed  ## Show sync, failover and failback of a stand-in pair in a real Airflow
+demo: $(VENV)/.installed  ## Show sync, failover, re-protect and failback of a stand-in pair in a real Airflow
 	@$(BIN)/python -m denodo_demo demo
 
 run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C

@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     status.add_argument(
-        "--verbose", action="store_true", help="name each pending job, and what was learned of the servers"
+        "--verbose",
+        action="store_true",
+        help="name each pending job with why and what to do, and what was learned of the servers",
     )
 
     events = commands.add_parser("history", help="what happened to the pair, oldest first", epilog=EPILOG)

@@ -11,7 +11,7 @@ from denodo_cli.reading import Reading
 from denodo_ha.decisions import DECISIONS, Action
 from denodo_ha.durations import format_duration
 from denodo_ha.preconditions import one_writer
-from denodo_ha.record import NewerRecordError, Phase, Record, RecordError, Role
+from denodo_ha.record import LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
 from denodo_ha.text import listed
 
 
@@ -126,8 +126,11 @@ def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "the last failover is not acknowledged")
     if record.dirty and record.operation is None:
         yield Finding(Level.WARNING, f"the passive server cannot be trusted: {record.dirty.reason}")
-    if record.pending:
-        yield Finding(Level.WARNING, f"{_jobs(len(record.pending))} not delivered to the passive server yet")
+    behind = sum(job.code == LEFT_BEHIND for job in record.pending)
+    if behind:
+        yield Finding(Level.WARNING, f"{_jobs(behind)} missing or outdated on the {record.active} since it is active")
+    if len(record.pending) > behind:
+        yield Finding(Level.WARNING, f"{_jobs(len(record.pending) - behind)} not delivered to the passive server yet")
 
 
 def _of_watch(reading: Reading) -> Iterator[Finding]:
@@ -207,7 +210,7 @@ def _snapshot(record: Record, now: datetime) -> dict[str, str]:
     whose = "" if record.snapshot.source is Role.MASTER else f", of the {record.snapshot.source}"
     details = {"snapshot": f"{record.snapshot.id}{whose}, taken {_when(record.snapshot.taken, now)}: {what}"}
     if record.pending:
-        details["pending"] = f"{listed(sorted(job.key for job in record.pending))}; --verbose says why"
+        details["pending"] = f"{listed(sorted(job.key for job in record.pending))}; --verbose says why, and what to do"
     return details
 
 
@@ -215,7 +218,8 @@ def _verbose(record: Record) -> dict[str, str]:
     details = {}
     for job in record.pending:
         there = "an older definition is there" if job.on_target else "it is missing there"
-        details[f"pending {job.key}"] = f"{job.why}; {there}"
+        how = f". Next: {job.next_step}" if job.next_step else ""
+        details[f"pending {job.key}"] = f"[{job.code}] {job.why}; {there}{how}"
     for role, known in record.capabilities.items():
         details[f"learned of the {role}"] = " ".join(known.lines())
     return details

@@ -72,14 +72,20 @@ def _numbers(event: dict[str, Any]) -> str:
         case "failover":
             return (
                 f"{event['enabled']} jobs enabled on the slave {event['rto_seconds']} s after the master was last "
-                f"heard; {event['missed']['occurrences']} occurrences missed, {event['burst']['jobs']} jobs ran at once"
+                f"heard; {event['missed']['occurrences']} occurrences missed, {event['burst']['jobs']} jobs ran as "
+                "soon as they were enabled"
             )
+        case "repaired" if not event["before"]["enabled"]:
+            return f"no job of the {event.get('server', 'slave')} was enabled"
         case "quenched" | "repaired" | "drift":
             return f"{event['before']['enabled']} jobs disabled on the {event.get('server', 'slave')}"
         case "switchover" | "failback":
-            return f"{event['after']['enabled']} jobs enabled on the {event['after']['active']}"
+            missed = (event.get("missed") or {}).get("occurrences")
+            gap = f"; {missed} occurrences missed meanwhile" if missed else ""
+            return f"{event['after']['enabled']} jobs enabled on the {event['after']['active']}{gap}"
         case "recovered":
             return f"{event['before']['code']} is over, now {event['after']['code']}"
         case "sync":
-            return f"{event['jobs']} jobs, {'imported' if event['imported'] else 'nothing new'}"
+            did = "delivered" if event["imported"] else "nothing to deliver"
+            return f"{event['jobs']} jobs of the {event['source']}: {did}"
     return ""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress as Spinner
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-SIGN_OF_LIFE = 10.0
+SIGN_OF_LIFE = 20.0
 """Seconds between two lines about one step where there is no terminal for a spinner, or about one request."""
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.table import Table
 
+from denodo_demo.edits import Edit
 from denodo_demo.judge import Exposure, Fate, Job, Occurrence, double_runs, exposures
 from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.jobs import fold
@@ -119,18 +121,29 @@ def show_servers(console: Console, reading: PairReading, title: str = "Read back
 
 
 def show_occurrences(console: Console, fates: Mapping[Occurrence, Fate]) -> None:
-    """Print the fate of every scheduled occurrence: one line for each time at which jobs were due."""
+    """Print the fate of every scheduled occurrence: one line for each minute in which jobs were due."""
     columns = [fate for fate in Fate if fate is not Fate.NOT_DUE or fate in fates.values()]
     table = Table(title="Every scheduled occurrence, from both execution journals", title_justify="left")
     table.add_column("due (UTC)")
-    for heading in ("jobs", *(str(fate) for fate in columns)):
+    for heading in ("occurrences", *(str(fate) for fate in columns)):
         table.add_column(heading, justify="right")
-    for at in sorted({each.scheduled for each in fates}):
-        counts = Counter(fate for each, fate in fates.items() if each.scheduled == at)
-        table.add_row(f"{at:%H:%M:%S}", str(counts.total()), *(str(counts[fate] or "") for fate in columns))
+    in_order = sorted(fates, key=lambda each: each.scheduled)
+    for minute, group in groupby(in_order, key=lambda each: f"{each.scheduled:%H:%M}"):
+        counts = Counter(fates[each] for each in group)
+        table.add_row(minute, str(counts.total()), *(str(counts[fate] or "") for fate in columns))
     table.add_section()
     counts = Counter(fates.values())
     table.add_row("all", str(counts.total()), *(str(counts[fate]) for fate in columns), style="bold")
+    console.print(table)
+
+
+def show_edits(console: Console, edits: Iterable[Edit], home: Mapping[Job, str]) -> None:
+    """Print what was edited on the slave, and what has come home of it."""
+    table = Table(title="What was edited on the slave while it was active", title_justify="left")
+    for heading in ("job", "what was done", "on the slave", "at home, on the master"):
+        table.add_column(heading)
+    for each in edits:
+        table.add_row(" / ".join(each.job), each.what, each.there, home.get(each.key, "missing"))
     console.print(table)
 
 

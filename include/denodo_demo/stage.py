@@ -28,8 +28,12 @@ ASSET = f"denodo-scheduler://{PAIR}"
 RUN_FOLDER = PROJECT / ".run"
 PATIENCE = 300.0
 """Seconds, on an idle machine, after which waiting is given up."""
+_MOST_SYNCS = 5
 ERRORS = (WaitError, AirflowApiError, StandinError, httpx.HTTPError)
 """The errors of communication with the processes that were started."""
+
+_PASSING = None, "scheduled", "queued", "running"
+"""States of a task that are not printed."""
 
 _PAIRS_YAML = """\
 # Written by `make {command}`: the shipped pair with durations short enough for a demonstration.
@@ -37,7 +41,9 @@ pairs:
   {pair}:
     master: denodo_scheduler_master
     slave: denodo_scheduler_slave
-    sync: {{schedule: {schedule}, quiet_window: 6s, quiet_margin: 2s, quiet_timeout: 8m}}
+    master_timezone: {master_timezone}
+    slave_timezone: {slave_timezone}
+    sync: {{schedule: {schedule}, quiet_timeout: 8m}}
     watch: {{probe_interval: 1s, fall: 3, duration: 5m}}
     failover: {{cool_down: 5m}}
     snapshots: {{location: "file://{snapshots}"}}
@@ -55,15 +61,24 @@ class Sync:
     def imported(self) -> bool:
         return bool(self.result["imported"])
 
+    @property
+    def pending(self) -> int:
+        """The number of jobs that it could not deliver safely, and which a later sync delivers."""
+        return int(self.result["pending"]["jobs"])
+
 
 @dataclass
 class Stage:
-    """A stand-in pair and an Airflow that knows it, with everything they write in ``folder``."""
+    """A stand-in pair and an Airflow that knows it, with everything they write in ``folder``.
+
+    :param meanwhile: called again and again while a run is followed.
+    """
 
     folder: Path
     pair: StandinPair
     airflow: LocalAirflow
     progress: Progress
+    meanwhile: Callable[[], object] = lambda: None
     _states: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
     @classmethod
@@ -75,9 +90,16 @@ class Stage:
         folder = RUN_FOLDER / command
         folder.mkdir(parents=True, exist_ok=True)
         pairs_file = folder / "pairs.yaml"
-        text = _PAIRS_YAML.format(command=command, pair=PAIR, schedule=schedule, snapshots=folder / "snapshots")
-        pairs_file.write_text(text, encoding="utf-8")
         pair = StandinPair(folder / "pair", preferred_ports=True)
+        text = _PAIRS_YAML.format(
+            command=command,
+            pair=PAIR,
+            schedule=schedule,
+            snapshots=folder / "snapshots",
+            master_timezone=pair.master.timezone,
+            slave_timezone=pair.slave.timezone,
+        )
+        pairs_file.write_text(text, encoding="utf-8")
         airflow = LocalAirflow(folder / "airflow", pairs_file=pairs_file, env=pair.connections_env(), port=8080)
         airflow.api.tell = progress.say
         return cls(folder, pair, airflow, progress)
@@ -107,9 +129,24 @@ class Stage:
         self.airflow.api.set_paused(FAILOVER, False)
         return History(self.airflow.api, ASSET, self.progress)
 
-    def sync(self, what: str, reason: str) -> Sync:
-        """Trigger a manual run of the sync and follow it; see :meth:`follow`."""
-        return self.follow(what, lambda: self.airflow.api.trigger(DAG_ID, {"reason": reason}))
+    def sync(self, what: str, reason: str, **form: Any) -> Sync:
+        """Trigger a manual run of the sync and follow it; see :meth:`follow`.
+
+        :param form: other fields of the form of the sync DAG.
+        """
+        return self.follow(what, lambda: self.airflow.api.trigger(DAG_ID, {"reason": reason, **form}))
+
+    def sync_all(self, what: str, reason: str, **form: Any) -> list[Sync]:
+        """Sync, and again while jobs are pending, whose next executions were too near; see :meth:`sync`.
+
+        :raises WaitError: jobs are still pending after some syncs.
+        """
+        done = [self.sync(what, reason, **form)]
+        while done[-1].pending:
+            if len(done) == _MOST_SYNCS:
+                raise WaitError(f"After {_MOST_SYNCS} syncs {done[-1].pending} jobs are still pending.")
+            done.append(self.sync(f"Again, for {done[-1].pending} jobs that are pending", reason, **form))
+        return done
 
     def scheduled_sync(self, what: str) -> Sync:
         """Follow the run that Airflow starts, for the last scheduled moment, as soon as a new DAG is not paused."""
@@ -135,7 +172,6 @@ class Stage:
         last: str,
         what: str,
         begin: Callable[[], str],
-        meanwhile: Callable[[], object] = lambda: None,
     ) -> str:
         """Show the tasks of a run as they run, and return its id.
 
@@ -146,7 +182,7 @@ class Stage:
 
         def show(tasks: list[Json]) -> None:
             self._show_changes(tasks)
-            meanwhile()
+            self.meanwhile()
 
         with self.progress.step(what):
             run_id = begin()
@@ -156,11 +192,20 @@ class Stage:
         return run_id
 
     def _show_changes(self, tasks: list[Json]) -> None:
+        """Print the tasks that have ended, or wait, since the last time, and the plan of a sync once it is made."""
         for task in sorted(tasks, key=lambda task: task["start_date"] or "9"):
-            key = (task["dag_run_id"], task["task_id"])
-            if task["state"] and self._states.get(key) != task["state"]:
-                self._states[key] = task["state"]
-                self.progress.say(f"    {task['task_id']:<22} {task['state']}")
+            key, state = (task["dag_run_id"], task["task_id"]), task["state"]
+            if state in _PASSING or self._states.get(key) == state:
+                continue
+            self._states[key] = state
+            self.progress.say(f"    {task['task_id']:<22} {state}")
+            if task["task_id"] == "export_metadata" and state == "success":
+                self._show_plan(task["dag_run_id"])
+
+    def _show_plan(self, run_id: str) -> None:
+        self.progress.say("    The delivery plan:")
+        for line in self.airflow.api.xcom(DAG_ID, run_id, "export_metadata")["text"].splitlines():
+            self.progress.say(f"        {line}")
 
     def _why(self, dag_id: str, run_id: str) -> str:
         """Return the last error in the logs of the failed tasks."""

@@ -168,9 +168,16 @@ class StandinApi:
 
     def set_cron(self, status: Json, cron: str) -> None:
         """Give the job of this status one trigger, with this Quartz expression, in place of those it has."""
-        path = f"/projects/{status['projectID']}/jobs/{status['jobID']}"
-        triggers = {"triggers": [{"type": "cron", "cronExpression": cron}]}
-        self.request("PUT", path, json={**self.request("GET", path), "triggerSection": triggers})
+        self.change(self.request("GET", f"/projects/{status['projectID']}/jobs/{status['jobID']}"), cron=cron)
+
+    def change(self, job: Json, *, cron: str, **fields: Any) -> None:
+        """Write a job anew, with one trigger in place of those it has, and with other ``fields``."""
+        self.request("PUT", f"/projects/{job['projectId']}/jobs/{job['id']}", json=_with_cron({**job, **fields}, cron))
+
+    def create_like(self, job: Json, *, cron: str, **fields: Any) -> None:
+        """Create a job in the project of this one, with one trigger, and with other ``fields``."""
+        made = {name: value for name, value in job.items() if name not in ("id", "projectId", "projectName")}
+        self.request("POST", f"/projects/{job['projectId']}/jobs", json=_with_cron({**made, **fields}, cron))
 
     def let_nobody_wait(self) -> None:
         """Make enabled jobs with dependencies due on leap days only.
@@ -305,6 +312,10 @@ class StandinPair:
         for server in self.servers:
             for process in server.processes:
                 action(process)
+
+
+def _with_cron(job: Json, cron: str) -> Json:
+    return {**job, "triggerSection": {"triggers": [{"type": "cron", "cronExpression": cron}]}}
 
 
 def _environment(password: str = PASSWORD) -> dict[str, str]:

@@ -1,21 +1,31 @@
-"""The second half of ``make demo``: the master's web tool and its Scheduler are killed, a failover and a failback."""
+"""The second half of ``make demo``: the master is killed; a failover, edits on the slave, re-protect and a failback."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from denodo_demo.airflow_api import Json
+from denodo_demo.edits import Edit, definitions, edit, not_home
 from denodo_demo.fill import DISABLED
 from denodo_demo.history import History
 from denodo_demo.judge import Fate, Job, Occurrence, Turn, due, fates, made_up, missed
 from denodo_demo.processes import wait_for
-from denodo_demo.report import PairReading, Reading, crons, show_facts, show_occurrences, show_servers, zone
+from denodo_demo.report import (
+    PairReading,
+    Reading,
+    crons,
+    show_edits,
+    show_facts,
+    show_occurrences,
+    show_servers,
+    zone,
+)
 from denodo_demo.slowness import allow
-from denodo_demo.stage import DAG_ID, PATIENCE, SWITCHOVER, Stage
+from denodo_demo.stage import DAG_ID, FAILOVER, PATIENCE, SWITCHOVER, Stage, Sync
 
-KILL_AT = timedelta(seconds=50)
+KILL_AT = timedelta(seconds=56)
 """The second of a minute at which the master's Scheduler is killed: jobs are due before that can be detected."""
 _MINUTE = timedelta(minutes=1)
 
@@ -26,38 +36,53 @@ class FailoverStory:
 
     :param crons: the crons of the jobs whose occurrences are judged. :param since: when they were on the master.
     :param history: the pair's asset events.
+    :param edits: what was edited on the slave, and ``edited`` is when; ``new_crons`` are the crons from then on.
     """
 
     stage: Stage
     history: History
     crons: Mapping[Job, Sequence[str]]
     since: datetime
+    edits: list[Edit] = field(init=False)
+    edited: datetime = field(init=False)
+    new_crons: Mapping[Job, Sequence[str]] = field(init=False)
 
     @classmethod
     def begin(cls, stage: Stage) -> FailoverStory:
         """Let the failover DAG watch; from now on every occurrence counts."""
-        return cls(stage, stage.watch(), crons(stage.pair.master), datetime.now(UTC))
+        history = stage.watch()
+        stage.meanwhile = history.tell
+        return cls(stage, history, crons(stage.pair.master), datetime.now(UTC))
 
     def tell(self) -> list[str]:
         """Run the story.
 
         :return: the problems, in words; empty if there are none.
         """
-        before = PairReading.of(self.stage.pair)
-        self._wait_until_watched()
-        self._web_tool_dies()
-        self._scheduler_dies()
-        slave = Reading.of(self.stage.pair.slave)
-        self._master_returns()
-        self._fail_back()
-        return [*_enabled_differs(before.master, slave, "the slave after the failover"), *self._judge(before)]
-
-    def _wait_until_watched(self) -> None:
+        before = Reading.of(self.stage.pair.master)
         with self.stage.progress.step("The failover DAG begins to watch: the master is asked every second"):
-            wait_for(
-                lambda: self.history.settled("healthy"), PATIENCE, "A look of the failover DAG that finds all well"
-            )
-            self.history.tell()
+            self._wait_until_all_is_well()
+        self._web_tool_dies()
+        moment = self._scheduler_dies()
+        slave = Reading.of(self.stage.pair.slave)
+        self._edit_the_slave()
+        # A master that starts again at once runs what fell due in the minute before, which cannot be prevented.
+        until = moment - KILL_AT + 2 * _MINUTE + _settle()
+        self._wait(until, f"The slave is the active server: it runs what is due at {until:%H:%M} UTC")
+        edited = Reading.of(self.stage.pair.slave)
+        self._master_returns()
+        reprotected = self._reprotect()
+        self._fail_back()
+        with self.stage.progress.step(
+            "A look of the failover DAG by hand: all is well, the slave could take over again"
+        ):
+            self.stage.airflow.api.trigger(FAILOVER)
+            self._wait_until_all_is_well()
+        return [*_enabled_differs(before, slave, "the slave after the failover"), *self._judge(edited, reprotected)]
+
+    def _wait_until_all_is_well(self) -> None:
+        wait_for(lambda: self.history.settled("healthy"), PATIENCE, "A look of the failover DAG that finds all well")
+        self.history.tell()
 
     def _web_tool_dies(self) -> None:
         webtool = self.stage.pair.master.webtool
@@ -67,20 +92,28 @@ class FailoverStory:
         webtool.start()
         with self.stage.progress.step(f"The {webtool.name} is back"):
             self.history.wait_for("recovered", PATIENCE)
-            wait_for(
-                lambda: self.history.settled("healthy"), PATIENCE, "A look of the failover DAG that finds all well"
-            )
+            self._wait_until_all_is_well()
 
-    def _scheduler_dies(self) -> None:
+    def _scheduler_dies(self) -> datetime:
+        """Kill the master's Scheduler and return when that was, after the failover."""
         moment = kill_time(datetime.now(UTC))
         self._wait(moment, "Waiting for the last seconds of a minute: the worst time for the master to die")
         scheduler = self.stage.pair.master.scheduler
         scheduler.kill()
+        say = self.stage.progress.say
         with self.stage.progress.step(f"kill -9 of the {scheduler.name}: the slave has to take over"):
+            say("    Jobs that ran in the last minute are enabled when it is over, so that none of them runs again")
             self.history.wait_for("failover", PATIENCE)
-        # A master that starts again at once runs what fell due in the minute before, which cannot be prevented.
-        until = moment - KILL_AT + 2 * _MINUTE + _settle()
-        self._wait(until, f"The slave runs what is due at {until:%H:%M} UTC")
+        return moment
+
+    def _edit_the_slave(self) -> None:
+        slave = self.stage.pair.slave
+        with self.stage.progress.step("A person edits two jobs on the slave, since that is the active server now"):
+            self.edits = edit(slave)
+            self.edited = datetime.now(UTC)
+            self.new_crons = crons(slave)
+        for each in self.edits:
+            self.stage.progress.say(f"    {' / '.join(each.job)} ({each.what}): {each.there}")
 
     def _master_returns(self) -> None:
         scheduler = self.stage.pair.master.scheduler
@@ -88,6 +121,11 @@ class FailoverStory:
         with self.stage.progress.step(f"The {scheduler.name} is back, with all its jobs enabled"):
             self.history.wait_for("quenched", PATIENCE)
         show_servers(self.stage.progress.console, PairReading.of(self.stage.pair), "After failover and return")
+
+    def _reprotect(self) -> Sync:
+        """Copy the slave to the master, and return the first of the syncs that did so."""
+        what = "Re-protect: the same DAG copies the slave, which is active, to the master"
+        return self.stage.sync_all(what, "make demo: bring the edits home", reprotect=True)[0]
 
     def _fail_back(self) -> None:
         api = self.stage.airflow.api
@@ -98,7 +136,6 @@ class FailoverStory:
             "switch_over",
             "Failing back: drain the slave, read back, enable on the master, read back",
             lambda: api.trigger(SWITCHOVER, form),
-            self.history.tell,
         )
         self.history.tell()
 
@@ -106,7 +143,8 @@ class FailoverStory:
             return next((run["dag_run_id"] for run in api.dag_runs(DAG_ID) if run["dag_run_id"] not in known), None)
 
         self.stage.follow(
-            "A sync follows by itself", lambda: wait_for(started, PATIENCE, "The sync after the failback")
+            "A sync follows by itself; until it has ended, the slave could not take over",
+            lambda: wait_for(started, PATIENCE, "The sync after the failback"),
         )
 
     def _wait(self, moment: datetime, what: str) -> None:
@@ -117,43 +155,58 @@ class FailoverStory:
         with self.stage.progress.step(what):
             wait_for(reached, (moment - datetime.now(UTC)).total_seconds() + PATIENCE, what)
 
-    def _judge(self, before: PairReading) -> list[str]:
+    def _judge(self, edited: Reading, reprotected: Sync) -> list[str]:
         self.history.tell()
         until = datetime.now(UTC) - _settle()
         after = PairReading.of(self.stage.pair)
+        home = definitions(self.stage.pair.master)
         found = self._fates(after, until)
-        self._show(after, found)
+        console = self.stage.progress.console
+        show_servers(console, after, "At the end")
+        show_edits(console, self.edits, home)
+        show_facts(console, self._facts(after, reprotected, found))
+        show_occurrences(console, found)
         return [
             *after.problems(disabled_on_master=DISABLED, slave_ran=True),
-            *_enabled_differs(before.master, after.master, "the master after the failback"),
+            *_enabled_differs(edited, after.master, "the master after the failback"),
+            *not_home(self.edits, home),
             *problems(found),
         ]
 
     def _fates(self, after: PairReading, until: datetime) -> dict[Occurrence, Fate]:
-        failover = self.history.last("failover")
+        failover, failback = self.history.last("failover"), self.history.last("failback")
         begun, ended = _moment(failover), _moment(self.history.last("switchover_begun"))
         master, slave = zone(after.master.server), zone(after.slave.server)
-        turns = (Turn(master, self.since, begun), Turn(slave, begun, ended), Turn(master, ended, until))
-        wanted = due(self.crons, turns)
-        found = fates(wanted, after.master.journal, after.slave.journal, missed(failover))
-        ours = {each for each in found if self.since < each.scheduled <= until}
-        return {each: fate for each, fate in found.items() if each in ours and (each.project, each.job) in self.crons}
+        wanted = due(self.crons, (Turn(master, self.since, begun), Turn(slave, begun, self.edited)))
+        wanted |= due(self.new_crons, (Turn(slave, self.edited, ended), Turn(master, ended, until)))
+        found = fates(wanted, after.master.journal, after.slave.journal, missed(failover) | missed(failback))
+        since = {**dict.fromkeys(self.crons.keys() | self.new_crons.keys(), self.since)}
+        since |= {each.key: self.edited for each in self.edits}
+        ours = {each for each in found if since.get((each.project, each.job), until) < each.scheduled <= until}
+        return {each: fate for each, fate in found.items() if each in ours}
 
-    def _show(self, after: PairReading, found: Mapping[Occurrence, Fate]) -> None:
-        console = self.stage.progress.console
-        show_servers(console, after, "At the end")
-        show_occurrences(console, found)
-        failover = self.history.last("failover")
-        facts = {
+    def _facts(self, after: PairReading, reprotected: Sync, found: Mapping[Occurrence, Fate]) -> dict[str, str]:
+        failover, failback = self.history.last("failover"), self.history.last("failback")
+        rescued = reprotected.result["rescued"]
+        listed = missed(failover) | missed(failback)
+        late = sum(
+            (f"{each.project} / {each.job}", each.scheduled) in listed
+            for each, fate in found.items()
+            if fate in (Fate.MASTER, Fate.SLAVE)
+        )
+        return {
             "failover": f"{failover['rto_seconds']} s from the master's last sign of life to the read-back, "
-            f"fencing {failover['fencing']['result']}",
-            "missed": f"{failover['missed']['occurrences']} occurrences, each named in the event `failover`",
+            f"fencing {failover['fencing']['result']}, as this pair has no fence",
+            "missed": f"{failover['missed']['occurrences']} occurrences at the failover and "
+            f"{failback['missed']['occurrences']} at the failback, each named in that event; {late} of them ran late: "
+            f"Quartz runs what is overdue by less than a minute when it starts, or resumes a trigger",
             "made up for": f"{len(made_up(after.slave.journal))} runs on the slave, "
             f"{len(made_up(after.master.journal))} on the master: triggers that were overdue when they were resumed "
             f"fire once, as Quartz has it",
+            "re-protect": f"before the master was changed, its own state was kept in {rescued['location']}; "
+            f"jobs that it had otherwise: {rescued['different']['jobs']}",
             "history": f"{len(self.history.events)} events on the asset, told above",
         }
-        show_facts(console, facts)
 
 
 def _settle() -> timedelta:

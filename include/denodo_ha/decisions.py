@@ -133,7 +133,8 @@ _ALL = (
     _healthy(
         "master_back",
         "the master is back and none of its jobs is enabled; the slave goes on as the active server",
-        "when it suits, fail back with the switchover DAG",
+        "run the sync DAG with 're-protect' ticked, which copies the slave to the master; when it suits, fail back "
+        "with the switchover DAG",
     ),
     _blocked(
         "paused_down",

@@ -6,14 +6,14 @@ sync, the failover, the switchover and the operations each list the rules that t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from denodo_ha.checks import same_server
 from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.quiet_window import Assessment
 from denodo_ha.reason import Reason
-from denodo_ha.record import Phase, Record, Role
+from denodo_ha.record import PendingJob, Phase, Record, Role
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import listed
 
@@ -248,25 +248,52 @@ def looks_paused(enabled: Collection[JobKey], label: str) -> Reason:
     )
 
 
-def all_on_target(active: Manifest, target: Manifest, to: Role) -> Reason | None:
-    missing = sorted(active.enabled - target.by_key.keys())
-    if not missing:
+def all_on_target(
+    active: Manifest, target: Manifest, to: Role, pending: Collection[PendingJob] = (), *, accepted: bool = False
+) -> Reason | None:
+    """All enabled jobs exist on the target.
+
+    :param pending: jobs that the last sync could not deliver. :param accepted: a person leaves these behind.
+    """
+    missing = active.enabled - target.by_key.keys()
+    undelivered = {job.key: job for job in pending if job.key in missing}
+    if rest := sorted(missing - undelivered.keys()):
+        what = f"{len(rest)} enabled jobs do not exist on the {to}: {listed(rest, 20)}"
+        return Reason("missing_on_target", what, _sync_to(to))
+    if not undelivered or accepted:
         return None
-    how = "run the sync DAG" if to is Role.SLAVE else "run the sync DAG with 're-protect' ticked"
-    what = f"{len(missing)} enabled jobs do not exist on the {to}: {listed(missing, 20)}"
-    return Reason("missing_on_target", what, how)
+    return Reason(
+        "missing_on_target",
+        f"{len(undelivered)} enabled jobs do not exist on the {to}, and the last sync could not deliver them: "
+        f"{_why_pending(undelivered.values())}",
+        f"{_sync_to(to, now=True)}, which accepts that each may run once there; or trigger {SWITCHOVER} with 'accept "
+        f"differences' ticked: then they run on neither server until they are made on the {to}",
+    )
 
 
-def equal_on_target(active: Manifest, target: Manifest, to: Role) -> Reason | None:
+def equal_on_target(
+    active: Manifest, target: Manifest, to: Role, pending: Collection[PendingJob] = ()
+) -> Reason | None:
+    """No job has another definition on the target. ``pending`` are the jobs that the last sync could not deliver."""
     different = active.diff(target).changed
     if not different:
         return None
-    how = "run the sync DAG first" if to is Role.SLAVE else "run the sync DAG with 're-protect' ticked first"
+    undelivered = [job for job in pending if job.key in different]
+    why = f"; the last sync could not deliver {_why_pending(undelivered)}" if undelivered else ""
     return Reason(
         "different",
-        f"{len(different)} jobs have another definition on the {to}: {listed(different, 20)}",
-        f"{how}, or trigger {SWITCHOVER} with 'accept differences' ticked",
+        f"{len(different)} jobs have another definition on the {to}: {listed(different, 20)}{why}",
+        f"{_sync_to(to, now=bool(undelivered))} first, or trigger {SWITCHOVER} with 'accept differences' ticked",
     )
+
+
+def _sync_to(to: Role, *, now: bool = False) -> str:
+    ticks = " and ".join(["'re-protect'"] * (to is Role.MASTER) + ["'deliver now'"] * now)
+    return f"run the sync DAG with {ticks} ticked" if ticks else "run the sync DAG"
+
+
+def _why_pending(jobs: Iterable[PendingJob]) -> str:
+    return listed(f"{job.key} ({job.why})" for job in sorted(jobs, key=lambda job: job.key))
 
 
 def passive_by_other(

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
+from typing import Any
 
-from denodo_ha.jobs import JobKey
+from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.quartz.cron import CronError, QuartzCron
+from denodo_ha.record import LEFT_BEHIND, PendingJob, Role
+from denodo_ha.text import counted, listed
 
 MISFIRE_THRESHOLD = timedelta(seconds=60)
 """An execution that is overdue by less than this is run as if it were on time when its trigger is resumed [Q]."""
@@ -51,6 +54,48 @@ def order_enabling(
                 dependents[awaited].append(key)
     order = _by_project(_without_circles(dependents))
     return EnableOrder(tuple(order), tuple(sorted(set(wanted) - there)))
+
+
+def left_behind(
+    order: EnableOrder, now: Collection[JobStatus], pending: Collection[PendingJob], to: Role
+) -> tuple[PendingJob, ...]:
+    """Return the jobs that the new active server lacks, and those that it runs as they were before they were pending.
+
+    :param now: its jobs, read back. :param pending: what the last sync could not deliver to it.
+    """
+    why = {job.key: f" ({job.why})" for job in pending}
+    running = {job.key for job in now if job.state.is_enabled}
+    outdated = [job.key for job in pending if job.on_target and job.key in running]
+    rows = [(key, False, "did not have it") for key in order.missing]
+    rows += [(key, True, "had an older definition of it") for key in outdated]
+    return tuple(
+        PendingJob(
+            key=key,
+            code=LEFT_BEHIND,
+            why=f"the {to} {what} when it became the active server{why.get(key, '')}",
+            on_target=there,
+        )
+        for key, there, what in rows
+    )
+
+
+def told_behind(behind: Collection[PendingJob], to: Role, earlier: Collection[JobKey] = ()) -> dict[str, Any]:
+    """Name, as an event does, the jobs that the server ``to`` lacks (``missing``) or runs as they were (``outdated``).
+
+    :param behind: of :func:`left_behind`.
+    :param earlier: jobs that an earlier change of the active server left behind on ``to``, where they are disabled.
+    """
+    missing, outdated = ([job.key for job in behind if job.on_target is there] for there in (False, True))
+    told: dict[str, Any] = {"missing": counted(missing), "outdated": counted(outdated)}
+    if earlier:
+        told["still_disabled"] = counted(earlier)
+    rows = (
+        (missing, "make", f" on the {to}, where they are missing: the other server has them, disabled"),
+        (outdated, "make the last edits of", f" on the {to} too: the next sync overwrites those of the other server"),
+        (earlier, "enable", f" on the {to} if they are to run again"),
+    )
+    steps = [f"{what} {listed(sorted(keys))}{where}" for keys, what, where in rows if keys]
+    return told | ({"next_step": "; ".join(steps)} if steps else {})
 
 
 def _without_circles(first: Mapping[JobKey, Sequence[JobKey]]) -> dict[JobKey, list[JobKey]]:
@@ -113,6 +158,17 @@ def maybe_ran(
     silent = silent_since + CLOCKS
     due = risky(crons, since=now - MISFIRE_THRESHOLD + skew - CLOCKS, until=silent + skew, zone=zone)
     return {key: at - skew + MISFIRE_THRESHOLD for key, at in due.items()}
+
+
+def repeats_until(silent_since: datetime, *, new_time: datetime, now: datetime) -> datetime:
+    """Return until when the new server may run again what the old one has run, whatever the jobs' crons are.
+
+    However far apart the clocks are, no job waits longer than the threshold.
+
+    :param silent_since: until then the old server may have run it. :param new_time: ``now`` by the new server's clock.
+    """
+    behind = max(now - new_time, timedelta(0))
+    return min(silent_since + CLOCKS + behind, now) + MISFIRE_THRESHOLD
 
 
 def just_ran(

@@ -162,6 +162,7 @@ class Promotion(_Value):
     :param plan: the snapshot, or the stored list, whose jobs were to be enabled.
     :param complete: whether all of them were read back enabled; until then those that were not are tried again.
     :param left: the stored list of the jobs that were not.
+    :param since: from when on a run on the other server may have been one too many, where that was before ``at``.
     """
 
     id: str
@@ -170,6 +171,7 @@ class Promotion(_Value):
     plan: str
     complete: bool
     left: str | None = None
+    since: datetime | None = None
 
 
 class SnapshotRef(_Value):
@@ -190,10 +192,14 @@ class SnapshotRef(_Value):
     source: Role = Role.MASTER
 
 
+LEFT_BEHIND = "left_behind"
+
+
 class PendingJob(_Value):
     """A job that the committed snapshot lists and the passive server does not have so.
 
-    :param code: why, as a reason code; ``why`` says it in words.
+    :param code: why, as a reason code; ``why`` says it in words, and ``next_step`` what a person can do.
+        :data:`LEFT_BEHIND`: it was so when that server became the active one.
     :param on_target: an older definition is there; otherwise the job is missing.
     """
 
@@ -201,15 +207,16 @@ class PendingJob(_Value):
     code: str
     why: str
     on_target: bool
+    next_step: str = ""
 
 
 class Record(_Value):
     """Phase, role and progress of one pair; ``master`` and ``slave`` are the last known addresses of the servers.
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
-    ``pending`` are the jobs that the last commit left out, ``capabilities`` what was learned of each server as a
-    target. ``version`` counts the saves; ``exclusive`` tells whether the storage lets only one writer make each of
-    them, as the last sync has tried it.
+    ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
+    each server as a target. ``version`` counts the saves; ``exclusive`` tells whether the storage lets only one writer
+    make each of them, as the last sync has tried it.
     """
 
     schema_number: int = SCHEMA

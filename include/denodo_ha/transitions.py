@@ -16,6 +16,7 @@ from denodo_ha.record import (
     Halt,
     Operation,
     Pause,
+    PendingJob,
     Phase,
     Promotion,
     Record,
@@ -135,10 +136,20 @@ def _back(record: Record) -> Record:
     return _moved(close_operation(record), start, end)
 
 
-def promoted(record: Record, *, now: datetime, left: str | None = None, cool_down: timedelta | None) -> Record:
+def promoted(
+    record: Record,
+    *,
+    now: datetime,
+    cool_down: timedelta | None,
+    left: str | None = None,
+    behind: tuple[PendingJob, ...] = (),
+    since: datetime | None = None,
+) -> Record:
     """Note that the slave is the active server.
 
     :param left: the stored list of planned jobs that were not read back enabled, if there are any.
+    :param behind: the jobs that it lacks or runs in an older definition.
+    :param since: where the master was not seen at rest: the earliest moment at which a job may have been enabled.
     :param cool_down: after a failover: how long no other may follow, and a person has to acknowledge it. None after a
         switchover, which a person began.
     """
@@ -152,6 +163,7 @@ def promoted(record: Record, *, now: datetime, left: str | None = None, cool_dow
         plan=record.operation.plan,
         complete=left is None,
         left=left,
+        since=since,
     )
     return _moved(
         close_operation(record),
@@ -159,7 +171,7 @@ def promoted(record: Record, *, now: datetime, left: str | None = None, cool_dow
         Phase.FAILED_OVER,
         active=Role.SLAVE,
         last_promotion=promotion,
-        pending=(),
+        pending=behind,
         cool_down_until=now + cool_down if cool_down else record.cool_down_until,
         acknowledged=cool_down is None,
     )
@@ -173,8 +185,11 @@ def completed(record: Record) -> Record:
     )
 
 
-def failed_back(record: Record, *, now: datetime) -> Record:
-    """Note that the master is the active server again. The slave cannot be promoted before a sync has ended."""
+def failed_back(record: Record, *, now: datetime, behind: tuple[PendingJob, ...] = ()) -> Record:
+    """Note that the master is the active server again. The slave cannot be promoted before a sync has ended.
+
+    :param behind: the jobs that it lacks or runs in an older definition.
+    """
     dirty = Dirty(since=now, reason="handed back to the master, not synced yet")
     return _moved(
         close_operation(record),
@@ -182,6 +197,7 @@ def failed_back(record: Record, *, now: datetime) -> Record:
         Phase.NORMAL,
         active=Role.MASTER,
         dirty=dirty,
+        pending=behind,
         acknowledged=True,
     )
 

@@ -47,13 +47,14 @@ defaults:
   snapshots: {{location: "file://{snapshots}"}}
 pairs:
   default: {{}}
+  busy: {{projects: [Busy]}}
   scheduled: {{sync: {{schedule: "{far}"}}}}
   backfilled: {{sync: {{schedule: "{far}"}}}}
   killed: {{}}
   restarted: {{}}
   locked-out: {{slave: wrong_password}}
 """
-PAIR_NAMES = ("default", "scheduled", "backfilled", "killed", "restarted", "locked-out")
+PAIR_NAMES = ("default", "busy", "scheduled", "backfilled", "killed", "restarted", "locked-out")
 WRONG_PASSWORD = "not-the-stand-ins-password"
 
 

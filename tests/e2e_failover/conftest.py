@@ -19,6 +19,7 @@ from denodo_ha.pairs_file import load_pairs
 from denodo_scheduler.state.watch_store import WATCH_KEY
 from e2e_failover import stories
 from support.databases import Database, database
+from support.delivery import put, source
 from support.failover_dag import (
     PATIENCE,
     PLAY,
@@ -49,7 +50,10 @@ defaults:
         arguments: {{path: "{alerts}", token: {token}}}
 pairs:
   calm: {{master: calm_master, slave: calm_slave, watch: {{fall: {fall}}}}}
-  night: {{master: night_master, slave: night_slave}}
+  night:
+    master: night_master
+    slave: night_slave
+    properties: {{master: {{"{address}": "{sites[master]}"}}, slave: {{"{address}": "{sites[slave]}"}}}}
   cut: {{master: cut_master, slave: cut_slave, projects: [cut]}}
   fenced: {{master: cut_master, slave: cut_slave, projects: [fenced], failover: {{fencing: required}}}}
   "no": {{master: dead_master, slave: dead_slave, projects: ["no"], failover: {{policy: approval}}}}
@@ -150,7 +154,14 @@ def _connections(servers: Mapping[str, StandinPair]) -> dict[str, str]:
 
 def _pairs_file(folder: Path) -> Path:
     file = folder / "pairs.yaml"
-    text = PAIRS.format(snapshots=folder / "snapshots", alerts=folder / "alerts.jsonl", token=TOKEN, fall=stories.FALL)
+    text = PAIRS.format(
+        snapshots=folder / "snapshots",
+        alerts=folder / "alerts.jsonl",
+        token=TOKEN,
+        fall=stories.FALL,
+        address=stories.ADDRESS,
+        sites=stories.SITES,
+    )
     file.write_text(text)
     return file
 
@@ -160,6 +171,7 @@ def _seeds(servers: Mapping[str, StandinPair], pairs_file: Path, snapshots: Path
     fill(servers["calm"].master, {"work": 3})
     fill(servers["cut"].master, {"cut": 6, "fenced": 3})
     fill(servers["dead"].master, {"no": 3, "yes": 6, "killed": 12})
+    put(servers["night"].master, source(stories.SITES["master"], project="work"))
     fill(servers["night"].master, {"work": 8, "reports": 4})
     soon = datetime.now(UTC) + timedelta(seconds=12)
     for minute, name in enumerate(("on even minutes", "on odd minutes")):

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from denodo_cli.cli import MAX_AGE
+from denodo_cli.reading import read
+from denodo_cli.status import judge
 from denodo_demo.processes import wait_for
-from denodo_demo.standin import Json, StandinServer
+from denodo_demo.standin import Json, StandinPair, StandinServer
+from support.delivery import addresses, content, put, source
 from support.failover_dag import PATIENCE, Scene, Stage, about, asked, enabled, wait_until
+from support.sync import act, add_job, delete, edit
+from support.sync_dag import NEVER
 
 Scenes = Iterator[tuple[str, Scene]]
 
 FALL = 3
 """Of the pair ``calm``."""
+ADDRESS = "*.dataSource.VDP.*.connectionURI"
+SITES = {"master": "//vdp-a:9999/admin", "slave": "//vdp-b:9999/admin"}
+"""Of the pair ``night``: the address that data sources have on each server."""
+EDITED, MADE, DELETED = "work / job 00", "reports / made on the slave", "work / job 01"
+SWITCHED_ON, SWITCHED_OFF = "reports / off on purpose 0", "reports / job 00"
+"""What people do on the slave of the pair ``night`` while it is the active server."""
 
 
 def refuse(times: int | None, match: Json) -> Json:
@@ -93,13 +105,13 @@ def night(stage: Stage) -> Scenes:
     dag, servers = stage.dag, stage.servers
     _watched(stage)
     stage.begin()
-    wanted = enabled(servers.master)
+    wanted, sites = enabled(servers.master), _sites(servers)
     died = datetime.now(UTC)
     servers.master.scheduler.kill()
     failover = stage.wait_for_event("failover")
     taken = enabled(servers.slave)
     old_run = failover["operation"].rpartition("/")[0]
-    yield "master killed", stage.end(wanted=wanted, enabled=taken, died=died)
+    yield "master killed", stage.end(wanted=wanted, enabled=taken, died=died, addresses=sites)
 
     run_id = dag.sync.trigger(reason="what if?")
     dag.sync.wait(run_id)
@@ -122,11 +134,38 @@ def night(stage: Stage) -> Scenes:
         stage.end(woke=woke, back=back, seconds=seconds, master=enabled(servers.master), slave=enabled(servers.slave)),
     )
 
+    _work_on(servers.slave)
+    wanted = enabled(servers.slave)
+    yield "edited", stage.end(wanted=wanted, master=content(servers.master), slave=content(servers.slave))
+
+    run_id = dag.sync.trigger(reprotect=True, orphans="delete", reason="what was edited shall come home")
+    dag.sync.wait(run_id)
+    stage.wait_for_event("sync")
+    yield (
+        "re-protected",
+        stage.end(
+            result=dag.sync.xcom(run_id, "verify"),
+            status=judge(dag.pair, read(dag.airflow.api, dag.pair), datetime.now(UTC), MAX_AGE, verbose=True),
+            content=(content(servers.master), content(servers.slave)),
+            addresses=_sites(servers),
+            master=enabled(servers.master),
+            slave=enabled(servers.slave),
+        ),
+    )
+
     run_id = dag.switchover.trigger(direction="to_master", reason="the master is repaired")
     dag.switchover.wait(run_id)
     assert dag.switchover.states(run_id)["switch_over"] == "success", dag.switchover.why(run_id)
     stage.wait_for_event("sync")
-    yield "failed back", stage.end(master=enabled(servers.master), slave=enabled(servers.slave))
+    yield (
+        "failed back",
+        stage.end(
+            master=enabled(servers.master),
+            slave=enabled(servers.slave),
+            content=(content(servers.master), content(servers.slave)),
+            addresses=_sites(servers),
+        ),
+    )
 
     servers.master.scheduler.kill()
     stage.wait_for_event("problem", "cool_down")
@@ -147,6 +186,20 @@ def night(stage: Stage) -> Scenes:
             slave_journal=servers.slave.scheduler.journal(),
         ),
     )
+
+
+def _sites(servers: StandinPair) -> dict[str, dict[str, str]]:
+    return {server.name: addresses(server) for server in servers.servers}
+
+
+def _work_on(slave: StandinServer) -> None:
+    """What people do on the active slave: they edit, make and delete jobs, and enable and disable one each."""
+    edit(slave, EDITED, description="edited on the slave")
+    add_job(slave, *MADE.split(" / "), NEVER)
+    delete(slave, DELETED)
+    act(slave, "enable", SWITCHED_ON)
+    act(slave, "disable", SWITCHED_OFF)
+    put(slave, source(SITES["slave"], project="work", name="made on the slave"))
 
 
 # -- cut off: the master lives, and cannot be heard

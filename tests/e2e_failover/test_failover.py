@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from denodo_demo.judge import double_runs
 from denodo_demo.slowness import allow
 from denodo_demo.standin import Json
+from denodo_standin.exportfile import read_export
+from e2e_failover import stories
 from support.failover_dag import Scene, Story, changed
 from support.sync_dag import moment
 
@@ -68,17 +71,81 @@ def test_master_back_is_quenched(story: Story) -> None:
     print(f"\nQuenched after {scene.seen['seconds']:.0f} s")
 
 
+def test_re_protected(story: Story) -> None:
+    """The master has what the slave has, from whose jobs nothing is taken; none of them is enabled or runs there."""
+    edited, scene = story["edited"], story["re-protected"]
+    assert scene.seen["content"] == (edited.seen["slave"], edited.seen["slave"])
+    assert (scene.seen["master"], scene.seen["slave"]) == (frozenset(), edited.seen["wanted"])
+    assert (changed(scene.books.master_audit, "enabled"), scene.books.master_journal) == ([], [])
+    assert changed(scene.books.master_audit, "deleted") == [stories.DELETED]
+    assert {f"{entry['project']} / {entry['job']}" for entry in scene.books.master_audit} == {
+        stories.EDITED,
+        stories.MADE,
+        stories.DELETED,
+    }
+    assert scene.books.slave_audit == []
+    assert (scene.record["phase"], scene.record["active"], scene.record["epoch"]) == ("failed_over", "slave", 2)
+    assert scene.record["snapshot"]["source"] == "slave"
+
+
+def test_re_protect_says_what_it_did(story: Story) -> None:
+    scene = story["re-protected"]
+    event = scene.event("sync")
+    assert event == scene.seen["result"]
+    assert (event["source"], event["reason"]) == ("slave", "what was edited shall come home")
+    assert event["rescued"]["different"] == {"jobs": 1, "names": [stories.EDITED]}
+    assert (event["orphans"]["names"], event["orphans"]["deleted"]) == (stories.DELETED, True)
+    assert event["pending"] == {"jobs": 0, "names": []}
+    assert event["suspected_double_runs"] == []
+    assert {kind: each["names"] for kind, each in event["plan"].items()} == {
+        "added": stories.MADE,
+        "removed": stories.DELETED,
+        "changed": stories.EDITED,
+        "enabled": stories.SWITCHED_ON,
+        "disabled": stories.SWITCHED_OFF,
+    }
+    status = scene.seen["status"]
+    assert ", of the slave, taken" in status.details["snapshot"]
+    assert "pending" not in status.details
+
+
+def test_the_old_masters_jobs_are_kept(story: Story) -> None:
+    """The rescue snapshot holds what the master had before the re-protect: also what was deleted then."""
+    edited, event = story["edited"], story["re-protected"].event("sync")
+    kept = read_export(Path(event["rescued"]["location"].removeprefix("file://")))
+    jobs = [each for each in kept.elements if each.kind == "job"]
+    descriptions = {f"{each.project} / {each.name}": each.params.get("description") for each in jobs}
+    assert descriptions.keys() == edited.seen["master"].keys() >= {stories.DELETED}
+    assert descriptions[stories.EDITED] != "edited on the slave"
+
+
+def test_data_sources_lead_to_their_own_site(story: Story) -> None:
+    """After the first sync, the re-protect, and the sync after the failback."""
+    made = "work / made on the slave"
+    first = {server: {"work / VDP": address} for server, address in stories.SITES.items()}
+    assert story["master killed"].seen["addresses"] == first
+    for scene in ("re-protected", "failed back"):
+        both = {server: dict.fromkeys(("work / VDP", made), address) for server, address in stories.SITES.items()}
+        assert story[scene].seen["addresses"] == both
+
+
 def test_failed_back_and_synced(story: Story) -> None:
-    scene, wanted = story["failed back"], story["master killed"].seen["wanted"]
+    """What people did on the slave is at home, and exactly their jobs are enabled."""
+    scene, wanted = story["failed back"], story["edited"].seen["wanted"]
+    assert wanted == story["master killed"].seen["wanted"] - {stories.DELETED, stories.SWITCHED_OFF} | {
+        stories.MADE,
+        stories.SWITCHED_ON,
+    }
+    assert scene.seen["content"] == (story["edited"].seen["slave"],) * 2
     assert (scene.seen["master"], scene.seen["slave"]) == (wanted, frozenset())
     assert sorted(changed(scene.books.master_audit, "enabled")) == sorted(wanted)
-    assert [kind for kind in scene.kinds if kind in ("failback", "sync")] == ["failback", "sync"]
+    assert [kind for kind in scene.kinds if kind != "problem"] == ["switchover_begun", "failback", "sync"]
     assert (scene.record["phase"], scene.record["active"], scene.record["dirty"]) == ("normal", "master", None)
     assert scene.record["epoch"] == 3
 
 
 def test_break_before_make(story: Story) -> None:
-    scene, wanted = story["failed back"], story["master killed"].seen["wanted"]
+    scene, wanted = story["failed back"], story["edited"].seen["wanted"]
     broken = [entry for entry in scene.books.slave_audit if entry["change"] == "disabled"][: len(wanted)]
     assert sorted(changed(broken, "disabled")) == sorted(wanted)
     made = [entry for entry in scene.books.master_audit if entry["change"] == "enabled"]
@@ -102,12 +169,16 @@ def test_clearing_an_old_failover_changes_nothing(story: Story) -> None:
     assert scene.seen["states"]["enable_jobs"] == "skipped"
     assert "Nothing was changed." in scene.seen["log"]
     assert scene.books.untouched
-    assert (scene.seen["master"], scene.seen["slave"]) == (story["master killed"].seen["wanted"], frozenset())
+    assert (scene.seen["master"], scene.seen["slave"]) == (story["edited"].seen["wanted"], frozenset())
     assert scene.record == scene.seen["before"]
 
 
 def test_nothing_ran_twice(story: Story) -> None:
-    assert double_runs(_master_journal(story), story["old run cleared"].seen["slave_journal"]) == []
+    journals = _master_journal(story), story["old run cleared"].seen["slave_journal"]
+    assert double_runs(*journals) == []
+    for journal in journals:
+        on_time = [run for run in journal if run["trigger"] != "misfire"]
+        assert [each for each, times in Counter(_occurrences(on_time)).items() if times > 1] == []
 
 
 def test_each_occurrence_ran_once_or_is_listed_as_missed(story: Story) -> None:

@@ -29,7 +29,7 @@ from denodo_scheduler.steps.operate import ManualOperation
 from support.machine_servers import MASTER, ROLES, SLAVE
 from support.machine_settling import STOPPED_GOES_ON, heal, settle
 from support.machine_tasks import Fate
-from support.machine_world import JOBS, World
+from support.machine_world import HOURLY, JOBS, World
 
 LONG = os.environ.get("DENODO_HA_MACHINE") == "long"
 EXAMPLES = settings(
@@ -136,15 +136,18 @@ class PairMachine(RuleBasedStateMachine):
 
     # -- people and jobs
 
-    @rule(role=roles, job=st.sampled_from(JOBS), delete=st.integers(0, 3), enabled=st.booleans())
-    def person_changes_a_job(self, role: str, job: JobKey, delete: int, enabled: bool) -> None:
-        """Creates it where it is missing, otherwise toggles it, or now and then deletes it."""
+    @rule(role=roles, job=st.sampled_from(JOBS), delete=st.integers(0, 3), enabled=st.booleans(), sealed=st.booleans())
+    def person_changes_a_job(self, role: str, job: JobKey, delete: int, enabled: bool, sealed: bool) -> None:
+        """Creates it where it is missing, with a secret or without one, otherwise toggles it, or now and then deletes
+        it.
+        """
         machine = self.network.machines[role]
         if not machine.up:
             return
         if job not in machine.jobs:
-            self.pair.note(f"a person creates {job} on the {role}, {'enabled' if enabled else 'disabled'}")
-            machine.create(job, "0 0/15 * * * ?", enabled=enabled)
+            how = f"{'enabled' if enabled else 'disabled'}{', with a secret' if sealed else ''}"
+            self.pair.note(f"a person creates {job} on the {role}, {how}")
+            machine.create(job, "0 0/15 * * * ?", enabled=enabled, sealed=sealed)
         elif delete == 3 and len(machine.jobs) > 3:
             self.pair.note(f"a person deletes {job} on the {role}")
             machine.delete(job)
@@ -162,9 +165,19 @@ class PairMachine(RuleBasedStateMachine):
 
     # -- Airflow
 
-    @rule(stop_at=interruption, fate=fates)
-    def sync(self, stop_at: int | None, fate: Fate) -> None:
-        self.pair.sync(stop_at, fate)
+    @rule(stop_at=interruption, fate=fates, deliver_now=st.booleans())
+    def sync(self, stop_at: int | None, fate: Fate, deliver_now: bool) -> None:
+        self.pair.sync(stop_at, fate, deliver_now=deliver_now)
+
+    @precondition(lambda self: self.pair.rules.active == SLAVE)
+    @rule(stop_at=interruption, fate=fates, mended=st.booleans())
+    def reprotect(self, stop_at: int | None, fate: Fate, mended: bool) -> None:
+        """:param mended: all faults are over, and the failover DAG has looked at the master that is back."""
+        if mended:
+            heal(self.pair)
+            self.pair.pass_time(minutes=6)
+            self.pair.failover()
+        self.pair.sync(stop_at, fate, reprotect=True)
 
     @rule(stop_at=interruption, fate=fates, rounds=st.sampled_from((1, 1, 4)))
     def failover_run(self, stop_at: int | None, fate: Fate, rounds: int) -> None:
@@ -180,8 +193,10 @@ class PairMachine(RuleBasedStateMachine):
         self.network.machines[MASTER].crash()
         self.pair.failover(stop_at=stop_at, fate=fate)
 
-    @rule(to=st.sampled_from(Role), stop_at=interruption, fate=fates, stop=st.booleans())
-    def switchover(self, to: Role, stop_at: int | None, fate: Fate, stop: bool) -> None:
+    @rule(to=st.sampled_from(Role), stop_at=interruption, fate=fates, stop=st.booleans(), busy=st.booleans())
+    def switchover(self, to: Role, stop_at: int | None, fate: Fate, stop: bool, busy: bool) -> None:
+        if busy:
+            self.person_starts_a_job(self.pair.rules.active, HOURLY, 7200)
         self.pair.switchover(to, stop_at, fate, stop=stop)
 
     @precondition(lambda self: any(task.state == "asleep" for task in self.pair.tasks))
@@ -250,13 +265,18 @@ class PairMachine(RuleBasedStateMachine):
 
 HAPPENED = (
     "sync committed",
+    "re-protect committed",
+    "written over REST",
+    "imported",
     "failover begun",
     "failover committed",
     "failover resumed in step enabling",
     "given up or rolled back",
     "switchover begun",
     "switchover committed",
+    "switchover committed without the master",
     "jobs stopped",
+    "double runs named",
     "failback committed",
 )
 

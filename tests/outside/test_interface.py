@@ -301,6 +301,7 @@ SCHEMA_3 = {
             "code": "restless",
             "why": "it fires every second",
             "on_target": True,
+            "next_step": "let it rest",
         }
     ],
     "capabilities": {

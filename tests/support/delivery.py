@@ -101,6 +101,12 @@ def data_source(server: StandinServer, name: str = "VDP") -> dict[str, Any]:
     return found
 
 
+def addresses(server: StandinServer) -> dict[str, str]:
+    """The address that each data source of a server holds, by ``project / name``."""
+    sources = server.request("GET", "/dataSources")
+    return {f"{each['projectName']} / {each['name']}": each["connectionURI"] for each in sources}
+
+
 def content(server: StandinServer) -> dict[str, Any]:
     """What the jobs of a server are, with names in place of ids, whether enabled or not."""
     jobs = server.request("GET", "/jobs")

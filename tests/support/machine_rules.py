@@ -68,6 +68,7 @@ class Rules:
         self._enabled = {role: [(0, frozenset(self._machine(role).enabled))] for role in ROLES}
         self._loose: list[_Loose] = []
         self._silent_since: datetime | None = None
+        self._doubled: set[JobKey] = set()
         self._read: dict[str, int] = dict.fromkeys(ROLES, 0)
         self._runs: defaultdict[tuple[JobKey, str], list[tuple[str, bool]]] = defaultdict(list)
 
@@ -110,6 +111,20 @@ class Rules:
     def published(self, events: Any) -> None:
         self.counts["jobs stopped"] += sum(event["kind"] == "switchover_stops" for event in events)
         self.history += events
+        for event in events:
+            if event["kind"] == "quenched":
+                self._quenched(set(event["suspected_double_runs"]))
+
+    def _quenched(self, suspected: set[str]) -> None:
+        """The master's jobs were disabled while the slave is active; what ran on both is named."""
+        if not self._machine(MASTER).up:
+            return
+        self._read_journal(MASTER)
+        doubled = {key for key in self._doubled if key in self._machine(MASTER).jobs}
+        if silent := {key for key in doubled if str(key) not in suspected}:
+            self._violated(10, f"{names(silent)} ran on both servers, and the event of the master's return is silent")
+        self.counts["double runs named"] += len(doubled)
+        self._doubled.clear()
 
     def saved(self, before: Any, after: Any) -> None:
         old = Record.from_json(before) if before else None
@@ -167,6 +182,8 @@ class Rules:
         self._owner[operation.id] = task
         if before:
             self.counts[f"{operation.kind} resumed in step {operation.step}"] += 1
+            if (operation.kind, operation.step, new.phase) == ("switchover", Step.DISABLING, Phase.FAILING_OVER):
+                self._resumed(task)
         elif operation.kind == "failover":
             self._claimed(new, task)
         elif operation.kind == "switchover":
@@ -174,13 +191,22 @@ class Rules:
             old_server = self._machine(self.active)
             self._carried[operation.plan or ""] = set(old_server.enabled if old_server.up else self.wanted)
 
+    def _resumed(self, task: Task) -> None:
+        """A switchover goes on from a master of which jobs may be enabled; where it is down, that is a failover."""
+        if task.down_in_a_row >= self.world.pair.watch.fall and self._fresh(task):
+            self._unfenced()
+
+    def _fresh(self, task: Task) -> bool:
+        watch = self.world.pair.watch
+        return self.network.now - task.looked_at <= watch.fall * watch.probe_interval + timedelta(minutes=1)
+
     def _claimed(self, new: Record, task: Task) -> None:
         """A failover begins."""
         self.counts["failover begun"] += 1
         pair = self.world.pair
         if task.down_in_a_row < pair.watch.fall:
             self._violated(5, f"a failover begins after {task.down_in_a_row} looks that found the master down")
-        if self.network.now - task.looked_at > pair.watch.fall * pair.watch.probe_interval + timedelta(minutes=1):
+        if not self._fresh(task):
             self._violated(5, "a failover begins from stale evidence")
         snapshot = new.snapshot
         if snapshot is None or snapshot.id not in self._committed:
@@ -192,6 +218,11 @@ class Rules:
             and "accept_old_snapshot" not in task.consents
         ):
             self._violated(4, "a failover promotes an old snapshot")
+        self._unfenced()
+
+    def _unfenced(self) -> None:
+        """From here on a master that no path reaches may run jobs that the slave runs too; it was not fenced, since no
+        person in these stories does what they say."""
         alive = self._machine(MASTER).up and self._silent_since
         self._loose.append(_Loose(MASTER, self._silent_since if alive and self._silent_since else self.network.now))
         if alive:
@@ -229,6 +260,7 @@ class Rules:
 
     def _active_changed(self, old: Record, new: Record) -> None:
         self.active = new.active.value
+        self._doubled.clear()
         assert old.operation is not None
         plan = old.operation.plan or ""
         if old.operation.kind == "failover":
@@ -237,6 +269,10 @@ class Rules:
             self.wanted = promoted & slave.jobs.keys() if slave.up else promoted
             return
         self.counts["failback committed" if self.active == MASTER else "switchover committed"] += 1
+        if self.active == SLAVE and any(loose.role == MASTER and loose.end is None for loose in self._loose):
+            self.counts["switchover committed without the master"] += 1
+            if not self.network.observable(MASTER) and "fencing" not in new.outbox[-1]:
+                self._violated(10, "the event does not say that the master was not seen at rest")
         if self.active == MASTER:
             self._unverified = "the slave was active since it was verified"
         now = self._machine(self.active)
@@ -246,6 +282,7 @@ class Rules:
     def _initialised(self, new: Record) -> None:
         """By the word of a person, who may be mistaken about the other server."""
         self.active = new.active.value
+        self._doubled.clear()
         self._end_loose()
         passive = self._machine(other(self.active))
         if not passive.up or passive.enabled:
@@ -414,6 +451,8 @@ class Rules:
             start = datetime.fromisoformat(entry["start"]) - self._machine(role).ahead
             runs = self._runs[key, entry["scheduled"]]
             runs.append((role, self._excused(role, key, start)))
+            if self.active == SLAVE and {each for each, _ in runs} == set(ROLES):
+                self._doubled.add(key)
             if len([each for each, excused in runs if not excused]) > 1:
                 where = " and ".join(each for each, _ in runs)
                 self._violated(0, f"{key} ran more than once for {entry['scheduled']}: on {where}")

@@ -436,10 +436,11 @@ class Sync:
         self.going_on = lambda: len(slave.imported) < jobs
 
     def advance(self, **by: float) -> None:
-        """Let time pass on both servers and for the sync; everything due on the way runs."""
+        """Let time pass on the servers that are up and for the sync; everything due on the way runs."""
         self.passed += timedelta(**by)
         for server in self.servers.servers:
-            server.scheduler.clock(advance_seconds=timedelta(**by).total_seconds())
+            if server.scheduler.running:
+                server.scheduler.clock(advance_seconds=timedelta(**by).total_seconds())
 
     def change(self, **fields: Any) -> None:
         """Have other fields in the record, as another run might."""

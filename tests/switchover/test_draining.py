@@ -16,6 +16,7 @@ from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.promote import drain
+from denodo_scheduler.steps.promote.fence import Down
 from support.switchover import AT_REST, Changes, Journals, SwitchPair, dies, killed
 from support.sync import NOW, Books, act, add_job, edit, enabled, kill_the_worker, label, states, status_of, untouched
 
@@ -433,7 +434,7 @@ def test_half_drained_and_the_old_server_is_down(busy: SwitchPair, monkeypatch: 
     with untouched(busy.slave), pytest.raises(NotYet):
         busy.resume()
     busy.passed += LEASE
-    assert busy.resume(old_is_down=True)["kind"] == "switchover"
+    assert busy.resume(down=Down(busy.now() - timedelta(minutes=5)))["kind"] == "switchover"
     assert enabled(busy.slave) == wanted
 
 

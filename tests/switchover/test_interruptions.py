@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from denodo_ha.record import Phase, Role, Step
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
+from denodo_scheduler.steps.promote.fence import Down
 from support.switchover import Changes, SwitchPair, dies, killed
 from support.sync import NOW, act, delete, enabled, kill_the_worker, untouched
 
@@ -251,9 +254,8 @@ def test_the_other_server_dies_after_a_job_was_enabled_there(pair: SwitchPair, m
     assert settled(pair, wanted) == "slave"
 
 
-def test_the_old_server_dies_while_it_is_being_disabled(pair: SwitchPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody knows what of it is enabled, so nothing is enabled on the other one, unless it is known to be down."""
-    wanted = enabled(pair.master)
+def master_dies_half_disabled(pair: SwitchPair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows what of it is enabled."""
     run = pair.begin("slave")
     run.check()
     with monkeypatch.context() as patch:
@@ -261,13 +263,84 @@ def test_the_old_server_dies_while_it_is_being_disabled(pair: SwitchPair, monkey
         with pytest.raises(NotYet) as error:
             run.switch_over()
     assert error.value.code == "interrupted"
-    pair.passed += LEASE
+    pair.advance(seconds=LEASE.total_seconds())
+
+
+def test_the_old_server_dies_while_it_is_being_disabled(
+    pair: SwitchPair, monkeypatch: pytest.MonkeyPatch, passing_time: list[float]
+) -> None:
+    """Nothing is enabled on the other one, unless the old one is known to be down; that is a failover, and said so."""
+    wanted = enabled(pair.master)
+    master_dies_half_disabled(pair, monkeypatch)
     with untouched(pair.slave), pytest.raises(NotYet):
         pair.resume()
-    pair.passed += LEASE
-    assert pair.resume(old_is_down=True)["kind"] == "switchover"
+    pair.advance(seconds=150)
+    event = pair.resume(down=Down(pair.now() - timedelta(seconds=20)))
+    assert (event["kind"], event["alert"], event["fencing"]["result"]) == ("switchover", "failover", "unconfirmed")
+    assert "make sure that the master is off" in event["next_step"]
+    assert 60 < sum(passing_time) <= 65  # what the master may have run last does not run again
     assert enabled(pair.slave) == wanted
     assert (pair.record.phase, pair.record.active) == (Phase.FAILED_OVER, Role.SLAVE)
+
+
+@pytest.mark.usefixtures("passing_time")
+def test_where_a_fence_is_required_a_master_that_died_half_disabled_is_fenced_first(
+    pair: SwitchPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = enabled(pair.master)
+    required = {"fencing": "required"}
+    master_dies_half_disabled(pair, monkeypatch)
+    down = Down(pair.now() - timedelta(minutes=5))
+    with untouched(pair.slave), pytest.raises(Blocked) as error:
+        pair.resume(down=down, pair=required)
+    assert error.value.code == "not_fenced"
+    event = pair.resume(down=replace(down, fenced=True), pair=required, actor="ana")  # and need not wait for a lease
+    assert event["fencing"] == {"result": "confirmed", "how": "by the word of ana"}
+    assert (event["alert"], "next_step" in event) == ("failover", False)
+    assert enabled(pair.slave) == wanted
+
+
+def test_going_back_what_a_person_has_enabled_on_the_other_server_is_disabled_first(
+    pair: SwitchPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = enabled(pair.master)
+    run = pair.begin("slave")
+    run.check()
+    with monkeypatch.context() as patch:
+        at_first(patch, "disable", kill_the_worker)
+        assert dies(run.switch_over)
+    act(pair.slave, "enable", *wanted)
+    act(pair.master, "start", sorted(enabled(pair.master))[0])
+    pair.passed += pair.pair().failover.drain_timeout
+    assert pair.resume()["kind"] == "switchover_rolled_back"
+    assert settled(pair, wanted) == "master"
+    [drift] = [event for event in pair.record.outbox if event["kind"] == "drift"]
+    assert (drift["server"], drift["before"], drift["after"]) == ("slave", {"enabled": len(wanted)}, {"enabled": 0})
+
+
+def test_a_master_that_was_not_seen_at_rest_and_is_back_with_enabled_jobs_is_told_of(
+    pair: SwitchPair, monkeypatch: pytest.MonkeyPatch, passing_time: list[float]
+) -> None:
+    """The worker that took it to be at rest dies after it has enabled jobs on the slave."""
+    wanted = enabled(pair.master)
+    master_dies_half_disabled(pair, monkeypatch)
+    down = Down(pair.now() - timedelta(minutes=5))
+    with monkeypatch.context() as patch:
+        at_first(patch, "enable", kill_the_worker)
+        assert dies(lambda: pair.resume(down=down))
+    pair.master.scheduler.start()
+    pair.master.scheduler.clock(mode="manual", now=pair.now().isoformat())
+    left = enabled(pair.master)
+    assert left
+    pair.passed += LEASE
+    assert "fencing" not in pair.resume()
+    assert settled(pair, wanted) == "slave"
+    [quenched] = [event for event in pair.record.outbox if event["kind"] == "quenched"]
+    assert (quenched["server"], quenched["before"], quenched["after"]) == (
+        "master",
+        {"enabled": len(left)},
+        {"enabled": 0},
+    )
 
 
 def test_the_old_server_comes_back_and_the_switchover_goes_on(

@@ -92,6 +92,20 @@ def test_new_jobs_are_made_after_those_that_they_depend_on(small: Sync) -> None:
     assert in_step(small)
 
 
+def test_the_event_says_of_each_piece_how_much_of_it_was_sent(small: Sync) -> None:
+    """Of a type that is not proven yet one job is written first, and read back."""
+    new = [job(name, kind="VDPCache") for name in ("a", "b", "c")]
+    refill(small.master, source(), *new)
+    out = small.synced()
+    assert out.event
+    written = [piece for piece in out.event["delivered"] if piece["channel"] == "rest"]
+    assert [piece["elements"] for piece in written] == [1, 2]
+    assert [piece["why"].partition(", which can never fire ")[2] for piece in written] == [
+        "(3 new); 1 of these 3",
+        "(2 new)",
+    ]
+
+
 # -- in archives
 
 

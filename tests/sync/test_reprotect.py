@@ -25,7 +25,7 @@ from support.delivery import (
     time_goes_on,
 )
 from support.switchover import SwitchPair
-from support.sync import Books, DagRun, Sync, delete, edit, enabled, states, untouched
+from support.sync import Books, DagRun, Sync, act, delete, edit, enabled, states, untouched
 
 JOBS = (*SMALL, job("third"), job("gone"), job("sealed too", sealed="s"))
 
@@ -88,6 +88,22 @@ def test_the_masters_own_export_is_kept_and_the_event_says_what_it_holds_otherwi
     assert {name: content(over.master)[name] for name in before} == before
 
 
+@pytest.mark.parametrize("server_fields", [False, True], ids=["", "with fields that differ between servers"])
+def test_the_event_says_what_has_changed_since_the_last_sync_of_the_master(over: Sync, server_fields: bool) -> None:
+    """What people enable, disable, edit, make and delete on the slave; not that its snapshots begin anew."""
+    for server in over.servers.servers:
+        server.scheduler.guesses(server_fields=server_fields)
+    act(over.slave, "disable", "Sales / third")
+    out = reprotected(over)
+    assert out.event
+    assert {kind: each["names"] for kind, each in out.event["plan"].items()} == {
+        "added": "Sales / new",
+        "removed": "Sales / gone",
+        "changed": "Sales / first, Sales / sealed",
+        "disabled": "Sales / third",
+    }
+
+
 def test_orphans_of_the_master_are_deleted_where_the_pair_says_so(over: Sync) -> None:
     reprotected(over, pair={"orphans": "delete"})
     assert set(states(over.master)) == set(states(over.slave))
@@ -124,6 +140,15 @@ def test_in_normal_operation_reprotect_is_an_ordinary_sync(small: Sync) -> None:
     assert content(small.slave) == content(small.master)
 
 
+def test_without_that_a_deleted_job_comes_back_to_the_slave_after_the_failback(over: Sync) -> None:
+    reprotected(over)
+    pair = SwitchPair(over.servers, over.state, over.folder, over.options, True, over.passed)
+    pair.switched("master")
+    assert states(over.master)["Sales / gone"] == "DISABLED"
+    pair.synced()
+    assert states(over.slave)["Sales / gone"] == "DISABLED"
+
+
 @pytest.mark.parametrize("at", range(4))
 def test_a_failback_in_the_middle_ends_it(over: Sync, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """Nothing is sent to the master from the moment at which it is the active server again."""
@@ -151,6 +176,7 @@ def test_the_failback_carries_the_edits_home_and_the_next_sync_finds_nothing_dif
     slave = Books(over.slave)
     out = pair.synced()
     assert out.event
+    assert [event["kind"] for event in out.events] == ["sync"], "nothing was to be repaired"
     assert set(channels(out)) <= {"resources", "archive"}
     assert slave.imported == {"Sales / sealed", "Sales / sealed too"}
     assert [row for row in audit(slave) if row[2] == "api" and row[1] in ("replaced", "created")] == []

@@ -347,6 +347,7 @@ def test_a_job_with_a_cron_that_quartz_refuses_is_named_and_set_aside(sync: Sync
     (pending,) = sync.record.pending
     assert (pending.code, pending.on_target) == ("restless", False)
     assert "the cron '0 0 3 * * *' cannot be evaluated" in pending.why
+    assert pending.next_step.startswith("change that on the source, or send it by hand with 'Deliver now'")
     assert set(states(sync.slave)) == set(states(sync.master)) - {name}
 
 

@@ -316,6 +316,7 @@ def test_a_backfill_of_a_bad_day_ends_with_one_import(sync: Sync, imports: Impor
 
 def test_a_run_for_an_older_moment_still_repairs_a_dirty_slave_and_syncs(synced: Sync) -> None:
     _save(synced, mark_dirty(synced.record, now=synced.now(), reason="a test"))
+    act(synced.slave, "enable", sorted(states(synced.slave))[0])
     out = synced.synced(wanted=synced.record.snapshot.taken - timedelta(days=1))  # type: ignore[union-attr]
     assert [event["kind"] for event in out.events] == ["repaired", "sync"]
     assert_in_step(synced)

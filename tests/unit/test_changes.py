@@ -79,7 +79,7 @@ def test_what_the_target_lacks_or_has_otherwise() -> None:
 def test_a_first_sync_onto_a_copied_slave_delivers_no_equal_job() -> None:
     now = archive(*BEFORE.elements, element("locked", secrets="s"), element("plain", kind="dataSource"))
     result = found(None, now, different=["b"], age=None)
-    hidden = "secrets, since the target may hold others"
+    hidden = "with secrets, which may differ on the target"
     assert result == {"b": "different on the target", "locked": hidden, "vdp": hidden, "P": "new", DRIVER.name: "new"}
     assert set(found(None, now, missing=["a", "b", "locked"], sources=["vdp", "plain"], age=None)) == {
         each.name for each in now.elements
@@ -111,4 +111,4 @@ class TestSecrets:
 
     def test_on_a_dirty_target_all_are_delivered(self) -> None:
         result = found(self.OLD, self.OLD, dirty=True)
-        assert result == dict.fromkeys("abc", "secrets, since the target may hold others")
+        assert result == dict.fromkeys("abc", "with secrets, which may differ on the target")

@@ -47,8 +47,11 @@ SNAPSHOT = SnapshotRef(
     enabled=50,
 )
 PENDING = tuple(
-    PendingJob(key=JobKey(project="Sales", name=name), code="restless", why=why, on_target=there)
-    for name, why, there in (("poll", "it fires every second", False), ("load", "it fires too often", True))
+    PendingJob(key=JobKey(project="Sales", name=name), code="restless", why=why, on_target=there, next_step=how)
+    for name, why, there, how in (
+        ("poll", "it fires every second", False, "let it rest"),
+        ("load", "it fires too often", True, ""),
+    )
 )
 HALT = Halt(since=NOW, code="x", reason="a mess", by="me", phase=Phase.NORMAL)
 RECORD = Record(epoch=3, snapshot=SNAPSHOT, master="http://a", slave="http://b")
@@ -213,7 +216,7 @@ class TestStatus:
         code, out = run("status", "default")
         assert code == 1
         assert "2 jobs are not delivered to the passive server yet" in out.splitlines()[0]
-        assert "pending: Sales / load, Sales / poll; --verbose says why" in out
+        assert "pending: Sales / load, Sales / poll; --verbose says why, and what to do" in out
         airflow.state(RECORD.model_copy(update={"pending": PENDING[:1]}))
         assert "1 job is not delivered" in run("status", "default")[1]
 
@@ -222,8 +225,8 @@ class TestStatus:
         airflow.state(RECORD.model_copy(update={"pending": PENDING, "capabilities": {Role.SLAVE: learned}}))
         quiet, loud = run("status", "default")[1], run("status", "default", "--verbose")[1]
         details = [
-            "pending Sales / poll: it fires every second; it is missing there",
-            "pending Sales / load: it fires too often; an older definition is there",
+            "pending Sales / poll: [restless] it fires every second; it is missing there. Next: let it rest",
+            "pending Sales / load: [restless] it fires too often; an older definition is there",
             "learned of the slave: Learned of version 9.1.0. An import deletes the jobs that it does not hold",
             "Written over REST and read back equal: VDP.",
             "until all its jobs were read back disabled.",

@@ -125,9 +125,9 @@ def test_each_kind_of_change_takes_its_channel() -> None:
     assert plan.text().splitlines() == [
         "1. archive without jobs, at once: 1 element (dataSource p / vdp); holds no job, so nothing can fire "
         "(1 changed)",
-        "2. REST, born disabled, at once: 1 element, 1 job (P / plain); without secrets, so written disabled, which "
+        "2. REST, born disabled, at once: 1 job (P / plain); without secrets, so written disabled, which "
         "can never fire (1 new)",
-        "3. archive of these jobs, at 2026-11-28 09:03:07 UTC: 4 elements, 4 jobs (P / draft, P / locked, P / lossy "
+        "3. archive of these jobs, at 2026-11-28 09:03:07 UTC: 4 jobs (P / draft, P / locked, P / lossy "
         "and 1 more); 1 draft, 1 of the type VDPCache, which REST does not write faithfully, 1 with an id without a "
         "name, 1 with secrets and none of them fires before 2026-11-28 09:08 UTC (1 changed, 3 new)",
     ]

@@ -1,14 +1,21 @@
-"""The second half of the demo: when it kills, what it calls a failure, and how it tells events."""
+"""The second half of the demo: when it kills, what it edits, what it calls a failure, and how it tells events."""
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import pytest
+from rich.console import Console
 
+from denodo_demo.edits import Edit, definitions, not_home
+from denodo_demo.fill import EACH_MINUTE, EVERY_3_SECONDS, jobs_without_secrets
 from denodo_demo.history import line
 from denodo_demo.judge import Fate, Occurrence
+from denodo_demo.report import show_edits, show_occurrences
+from denodo_demo.standin import Json, StandinServer
 from denodo_demo.story_failover import kill_time, problems
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -17,12 +24,12 @@ NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("now", "then"),
     [
-        ("12:01:10", "12:01:50"),
-        ("12:01:50", "12:01:50"),
-        ("12:01:51", "12:02:50"),
-        ("12:13:00", "12:15:50"),
-        ("12:12:51", "12:15:50"),
-        ("12:59:10", "13:00:50"),
+        ("12:01:10", "12:01:56"),
+        ("12:01:56", "12:01:56"),
+        ("12:01:57", "12:02:56"),
+        ("12:13:00", "12:15:56"),
+        ("12:12:57", "12:15:56"),
+        ("12:59:10", "13:00:56"),
     ],
 )
 def test_the_master_dies_late_in_a_minute_and_not_near_a_quarter_of_an_hour(now: str, then: str) -> None:
@@ -48,6 +55,72 @@ class TestProblems:
         assert problems(found(Fate.MASTER)) == ["no occurrence ran on the slave"]
 
 
+def a_job(id_: int, cron: str = "0 15 3 * * ?", *, type_: str = "VDPCache", on: int | None = None, **more: Any) -> Json:
+    trigger = {"type": "cron", "cronExpression": cron, "dependencyInfo": {"jobIDs": [on]} if on else None}
+    job = {"id": id_, "projectName": "Sales", "name": f"Load {id_}", "type": type_, "disabled": False, **more}
+    return {**job, "triggerSection": {"triggers": [trigger]}}
+
+
+def server_of(*jobs: Json) -> StandinServer:
+    return cast(StandinServer, SimpleNamespace(request=lambda *_: list(jobs)))
+
+
+def test_only_jobs_whose_runs_nothing_else_decides_are_edited() -> None:
+    jobs = (
+        a_job(1),
+        a_job(2, type_="VDP"),
+        a_job(3, disabled=True),
+        a_job(4, EACH_MINUTE),
+        a_job(5, EVERY_3_SECONDS),
+        a_job(6),
+        a_job(7, on=6),
+    )
+    assert [job["id"] for job in jobs_without_secrets(server_of(*jobs))] == [1]
+
+
+class TestEdits:
+    EDITS: ClassVar = [
+        Edit(("Sales", "Load 1"), "changed, was: 0 15 3 * * ?, enabled", "5 * * * * ?, enabled"),
+        Edit(("Sales", "New"), "created", "2 * * * * ?, enabled"),
+    ]
+
+    def home(self, **new: Any) -> dict[tuple[str, str], str]:
+        created = a_job(2, "2 * * * * ?") | {"name": "New", **new}
+        return definitions(server_of(a_job(1, "5 * * * * ?"), created))
+
+    def test_all_came_home(self) -> None:
+        assert not_home(self.EDITS, self.home()) == []
+
+    @pytest.mark.parametrize(
+        ("new", "there"),
+        [
+            ({"name": "Other"}, "missing"),
+            ({"disabled": True}, "2 * * * * ?, disabled"),
+            ({"triggerSection": a_job(2)["triggerSection"]}, "0 15 3 * * ?, enabled"),
+        ],
+    )
+    def test_one_that_did_not_is_a_problem_and_shown(self, new: dict[str, Any], there: str) -> None:
+        [problem] = not_home(self.EDITS, self.home(**new))
+        assert problem == f"Sales / New: on the slave '2 * * * * ?, enabled', at home '{there}'"
+        told = io.StringIO()
+        show_edits(Console(file=told, width=200), self.EDITS, self.home(**new))
+        [row] = [each for each in told.getvalue().splitlines() if "Sales / New" in each]
+        assert [each.strip() for each in row.split("│")[3:5]] == ["2 * * * * ?, enabled", there]
+
+
+def test_occurrences_are_counted_by_the_minute() -> None:
+    seconds = {0: Fate.MASTER, 30: Fate.LISTED, 33: Fate.LISTED, 60: Fate.SLAVE}
+    fates = {Occurrence("sales", "a", NOON + timedelta(seconds=each)): fate for each, fate in seconds.items()}
+    told = io.StringIO()
+    show_occurrences(Console(file=told, width=200), fates)
+    rows = [[each.strip() for each in row.split("│")[1:-1]] for row in told.getvalue().splitlines() if "│" in row]
+    assert rows == [
+        ["12:00", "3", "1", "", "2", "", ""],
+        ["12:01", "1", "", "1", "", "", ""],
+        ["all", "4", "1", "1", "2", "0", "0"],
+    ]
+
+
 def event(kind: str, **details: Any) -> dict[str, Any]:
     return {"id": "1", "kind": kind, "epoch": 2, "at": (NOON + timedelta(seconds=1)).isoformat(), **details}
 
@@ -63,7 +136,7 @@ def event(kind: str, **details: Any) -> dict[str, Any]:
         (
             event("failover", enabled=463, rto_seconds=12.5, missed={"occurrences": 8}, burst={"jobs": 3}),
             "failover, epoch 2: 463 jobs enabled on the slave 12.5 s after the master was last heard; "
-            "8 occurrences missed, 3 jobs ran at once",
+            "8 occurrences missed, 3 jobs ran as soon as they were enabled",
         ),
         (
             event("quenched", server="master", before={"enabled": 463}, after={"enabled": 0}),
@@ -72,6 +145,14 @@ def event(kind: str, **details: Any) -> dict[str, Any]:
         (
             event("failback", after={"active": "master", "enabled": 463}),
             "failback, epoch 2: 463 jobs enabled on the master",
+        ),
+        (
+            event("failback", after={"active": "master", "enabled": 463}, missed={"occurrences": 18}),
+            "failback, epoch 2: 463 jobs enabled on the master; 18 occurrences missed meanwhile",
+        ),
+        (
+            event("sync", source="slave", jobs=501, imported=True, pending={"jobs": 0}),
+            "sync, epoch 2: 501 jobs of the slave: delivered",
         ),
         (event("something_new"), "something_new, epoch 2"),
     ],

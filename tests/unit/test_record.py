@@ -55,7 +55,9 @@ def begun(record: Record | None = None, operation_id: str = "op") -> Record:
     return begin_import(start, operation_id=operation_id, target="slave", now=NOW, lease=LEASE)
 
 
-PENDING = PendingJob(key=JobKey(project="p", name="a"), code="no_moment", why="it fires too often", on_target=False)
+PENDING = PendingJob(
+    key=JobKey(project="p", name="a"), code="no_moment", why="it fires too often", on_target=False, next_step="wait"
+)
 KNOWN = Capabilities(version="9.1.0", faithful=("VDP",))
 FULL = answered(begun()).model_copy(
     update={
@@ -160,7 +162,7 @@ SHAPES = {
         "JobKey": "name project",
         "Operation": "id kind lease_until plan started step target",
         "Pause": "by reason since until",
-        "PendingJob": "code key on_target why",
+        "PendingJob": "code key next_step on_target why",
         "Phase": "failed_over failing_back failing_over halted normal",
         "Promotion": "at complete id kind left plan",
         "Role": "master slave",

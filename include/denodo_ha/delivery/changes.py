@@ -18,7 +18,7 @@ NEW, CHANGED, SECRETS, DIFFERS, MISSING, APART, DIRTY = (
     "different on the target",
     "missing on the target",
     "missing or different on the target",
-    "secrets, since the target may hold others",
+    "with secrets, which may differ on the target",
 )
 
 

@@ -152,8 +152,10 @@ class DeliveryPlan:
 def _line(piece: Piece, zone: tzinfo) -> str:
     moment = f"at {piece.moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}" if piece.moment else "at once"
     names = listed(piece.jobs or (_named(identity) for identity in piece.elements), 3)
-    counts = _number(len(piece.elements), "element") + (f", {_number(len(piece.jobs), 'job')}" if piece.jobs else "")
-    return f"{_CHANNELS[piece.channel]}, {moment}: {counts} ({names}); {piece.why}"
+    counts = [_number(len(piece.jobs), "job")] if piece.jobs else []
+    if len(piece.elements) != len(piece.jobs):
+        counts.insert(0, _number(len(piece.elements), "element"))
+    return f"{_CHANNELS[piece.channel]}, {moment}: {', '.join(counts)} ({names}); {piece.why}"
 
 
 def _number(count: int, word: str) -> str:

@@ -58,6 +58,10 @@ class Difference(BaseModel):
     enabled: tuple[JobKey, ...] = ()
     disabled: tuple[JobKey, ...] = ()
 
+    def changed_among(self, keys: Collection[JobKey]) -> Difference:
+        """Return the same, but with only those changed jobs that are among ``keys``."""
+        return self.model_copy(update={"changed": tuple(key for key in self.changed if key in keys)})
+
     def __bool__(self) -> bool:
         return any((self.added, self.removed, self.changed, self.enabled, self.disabled))
 

@@ -58,7 +58,7 @@ ALERTS: dict[str, Alert] = {
     "failback": Alert.SWITCHOVER,
     "recovered": Alert.RECOVERED,
 }
-"""Which kinds of events people are notified of. A ``problem`` event names its alert itself."""
+"""Which kinds of events people are notified of. An event that names its alert, as each ``problem`` does, is told so."""
 
 
 # -- how a DAG is built
@@ -293,7 +293,7 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
     for event in waiting:
         if not under_way(event, run.now(), run.pair.sync.lease):
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
-            if event["id"] not in told and (alert := ALERTS.get(event["kind"]) or event.get("alert")):
+            if event["id"] not in told and (alert := event.get("alert") or ALERTS.get(event["kind"])):
                 notify(run.pair, Alert(alert), event, context)
 
 

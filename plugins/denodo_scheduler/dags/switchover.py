@@ -166,7 +166,8 @@ def _params(pair: Pair) -> dict[str, Param]:
         ),
         "accept_differences": shared.tick(
             "Accept differences",
-            "You have looked: some jobs have another definition on the server that becomes active, and you want those.",
+            "You have looked: some jobs have another definition on the server that becomes active, and you want those; "
+            "those that are missing there, because the last sync could not deliver them, may stay behind.",
         ),
         "how": Param(
             DRAIN,

@@ -83,6 +83,7 @@ class Examined:
             "epoch": self.record.epoch,
             "enable": counted(self.active.enabled),
             "stay_disabled": counted({job.key for job in self.active.jobs} - self.active.enabled),
+            "missing": counted(self.active.enabled - self.target.by_key.keys()),
             "different": counted(difference.changed),
             "only_there": counted(difference.removed),
             "connection": self.path.hook.denodo_scheduler_conn_id,
@@ -107,8 +108,8 @@ def examine(context: PairContext, record: Record, to: Role, *, accept_difference
         something_enabled(active, old)
         or target_at_rest(target, to)
         or (looks_paused(flagged, to) if flagged else None)
-        or all_on_target(active, target, to)
-        or (None if any_definition else equal_on_target(active, target, to))
+        or all_on_target(active, target, to, record.pending, accepted=accept_differences)
+        or (None if any_definition else equal_on_target(active, target, to, record.pending))
     )
     return Examined(record, to, path, statuses, active, target)
 

@@ -12,23 +12,22 @@ from zoneinfo import ZoneInfo
 
 from denodo_ha.decisions import Action
 from denodo_ha.jobs import JobKey
-from denodo_ha.promotion import EnableOrder, maybe_ran, order_enabling
+from denodo_ha.promotion import EnableOrder, left_behind, maybe_ran, order_enabling, told_behind
 from denodo_ha.quartz.missed import server_zone
 from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.situation import Judgement
 from denodo_ha.snapshot.ids import new_id, taken_at
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
-from denodo_ha.text import counted
 from denodo_ha.transitions import completed, given_up, promoted
 from denodo_ha.verdict import Observation, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
-from denodo_scheduler.steps.claim import LEASE, of_epoch, unchanged
+from denodo_scheduler.steps.claim import of_epoch, unchanged
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed, enable
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.promote import switchover
-from denodo_scheduler.steps.promote.fence import Fence, fence
-from denodo_scheduler.steps.promote.operation import Try, begun, left, taken_over
+from denodo_scheduler.steps.promote.fence import Down, Fence
+from denodo_scheduler.steps.promote.operation import Try, begun, left, not_fenced, taken_over
 from denodo_scheduler.steps.promote.report import describe
 from denodo_scheduler.steps.watch.act import demote_master, demotion_event
 from denodo_scheduler.steps.watch.look import Case, expected, judge
@@ -117,14 +116,15 @@ def _claimed(case: Case, record: Record) -> Record:
         to=Role.SLAVE,
         operation_id=context.new_operation(),
         plan=record.snapshot.id,
-        why=f"the master is down: {case.evidence.streak} times in a row",
+        why=f"the master is down: no sign of life on any path, {case.evidence.streak} times in a row",
     )
 
 
 def _resume_switchover(case: Case, record: Record) -> dict[str, Any]:
     to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
-    down = to is Role.SLAVE and case.evidence.verdict is Verdict.DOWN and case.fresh and case.may_be_unfenced
-    return switchover.resume(case.context, to, old_is_down=down)
+    confirmed = to is Role.SLAVE and case.evidence.verdict is Verdict.DOWN and case.fresh
+    down = Down(case.evidence.since, fenced=case.consents.fenced) if confirmed else None
+    return switchover.resume(case.context, to, down=down)
 
 
 def _ensure_fresh(case: Case) -> None:
@@ -178,7 +178,7 @@ class _Failover(Try):
             zone=zone,
             last_sign=self.last_sign,
         )
-        return self._commit(snapshot_id, enabled, fenced, said)
+        return self._commit(snapshot_id, order, enabled, fenced, said)
 
     @property
     def _heard(self) -> datetime:
@@ -218,35 +218,35 @@ class _Failover(Try):
             self.claim.save(lambda record: record, event.end(self.record, found))
 
     def _fenced(self) -> Fence:
-        pair = self.context.pair
-        if pair.failover.fence:
-            self.claim.renew(pair.failover.fence_timeout + LEASE)
-        fenced = fence(self.context, by_person=self.case.consents.fenced)
-        log.warning("Fencing %s: %s.", fenced.result, fenced.how)
-        record = self.claim.check()
-        assert record.operation is not None
-        if pair.failover.fencing == "required" and fenced.result != "confirmed":
-            if record.operation.step is Step.CLAIMED:
+        fenced = self.fence(by_person=self.case.consents.fenced)
+        if refused := not_fenced(self.context, fenced):
+            if self.step is Step.CLAIMED:
                 self.leave("failover_given_up", given_up, f"the master could not be fenced: {fenced.how}")
-            raise Blocked(
-                "not_fenced",
-                f"this pair requires fencing, and the fence is {fenced.result}: {fenced.how}",
-                "make sure that the master cannot start again, then trigger the failover DAG with 'the master is "
-                "fenced' ticked and a reason",
-            )
+            raise refused
         return fenced
 
     def _before_batch(self) -> None:
         self._abort_if_alive(self.look(), self.claim.check())
         self.advance(Step.ENABLING)
 
-    def _commit(self, snapshot_id: str, enabled: Changed, fenced: Fence, said: dict[str, Any]) -> dict[str, Any]:
+    def _commit(
+        self, snapshot_id: str, order: EnableOrder, enabled: Changed, fenced: Fence, said: dict[str, Any]
+    ) -> dict[str, Any]:
         context, remaining = self.context, None
         if enabled.left:
             remaining = new_id(context.now())
             context.snapshots.write_job_list(remaining, enabled.left)
-        promote = partial(promoted, now=context.now(), left=remaining, cool_down=context.pair.failover.cool_down)
-        done = promote(self.claim.check())
+        record = self.claim.check()
+        behind = left_behind(order, enabled.statuses.jobs, record.pending, Role.SLAVE)
+        promote = partial(
+            promoted,
+            now=context.now(),
+            cool_down=context.pair.failover.cool_down,
+            left=remaining,
+            behind=behind,
+            since=self.operation.started,
+        )
+        done = promote(record)
         event = context.event(
             "failover",
             done,
@@ -254,19 +254,13 @@ class _Failover(Try):
             before={"phase": Phase.NORMAL, "active": Role.MASTER},
             after={"phase": done.phase, "active": done.active, "complete": remaining is None},
             snapshot=snapshot_id,
-            fencing={"result": fenced.result, "how": fenced.how},
+            fencing=fenced.to_json(),
             quenched=self.quenched,
-            outdated=counted(_outdated(self.record, enabled)),
             **said,
+            **told_behind(behind, Role.SLAVE),
         )
         self.claim.save(promote, event)
         return event
-
-
-def _outdated(record: Record, enabled: Changed) -> set[JobKey]:
-    """The jobs that the last sync left pending, and which now run on the slave as they were before."""
-    known = enabled.statuses.by_key
-    return {job.key for job in record.pending if job.on_target and job.key in known and known[job.key].state.is_enabled}
 
 
 def _complete(case: Case, record: Record) -> dict[str, Any]:

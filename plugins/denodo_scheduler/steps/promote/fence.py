@@ -5,13 +5,26 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotInTime
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from importlib import import_module
-from typing import Literal
+from typing import Any, Literal
 
+from denodo_ha.decisions import Alert
 from denodo_scheduler.steps.context import PairContext
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Down:
+    """Evidence, good enough for a failover, that the master is down.
+
+    :param since: when it was asked in vain for the first time. :param fenced: a person has fenced it.
+    """
+
+    since: datetime
+    fenced: bool = False
 
 
 @dataclass(frozen=True)
@@ -20,6 +33,21 @@ class Fence:
 
     result: Literal["confirmed", "unconfirmed", "failed"]
     how: str
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def without_master(fenced: Fence) -> dict[str, Any]:
+    """Say in the event of a switchover that the master was not read back without enabled jobs, as in a failover."""
+    said = {"fencing": fenced.to_json(), "alert": Alert.FAILOVER}
+    if fenced.result == "confirmed":
+        return said
+    return said | {
+        "what": "a switchover was brought to its end while the master did not answer, so whether it runs jobs is not "
+        f"known: {fenced.how}",
+        "next_step": "make sure that the master is off; when it is seen again its jobs are disabled",
+    }
 
 
 def fence(context: PairContext, *, by_person: bool) -> Fence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,7 +11,10 @@ from denodo_ha.record import Operation, Record, Role, Step
 from denodo_ha.transitions import claim, resumed
 from denodo_scheduler.steps.claim import LEASE, Claim, OperationClaim, unchanged
 from denodo_scheduler.steps.context import Event, PairContext
-from denodo_scheduler.steps.outcome import NotYet
+from denodo_scheduler.steps.outcome import Blocked, NotYet
+from denodo_scheduler.steps.promote.fence import Fence, fence
+
+log = logging.getLogger(__name__)
 
 
 def begun(
@@ -96,10 +100,32 @@ class Try:
     def advance(self, step: Step) -> None:
         self.record = self.claim.advance(step)
 
+    def fence(self, *, by_person: bool) -> Fence:
+        """Fence the master, and keep the operation meanwhile; whether that is enough, :func:`not_fenced` says."""
+        pair = self.context.pair
+        if pair.failover.fence:
+            self.claim.renew(pair.failover.fence_timeout + LEASE)
+        fenced = fence(self.context, by_person=by_person)
+        log.warning("Fencing %s: %s.", fenced.result, fenced.how)
+        self.claim.check()
+        return fenced
+
     def leave(self, kind: str, back: Callable[[Record], Record], why: str, **details: Any) -> dict[str, Any]:
         """Go back to the phase before the operation."""
         event, self.record = left(self.context, self.claim, kind, back, why, **details)
         return event
+
+
+def not_fenced(context: PairContext, fenced: Fence) -> Blocked | None:
+    """The pair requires a fence, and this one is not confirmed."""
+    if context.pair.failover.fencing != "required" or fenced.result == "confirmed":
+        return None
+    return Blocked(
+        "not_fenced",
+        f"this pair requires fencing, and the fence is {fenced.result}: {fenced.how}",
+        "make sure that the master cannot start again, then trigger the failover DAG with 'the master is "
+        "fenced' ticked and a reason",
+    )
 
 
 def left(

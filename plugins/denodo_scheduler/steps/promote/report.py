@@ -50,7 +50,6 @@ def describe(
         "rto_seconds": round((verified - heard).total_seconds(), 1),
         "enabled": len(order.order) - len(enabled.left),
         "failed": counted(enabled.left),
-        "missing": counted(order.missing),
         **occurrences(
             context,
             context.servers.own_path(Role.SLAVE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from typing import Any
@@ -14,8 +14,15 @@ from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.outage import ran_at_once
 from denodo_ha.preconditions import other
-from denodo_ha.promotion import EnableOrder, just_ran, order_enabling
-from denodo_ha.record import Phase, Record, Role, Step
+from denodo_ha.promotion import (
+    EnableOrder,
+    just_ran,
+    left_behind,
+    order_enabling,
+    repeats_until,
+    told_behind,
+)
+from denodo_ha.record import LEFT_BEHIND, Phase, Record, Role, Step
 from denodo_ha.snapshot.ids import new_id
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import counted, listed
@@ -24,12 +31,14 @@ from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.jobs import Changed, enable
 from denodo_scheduler.steps.outcome import NotYet
-from denodo_scheduler.steps.passive import AtRest
+from denodo_scheduler.steps.passive import AtRest, DisablingEvent, disable_all
 from denodo_scheduler.steps.promote.drain import Drain
 from denodo_scheduler.steps.promote.examine import Examined, ensure_quiet, read_manifest, zone_of
-from denodo_scheduler.steps.promote.operation import Try
+from denodo_scheduler.steps.promote.fence import Down, Fence, without_master
+from denodo_scheduler.steps.promote.operation import Try, not_fenced
 from denodo_scheduler.steps.promote.report import occurrences
 from denodo_scheduler.steps.servers import Server, enabled_in
+from denodo_scheduler.steps.watch.act import demotion_event
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +48,8 @@ class Switch:
     """What a person asks for.
 
     :param to: the server that becomes active.
-    :param accept_differences: that person knows that some jobs have another definition there, and wants those.
+    :param accept_differences: that person knows that some jobs have another definition there, and wants those, and
+        that jobs which the last sync could not deliver may be missing there.
     :param quiet_window: begin only while nothing runs on the active server and nothing is due within its window.
     :param stop: stop the jobs that have not ended at the pair's ``drain_timeout``; otherwise go back.
     """
@@ -57,16 +67,18 @@ class Switching(Try):
     :param found: both servers right before it began; None where another try began it.
     :param last_sign: when an earlier try was last seen at work; what is enabled already it enabled before.
     :param patience: how long this try waits for jobs that run at most, if less than the pair says.
-    :param at_rest_unseen: the old server could not be read, and is taken to be at rest.
+    :param down: why the old server may be taken to be at rest without an answer of it.
+    :param unseen: the old server could not be read, and was taken to be at rest: how sure that is.
     """
 
     wanted: Switch
     found: Examined | None = None
     last_sign: datetime | None = None
-    old_is_down: bool = False
+    down: Down | None = None
     patience: timedelta | None = None
-    at_rest_unseen: bool = False
+    unseen: Fence | None = None
     drain: Drain | None = None
+    returned: DisablingEvent | None = None
     _jobs: Manifest | None = None
 
     @property
@@ -80,7 +92,6 @@ class Switching(Try):
     def run(self) -> dict[str, Any]:
         try:
             rest = self._disable()
-            self.at_rest_unseen = rest is None
             server, statuses = self.context.servers.answering(self.to)
             order = self._ordered(server, statuses)
             enabled = self._enable(server, order, self._just_ran(order, rest, statuses))
@@ -95,20 +106,38 @@ class Switching(Try):
     # -- break
 
     def _disable(self) -> AtRest | None:
-        """Disable all jobs in scope of the old server and read that back; None where it is down and was so before."""
+        """Disable all jobs in scope of the old server and read that back; None where it is taken to be at rest.
+
+        :raises Blocked: it was not read back, and the pair requires that it is fenced.
+        """
         try:
             server, _ = self.context.servers.answering(self.old)
         except DenodoSchedulerError as error:
-            if self.step is Step.ENABLING or self.old_is_down:
-                log.warning("The %s cannot be read, and is taken to be at rest: %s", self.old, error)
-                return None
-            raise
+            if self.step is not Step.ENABLING and self.down is None:
+                raise
+            log.warning("The %s cannot be read, and is taken to be at rest: %s", self.old, error)
+            self.unseen = self._fenced()
+            return None
         rest = self._ended(server)
+        self._tell_of_returned(rest)
         if self.step is Step.CLAIMED:
             raise _Back(f"no job of the {self.old} is enabled any more; a paused server looks exactly like this")
         if interrupted := self._interrupted(rest.statuses):
             log.error("Their runs may have been stopped by disabling them: %s", listed(sorted(interrupted)))
         return rest
+
+    def _fenced(self) -> Fence:
+        """Fence a server that is down with enabled jobs, as a failover does. One that was read back without any, or
+        fenced, when the first job was enabled on the other one, needs none."""
+        if self.step is Step.ENABLING or self.down is None:
+            return Fence(
+                "unconfirmed",
+                f"jobs are enabled on the {self.to} already, and the {self.old} was taken to be at rest then",
+            )
+        fenced = self.fence(by_person=self.down.fenced)
+        if refused := not_fenced(self.context, fenced):
+            raise refused
+        return fenced
 
     def _ended(self, server: Server) -> AtRest:
         """Drain the server. Once jobs may be enabled on the other one, nothing is waited for any more."""
@@ -134,11 +163,17 @@ class Switching(Try):
         until = began + self.context.pair.failover.drain_timeout
         return until if self.patience is None else min(until, self.context.now() + self.patience)
 
-    def _before_disabling(self, statuses: Statuses, _: Sequence[JobKey]) -> None:
+    def _before_disabling(self, statuses: Statuses, keys: Sequence[JobKey]) -> None:
         if self.step is Step.CLAIMED and self.wanted.quiet_window:
             self._ensure_quiet(statuses)
         step = Step.ENABLING if self.step is Step.ENABLING else Step.DISABLING
         self.record = self.claim.advance(step, plan=self._kept_list(statuses))
+        enabled = [key for key in keys if statuses.by_key[key].state.is_enabled]
+        if self.step is Step.ENABLING and enabled:
+            self.returned = self.returned or demotion_event(
+                self.context, self.operation.id, self.operation.started, self.old
+            )
+            self.returned.begin(self.claim, statuses, enabled)
 
     def _overdue(self, jobs: Sequence[JobStatus]) -> None:
         """Jobs have not ended in time: what the person has chosen is done now, and said first."""
@@ -161,6 +196,13 @@ class Switching(Try):
             why=f"{what}, and they are to be stopped then",
         )
         self.claim.save(lambda current: current, event)
+
+    def _tell_of_returned(self, rest: AtRest) -> None:
+        """An old server that was taken to be at rest was not, or people have enabled jobs there since."""
+        if self.returned and self.drain:
+            enabled = tuple(sorted(key for key, job in self.drain.last.items() if job.state.is_enabled))
+            event = self.returned.end(self.record, replace(rest, disabled=enabled))
+            self.record = self.claim.save(lambda record: record, event)
 
     def _interrupted(self, now: Statuses) -> set[JobKey]:
         return self.drain.interrupted(now) if self.drain else set()
@@ -210,7 +252,10 @@ class Switching(Try):
 
     def _just_ran(self, order: EnableOrder, rest: AtRest | None, target: Statuses) -> dict[JobKey, datetime]:
         if rest is None:
-            return {}
+            if self.down is None:
+                return {}
+            late = repeats_until(self.down.since, new_time=target.server_time, now=self.context.now())
+            return dict.fromkeys(order.order, late)
         known, old_time = rest.statuses.by_key, rest.statuses.server_time
         ran = {key: known[key].previous_execution for key in order.order if key in known}
         return just_ran(ran, old_time=old_time, new_time=target.server_time, now=self.context.now())
@@ -238,7 +283,7 @@ class Switching(Try):
 
     def _before_batch(self) -> None:
         """A server that was taken to be at rest, because it did not answer, is asked again before each batch."""
-        if self.at_rest_unseen:
+        if self.unseen:
             try:
                 self.context.servers.answering(self.old)
             except DenodoSchedulerError:
@@ -250,13 +295,16 @@ class Switching(Try):
     def _commit(self, server: Server, order: EnableOrder, enabled: Changed, rest: AtRest | None) -> dict[str, Any]:
         last_run = _last_runs(rest.statuses) if rest else {}
         gap = self._gap(server, order, enabled, last_run, since_enabled=self.operation.started)
-        now = self.context.now()
+        record, now = self.claim.check(), self.context.now()
+        behind = left_behind(order, enabled.statuses.jobs, record.pending, self.to)
         change: Callable[[Record], Record]
         if self.to is Role.SLAVE:
-            kind, before, change = "switchover", Phase.NORMAL, partial(promoted, now=now, cool_down=None)
+            since = self.operation.started if self.unseen else None
+            kind, before = "switchover", Phase.NORMAL
+            change = partial(promoted, now=now, cool_down=None, behind=behind, since=since)
         else:
-            kind, before, change = "failback", Phase.FAILED_OVER, partial(failed_back, now=now)
-        done = change(self.claim.check())
+            kind, before, change = "failback", Phase.FAILED_OVER, partial(failed_back, now=now, behind=behind)
+        done = change(record)
         event = self.context.event(
             kind,
             done,
@@ -264,12 +312,22 @@ class Switching(Try):
             before={"phase": before, "active": self.old, "enabled": len(order.order) + len(order.missing)},
             after={"phase": done.phase, "active": done.active, "enabled": len(order.order)},
             plan=self.plan_id,
-            missing=counted(order.missing),
+            **told_behind(behind, self.to, self._left_before(record, enabled.statuses)),
             interrupted=counted(self._interrupted(rest.statuses) if rest else ()),
             **gap,
+            **(without_master(self.unseen) if self.unseen and self.old is Role.MASTER else {}),
         )
         self.claim.save(change, event)
         return event
+
+    def _left_before(self, record: Record, now: Statuses) -> set[JobKey]:
+        """Jobs that ran on this server until the other one became active without them, and stay disabled here."""
+        known = now.by_key
+        return {
+            job.key
+            for job in record.pending
+            if job.code == LEFT_BEHIND and job.key in known and not known[job.key].state.is_enabled
+        }
 
     def _gap(
         self,
@@ -326,6 +384,7 @@ class Switching(Try):
         if self.step is Step.CLAIMED:
             return self.give_up(str(error))
         log.warning("The switchover is rolled back: %s", error)
+        self._rest_other()
         try:
             server, statuses = self.context.servers.answering(self.old)
             self._read_jobs(server, statuses)
@@ -351,6 +410,23 @@ class Switching(Try):
         gap = self._gap(server, again, enabled, _last_runs(statuses), since_enabled=since_enabled)
         details = {"enabled": len(order.order), "interrupted": interrupted, **gap}
         return self.leave("switchover_rolled_back", rolled_back, str(error), **details)
+
+    def _rest_other(self) -> None:
+        """Disable first what people have enabled meanwhile on the server that stays passive, if it answers."""
+        event = demotion_event(self.context, self.operation.id, self.operation.started, self.to)
+
+        def before(statuses: Statuses, keys: Sequence[JobKey]) -> None:
+            self.advance(Step.DISABLING)
+            event.begin(self.claim, statuses, keys)
+
+        try:
+            server, _ = self.context.servers.answering(self.to)
+            found = disable_all(self.context, server, before=before)
+        except DenodoSchedulerError as error:
+            log.warning("Whether jobs are enabled on the %s is not known: %s", self.to, error)
+            return
+        if found.disabled:
+            self.record = self.claim.save(lambda record: record, event.end(self.record, found))
 
 
 class _Back(Exception):

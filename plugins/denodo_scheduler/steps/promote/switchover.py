@@ -14,6 +14,7 @@ from denodo_scheduler.steps.claim import LEASE, Claim
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, require
 from denodo_scheduler.steps.promote.examine import ensure_may_begin, ensure_quiet, examine
+from denodo_scheduler.steps.promote.fence import Down
 from denodo_scheduler.steps.promote.operation import begun, taken_over
 from denodo_scheduler.steps.promote.outlook import outlook
 from denodo_scheduler.steps.promote.switching import Switch, Switching
@@ -71,15 +72,16 @@ def _done_by_earlier_try(context: PairContext, record: Record) -> dict[str, Any]
     return None
 
 
-def resume(context: PairContext, to: Role, *, old_is_down: bool = False) -> dict[str, Any]:
+def resume(context: PairContext, to: Role, *, down: Down | None = None) -> dict[str, Any]:
     """Take over a switchover whose task is dead, bring it to its end or back, and return the event.
 
     Jobs that run are waited for for :data:`~denodo_scheduler.steps.claim.LEASE` at most, because the master is not
     watched meanwhile, and none is stopped, because nobody is known to have chosen that.
 
-    :param old_is_down: there is evidence, good enough for a failover, that the server that was active is down. Where
-        some of its jobs are disabled already and it does not answer, the others are taken to be at rest.
+    :param down: evidence, good enough for a failover, that the master, which was active, is down. Where it does not
+        answer, it is fenced as in a failover, and taken to be at rest.
     :raises NothingToDo: there is no such operation, or its task may still act. :raises NotYet: tried again.
+    :raises Blocked: the pair requires a fence, which was not confirmed.
     """
     record = context.usable_record()
     operation = record.operation
@@ -88,8 +90,14 @@ def resume(context: PairContext, to: Role, *, old_is_down: bool = False) -> dict
     if operation.open(context.now()) and not context.is_of_this_run(operation.id):
         raise NothingToDo("operation_open", "the task of the switchover may still act")
     require(not_halted(record) or not_paused(record, context.now()))
-    switching = _taken_over(context, record, Switch(to), old_is_down=old_is_down, patience=LEASE)
-    return switching.give_up(_UNTOUCHED) if operation.step is Step.CLAIMED else switching.run()
+    switching = _taken_over(context, record, Switch(to), down=down, patience=LEASE)
+    if operation.step is Step.CLAIMED:
+        return switching.give_up(_UNTOUCHED)
+    try:
+        return switching.run()
+    except Blocked:
+        switching.claim.release()  # the run in which a person says that the master is fenced need not wait
+        raise
 
 
 def _taken_over(context: PairContext, record: Record, wanted: Switch, **more: Any) -> Switching:
@@ -122,7 +130,7 @@ def _begin(context: PairContext, wanted: Switch, epoch: int) -> Switching:
         to=wanted.to,
         operation_id=context.new_operation(),
         plan=list_id,
-        why="begun",
+        why=f"the {wanted.to} becomes the active server, as planned",
     )
     return Switching(context, intent, wanted, found)
 

@@ -265,7 +265,7 @@ class Delivery:
                 "channel": piece.channel,
                 "elements": len(jobs) if piece.channel == "rest" else len(piece.elements),
                 "delivered": counted(jobs),
-                "why": piece.why,
+                "why": piece.why + (f"; {len(jobs)} of these {of}" if len(jobs) < (of := len(piece.jobs)) else ""),
                 "moment": moment,
                 "exposure_seconds": round(exposed, 3),
             }

@@ -95,17 +95,19 @@ def read_snapshot(context: PairContext, snapshot_id: str, record: Record, ticket
 
 def _committed(context: PairContext, record: Record, ticket: SyncTicket) -> tuple[ArchiveContents, Manifest] | None:
     """The committed snapshot of the same source, or None where there is none or its files are gone."""
-    if ticket.base_snapshot is None or record.snapshot is None or record.snapshot.source is not ticket.source:
+    return _last(context, ticket) if record.snapshot and record.snapshot.source is ticket.source else None
+
+
+def _last(context: PairContext, ticket: SyncTicket) -> tuple[ArchiveContents, Manifest] | None:
+    """The same, of whichever source."""
+    if ticket.base_snapshot is None:
         return None
     try:
         contents, manifest = context.snapshots.read(ticket.base_snapshot)
         return ArchiveContents.from_json(contents), Manifest.from_json(manifest)
     except (FileNotFoundError, ArchiveError, ManifestError) as error:
-        log.warning(
-            "The committed snapshot %s cannot be read (%s); all that has secrets is delivered anew.",
-            ticket.base_snapshot,
-            error,
-        )
+        what = f"The committed snapshot {ticket.base_snapshot} cannot be read ({error})"
+        log.warning("%s; all that has secrets is delivered anew.", what)
         return None
 
 
@@ -270,11 +272,13 @@ def _guard_mass_change(
 @dataclass(frozen=True)
 class _Planned:
     """
+    :param unlike: jobs that the target has with another definition.
     :param waits: how long until the first piece can be sent, where none can be sent at once.
     """
 
     plan: DeliveryPlan
     changes: Changes
+    unlike: frozenset[JobKey]
     waits: timedelta | None
 
 
@@ -294,13 +298,13 @@ def _plan(
     found = planner.differences(there)
     wanted = planner.changes(found)
     if not wanted:
-        return _Planned(DeliveryPlan(), wanted, None)
+        return _Planned(DeliveryPlan(), wanted, found.unlike, None)
     _warn_of_addresses(context, ticket, here.data_sources)
     now = target.answered
     known = record.capabilities.get(ticket.target, Capabilities()).for_version(ticket.version)
     until = now + context.pair.sync.quiet_timeout
     plan = planner.plan(wanted, found, there, now=now, until=until, capabilities=known)
-    return _Planned(plan, wanted, plan.first_moment - now if plan.waits and plan.first_moment else None)
+    return _Planned(plan, wanted, found.unlike, plan.first_moment - now if plan.waits and plan.first_moment else None)
 
 
 def _warn_of_addresses(context: PairContext, ticket: SyncTicket, sources: Sequence[DataSource]) -> None:
@@ -331,7 +335,10 @@ def _describe(
     committed: tuple[ArchiveContents, Manifest] | None,
     planned: _Planned,
 ) -> Exported:
-    difference = (committed[1] if committed else Manifest(jobs=())).diff(taken.manifest)
+    last = committed or _last(context, ticket)
+    difference = (last[1] if last else Manifest(jobs=())).diff(taken.manifest)
+    if not committed:  # hashes of two servers may differ where their definitions do not
+        difference = difference.changed_among(planned.unlike)
     wait = planned.waits if planned.waits and planned.waits > SHORT_WAIT else None
     return Exported(
         snapshot=snapshot_id,

@@ -124,7 +124,9 @@ def _tried_storage(context: PairContext, record: Record) -> Record:
 
 
 def _repair(context: PairContext, record: Record, target: Role) -> Record:
-    """Disable what an earlier run left enabled on the ``target``, and close its operation."""
+    """Disable what an earlier run left enabled on the ``target``, and close its operation. Where there is neither, as
+    on the server that a failback has left, nothing is told.
+    """
     operation, dirty = record.operation, record.dirty
     if operation is None and dirty is None:
         return record
@@ -143,11 +145,8 @@ def _repair(context: PairContext, record: Record, target: Role) -> Record:
         event.begin(claim, statuses, keys)
 
     found = settle(context, target, operation, claim, ours=ours, tell=tell)
-    log.warning(
-        "The %s was dirty (%s): %d jobs were enabled and are disabled now. "
-        "It cannot be promoted until a sync has ended.",
-        target,
-        why,
-        len(found.disabled),
-    )
-    return claim.save(close_operation, event.end(record, found))
+    said = f"{len(found.disabled)} jobs were enabled and are disabled now. It cannot be promoted until a sync has ended"
+    log.warning("The %s was dirty (%s): %s.", target, why, said)
+    told = event.end(record, found)
+    nothing = operation is None and not told["jobs"] and not told["suspected_double_runs"]
+    return claim.save(close_operation, None if nothing else told)

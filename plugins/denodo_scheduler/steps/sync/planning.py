@@ -16,7 +16,7 @@ from denodo_ha.delivery.moments import budget, next_moment, possible_zones
 from denodo_ha.delivery.plan import DeliveryPlan, Piece, plan_delivery
 from denodo_ha.jobs import DataSource, Job, JobKey
 from denodo_ha.reason import Reason
-from denodo_ha.record import Record, Role
+from denodo_ha.record import LEFT_BEHIND, Record, Role
 from denodo_ha.snapshot.archive import ArchiveContents
 from denodo_ha.snapshot.contents import Identity
 from denodo_ha.snapshot.manifest import Manifest
@@ -172,7 +172,7 @@ class Planner:
             secrets_refresh=sync.secrets_refresh,
         )
         by_identity = {change.element.identity: change for change in wanted.items}
-        forced = {job.key for job in record.pending}
+        forced = {job.key for job in record.pending if job.code != LEFT_BEHIND}
         for element in contents.elements:
             if element.kind == "job" and job_key(element) in forced:
                 by_identity.setdefault(element.identity, ChangedElement(element, "pending since an earlier sync"))

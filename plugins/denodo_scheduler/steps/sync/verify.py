@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
 from denodo_ha.decisions import Alert
 from denodo_ha.delivery.plan import DeliveryPlan, Pending
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import PendingJob, Record, Role, close_operation, commit, mark_dirty
+from denodo_ha.record import LEFT_BEHIND, PendingJob, Record, Role, close_operation, commit, mark_dirty
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
@@ -54,14 +54,16 @@ def verify(
     pending = _pending(exported, imported)
     _ensure_not_hollow(context, pending, exported.jobs, accept_mass_change)
     read, exported = _read_equal(context, ticket, exported, imported, record, pending)
-    statuses, orphans = read.statuses, read.found.orphans
+    statuses = read.statuses
+    behind = _left_behind(record, read.found.orphans)
+    orphans = [key for key in read.found.orphans if key not in {job.key for job in behind}]
     delete = _may_delete(context, orphans, accept_mass_change or not _many(context, orphans, statuses))
     ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
     if ran:
         log.error("Suspected double run: %s ran on the %s since the import began.", listed(sorted(ran)), ticket.target)
     for each in pending:
         log.warning("Pending: %s", each)
-    left_out = _left_out(pending)
+    left_out = (*_left_out(pending), *behind)
     event = context.event(
         "sync",
         record,
@@ -131,10 +133,15 @@ def _pending(exported: Exported, imported: Imported | None) -> tuple[Pending, ..
 def _left_out(pending: Sequence[Pending]) -> tuple[PendingJob, ...]:
     """The jobs among what is pending, as the record keeps them."""
     return tuple(
-        PendingJob(key=each.key, code=each.reason.code, why=each.reason.what, on_target=each.on_target)
-        for each in pending
+        PendingJob(key=each.key, code=code, why=what, on_target=each.on_target, next_step=next_step)
+        for each, (code, what, next_step) in ((each, each.reason) for each in pending)
         if each.key
     )
+
+
+def _left_behind(record: Record, orphans: Collection[JobKey]) -> tuple[PendingJob, ...]:
+    """The jobs that a change of the active server has left on this one alone: they are not deleted as orphans."""
+    return tuple(job for job in record.pending if job.code == LEFT_BEHIND and job.key in orphans)
 
 
 def _alert(
@@ -147,13 +154,15 @@ def _alert(
             "what": f"{listed(ran)} ran on the {target} while it was synchronised, so maybe on both servers",
             "next_step": "look at the results of these jobs; set the time zones of the pair if they are not set",
         }
-    new = {job.key for job in pending} - {job.key for job in record.pending}
+    now, before = ({job.key for job in jobs if job.code != LEFT_BEHIND} for jobs in (pending, record.pending))
+    new = now - before
     if new:
         return {
             "alert": Alert.PENDING,
             "what": f"{len(new)} jobs could not be delivered to the {target} ({listed(sorted(new))}); the snapshot is "
             "committed without them",
-            "next_step": f"denodo-ha status {pair} --verbose says why for each; the next sync tries again",
+            "next_step": f"denodo-ha status {pair} --verbose says why for each, and the way out; the next sync tries "
+            "again",
         }
     return {}
 

@@ -45,12 +45,15 @@ def demote_master(context: PairContext, claim: Claim, event: DisablingEvent) -> 
     return disable_all(context, server, before=before, by_definition=True)
 
 
-def demotion_event(context: PairContext, operation: str | None, since: datetime | None) -> DisablingEvent:
-    """The event of a master whose jobs are disabled.
+def demotion_event(
+    context: PairContext, operation: str | None, since: datetime | None, role: Role = Role.MASTER
+) -> DisablingEvent:
+    """The event of a server whose jobs are disabled because the other one is, or becomes, the active one.
 
-    :param since: when the slave took over; what the master ran from then on may have run on both.
+    :param since: when the other one took over; what this one ran from then on may have run on both.
     """
-    return DisablingEvent(context, "quenched", since, {"operation": operation, "server": "master"})
+    kind = "quenched" if role is Role.MASTER else "drift"
+    return DisablingEvent(context, kind, since, {"operation": operation, "server": role})
 
 
 def quench_master(case: Case) -> dict[str, Any]:
@@ -63,7 +66,8 @@ def quench_master(case: Case) -> dict[str, Any]:
     assert record is not None
     context = case.context
     claim = of_epoch(context, record.epoch, Phase.FAILED_OVER, while_paused=True)
-    event = demotion_event(context, None, record.last_promotion.at if record.last_promotion else None)
+    promotion = record.last_promotion
+    event = demotion_event(context, None, (promotion.since or promotion.at) if promotion else None)
     try:
         found = demote_master(context, claim, event)
     except (DenodoSchedulerError, NotYet) as error:

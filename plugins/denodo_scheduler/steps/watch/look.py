@@ -33,10 +33,6 @@ class Case:
         """Whether the evidence is young enough for a failover to begin."""
         return self.context.now() - self.evidence.decided <= freshness(self.context.pair)
 
-    @property
-    def may_be_unfenced(self) -> bool:
-        return self.context.pair.failover.fencing == "best_effort" or self.consents.fenced
-
 
 def judge(case: Case) -> Judgement:
     """Read the record and both servers, and look the decision up. Changes nothing."""
