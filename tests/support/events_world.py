@@ -15,8 +15,9 @@ from airflow.sdk import DAG
 from airflow.utils.types import DagRunType
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import Role
+from denodo_ha.record import Record, Role
 from denodo_scheduler.state import files
+from denodo_scheduler.state.record_store import RECORD_KEY
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps import passive
 from denodo_standin.errors import internal
@@ -88,6 +89,8 @@ class _State(MemoryState):
         with self._world.strike.write(f"the {key} is saved"):
             before = self.get(key)
             super().set(key, value)
+            if key == RECORD_KEY:
+                self._world.record = Record.from_json(value)
             self._world.books.saved(key, before, self.get(key))
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import Phase, Record, RecordError, Role, Step
+from denodo_ha.record import Phase, Record, Role, Step
 from support.machine_servers import MASTER, ROLES, SLAVE, Machine
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ class Rules:
         self.wanted = set(self._machine(MASTER).enabled)
         self.unclear: set[JobKey] = set()
         self.history: list[dict[str, Any]] = []
-        self.was_tampered = False
         self.counts: defaultdict[str, int] = defaultdict(int)
         self._max_epoch = 0
         self._foreign: tuple[int, Task | None] = (0, None)
@@ -104,10 +103,6 @@ class Rules:
 
     # -- the record
 
-    def tampered(self) -> None:
-        self.was_tampered = True
-        self._foreign = (self.world.serial, None)
-
     def published(self, events: Any) -> None:
         self.counts["jobs stopped"] += sum(event["kind"] == "switchover_stops" for event in events)
         self.history += events
@@ -126,9 +121,9 @@ class Rules:
         self.counts["double runs named"] += len(doubled)
         self._doubled.clear()
 
-    def saved(self, before: Any, after: Any) -> None:
-        old = Record.from_json(before) if before else None
-        new = Record.from_json(after)
+    def saved(self, old: Record | None, new: Record) -> None:
+        if new.version != (old.version if old else 0) + 1:
+            self._violated(6, f"version {new.version} is saved after {old and old.version}")
         task = self.world.actor
         if task is None:
             return
@@ -238,7 +233,7 @@ class Rules:
         if source == MASTER:
             self._committed.add(new.snapshot.id)
             self._unverified = ""
-        if before and before.snapshot and before.snapshot.taken > new.snapshot.taken and not self.was_tampered:
+        if before and before.snapshot and before.snapshot.taken > new.snapshot.taken:
             self._violated(4, "a snapshot is committed that is older than the last one")
         if not target.up:
             return
@@ -298,10 +293,7 @@ class Rules:
         if task is None:
             return
         self._check_fresh(task, "changes a server")
-        try:
-            record = self.world.record
-        except RecordError:
-            record = None
+        record = self.world.record
         if record is None:
             self._violated(9, "changes a server although there is no record")
             return
@@ -347,7 +339,7 @@ class Rules:
         self._enabled[role].append((self.world.serial, frozenset(machine.enabled - gone)))
 
     def _by_person(self, role: str, key: JobKey, change: str) -> None:
-        record = self._record()
+        record = self.world.record
         under_way = record is not None and record.operation is not None and record.operation.kind != "sync"
         if under_way and record and record.operation:
             self.unclear.add(key)
@@ -369,7 +361,7 @@ class Rules:
         """A sync has sent this to the passive server, over REST or by an import."""
         if role == SLAVE and change in ("created", "replaced"):
             self._unverified = "something was delivered since"
-        record = self._record()
+        record = self.world.record
         phase = Phase.NORMAL if role == SLAVE else Phase.FAILED_OVER
         if task.kind != "sync" or role == self.active or (record and record.phase is not phase):
             self._violated(3, f"a job is {change} on the {role} while the active server is the {self.active}")
@@ -382,7 +374,7 @@ class Rules:
                 self._violated(
                     1, f"{key} is enabled on the {role} while it is enabled on the {other(role)}, which answers"
                 )
-        record = self._record()
+        record = self.world.record
         allowed = self._allowed(record) if record else set()
         if key not in allowed:
             self._violated(2, f"{key} is enabled on the {role}, but was not to be")
@@ -398,7 +390,7 @@ class Rules:
         return set()
 
     def _disabled_by_us(self, role: str, key: JobKey, task: Task) -> None:
-        record = self._record()
+        record = self.world.record
         if record is None or role != self.active:
             return
         operation = record.operation
@@ -424,8 +416,8 @@ class Rules:
         self._check_imported()
 
     def _check_imported(self) -> None:
-        record = self._record()
-        if record is None or record.dirty or self.was_tampered:
+        record = self.world.record
+        if record is None or record.dirty:
             return
         for machine in (self._machine(role) for role in ROLES if self._machine(role).up):
             if left := {key for key in machine.enabled if self._enabled_by.get((machine.role, key)) == "import"}:
@@ -460,12 +452,6 @@ class Rules:
     def _excused(self, role: str, key: JobKey, start: datetime) -> bool:
         """A person has enabled it there, an import was cut short, or a fault hid the server."""
         return (role, key) in self._persons or any(loose.covers(role, start) for loose in self._loose)
-
-    def _record(self) -> Record | None:
-        try:
-            return self.world.record
-        except RecordError:
-            return None
 
 
 def names(keys: Any) -> str:

@@ -24,8 +24,8 @@ class Task:
     """One try of a task instance, a process of a worker. ``root`` is its first try.
 
     :param body: what it does; its result is kept, or how it ended otherwise.
-    :param stop_at: at which of its calls, from 1, ``fate`` strikes. A sleep begins at the next call before which the
-        task has to look anew: the time between a look and the change that follows belongs to that change.
+    :param stop_at: at which of its calls, from 1, ``fate`` strikes. It may sleep anywhere, but not in the middle of a
+        request: at its next call then.
     """
 
     def __init__(
@@ -78,10 +78,10 @@ class Task:
             self._go.release()
             self._stopped.acquire()
 
-    def call(self, what: str, *, looks: bool) -> None:
+    def call(self, what: str, *, sleeps: bool = True) -> None:
         """One of the task's calls is next.
 
-        :param looks: whether it only looks, at the record or at a server.
+        :param sleeps: whether it may fall asleep there.
         """
         if self.state == "dead":
             raise WorkerKilled
@@ -92,7 +92,7 @@ class Task:
             self.state = "dead"
             self.world.note(f"{self.name} is killed at call {self.calls}, {what}")
             raise WorkerKilled
-        if looks:
+        if sleeps:
             self._stop_at = None
             self._sleep(what)
 

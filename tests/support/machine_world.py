@@ -29,8 +29,9 @@ from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.verdict import Evidence, Observation, Watch
 from denodo_scheduler.client import transport
 from denodo_scheduler.client.probe import Looker
+from denodo_scheduler.hooks.base import API_DOCS
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
+from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps import passive
 from denodo_scheduler.steps.context import PairContext
@@ -73,25 +74,27 @@ NEW = (key("sales/new"), key("finance/new"))
 JOBS = (HOURLY, AFTER, HALF, OFF, OFTEN, REST, ORPHAN, *NEW)
 
 
-class _State(MemoryState):
-    """The asset state store, every access to which is one of a task's calls."""
+class _Records(RecordStore):
+    """The HA record, every access to which is one of a task's calls."""
 
     def __init__(self, world: World) -> None:
-        super().__init__()
+        super().__init__(world.state, ObjectStoragePath(f"file://{world.snapshots}") / world.pair.name)
         self._world = world
 
-    def get(self, key: str, default: Any = None) -> Any:
-        self._world.called("before it reads the record", looks=True)
+    def load(self) -> Record | None:
+        self._world.called("before it reads the record")
         if self._world.actor:
             self._world.actor.loaded = self._world.serial
-        return super().get(key, default)
+        record = super().load()
+        self._world.called("after it has read the record")
+        return record
 
-    def set(self, key: str, value: Any) -> None:
-        self._world.called("before it saves the record", looks=False)
-        before = super().get(key)
-        super().set(key, value)
-        self._world.rules.saved(before, value)
-        self._world.called("after it has saved the record", looks=False)
+    def _create(self, record: Record) -> None:
+        self._world.called("before it saves the record")
+        super()._create(record)
+        before, self._world.record = self._world.record, record
+        self._world.rules.saved(before, record)
+        self._world.called("after it has saved the record")
 
 
 class _SyncDagRun(DagRun):
@@ -164,7 +167,8 @@ class World:
         self.network.tick = timedelta(0)
         shutil.rmtree(self.snapshots, ignore_errors=True)
         self.pair = make_pair(**{**OPTIONS, **options})
-        self.state = _State(self)
+        self.state = MemoryState()
+        self.record: Record | None = None
         self.copies: list[dict[str, str]] = []
         self.last_alive: datetime | None = None
         self.second_good: datetime | None = None
@@ -204,15 +208,14 @@ class World:
 
             self.note("".join(traceback.format_exception(cause)[-6:]))
 
-    def called(self, what: str, *, looks: bool) -> None:
+    def called(self, what: str, *, sleeps: bool = True) -> None:
         self.serial += 1
         if self.actor:
-            self.actor.call(what, looks=looks)
+            self.actor.call(what, sleeps=sleeps)
 
     def _before_request(self, role: str, method: str, path: str) -> None:
-        # The hook reads the API's document under a lock that all threads share, and a sleeper would keep it.
         reads = method == "GET" and not path.startswith("/v3/")
-        self.called(f"before {method} {path} through the {role}'s web tool", looks=reads)
+        self.called(f"before {method} {path} through the {role}'s web tool", sleeps=reads)
         if reads and self.actor:
             self.actor.looked_serial = self.serial
         if method != "GET" and "export" not in path:
@@ -238,7 +241,7 @@ class World:
     def run(self, **asked: Any) -> PairContext:
         return PairContext(
             pair=self.pair,
-            records=RecordStore(self.state),
+            records=_Records(self),
             snapshots=SnapshotStore(ObjectStoragePath(f"file://{self.snapshots}"), self.pair.name),
             master=DenodoSchedulerHook(self.pair.master),
             slave=DenodoSchedulerHook(self.pair.slave),
@@ -347,7 +350,7 @@ class World:
             self.network.advance(self.pair.watch.probe_interval)
 
     def _look(self, task: Task, looker: Looker, *, counted: bool = False) -> Observation:
-        task.call("before it looks", looks=True)
+        task.call("before it looks")
         self.serial += 1
         task.looked_serial = self.serial
         self.network.advance(self.network.tick)
@@ -374,7 +377,8 @@ class World:
             return
         if record and record.outbox:
             self.rules.published(record.outbox)
-            run.save(record.model_copy(update={"outbox": ()}))
+            told = {event["id"] for event in record.outbox}
+            run.save(lambda latest: (_without(latest, told), None))
 
     def switchover(self, to: Role, stop_at: int | None = None, fate: Fate = "kill", **asked: bool) -> Task:
         run_id = f"switchover-{uuid4().hex[:6]}"
@@ -403,21 +407,16 @@ class World:
 
     # -- the record, from outside
 
-    @property
-    def record(self) -> Record | None:
-        value = MemoryState.get(self.state, RECORD_KEY)
-        return Record.from_json(value) if value else None
-
     def keep_copy(self) -> None:
         self.copies.append(dict(self.state.values))
 
     def restore(self, number: int) -> None:
+        """Airflow's database is restored from a backup."""
         self.state.values = dict(self.copies[number % len(self.copies)])
-        self.rules.tampered()
 
     def lose_record(self) -> None:
+        """Airflow's database is lost."""
         self.state.values.clear()
-        self.rules.tampered()
 
     # -- the end
 
@@ -426,11 +425,23 @@ class World:
             raise AssertionError("\n".join([*self.violations, "", *self.trace]))
 
 
+def _without(record: Record, told: set[str]) -> Record:
+    return record.model_copy(update={"outbox": tuple(event for event in record.outbox if event["id"] not in told)})
+
+
 @contextmanager
 def world(folder: Path, kind: type[World] = World) -> Iterator[World]:
     """A world in which nothing waits in earnest."""
     made = kind(folder)
     logging.disable(logging.CRITICAL)  # it takes a third of the time
+    send = DenodoSchedulerHook._call
+
+    def sent(hook: DenodoSchedulerHook, method: str, *args: Any, **kwargs: Any) -> Any:
+        """A task may be stopped between its last look and a request too, but not once that is on its way."""
+        # The hook reads the API's document under a lock that all threads share, and a sleeper would keep it.
+        made.called(f"before it sends a {method}", sleeps=args[0] != API_DOCS)
+        return send(hook, method, *args, **kwargs)
+
     found = {f"denodo_scheduler_{role}": Connection(conn_id=role, **_fields(role)) for role in ROLES}
     with (
         connected(made.network),
@@ -438,6 +449,8 @@ def world(folder: Path, kind: type[World] = World) -> Iterator[World]:
         patch.object(passive, "HOLD_INTERVAL", 60.0),
         patch.object(write, "ThreadPoolExecutor", _InTurn),
         patch.object(time, "sleep", made.sleep),
+        patch.object(time, "monotonic", lambda: made.network.now.timestamp()),
+        patch.object(DenodoSchedulerHook, "_call", sent),
         patch.object(DenodoSchedulerHook, "log", logging.getLogger("silenced")),
         patch.object(DenodoSchedulerHook, "get_connection", lambda _, conn_id: found[conn_id]),
     ):
