@@ -161,7 +161,7 @@ def _alert(
             "alert": Alert.PENDING,
             "what": f"{len(new)} jobs could not be delivered to the {target} ({listed(sorted(new))}); the snapshot is "
             "committed without them",
-            "next_step": f"denodo-ha status {pair} --verbose says why for each, and the way out; the next sync tries again",
+            "next_step": f"denodo-ha status {pair} --verbose says why, and the way out; the next sync tries again",
         }
     return {}
 
