@@ -346,8 +346,7 @@ def synced(world: World, overdue: list[JobKey], now: datetime) -> list[JobKey]:
 def test_on_a_source_that_is_edited_all_the_time_each_job_is_delivered_in_its_turn(
     first: list[str], later: list[str]
 ) -> None:
-    """Each run has something else that can be sent at once, and a new job that waits for a moment too; the first of those
-    is as old as the jobs that are looked at."""
+    """Each run has something else that can be sent at once, and a new job that waits; the first one is as old."""
     world = World()
     old = {world.add(f"old {number}", cron, secrets=True) for number, cron in enumerate(first)}
     overdue: list[JobKey] = []
