@@ -11,7 +11,6 @@ from denodo_ha.promotion import EnableOrder
 from denodo_ha.quartz.missed import Missed, missed_occurrences
 from denodo_ha.snapshot.manifest import Manifest
 
-
 _WHOLE = timedelta(seconds=1)
 """A server tells its time in whole seconds, so its clock is ahead of what it says by less than this."""
 
