@@ -52,8 +52,10 @@ def demotion_event(
 
     :param since: when the other one took over; what this one ran from then on may have run on both.
     """
-    kind = "quenched" if role is Role.MASTER else "drift"
-    return DisablingEvent(context, kind, since, {"operation": operation, "server": role})
+    details = {"operation": operation, "server": role}
+    if role is Role.SLAVE:
+        return DisablingEvent(context, "drift", since, details)
+    return DisablingEvent(context, "quenched", since, details)
 
 
 def quench_master(case: Case) -> dict[str, Any]:
