@@ -11,6 +11,9 @@ from denodo_ha.promotion import EnableOrder
 from denodo_ha.quartz.missed import Missed, missed_occurrences
 from denodo_ha.snapshot.manifest import Manifest
 
+_WHOLE = timedelta(seconds=1)
+"""A server tells its time in whole seconds, so its clock is ahead of what it says by less than this."""
+
 
 def missed_in_outage(
     manifest: Manifest,
@@ -36,14 +39,23 @@ def missed_in_outage(
     :param zone: the time zone of the crons; None stands for UTC.
     :param last_run: when the old server ran each job last, by its clock, as far as it can be asked. What was due until
         then it has run.
-    :return: the first occurrences, and how many there are.
+    :return: the first occurrences, and how many there are. One within a second of the enabling is listed unless the
+        statuses show that the new server ran it.
     """
     wanted = {*order.order, *order.missing}
-    found, total = missed_occurrences(manifest, wanted, since=since + skew, until=verified + skew, zone=zone)
+    end = verified + skew + _WHOLE
+    found, total = missed_occurrences(manifest, wanted, since=since + skew, until=end, zone=zone)
     until = _enabled_at(statuses, since + skew, last_sign + skew)
     until |= {key: at + skew for key, at in told.items()}
     until |= dict.fromkeys((*left, *order.missing), verified + skew)
-    missed = [each for each in found if each.at <= until[each.key] and _after(each.at, last_run.get(each.key))]
+    ran = {status.key: status.previous_execution for status in statuses}
+
+    def is_missed(each: Missed) -> bool:
+        late = each.at - until[each.key]
+        in_doubt = late > timedelta(0) and not _after(each.at, ran.get(each.key))
+        return late <= _WHOLE and not in_doubt and _after(each.at, last_run.get(each.key))
+
+    missed = [each for each in found if is_missed(each)]
     return missed, total - (len(found) - len(missed))
 
 

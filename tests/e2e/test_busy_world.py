@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 PROJECT = "Busy"
 """The only project of the pair ``busy``."""
 OFTEN = tuple(f"every {number} seconds" for number in (1, 2, 3, 5))
-SAYS_WHY = "denodo-ha status busy --verbose says why for each, and the way out"
+SAYS_WHY = "denodo-ha status busy --verbose says why, and the way out"
 LONG, SEALED, RESTLESS = "runs for hours", "sealed", "sealed and restless"
 
 

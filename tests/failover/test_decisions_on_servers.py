@@ -11,10 +11,10 @@ import pytest
 
 from denodo_demo.slowness import allow
 from denodo_ha.decisions import DECISIONS, Action, Alert
-from denodo_ha.record import Phase, Role, Step
+from denodo_ha.record import Phase, Role, Step, begin_import
 from denodo_ha.verdict import Verdict
 from denodo_scheduler.steps.outcome import Blocked
-from support.failover import Failover
+from support.failover import Failover, known
 from support.sync import act, add_job, enabled, untouched
 from support.timeouts import ANSWERED, SILENT
 
@@ -308,6 +308,25 @@ def test_quenching_a_master_that_refuses_is_split_brain_until_it_does_not(failov
     assert (event["before"], event["after"]) == ({"enabled": 9}, {"enabled": 0})
     assert event["suspected_double_runs"] == []
     assert (enabled(failover.master), enabled(failover.slave)) == (set(), wanted)
+
+
+def test_what_a_dead_reprotect_has_enabled_on_the_master_is_disabled(failover: Failover) -> None:
+    """Its worker died after an import; no sync looks at the master before a person asks for the next one."""
+    failover.silence()
+    assert failover.run().code == "fail_over"
+    failover.wake()
+    assert failover.run().code == "quench"
+    now = failover.sync.now()
+    left = begin_import(
+        failover.record, operation_id="a re-protect", target="//master", now=now, lease=timedelta(minutes=5)
+    )
+    failover.change(operation=left.operation, dirty=left.dirty)
+    act(failover.master, "enable", *known(failover.master))
+    assert failover.run().code == "operation_open", "it may still be at work"
+    failover.sync.passed += timedelta(minutes=6)
+    assert failover.run().code == "quench"
+    assert not enabled(failover.master)
+    assert (failover.record.operation, failover.record.dirty) == (None, left.dirty)
 
 
 def test_a_master_that_is_back_and_paused_is_quenched_before_it_is_resumed(failover: Failover) -> None:

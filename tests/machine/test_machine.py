@@ -274,7 +274,6 @@ HAPPENED = (
     "given up or rolled back",
     "switchover begun",
     "switchover committed",
-    "switchover committed without the master",
     "jobs stopped",
     "double runs named",
     "failback committed",

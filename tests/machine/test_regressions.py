@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from denodo_ha.record import Phase, Role
+from denodo_ha.record import Phase, Role, Step
 from support.machine_servers import MASTER, SLAVE
 from support.machine_settling import settle
 from support.machine_tasks import Fate, Task
@@ -95,6 +95,26 @@ def test_a_switchover_that_is_cut_short_anywhere_is_brought_to_an_end(
         return task
 
     at_each_call(pair, story, fate, **{"failover.drain_timeout": "4s"})
+
+
+def test_a_switchover_that_goes_on_without_its_master_is_told_of_as_a_failover(pair: World) -> None:
+    """Half its jobs are enabled still when it dies; when it is back they run beside the slave's, which is named."""
+    for number in range(15, CALLS):
+        pair.reset()
+        _begin(pair)
+        pair.switchover(Role.SLAVE, stop_at=number)
+        if pair.record and pair.record.operation and pair.record.operation.step is Step.DISABLING:
+            break
+    pair.network.machines[MASTER].crash()
+    pair.pass_time(minutes=3)
+    assert pair.failover().code == "resume"
+    assert pair.rules.history[-1]["fencing"]["result"] == "unconfirmed"
+    pair.network.machines[MASTER].start()
+    pair.pass_time(hours=1)
+    pair.rules.step_done()
+    assert pair.failover().code == "quench"
+    pair.fail_on_violations()
+    assert pair.rules.counts["double runs named"]
 
 
 @pytest.mark.parametrize("sealed", [False, True], ids=["written", "imported"])

@@ -130,8 +130,11 @@ def _enable(state: State, process: Process, rules: Rules) -> Iterator[Move]:
 
 
 def quench(state: State, process: Process, rules: Rules) -> Iterator[Move]:
-    if _still(state, process, rules, Action.QUENCH_MASTER) and state.reached(rules):
-        yield calls("quenches the master", state, QUENCH, None, rules)
+    """What a dead re-protect has left open is no reason to let the master run, and is closed."""
+    waits = state.record.operation is not None and not rules.quench_after_reprotect
+    if _still(state, process, rules, Action.QUENCH_MASTER) and state.reached(rules) and not waits:
+        move = calls("quenches the master", state, QUENCH, None, rules)
+        yield move._replace(state=move.state.saved(close_operation(state.record)))
     else:
         yield Move("quenches nothing any more", state)
 

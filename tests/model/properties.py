@@ -17,6 +17,7 @@ class Property(StrEnum):
     S2 = "S2 a deliberately disabled job was enabled"
     S2B = "S2b a job that was deleted on the master was enabled"
     S3 = "S3 import into a slave that is or becomes the active server"
+    S3_MASTER = "S3 import into a master that is or becomes the active server"
     S4 = "S4 the active server's jobs were disabled"
     S5 = "S5 failover on fewer failed rounds than agreed"
     S6 = "S6 jobs were enabled on a slave whose import was never verified"

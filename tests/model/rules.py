@@ -13,7 +13,7 @@ class Rules:
     :param fencing: the pair's option.
     :param fall: how many rounds confirm a verdict.
     :param second_path: the master is asked through the slave's web tool too.
-    :param refusal: a sync begins only in phase normal.
+    :param refusal: a sync copies the active server only.
     :param enabled_set: only what was enabled on the active server is enabled on the other.
     :param own: before each change the record is read, and must be of the task's epoch and operation.
     :param new_id_per_try: a second try of an import has an operation id of its own.
@@ -26,6 +26,7 @@ class Rules:
         down again.
     :param look_again: a failover looks for the master right before each batch.
     :param point_of_no_return: nothing is given up after the first job may have been enabled.
+    :param quench_after_reprotect: a master is quenched although a dead re-protect has left its operation open.
     :param lasting_fence: a fenced master stays down until a person starts it.
     """
 
@@ -43,4 +44,5 @@ class Rules:
     fresh_evidence: bool = True
     look_again: bool = True
     point_of_no_return: bool = True
+    quench_after_reprotect: bool = True
     lasting_fence: bool = True

@@ -13,11 +13,18 @@ Effect = tuple[State, tuple[Property, ...]]
 def carry_out(state: State, call: Call, rules: Rules, *, planned: bool = False) -> Effect:
     """The state after a call of a task that has just made sure that it may; ``planned``: of a switchover."""
     if call.action == "import":
-        broken = (Property.S3,) if state.record.phase is not Phase.NORMAL else ()
-        return state._replace(slave_jobs=state.slave_jobs | IMPORTED, verified=False), broken
+        return _import(state, call)
     if call.action == "disable":
         return _disable(state, call)
     return _enable_slave(state, call, rules, planned) if call.server == "slave" else _enable_master(state, call)
+
+
+def _import(state: State, call: Call) -> Effect:
+    if call.server == "slave":
+        after = state._replace(slave_jobs=state.slave_jobs | IMPORTED, verified=False)
+        return after, () if state.record.phase is Phase.NORMAL else (Property.S3,)
+    after = state._replace(master_jobs=state.master_jobs | IMPORTED)
+    return after, () if state.record.phase is Phase.FAILED_OVER else (Property.S3_MASTER,)
 
 
 def land(state: State, call: Call, rules: Rules) -> Effect:

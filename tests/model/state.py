@@ -49,7 +49,7 @@ class Kept:
         return cls._all.setdefault(record, cls(record))
 
 
-Program = Literal["sync", "failover", "quench", "repair", "switchover"]
+Program = Literal["sync", "reprotect", "failover", "quench", "repair", "switchover"]
 
 
 class Process(NamedTuple):

@@ -1,8 +1,9 @@
-"""The sync DAG: guard, export, intent, import, disable, verify and commit."""
+"""The sync DAG, in both directions: guard, export, intent, import, disable, verify and commit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import (
@@ -16,48 +17,70 @@ from denodo_ha.record import (
 )
 from model.rules import Rules
 from model.servers import carry_out
-from model.state import LEASE, NOW, Call, Process, State, fresh_id, snapshot
+from model.state import LEASE, NOW, Call, Process, Program, State, fresh_id, snapshot
 from model.tasks import Move, calls, owns
 
-DISABLE = Call("disable", "slave")
+SOURCES: dict[Program, Role] = {"sync": Role.MASTER, "reprotect": Role.SLAVE}
+"""Which server each program copies."""
 
 
 def sync(state: State, process: Process, rules: Rules) -> Iterator[Move]:
-    if not state.slave_up:
-        yield Move("fails: the slave does not answer", state)
+    target = _target(process.program)
+    if not _answers(state, target):
+        yield Move(f"fails: the {target} does not answer", state)
     else:
         yield from _STEPS[process.step](state, process, rules)
 
 
-def refused(state: State, rules: Rules) -> bool:
-    return rules.refusal and sync_may_begin(state.record, NOW, Role.MASTER) is not None
+def _target(program: Program) -> Literal["master", "slave"]:
+    return "slave" if SOURCES[program] is Role.MASTER else "master"
+
+
+def _answers(state: State, server: str) -> bool:
+    """Whether a server answers through its own web tool, as exports and imports need it."""
+    return state.slave_up if server == "slave" else state.first_path_answers
+
+
+def _jobs(state: State, server: str) -> int:
+    return state.slave_jobs if server == "slave" else state.master_jobs
+
+
+def refused(state: State, program: Program, rules: Rules) -> bool:
+    return rules.refusal and sync_may_begin(state.record, NOW, SOURCES[program]) is not None
 
 
 def begin(state: State, rules: Rules) -> Iterator[Move]:
-    """Guard and export: repair what an earlier run has left behind, and take over what the master has enabled."""
+    for program in SOURCES:
+        yield from _begun(state, program, rules)
+
+
+def _begun(state: State, program: Program, rules: Rules) -> Iterator[Move]:
+    """Guard and export: repair what an earlier run has left behind, and take over what the source has enabled."""
     record, operation = state.record, state.record.operation
-    if not state.slave_up or refused(state, rules):
+    source, target = SOURCES[program].value, _target(program)
+    if not _answers(state, target) or refused(state, program, rules):
         return
+    disable = Call("disable", target)
     if operation and operation.in_flight(NOW):
-        if state.slave_jobs:
-            after, broken = carry_out(state, DISABLE, rules)
+        if _jobs(state, target):
+            after, broken = carry_out(state, disable, rules)
             yield Move("disables while a lost import may go on", after, None, broken)
     elif operation or record.dirty:
-        if operation or not state.slave_jobs or (state.first_path_answers and state.master_jobs):
-            after, broken = carry_out(state, DISABLE, rules)
+        if operation or not _jobs(state, target) or (_answers(state, source) and _jobs(state, source)):
+            after, broken = carry_out(state, disable, rules)
             after = after.saved(close_operation(record))
-            yield Move("repairs the slave", after, _exported(after), broken)
-    elif _exported(state):
-        yield Move("begins and exports", state, _exported(state))
+            yield Move(f"repairs the {target}", after, _exported(after, program), broken)
+    elif exported := _exported(state, program):
+        yield Move(f"of the {source} begins and exports", state, exported)
 
 
-def _exported(state: State) -> Process | None:
-    """The rest of a sync; None: the master does not answer, or shows no enabled job."""
-    record = state.record
-    if not state.first_path_answers or not state.master_jobs:
+def _exported(state: State, program: Program) -> Process | None:
+    """The rest of a sync; None: the source does not answer, or shows no enabled job."""
+    record, source = state.record, SOURCES[program].value
+    if not _answers(state, source) or not _jobs(state, source):
         return None
-    planned = Process("sync", "intent", record.epoch, fresh_id(state), base=record.snapshot_id)
-    return planned._replace(jobs=state.master_jobs)
+    planned = Process(program, "intent", record.epoch, fresh_id(state), base=record.snapshot_id)
+    return planned._replace(jobs=_jobs(state, source))
 
 
 def _is_superseded(state: State, process: Process, rules: Rules) -> bool:
@@ -67,19 +90,20 @@ def _is_superseded(state: State, process: Process, rules: Rules) -> bool:
 
 
 def _intent(state: State, process: Process, rules: Rules) -> Iterator[Move]:
-    record = state.record
-    if _is_superseded(state, process, rules) or (record.operation is None and refused(state, rules)):
+    record, target = state.record, _target(process.program)
+    disable = Call("disable", target)
+    if _is_superseded(state, process, rules) or (record.operation is None and refused(state, process.program, rules)):
         yield Move("is superseded", state)
     elif record.operation and record.operation.in_flight(NOW):
-        if state.slave_jobs:
-            after, broken = carry_out(state, DISABLE, rules)
+        if _jobs(state, target):
+            after, broken = carry_out(state, disable, rules)
             yield Move("disables while an earlier try may go on", after, process, broken)
     elif record.operation:
-        after, broken = carry_out(state, DISABLE, rules)
+        after, broken = carry_out(state, disable, rules)
         again = process._replace(operation=fresh_id(state)) if rules.new_id_per_try else process
         yield Move("closes its earlier try", after.saved(close_operation(record)), again, broken)
     else:
-        intent = begin_import(record, operation_id=process.operation, target="slave", now=NOW, lease=LEASE)
+        intent = begin_import(record, operation_id=process.operation, target=target, now=NOW, lease=LEASE)
         yield Move("writes its intent", state.saved(intent), process._replace(step="import"))
 
 
@@ -89,17 +113,21 @@ def _still_own(state: State, process: Process, rules: Rules) -> bool:
 
 def _import(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     if owns(state, process, rules) and _still_own(state, process, rules):
-        yield calls("imports", state, Call("import", "slave"), process._replace(step="disable"), rules)
+        target = _target(process.program)
+        yield calls(
+            f"imports into the {target}", state, Call("import", target), process._replace(step="disable"), rules
+        )
     else:
         yield Move("is superseded", state)
 
 
 def _disable(state: State, process: Process, rules: Rules) -> Iterator[Move]:
-    record = state.record
-    if rules.own and (record.epoch, record.active) != (process.epoch, "master"):
+    record, target = state.record, _target(process.program)
+    if rules.own and (record.epoch, record.active) != (process.epoch, SOURCES[process.program]):
         yield Move("is superseded", state)
     else:
-        yield calls("disables the slave", state, DISABLE, process._replace(step="answered"), rules)
+        call = Call("disable", target)
+        yield calls(f"disables the {target}", state, call, process._replace(step="answered"), rules)
 
 
 def _answered(state: State, process: Process, rules: Rules) -> Iterator[Move]:
@@ -107,18 +135,20 @@ def _answered(state: State, process: Process, rules: Rules) -> Iterator[Move]:
         yield Move("notes the answer", state.saved(answered(state.record)), process._replace(step="verify"))
     else:
         late = mark_dirty(state.record, now=NOW, reason="an import ended after another run had taken over")
-        yield Move("was too late: the slave is dirty", state.saved(late))
+        yield Move("was too late: the target is dirty", state.saved(late))
 
 
 def _verify(state: State, process: Process, rules: Rules) -> Iterator[Move]:
-    record = state.record
+    record, target = state.record, _target(process.program)
     if not _still_own(state, process, rules):
         yield Move("is superseded", state)
-    elif state.slave_jobs:
-        dirty = mark_dirty(close_operation(record), now=NOW, reason="the slave does not equal the snapshot")
+    elif _jobs(state, target):
+        dirty = mark_dirty(close_operation(record), now=NOW, reason="the target does not equal the snapshot")
         yield Move("finds enabled jobs: not verified", state.saved(dirty))
     else:
-        yield Move("verifies and commits", state.saved(commit(record, snapshot("new")))._replace(verified=True))
+        verified = state.verified or target == "slave"
+        after = state.saved(commit(record, snapshot("new")))
+        yield Move("verifies and commits", after._replace(verified=verified))
 
 
 _STEPS = {"intent": _intent, "import": _import, "disable": _disable, "answered": _answered, "verify": _verify}

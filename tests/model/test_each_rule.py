@@ -19,6 +19,9 @@ IN_THE_TABLE = [
 IN_THE_STEPS = [
     pytest.param(Rules(fall=1), Property.S5, id="hysteresis"),
     pytest.param(Rules(refusal=False), Property.S3, id="phase guard"),
+    pytest.param(Rules(refusal=False), Property.S3_MASTER, id="phase guard: re-protect"),
+    pytest.param(Rules(own=False), Property.S3_MASTER, id="epoch and operation: re-protect"),
+    pytest.param(Rules(quench_after_reprotect=False), Property.L1, id="quench after a dead re-protect"),
     pytest.param(Rules(enabled_set=False), Property.S2, id="enabled set: disabled on purpose"),
     pytest.param(Rules(enabled_set=False), Property.S2B, id="enabled set: deleted"),
     pytest.param(Rules(own=False), Property.S4, id="epoch and operation: disable"),

@@ -35,6 +35,7 @@ _TASKS = ("intent", "verify", "begin")
 """Steps with which a task of Airflow begins, which may be run again at any time."""
 _PROGRAMS = {
     "sync": syncing.sync,
+    "reprotect": syncing.sync,
     "failover": failing_over.failover,
     "quench": failing_over.quench,
     "repair": failing_over.repair,

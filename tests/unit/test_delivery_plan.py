@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes
 from denodo_ha.delivery.moments import budget, possible_zones
-from denodo_ha.delivery.plan import LARGEST_BATCH, DeliveryPlan, Piece, plan_delivery
+from denodo_ha.delivery.plan import FIRST_BATCH, LARGEST_BATCH, DeliveryPlan, Piece, plan_delivery
 from denodo_ha.jobs import DependencyInfo, Job, JobKey, Trigger
 from denodo_ha.quartz.cron import QuartzCron
 from denodo_ha.snapshot.contents import Element, Identity
@@ -236,8 +236,17 @@ def test_jobs_that_do_not_fire_soon_go_together_and_first() -> None:
     for number in range(200):
         world.add(f"{number:03}", NIGHTLY, secrets=True)
     world.add("every minute", MINUTELY, secrets=True)
-    plan = world.plan()
+    plan = world.plan(Capabilities(longest_import=0.5))
     assert [len(piece.jobs) for piece in plan.pieces] == [200, 1]
+    assert [piece.moment for piece in plan.pieces] == [NOW, NOW + TEN]
+
+
+def test_the_first_import_of_all_is_small_and_measures() -> None:
+    world = World()
+    for number in range(200):
+        world.add(f"{number:03}", NIGHTLY, secrets=True)
+    plan = world.plan()
+    assert [len(piece.jobs) for piece in plan.pieces] == [FIRST_BATCH, 200 - FIRST_BATCH]
     assert [piece.moment for piece in plan.pieces] == [NOW, NOW + TEN]
 
 
@@ -279,6 +288,74 @@ def test_a_job_whose_trigger_starts_soon_goes_before_or_not_at_all() -> None:
     world.add("starts soon", NIGHTLY, secrets=True, start_time="2026-11-28T09:03:20Z")
     assert world.plan().first_moment == NOW
     assert left(world.plan(now=NOW + timedelta(seconds=4))) == {"starts soon": "restless"}
+
+
+# --- who waits for whom
+
+
+BURSTS = "*/10 3-33,37-59 * * * ?"
+"""It rests from minute 34 to 36."""
+
+
+def test_the_oldest_pending_job_is_waited_for_whatever_can_be_sent_at_once() -> None:
+    world = World()
+    world.add("edited", NIGHTLY)
+    older, newer = world.add("older", BURSTS, secrets=True), world.add("newer", MINUTELY, secrets=True)
+    plan = world.plan(overdue=[older, newer])
+    assert (plan.waits, plan.wait_for(())) == (False, None)
+    assert plan.wait_for([older]) == plan.wait_for([older, newer]) == NOW.replace(minute=33, second=51)
+    assert plan.wait_for([JobKey(project="P", name="gone"), newer]) == NOW
+
+
+def test_others_do_not_take_the_moment_of_the_oldest_pending_job() -> None:
+    """It is free for ten seconds at a time, in which one import has room."""
+    world = World()
+    oldest = world.add("z", "0/12 * * * * ?", secrets=True)
+    for name, cron in {"quiet": NIGHTLY, "every minute": MINUTELY, "now and then": "30 0/2 * * * ?"}.items():
+        world.add(name, cron, secrets=True)
+    for begins in range(0, 60, 7):
+        now = NOW + timedelta(seconds=begins)
+        given: dict[str, Any] = {"now": now, "until": now + timedelta(minutes=1)}
+        alone = World({oldest: world.jobs[oldest]}, world.items[:1], world.sets).plan(**given)
+        plan = world.plan(overdue=[oldest], **given)
+        assert alone.first_moment
+        assert [piece.moment for piece in plan.pieces if oldest in piece.jobs] == [alone.first_moment]
+
+
+def bursts(minute: int, length: int) -> str:
+    """A cron that fires every minute but for some minutes of each hour."""
+    return f"0 0-{minute - 1},{minute + length}-59 * * * ?"
+
+
+GAPS = st.builds(bursts, st.integers(4, 48), st.integers(1, 4))
+
+
+def synced(world: World, overdue: list[JobKey], now: datetime) -> list[JobKey]:
+    """What is pending after a sync, the oldest first; all else was delivered."""
+    slow = Capabilities(longest_import=20.0)  # so that a minute without a firing is needed
+    plan = world.plan(slow, overdue=overdue, now=now, until=now + timedelta(minutes=50))
+    moment = plan.wait_for(overdue)
+    at = max(now, moment - timedelta(seconds=30)) if moment else now
+    left = {each.key for each in world.plan(slow, overdue=overdue, now=at, until=at + timedelta(minutes=1)).pending}
+    world.items = [change for change in world.items if change.key in left]
+    return sorted((key for key in left if key), key=lambda key: ([*overdue, key].index(key), key))
+
+
+@settings(max_examples=20, deadline=None)
+@given(first=st.lists(GAPS, min_size=1, max_size=3), later=st.lists(GAPS, min_size=5, max_size=5))
+def test_on_a_source_that_is_edited_all_the_time_each_job_is_delivered_in_its_turn(
+    first: list[str], later: list[str]
+) -> None:
+    """Each run has something else that can be sent at once, and a new job that waits; the first one is as old."""
+    world = World()
+    old = {world.add(f"old {number}", cron, secrets=True) for number, cron in enumerate(first)}
+    overdue: list[JobKey] = []
+    for number, cron in enumerate(later[: len(first) + 2]):
+        world.add(f"edited {number}", EVERY_9_S)
+        world.add(f"a quiet one {number}", NIGHTLY, secrets=True)
+        world.add(f"another {number}", cron, secrets=True)
+        overdue = synced(world, overdue, NOW + number * HOUR)
+    assert not old.intersection(overdue)
 
 
 # --- restless jobs

@@ -84,6 +84,18 @@ class DeliveryPlan:
         """Whether nothing can be sent at once."""
         return bool(self.pieces) and self.pieces[0].moment is not None
 
+    def wait_for(self, overdue: Iterable[JobKey]) -> datetime | None:
+        """Return the moment up to which a sync sends nothing: that of the oldest job that earlier syncs have left
+        pending, or of the first piece where nothing can be sent at once.
+
+        Otherwise a job would be pending for ever on a source on which something else can always be sent at once.
+
+        :param overdue: the jobs left pending, the oldest first; those that have no piece here are passed over.
+        """
+        moments = {key: piece.moment for piece in self.pieces if piece.moment for key in piece.jobs}
+        oldest = next((moments[key] for key in overdue if key in moments), None)
+        return oldest or (self.first_moment if self.waits else None)
+
     def text(self, zone: tzinfo | None = None) -> str:
         """Return the plan for people, one line a piece.
 

@@ -24,6 +24,8 @@ WHOLE_WINDOW = timedelta(minutes=5)
 none of any number of jobs may be due that are imported together."""
 LARGEST_BATCH = 64
 """How many jobs that fire sooner are imported together at most."""
+FIRST_BATCH = 8
+"""How many jobs the first import of all holds at most, however long they rest: it measures how long an import takes."""
 HORIZON = timedelta(hours=24)
 """How far ahead it is looked for a moment of what this sync leaves pending."""
 _CIRCLE = Reason(
@@ -48,6 +50,7 @@ def plan_delivery(
     deliver_now: bool = False,
     untranslatable: Collection[JobKey] = (),
     left_out: Mapping[JobKey, Reason] | None = None,
+    overdue: Sequence[JobKey] = (),
     whole_window: timedelta = WHOLE_WINDOW,
 ) -> DeliveryPlan:
     """Decide how each changed element is delivered.
@@ -70,9 +73,10 @@ def plan_delivery(
     :param deliver_now: a person accepts that jobs without a moment may run once on the target.
     :param untranslatable: jobs that refer to something that the target knows under no id.
     :param left_out: jobs that are not delivered, and why.
+    :param overdue: jobs that earlier syncs have left pending, the oldest first: others do not take their moments.
     :param whole_window: for how long no job may be due when the whole archive is imported, at least.
     """
-    planner = _Planner(changes, capabilities, jobs, target, now, zones, until, deliver_now)
+    planner = _Planner(changes, capabilities, jobs, target, now, zones, until, deliver_now, overdue)
     planner.leave_out(left_out or {})
     planner.choose_channels(
         rest, {"with secrets": secrets, "draft": drafts, "with an id without a name": untranslatable}
@@ -99,6 +103,7 @@ class _Planner:
         zones: Sequence[tzinfo],
         until: datetime,
         deliver_now: bool,
+        overdue: Sequence[JobKey],
     ) -> None:
         self.capabilities, self.jobs, self.target = capabilities, jobs, set(target)
         self.zones, self.now, self.until, self.deliver_now = zones, now, until, deliver_now
@@ -106,8 +111,10 @@ class _Planner:
         self.moments = Moments(zones, now=now, budget=self.budget, until=until, ahead=WHOLE_WINDOW)
         self.cursor = self.moments.begin
         self.limit = 1
+        self.largest = FIRST_BATCH if capabilities.longest_import is None else None
         self.others = [change for change in changes.items if change.key is None]
         self.changed = {change.key: change for change in changes.items if change.key is not None}
+        self.rank = {key: number for number, key in enumerate(overdue)}
         self.depends_on = self._dependencies()
         self.waiting = dict.fromkeys(_dependencies_first(self.depends_on))
         self.done: set[JobKey] = set()
@@ -253,14 +260,17 @@ class _Planner:
 
     def _import_batch(self) -> bool:
         """Import the jobs that can be imported next; those that have no moment become pending."""
-        fitting = list(self._fitting(self.waiting))
+        fitting = list(self._fitting(sorted(self.waiting, key=lambda key: self.rank.get(key, len(self.rank)))))
         ready = [key for key in fitting if self._can_follow(key, ())]
         if not ready:
             return False
+        overdue = ((key, moment) for key in ready if key in self.rank and (moment := self._moment(key)))
+        oldest, kept = next(overdue, (None, None))
         end = self.cursor + max(self.budget, WHOLE_WINDOW)
         quiet = list(self._fitting(key for key in fitting if self._is_free(key, self.cursor, end)))
-        if quiet and self.cursor < self.until:
-            self._import(quiet, self.cursor, f"and none of them fires before {_clock(end)}")
+        spares = kept is None or oldest in quiet or self.cursor + self.budget <= kept
+        if quiet and self.cursor < self.until and spares:
+            self._import(quiet[: self.largest], self.cursor, f"and none of them fires before {_clock(end)}")
             return True
         moments = {key: self._moment(key) for key in ready}
         without = [key for key, moment in moments.items() if moment is None]
@@ -268,6 +278,8 @@ class _Planner:
             self._without_moment(without)
             return True
         moment = min(each for each in moments.values() if each)
+        if kept and moment + self.budget > kept:
+            moment = kept
         free = self._fitting(key for key in fitting if self._is_free(key, moment))
         self._import([key for key, _ in zip(free, range(self.limit), strict=False)], moment)
         self.limit = min(2 * self.limit, LARGEST_BATCH)
@@ -291,6 +303,7 @@ class _Planner:
         reasons = ", ".join(f"{number} {why}" for why, number in sorted(Counter(map(self.imported.get, keys)).items()))
         self._deliver("archive", keys, f"{reasons}{' ' if told else ''}{told}", moment)
         self.cursor = moment + self.budget
+        self.largest = None
 
     def _without_moment(self, keys: Sequence[JobKey]) -> None:
         if self.deliver_now:

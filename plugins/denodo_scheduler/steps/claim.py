@@ -7,7 +7,7 @@ its right. The rules are all on this page:
 rule                        the record must still say
 ==========================  =============================================================================
 :func:`unchanged`           all that it said when it was judged
-:func:`of_epoch`            the same epoch and phase, and no operation is open
+:func:`of_epoch`            the same epoch and phase, and no operation has begun or ended
 :func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run
 :func:`own_sync`            the same, and the operation of this sync is open
 :func:`passive_target`      the same epoch, with the source of the sync as the active server
@@ -116,14 +116,14 @@ def unchanged(context: PairContext, judged: Record, error: type[NothingToDo] | t
     return Claim(context, rule)
 
 
-def of_epoch(context: PairContext, epoch: int, phase: Phase, *, while_paused: bool) -> Claim:
-    """No other change of the active server has begun.
+def of_epoch(context: PairContext, judged: Record, phase: Phase, *, while_paused: bool) -> Claim:
+    """No other change has begun since the record was judged; what a dead re-protect has left open is none.
 
     :param while_paused: whether a pause of the automation leaves the right.
     """
 
     def rule(record: Record) -> Exception | None:
-        if (record.epoch, record.phase, record.operation) != (epoch, phase, None):
+        if (record.epoch, record.phase, record.operation) != (judged.epoch, phase, judged.operation):
             return NothingToDo("superseded", "the pair has moved on")
         if not while_paused and record.is_paused(context.now()):
             return NothingToDo("paused", "automation was paused meanwhile")

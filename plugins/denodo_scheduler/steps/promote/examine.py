@@ -49,10 +49,11 @@ log = logging.getLogger(__name__)
 def ensure_may_begin(context: PairContext, record: Record, to: Role) -> None:
     require(not_halted(record) or not_paused(record, context.now()))
     if record.operation and record.operation.kind == "sync":
+        again = "run of the sync DAG" if to is Role.SLAVE else "re-protect: trigger the sync DAG with it ticked"
         raise NotYet(
             "operation_open",
             f"the sync {record.operation.id} is not at its end",
-            "wait for it; one that was interrupted is closed by the next run of the sync DAG",
+            f"wait for it; one that was interrupted is closed by the next {again}",
         )
     servers = context.servers
     require(

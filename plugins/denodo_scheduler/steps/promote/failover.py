@@ -268,7 +268,7 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
     context, promotion = case.context, record.last_promotion
     assert promotion is not None
     assert promotion.left is not None
-    claim = of_epoch(context, record.epoch, Phase.FAILED_OVER, while_paused=False)
+    claim = of_epoch(context, record, Phase.FAILED_OVER, while_paused=False)
     manifest = _manifest(context, promotion.plan)
     zone = _zone(context, manifest, promotion.plan)
     remaining = set(context.snapshots.read_job_list(promotion.left))

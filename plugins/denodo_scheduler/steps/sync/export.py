@@ -35,7 +35,7 @@ from denodo_scheduler.steps.sync.planning import Planner, Server, Snapshot
 log = logging.getLogger(__name__)
 
 SHORT_WAIT = timedelta(seconds=30)
-"""A moment that comes sooner is waited for by the task that imports."""
+"""How long before a moment the task that imports begins, which waits for it: the moment may be short."""
 ATTEMPTS = 3
 """How often the export is repeated when the metadata changed while it was written."""
 
@@ -273,7 +273,7 @@ def _guard_mass_change(
 class _Planned:
     """
     :param unlike: jobs that the target has with another definition.
-    :param waits: how long until the first piece can be sent, where none can be sent at once.
+    :param waits: how long the sync waits for a moment before it sends anything.
     """
 
     plan: DeliveryPlan
@@ -304,7 +304,8 @@ def _plan(
     known = record.capabilities.get(ticket.target, Capabilities()).for_version(ticket.version)
     until = now + context.pair.sync.quiet_timeout
     plan = planner.plan(wanted, found, there, now=now, until=until, capabilities=known)
-    return _Planned(plan, wanted, found.unlike, plan.first_moment - now if plan.waits and plan.first_moment else None)
+    moment = plan.wait_for(planner.overdue)
+    return _Planned(plan, wanted, found.unlike, moment - now if moment else None)
 
 
 def _warn_of_addresses(context: PairContext, ticket: SyncTicket, sources: Sequence[DataSource]) -> None:
@@ -339,7 +340,7 @@ def _describe(
     difference = (last[1] if last else Manifest(jobs=())).diff(taken.manifest)
     if not committed:  # hashes of two servers may differ where their definitions do not
         difference = difference.changed_among(planned.unlike)
-    wait = planned.waits if planned.waits and planned.waits > SHORT_WAIT else None
+    wait = planned.waits - SHORT_WAIT if planned.waits and planned.waits > SHORT_WAIT else None
     return Exported(
         snapshot=snapshot_id,
         location=context.snapshots.location(snapshot_id),

@@ -101,6 +101,11 @@ class Planner:
         """The time zones that the target's clock may have."""
         return possible_zones(self.context.pair.timezone_of(self.target), None)
 
+    @property
+    def overdue(self) -> list[JobKey]:
+        """The jobs that earlier syncs have left pending, the oldest first."""
+        return [job.key for job in self.record.pending if job.code != LEFT_BEHIND]
+
     @cached_property
     def _wanted(self) -> dict[JobKey, Fields]:
         """What the jobs of the snapshot are on the source."""
@@ -172,7 +177,7 @@ class Planner:
             secrets_refresh=sync.secrets_refresh,
         )
         by_identity = {change.element.identity: change for change in wanted.items}
-        forced = {job.key for job in record.pending if job.code != LEFT_BEHIND}
+        forced = set(self.overdue)
         for element in contents.elements:
             if element.kind == "job" and job_key(element) in forced:
                 by_identity.setdefault(element.identity, ChangedElement(element, "pending since an earlier sync"))
@@ -219,6 +224,7 @@ class Planner:
             until=until,
             deliver_now=self.deliver_now,
             untranslatable=untranslatable | set(by_archive),
+            overdue=self.overdue,
             left_out={**lacking, **dict.fromkeys(found.edited, _EDITED)},
             whole_window=timedelta(0) if measured else sync.quiet_window + sync.quiet_margin,
         )

@@ -63,7 +63,7 @@ def verify(
         log.error("Suspected double run: %s ran on the %s since the import began.", listed(sorted(ran)), ticket.target)
     for each in pending:
         log.warning("Pending: %s", each)
-    left_out = (*_left_out(pending), *behind)
+    left_out = (*_left_out(pending, record), *behind)
     event = context.event(
         "sync",
         record,
@@ -130,13 +130,15 @@ def _pending(exported: Exported, imported: Imported | None) -> tuple[Pending, ..
     return DeliveryPlan.from_json({"pieces": [], "pending": found}).pending
 
 
-def _left_out(pending: Sequence[Pending]) -> tuple[PendingJob, ...]:
-    """The jobs among what is pending, as the record keeps them."""
-    return tuple(
+def _left_out(pending: Sequence[Pending], record: Record) -> tuple[PendingJob, ...]:
+    """The jobs among what is pending, as the record keeps them: those that it keeps already come first."""
+    rank = {job.key: number for number, job in enumerate(record.pending)}
+    jobs = [
         PendingJob(key=each.key, code=code, why=what, on_target=each.on_target, next_step=next_step)
         for each, (code, what, next_step) in ((each, each.reason) for each in pending)
         if each.key
-    )
+    ]
+    return tuple(sorted(jobs, key=lambda job: rank.get(job.key, len(rank))))
 
 
 def _left_behind(record: Record, orphans: Collection[JobKey]) -> tuple[PendingJob, ...]:
@@ -161,8 +163,7 @@ def _alert(
             "alert": Alert.PENDING,
             "what": f"{len(new)} jobs could not be delivered to the {target} ({listed(sorted(new))}); the snapshot is "
             "committed without them",
-            "next_step": f"denodo-ha status {pair} --verbose says why for each, and the way out; the next sync tries "
-            "again",
+            "next_step": f"denodo-ha status {pair} --verbose says why, and the way out; the next sync tries again",
         }
     return {}
 

@@ -52,12 +52,15 @@ def demotion_event(
 
     :param since: when the other one took over; what this one ran from then on may have run on both.
     """
-    kind = "quenched" if role is Role.MASTER else "drift"
-    return DisablingEvent(context, kind, since, {"operation": operation, "server": role})
+    details = {"operation": operation, "server": role}
+    if role is Role.SLAVE:
+        return DisablingEvent(context, "drift", since, details)
+    return DisablingEvent(context, "quenched", since, details)
 
 
 def quench_master(case: Case) -> dict[str, Any]:
-    """Disable the jobs of the returned master while the slave is active, and return the event.
+    """Disable the jobs of the returned master while the slave is active, close what a dead re-protect left open, and
+    return the event.
 
     :raises NothingToDo: the situation is another one by now.
     :raises NotYet: jobs are enabled on both servers and the master's cannot be disabled; tried again.
@@ -65,7 +68,7 @@ def quench_master(case: Case) -> dict[str, Any]:
     record = still(case, Action.QUENCH_MASTER).record
     assert record is not None
     context = case.context
-    claim = of_epoch(context, record.epoch, Phase.FAILED_OVER, while_paused=True)
+    claim = of_epoch(context, record, Phase.FAILED_OVER, while_paused=True)
     promotion = record.last_promotion
     event = demotion_event(context, None, (promotion.since or promotion.at) if promotion else None)
     try:
@@ -77,7 +80,7 @@ def quench_master(case: Case) -> dict[str, Any]:
             "stop the master's Scheduler, or disable its jobs there; this is tried again",
         ) from None
     complete = event.end(record, found)
-    claim.save(lambda latest: latest, complete)
+    claim.save(close_operation, complete)
     return complete
 
 
