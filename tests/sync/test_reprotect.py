@@ -109,6 +109,16 @@ def test_orphans_of_the_master_are_deleted_where_the_pair_says_so(over: Sync) ->
     assert set(states(over.master)) == set(states(over.slave))
 
 
+def test_jobs_that_the_slave_never_had_are_not_deleted(over: Sync, caplog: pytest.LogCaptureFixture) -> None:
+    """They were made on the master between its last sync and the failover."""
+    put(over.master, job("made late"))
+    act(over.master, "disable", "Sales / made late")
+    for _ in range(2):
+        reprotected(over, pair={"orphans": "delete"})
+        assert set(states(over.master)) == {*states(over.slave), "Sales / made late"}
+        assert "Kept, since the slave never had them: Sales / made late" in caplog.text
+
+
 def test_without_reprotect_nothing_is_done_and_it_is_named(over: Sync) -> None:
     with untouched(over.master, over.slave):
         out = over.run()

@@ -13,7 +13,7 @@ from denodo_ha.record import Operation, Record, begin_import, close_operation
 from denodo_ha.sync_results import Exported, Imported
 from denodo_ha.text import counted, listed
 from denodo_scheduler.state.storage import filesystem
-from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, passive_target
+from denodo_scheduler.steps.claim import LEASE, Claim, SyncTicket, current_sync, own_sync, passive_target
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.passive import ensure_two_servers, settle
@@ -64,7 +64,7 @@ def import_snapshot(
             operation_id=f"{ticket.operation_id}.{uuid4().hex[:4]}",
             target=target.address,
             now=context.now(),
-            lease=context.pair.sync.lease,
+            lease=min(LEASE, context.pair.sync.lease),
         )
 
     intent = current.save(begun)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from denodo_ha.delivery.plan import DeliveryPlan, Pending
 from denodo_ha.jobs import JobKey
 from denodo_ha.record import LEFT_BEHIND, PendingJob, Record, Role, close_operation, commit, mark_dirty
 from denodo_ha.snapshot.contents import ArchiveContents
-from denodo_ha.snapshot.manifest import Manifest
+from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
 from denodo_ha.text import counted, listed
 from denodo_ha.transitions import UNKNOWN
@@ -57,7 +58,9 @@ def verify(
     statuses = read.statuses
     behind = _left_behind(record, read.found.orphans)
     orphans = [key for key in read.found.orphans if key not in {job.key for job in behind}]
-    delete = _may_delete(context, orphans, accept_mass_change or not _many(context, orphans, statuses))
+    copied = _once_copied(context, ticket, orphans)
+    delete = _may_delete(context, copied, accept_mass_change or not _many(context, copied, statuses))
+    orphans = copied if delete else orphans
     ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
     if ran:
         log.error("Suspected double run: %s ran on the %s since the import began.", listed(sorted(ran)), ticket.target)
@@ -230,6 +233,25 @@ def _keep_learned(context: PairContext, exported: Exported, contents: bytes, man
         return exported
     context.snapshots.write(exported.snapshot, contents=contents.decode(), manifest=manifest.to_json())
     return replace(exported, manifest_hash=manifest.hash)
+
+
+def _once_copied(context: PairContext, ticket: SyncTicket, orphans: Sequence[JobKey]) -> Sequence[JobKey]:
+    """The orphans that the source has had: the others were made on a master that was active, after its last sync."""
+    if ticket.source is Role.MASTER or not orphans:
+        return orphans
+    known: Collection[JobKey] = ()
+    if ticket.base_snapshot:
+        with suppress(FileNotFoundError, ManifestError):
+            known = Manifest.from_json(context.snapshots.read(ticket.base_snapshot)[1]).by_key
+    if never := sorted(key for key in orphans if key not in known):
+        log.warning(
+            "Kept, since the %s never had them: %s. They were made on the %s after its last sync. Delete them there "
+            "if they are not wanted; otherwise the sync after the failback copies them, disabled.",
+            ticket.source,
+            listed(never),
+            ticket.target,
+        )
+    return [key for key in orphans if key in known]
 
 
 def _many(context: PairContext, orphans: Sequence[JobKey], statuses: Statuses) -> bool:
