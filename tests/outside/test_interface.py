@@ -294,6 +294,7 @@ SCHEMA_2 = {
 SCHEMA_3 = {
     **SCHEMA_2,
     "schema_number": 3,
+    "last_promotion": {**SCHEMA_2["last_promotion"], "since": AT},
     "snapshot": {**SNAPSHOT, "source": "slave"},
     "pending": [
         {
