@@ -235,7 +235,7 @@ def _keep_learned(context: PairContext, exported: Exported, contents: bytes, man
     return replace(exported, manifest_hash=manifest.hash)
 
 
-def _once_copied(context: PairContext, ticket: SyncTicket, orphans: Sequence[JobKey]) -> Sequence[JobKey]:
+def _once_copied(context: PairContext, ticket: SyncTicket, orphans: list[JobKey]) -> list[JobKey]:
     """The orphans that the source has had: the others were made on a master that was active, after its last sync."""
     if ticket.source is Role.MASTER or not orphans:
         return orphans
