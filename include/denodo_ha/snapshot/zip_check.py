@@ -27,13 +27,15 @@ _END = struct.Struct("<4s4H2LH")
 _LONGEST_END = _END.size + 0xFFFF
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR64 = struct.Struct("<4sLQL")
-_DESCRIPTORS = {12: "<LLL", 16: "<4xLLL", 20: "<LQQ", 24: "<4xLQQ"}
+_DESCRIPTORS = {12: "<LLL", 16: "<LLL", 20: "<LQQ", 24: "<LQQ"}
 """What may stand after the data of an entry, by its size: with and without a signature, and for large files."""
+_SIGNATURE = b"PK\x07\x08"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DATA_DESCRIPTOR_FLAG = 0x08
 _ZIP64 = 0xFFFFFFFF
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, ValueError)
 _UNSAFE = re.compile(r"^/|^[A-Za-z]:|\\|(^|/)\.\.(/|$)")
+_LONGEST_NAME = 4096
 _ODD = re.compile(r"^$|//|[\x00-\x1f\x7f]")
 
 
@@ -118,7 +120,7 @@ def open_zip(stream: IO[bytes], size: int) -> Iterator[Archive]:
             raise ArchiveError(
                 f"The export's directory is damaged ({len(entries)} entries instead of {announced}). Export again."
             )
-        _check_names([entry.filename for entry in entries])
+        _check_names([entry.orig_filename for entry in entries])
         _check_sizes(entries, size)
         places = sorted(entry.header_offset for entry in entries)
         if places[:1] != [0]:
@@ -164,12 +166,14 @@ def _find_directory(stream: IO[bytes], size: int) -> tuple[int, int]:
 def _check_names(names: list[str]) -> None:
     twice = next((name for name, number in Counter(names).items() if number > 1), None)
     if twice is not None:
-        raise ArchiveError(f'The export holds "{twice}" twice; it cannot be known which one counts.')
+        raise ArchiveError(f'The export holds "{twice[:200]}" twice; it cannot be known which one counts.')
     for name in names:
         if _UNSAFE.search(name):
-            raise ArchiveError(f'The export holds the path "{name}", which leads out of its folder. Do not import it.')
-        if _ODD.search(name):
-            raise ArchiveError(f"The export holds the path {name!r}, which no file has. Do not import it.")
+            raise ArchiveError(
+                f'The export holds the path "{name[:200]}", which leads out of its folder. Do not import it.'
+            )
+        if _ODD.search(name) or len(name) > _LONGEST_NAME:
+            raise ArchiveError(f"The export holds the path {name[:200]!r}, which no file has. Do not import it.")
 
 
 def _check_sizes(entries: list[zipfile.ZipInfo], size: int) -> None:
@@ -204,7 +208,12 @@ def _check_headers(stream: IO[bytes], entry: zipfile.ZipInfo, end: int) -> None:
         if after not in _DESCRIPTORS:
             raise zipfile.BadZipFile("it does not end where the next one begins")
         stream.seek(end - after)
-        found = struct.unpack(_DESCRIPTORS[after], stream.read(after))
+        descriptor = stream.read(after)
+        if after in (16, 24):
+            if not descriptor.startswith(_SIGNATURE):
+                raise zipfile.BadZipFile("its header and the directory differ")
+            descriptor = descriptor[len(_SIGNATURE) :]
+        found = struct.unpack(_DESCRIPTORS[after], descriptor)
     elif after:
         raise zipfile.BadZipFile("it does not end where the next one begins")
     elif _ZIP64 in found[1:]:

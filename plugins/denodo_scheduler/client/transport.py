@@ -216,7 +216,6 @@ class Call:
                 status=response.status_code,
             )
 
-
     def _server_message(self, response: Response) -> str | None:
         """What an error body says: Denodo's ``message`` with its ``subErrors``, or short plain text.
 
