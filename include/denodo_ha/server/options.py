@@ -49,8 +49,8 @@ _FILE = "file"
 _LONGEST_SEARCH = 100_000
 """How many nodes and properties of a document are looked at."""
 _ENDLESS = (
-    "The web tool's /v3/api-docs refers to itself without end, or is far larger than is believed. Look at that document "
-    "in a browser, and check base_path of the connection and the web tool's version (9.x is needed)."
+    "The web tool's /v3/api-docs refers to itself without end, or is far larger than is believed. Look at that "
+    "document in a browser, and check base_path of the connection and the web tool's version (9.x is needed)."
 )
 _MOST_NAMED = 100
 
@@ -306,8 +306,9 @@ def _stem(name: str) -> str:
 
 def _complaint(path: str, action: str, problems: Iterable[str], slots: Iterable[Slot]) -> str:
     offered = listed(slots, _MOST_NAMED) or "nothing"
+    wrong = "; ".join(islice(problems, _MOST_NAMED))
     return (
-        f"POST {path} cannot be filled in from the web tool's /v3/api-docs. {'; '.join(islice(problems, _MOST_NAMED))}. "
+        f"POST {path} cannot be filled in from the web tool's /v3/api-docs. {wrong}. "
         f"Offered: {offered}. Name the right place in {action}_options of the connection's extra, as in "
         f'{{"<option>": {{"in": "query", "name": "<name>"}}}}, or leave an option out with {{"<option>": null}}.'
     )

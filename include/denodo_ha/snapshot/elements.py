@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-
 _DEEPEST = 64
 _LONGEST_NAME = 4096
 _MOST_NAMES = 10_000

@@ -318,7 +318,7 @@ def _classified(error: Exception) -> tuple[Answer, str]:
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return Answer.MISCONFIGURED, "the answer is not HTTP; check schema and port"
     ours = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL)
-    return Answer.MISCONFIGURED if ours or any(map(_is_tls, causes(error))) else Answer.NO_ANSWER, readable(error)
+    return Answer.MISCONFIGURED if ours or any(map(_is_tls, causes(error))) else Answer.NO_ANSWER, readable(error)[:400]
 
 
 def _is_tls(error: BaseException) -> bool:

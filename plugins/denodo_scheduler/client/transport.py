@@ -188,7 +188,7 @@ class Call:
         """
         # Taken away from urllib3, whose decoders may hold any amount of memory.
         unpacker = Unpacker(response.raw.headers.pop("Content-Encoding", ""), limit)
-        for packed in response.iter_content(CHUNK):
+        for packed in _packed(response):
             yield from unpacker.feed(packed)
         unpacker.end()
         ensure_in_time()
@@ -234,6 +234,13 @@ class Call:
             return None
         details = f" {error['subErrors']}" if error.get("subErrors") else ""
         return f"{error['message']}{details}"[:_LONGEST_MESSAGE]
+
+
+def _packed(response: Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(CHUNK)
+    except ValueError as error:  # a negative length of a chunk gets that far
+        raise requests.exceptions.ChunkedEncodingError(error) from None
 
 
 def retrying(attempt: Callable[[], T], warn: Callable[[str], None], exchange: Exchange | None = None) -> T:
@@ -286,4 +293,4 @@ def _reason(error: BaseException) -> BaseException | str:
 def _detail(error: BaseException) -> str:
     reason = _reason(error)
     text = str(reason.args[-1]) if isinstance(reason, Exception) and reason.args else str(reason)
-    return text.rstrip(".")
+    return text.rstrip(".")[:_LONGEST_MESSAGE]
