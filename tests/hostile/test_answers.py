@@ -64,7 +64,9 @@ NOT_ASKING = {"get_connection_form_widgets", "get_ui_field_behaviour"}
 SAYS_NOTHING = {"set_jobs_status", "replace_job", "delete_jobs", "import_metadata"}
 """Methods that do not need what a whole answer says."""
 LIMIT = 2 * MB
-ALL: dict[str, Any] = {**bombs(), **broken(), **garbage()}
+BOMBS = bombs()
+REFUSED = {**BOMBS, **broken()}
+ALL = {**REFUSED, **garbage()}
 
 
 def _tested(hook: DenodoSchedulerHook) -> None:
@@ -99,7 +101,7 @@ def test_a_bad_answer_is_a_typed_error(method: str, server: HostileServer, conne
     unclear = {}
     for name, server.answer in ALL.items():
         found = _ends(hook, ask, tmp_path, allow(5))
-        if found is None and name in {*bombs(), *broken()}:
+        if found is None and name in REFUSED:
             unclear[name] = found
         assert not (tmp_path / "out.zip").exists(), name
     assert unclear == {}
@@ -194,7 +196,7 @@ def test_a_handshake_that_drips_ends_at_the_deadline(connect: Connect, server: H
 def test_a_proxy_that_drips_ends_at_the_deadline(
     server: HostileServer, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.answer, server.hostile = server.drip(b"HTTP/1.1 200 OK\r\nX: "), ""
+    server.answer = server.drip(b"HTTP/1.1 200 OK\r\nX: ")
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.port}")
     found = _ends(connect(schema="https", deadline=0.3), ASK["me"][0], tmp_path, 0.3)
     assert type(found) is NoAnswerError
@@ -224,7 +226,7 @@ def test_names_that_are_asked_for_later_do_not_count_to_the_deadline(
     assert connect(deadline=0.5).statuses().jobs == ()
 
 
-@pytest.mark.parametrize("name", bombs())
+@pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.parametrize("method", ["jobs", "export_metadata", "import_metadata"])
 def test_memory_stays_bounded(name: str, method: str, server: HostileServer, connect: Connect, tmp_path: Path) -> None:
     """With the limits that a connection has by default."""

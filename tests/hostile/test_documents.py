@@ -43,18 +43,22 @@ def test_the_hook_says_so(name: str, server: HostileServer, connect: Any) -> Non
     [
         (b"", "is empty"),
         (b"[" * 5000, "nested too deep"),
-        (b"[" * 201 + b"]" * 201, "nested too deep"),
+        (b"[" * 300 + b"]" * 300, "nested too deep"),
         (b"[1", "cut or damaged"),
         (b"[NaN]", "cut or damaged"),
         (b"[" + b"1" * 5000 + b"]", "cut or damaged"),
         ("[]".encode("utf-16"), "cut or damaged"),
         (b'["\\ud800"]', "cut or damaged"),
-        (b"[" + b"0," * 4000 + b"0]", "more values than are believed"),
     ],
 )
 def test_json_that_is_none(body: bytes, what: str) -> None:
     with pytest.raises(BodyError, match=what):
-        parse_json(body, 100_000)
+        parse_json(body)
+
+
+def test_json_of_more_values_than_its_limit_allows() -> None:
+    with pytest.raises(BodyError, match="more values than are believed"):
+        parse_json(b"[" + b"0," * 4000 + b"0]", 100_000)
 
 
 def test_json_that_is_some() -> None:

@@ -16,7 +16,7 @@ from support.hostile_server import BASE_PATH, HostileServer, bombs, broken, garb
 
 ALIVE = {"odd version", "odd permissions"}
 """Answers that prove a living server, whatever else is odd about them."""
-ALL: dict[str, Any] = {**bombs(), **broken(), **garbage()}
+ALL = {**bombs(), **broken(), **garbage()}
 
 
 def _endpoint(server: HostileServer, seconds: float, **more: Any) -> Endpoint:

@@ -68,7 +68,7 @@ class HostileServer:
     """
 
     answer: Answer = lambda _: None
-    hostile: str = "/"
+    hostile: str = ""
     drinks: bool = True
     requests: list[str] = field(default_factory=list)
     _open: list[socket.socket] = field(default_factory=list)

@@ -138,9 +138,11 @@ def _bound(manager: Any) -> Any:
 
 def _bounded(kind: Any) -> Any:
     class Connection(kind):  # type: ignore[misc]
+        timeout: float
+
         def _new_conn(self) -> Any:
             if exchange := _running.get():
-                self.timeout = min(self.timeout or float("inf"), max(exchange.left(), 0.001))
+                self.timeout = min(self.timeout, max(exchange.left(), 0.001))
             made = super()._new_conn()
             watch(made)
             return made

@@ -257,7 +257,7 @@ def retrying(attempt: Callable[[], T], warn: Callable[[str], None], exchange: Ex
         warn(f"Try {state.attempt_number} of {_TRIES} failed, trying again: {state.outcome.exception()}")
 
     return tenacity.Retrying(
-        stop=tenacity.stop_any(tenacity.stop_after_attempt(_TRIES), late),
+        stop=lambda state: state.attempt_number >= _TRIES or late(state),
         wait=RETRY_WAIT,
         retry=tenacity.retry_if_exception_type(_WORTH_A_RETRY),
         before_sleep=before_sleep,

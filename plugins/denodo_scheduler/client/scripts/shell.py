@@ -225,7 +225,8 @@ def ssh_shell(call: Call, hook: Any, *, deadline: float, timeout: tuple[float, f
     with ExitStack() as stack:
         try:
             client = stack.enter_context(hook.get_conn())
-            watch(client.get_transport().sock)
+            if isinstance(line := client.get_transport().sock, socket.socket):  # not through a proxy's command
+                watch(line)
             sftp = stack.enter_context(client.open_sftp())
             channel = stack.enter_context(client.get_transport().open_session(timeout=timeout[1]))
             channel.set_combine_stderr(True)
