@@ -37,7 +37,7 @@ def test_a_bad_one_is_refused(name: str) -> None:
 def test_many_folders_are_cut_in_time() -> None:
     """Each folder is looked up, not compared with every file that is kept."""
     entries = {METADATA: VERSION, PATH: JOB % NAME}
-    for number in range(20_000):
+    for number in range(4_000):
         entries |= {f"drivers/{number}/": b"", f"drivers/{number}/x.jar": b"x"}
     source = File(packed(entries, method=zipfile.ZIP_STORED))
     made = io.BytesIO()
@@ -46,7 +46,7 @@ def test_many_folders_are_cut_in_time() -> None:
     with zipfile.ZipFile(made) as archive:
         assert "drivers/6/" in archive.namelist()
         assert "drivers/7/" not in archive.namelist()
-    assert len(kept.elements) == 18_001
+    assert len(kept.elements) == 3_601
 
 
 def _cuts(content: bytes) -> Iterator[bytes]:

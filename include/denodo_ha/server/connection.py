@@ -250,7 +250,7 @@ def parse_extra(conn_id: str, extra: str | None) -> tuple[Settings, list[str]]:
     """
     try:
         fields = json.loads(extra or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         raise ValueError(f"Connection {conn_id!r}: the extra field is not a JSON object. Correct it.")
