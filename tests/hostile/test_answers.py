@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -11,10 +12,12 @@ from time import monotonic
 from typing import Any
 
 import pytest
+import tenacity
 from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.slowness import allow
 from denodo_ha.jobs import JobKey
+from denodo_scheduler.client import transport
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     DenodoSchedulerError,
@@ -23,7 +26,20 @@ from denodo_scheduler.exceptions import (
     UnexpectedAnswerError,
 )
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from support.hostile_server import EXPORT, IMPORT, MB, HostileServer, bombs, broken, endless, garbage, head, peak_memory
+from support.hostile_server import (
+    DOCUMENT,
+    EXPORT,
+    IMPORT,
+    MB,
+    HostileServer,
+    bombs,
+    broken,
+    endless,
+    garbage,
+    head,
+    peak_memory,
+    whole,
+)
 
 KEYS = [JobKey(project="sales", name="load")]
 Ask = Callable[[DenodoSchedulerHook, Path], Any]
@@ -165,6 +181,16 @@ def test_tries_share_one_deadline(server: HostileServer, connect: Connect, tmp_p
     assert len(server.requests) == 2
 
 
+def test_no_pause_outlasts_the_deadline(
+    server: HostileServer, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "RETRY_WAIT", tenacity.wait_fixed(60))
+    server.answer = lambda _: None
+    found = _ends(connect(deadline=30), ASK["me"][0], tmp_path, 0)
+    assert type(found) is NoAnswerError
+    assert server.requests == ["GET /public/api/me"]
+
+
 def test_an_upload_that_nobody_reads_ends_at_the_deadline(
     server: HostileServer, connect: Connect, tmp_path: Path
 ) -> None:
@@ -249,10 +275,8 @@ def test_an_answer_within_the_limit_is_read(server: HostileServer, connect: Conn
 
 def test_credentials_never_go_to_another_machine(server: HostileServer, connect: Connect, tmp_path: Path) -> None:
     """A path in the OpenAPI document begins at the web tool's own address."""
-    from support.hostile_server import whole
-
-    document = b'{"paths": {"@localhost:%d/serverMetadata/export": {"post": {"parameters": []}}}}' % server.port
-    server.hostile, server.answer = "/v3/api-docs", whole(document)
+    document = {"paths": {f"@localhost:{server.port}{EXPORT}": DOCUMENT["paths"][EXPORT]}}
+    server.hostile, server.answer = "/v3/api-docs", whole(json.dumps(document).encode())
     found = _ends(connect(base_path="/"), ASK["export_metadata"][0], tmp_path, allow(5))
     assert type(found) is ConfigurationError
     assert [each.split()[0] for each in server.requests] == ["GET"]

@@ -113,7 +113,9 @@ BAD: dict[str, Callable[[], bytes]] = {
     "something before": lambda: b"PK\x03\x04" + bytes(26) + GOOD,
     "something after": lambda: GOOD + b"\n",
     "an archive after an archive": lambda: GOOD + export(content=JOB % NAME.replace(b"load", b"evil")),
-    "an archive after an archive, shifted": lambda: GOOD + _shifted(export(content=b"<config/>"), len(GOOD)),
+    "an archive after an archive, shifted": lambda: (
+        GOOD + _shifted(export(content=JOB % NAME.replace(b"load", b"evil")), len(GOOD))
+    ),
     "one whose end is in a comment": lambda: packed({"a": b""}, comment=GOOD[-22:]),
     "one entry listed often": lambda: _same_bytes_often(2000),
     "a bomb": lambda: export("drivers/x.jar", bytes(80 * MB)),
