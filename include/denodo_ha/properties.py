@@ -17,7 +17,7 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from denodo_ha.jobs import fold
-from denodo_ha.snapshot.elements import ElementError
+from denodo_ha.snapshot.elements import ElementError, parse_xml
 
 _GLOB = re.compile(r"[*?\[]")
 _SECRET = re.compile(r"passw|pwd|secret|passphrase|credential|token$|apikey|api_key|privatekey", re.IGNORECASE)
@@ -213,21 +213,14 @@ class _ValueFinder:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text.append
-        parser.EntityDeclHandler = parser.SkippedEntityHandler = self._entity
         self._parser = parser
-        try:
-            parser.Parse(xml, True)
-        except expat.ExpatError as error:
-            raise ElementError(f"its XML is broken ({error})") from None
+        parse_xml(parser, xml, True)
 
     def text(self, parameter: str) -> str:
         return next((value.text for value in self.values.get(parameter, ())), "")
 
     def _declaration(self, _version: str, encoding: str | None, _standalone: int) -> None:
         self.encoding = encoding or self.encoding
-
-    def _entity(self, *_: object) -> None:
-        raise ElementError("its XML declares or uses entities, which no export does")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._path.append(tag)

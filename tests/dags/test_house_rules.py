@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 from denodo_ha.pairs import Pair
 from denodo_scheduler.dags.failover import failover_dag
@@ -21,6 +22,7 @@ from denodo_scheduler.dags.operations import operations_dag
 from denodo_scheduler.dags.switchover import switchover_dag
 from denodo_scheduler.dags.sync import sync_dag
 from support.pairs import make_pair
+from support.sync import WorkerKilled
 
 DEFAULT_TIMEOUT = 12
 PAIRS = """\
@@ -30,6 +32,7 @@ pairs:
 PLAIN = """\
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowTaskTimeout
 
 with DAG("plain", schedule=None):
     EmptyOperator(task_id="its_only_task")
@@ -104,6 +107,12 @@ def test_a_default_timeout_cuts_none_of_our_tasks(ours: Any) -> None:
     longest = (2 * 120 + 90) * 60
     assert "denodo_scheduler_failover__default.approve" in ours["tasks"]
     assert {name: task["timeout"] for name, task in ours["tasks"].items() if not (task["timeout"] or 0) > longest} == {}
+
+
+def test_a_task_at_its_timeout_ends_as_one_whose_worker_is_killed() -> None:
+    """Nothing that catches errors catches it, so that the tests of killed workers hold for it too."""
+    assert not issubclass(AirflowTaskTimeout, Exception)
+    assert not issubclass(WorkerKilled, Exception)
 
 
 @pytest.mark.parametrize("build", [sync_dag, failover_dag, switchover_dag, operations_dag])

@@ -87,6 +87,13 @@ class TestResults:
             odd.scheduler.guesses(export_padding_mb=0)
 
     @pytest.mark.usefixtures("nothing_leaks")
+    def test_an_export_beyond_the_limit_is_not_believed(self, hook: Hook, tmp_path: Path) -> None:
+        target = ObjectStoragePath(f"file://{tmp_path}/large.zip")
+        with pytest.raises(UnexpectedAnswerError, match=r"larger than 100 bytes\. Raise transfer_limit"):
+            hook(transfer_limit=100).export_metadata(target)
+        assert not target.exists()
+
+    @pytest.mark.usefixtures("nothing_leaks")
     def test_an_import_with_warnings_ends_with_0(
         self, odd: StandinServer, hook: Hook, source: ObjectStoragePath, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -78,6 +78,14 @@ def test_base_path_begins_with_a_slash_and_ends_without(given: str, path: str) -
         ("timeout", -1, "number of seconds"),
         ("timeout", [1, 2, 3], "[connect, read]"),
         ("transfer_timeout", 0, "greater than 0"),
+        ("transfer_timeout", "Infinity", "finite number"),
+        ("timeout", [5, 1e12], "number of seconds"),
+        ("deadline", -1, "greater than 0"),
+        ("deadline", 1e12, "less than or equal to 604800"),
+        ("transfer_deadline", "soon", "valid number"),
+        ("answer_limit", 0, "greater than 0"),
+        ("error_limit", 1.5, "integer"),
+        ("transfer_limit", "64 MB", "integer"),
         ("export_options", "drivers", "JSON object"),
         ("import_options", ["drivers"], "JSON object"),
     ],
@@ -95,7 +103,20 @@ def test_all_bad_values_are_named_at_once() -> None:
         _parse(timeout="x", export_options="y")
 
 
-@pytest.mark.parametrize("extra", ["{", "[]", '"text"', "7"])
+def test_a_deadline_follows_from_the_timeout() -> None:
+    assert (_parse().deadline, _parse().transfer_deadline) == (60, 3600)
+    assert (_parse(timeout=[1, 2]).deadline, _parse(transfer_timeout=10).transfer_deadline) == (12, 60)
+    assert _parse(transfer_timeout=604800).transfer_deadline == 604800
+    assert (_parse(deadline="30").deadline, _parse(transfer_deadline=5).transfer_deadline) == (30, 5)
+
+
+def test_what_follows_from_a_mistake_is_not_one_itself() -> None:
+    with pytest.raises(ValueError, match="Connection 'web'") as caught:
+        _parse(timeout="x", transfer_timeout=0)
+    assert "deadline" not in str(caught.value)
+
+
+@pytest.mark.parametrize("extra", ["{", "[]", '"text"', "7", "[" * 100_000])
 def test_an_extra_that_is_no_object_is_refused(extra: str) -> None:
     with pytest.raises(ValueError, match="Connection 'web': the extra field is not a JSON object"):
         parse_extra("web", extra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from denodo_ha.jobs import DataSource, Job, JobStatus, Project, Report, ServerIn
 
 M = TypeVar("M", bound=BaseModel)
 Raw = dict[str, Any]
+
+_MOST_WARNINGS, _LONGEST_WARNING = 1000, 65536
 
 REFUSALS = {
     401: "login refused. Check login and password of the connection; while VDP is down only a local account can log in",
@@ -50,10 +53,12 @@ def read_me(raw: object) -> ServerInfo:
     """
     if (found := version(raw)) is None:
         raise AnswerError("serverData.version.full: missing")
-    roles = (_at(permission, "roleData", "roleName") for permission in _at(raw, "permissions") or ())
+    permissions = _at(raw, "permissions")
+    roles = [_at(each, "roleData", "roleName") for each in (permissions if isinstance(permissions, list) else ())]
+    mode = _at(raw, "schedulerMode") or _at(raw, "serverData", "schedulerMode")
     return ServerInfo(
         version=found,
-        scheduler_mode=_at(raw, "schedulerMode") or _at(raw, "serverData", "schedulerMode"),
+        scheduler_mode=mode if isinstance(mode, str) else None,
         roles=tuple(role for role in roles if isinstance(role, str)),
     )
 
@@ -80,7 +85,7 @@ def read_id(raw: object) -> int:
     :raises AnswerError: there is none.
     """
     found = _at(raw, "id")
-    if not isinstance(found, int | str) or not str(found).isdecimal():
+    if not isinstance(found, int | str) or not re.fullmatch(r"[0-9]{1,18}", str(found)):
         raise AnswerError("id: missing")
     return int(found)
 
@@ -146,13 +151,15 @@ def import_warnings(raw: object) -> tuple[str, ...]:
     """
     Read the warnings in the answer to an import, JSON or text, whose form is unpublished.
 
-    Everything below a name with "warning" or "error" in it is a warning. An answer of another form is kept whole as one
-    warning, because a lost warning is worse than a spurious one.
+    Everything below a name with "warning" or "error" in it is a warning. An answer of another form is kept as one
+    warning, because a lost warning is worse than a spurious one. Of very many, or very long ones, the first are kept.
     """
     if raw in ({}, [], "", "OK", None, True):
         return ()
     named = [texts for name, texts in _named(raw) if _warns(name)]
-    return tuple(text for texts in (named if isinstance(raw, dict) and named else [raw]) for text in _texts(texts))
+    found = [text for texts in (named if isinstance(raw, dict) and named else [raw]) for text in _texts(texts)]
+    more = [f"and {len(found) - _MOST_WARNINGS} more"] if len(found) > _MOST_WARNINGS else []
+    return tuple(text[:_LONGEST_WARNING] for text in [*found[:_MOST_WARNINGS], *more])
 
 
 def _warns(name: str) -> bool:

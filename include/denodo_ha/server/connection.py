@@ -14,18 +14,21 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PositiveFloat,
+    PositiveInt,
     SecretStr,
     ValidationError,
     model_validator,
 )
 
 from denodo_ha.server.address import server_uri
+from denodo_ha.server.bodies import ANSWER_LIMIT, ERROR_LIMIT
 from denodo_ha.server.flags import ENCRYPTED, HOW_TO_ENCRYPT
 from denodo_ha.server.options import EXPORT_OPTIONS, IMPORT_OPTIONS, METADATA_PASSWORD, Direction, merged
 
 _LOCAL = "//localhost:8000"
 _BASE_PATH = "/webadmin/denodo-scheduler-admin"
+_LONGEST = 7 * 86400.0
+"""Seconds that a timeout or deadline may have."""
 
 
 def masked(secret: str) -> bool:
@@ -46,7 +49,7 @@ def _from_text(value: Any) -> Any:
 def _seconds(value: Any) -> Any:
     value = _from_text(value)
     pair = value if isinstance(value, list) else [5, value]
-    if len(pair) != 2 or not all(type(part) in {int, float} and part > 0 for part in pair):
+    if len(pair) != 2 or not all(type(part) in {int, float} and 0 < part <= _LONGEST for part in pair):
         raise ValueError("expected a number of seconds to wait for an answer, or [connect, read] in seconds")
     return tuple(pair)
 
@@ -106,6 +109,7 @@ def _field(default: Any, label: str, description: str, /, **schema: str) -> Any:
 
 
 _ServerUri = Annotated[str, AfterValidator(server_uri)]
+_Seconds = Annotated[float, Field(gt=0, le=_LONGEST, allow_inf_nan=False)]
 _Options = Annotated[dict[str, Any], BeforeValidator(_object)]
 
 
@@ -129,8 +133,27 @@ class Settings(BaseModel):
     timeout: Annotated[tuple[float, float], BeforeValidator(_seconds)] = _field(
         (5.0, 10.0), "Timeout", "Seconds to wait for an answer, or [connect, read]. Empty: [5, 10]."
     )
-    transfer_timeout: PositiveFloat = _field(
+    transfer_timeout: _Seconds = _field(
         600.0, "Transfer timeout", "Seconds without a byte that end an export or import. Empty: 600."
+    )
+    deadline: _Seconds = Field(
+        default_factory=lambda given: 4.0 * sum(given["timeout"]),
+        title="Deadline",
+        description="Seconds for a whole request with its tries, however slowly bytes come. Empty: 4 times timeout.",
+    )
+    transfer_deadline: _Seconds = Field(
+        default_factory=lambda given: min(6 * given["transfer_timeout"], _LONGEST),
+        title="Transfer deadline",
+        description="The same for an export or import, with its file. Empty: 6 times transfer_timeout.",
+    )
+    answer_limit: PositiveInt = _field(
+        ANSWER_LIMIT, "Answer limit", "Bytes of an answer that are believed, unpacked. Empty: 67108864 (64 MB)."
+    )
+    error_limit: PositiveInt = _field(
+        ERROR_LIMIT, "Error limit", "Bytes of an error's answer that are read. Empty: 65536 (64 kB)."
+    )
+    transfer_limit: PositiveInt = _field(
+        512 * 1024**2, "Transfer limit", "Bytes of an export that are believed. Empty: 536870912 (512 MB)."
     )
     export_options: _Options = _field(
         {},
@@ -227,7 +250,7 @@ def parse_extra(conn_id: str, extra: str | None) -> tuple[Settings, list[str]]:
     """
     try:
         fields = json.loads(extra or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         raise ValueError(f"Connection {conn_id!r}: the extra field is not a JSON object. Correct it.")
@@ -238,6 +261,7 @@ def parse_extra(conn_id: str, extra: str | None) -> tuple[Settings, list[str]]:
         problems = "; ".join(
             "".join(f"{name!r}: " for name in problem["loc"][:1]) + problem["msg"].removeprefix("Value error, ")
             for problem in error.errors(include_url=False, include_input=False)
+            if problem["type"] != "default_factory_not_called"  # it follows from another mistake
         )
         raise ValueError(f"Connection {conn_id!r}: correct its extra field. {problems}.") from None
     return settings, sorted(given.keys() - Settings.model_fields.keys())

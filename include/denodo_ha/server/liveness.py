@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from denodo_ha.server.answers import REFUSALS, is_html, version
+from denodo_ha.server.bodies import ANSWER_LIMIT, BodyError, TooLargeError, parse_json
 from denodo_ha.verdict import Answer
 
 PROOF: dict[str, Callable[[Any], bool]] = {
@@ -36,17 +36,26 @@ def check_status(path: str, status: int) -> None:
         raise NotProven(Answer.MISCONFIGURED, f"{status} to GET {path}: {meaning}")
 
 
-def check_body(path: str, content_type: str, body: bytes) -> None:
+def unreadable(path: str, error: BodyError) -> NotProven:
+    """What a body proves that cannot be read; one that is too large may be that of a living server."""
+    if isinstance(error, TooLargeError):
+        what = f"the answer to GET {path} {error}; raise answer_limit in the connection's extra if it is meant to be"
+        return NotProven(Answer.MISCONFIGURED, what)
+    return NotProven(Answer.FAILED, f"the answer to GET {path} {error}")
+
+
+def check_body(path: str, content_type: str, body: bytes, limit: int = ANSWER_LIMIT) -> None:
     """Check the body of the answer to GET ``path``, one of :data:`PROOF`.
 
+    :param limit: the limit of the body in bytes.
     :raises NotProven: it is not that of a living server.
     """
     if is_html(content_type, body[:64]):
         raise NotProven(Answer.MISCONFIGURED, f"an HTML page to GET {path}: a login page or another application")
     try:
-        content = json.loads(body)
-    except ValueError:
-        raise NotProven(Answer.FAILED, f"the answer to GET {path} is not JSON: it is cut or damaged") from None
+        content = parse_json(body, limit)
+    except BodyError as error:
+        raise unreadable(path, error) from None
     if not PROOF[path](content):
         raise NotProven(
             Answer.MISCONFIGURED, f"the answer to GET {path} is not that of Denodo Scheduler; check host and base_path"

@@ -20,7 +20,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
+
+from denodo_ha.text import listed
 
 Direction = Literal["export", "import"]
 
@@ -43,6 +46,13 @@ IMPORT_OPTIONS: Mapping[str, Any] = {
 }
 
 _FILE = "file"
+_LONGEST_SEARCH = 100_000
+"""How many nodes and properties of a document are looked at."""
+_ENDLESS = (
+    "The web tool's /v3/api-docs refers to itself without end, or is far larger than is believed. Look at that "
+    "document in a browser, and check base_path of the connection and the web tool's version (9.x is needed)."
+)
+_MOST_NAMED = 100
 
 
 class OptionsError(ValueError):
@@ -59,7 +69,7 @@ class Slot:
     takes_file: bool = False
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.place})"
+        return f"{self.name[:100]} ({self.place})"
 
 
 @dataclass(frozen=True)
@@ -104,8 +114,7 @@ def bind(
     :param optional: options that are left out when nothing of their name is offered.
     :raises OptionsError: naming every option that has no place, all that is offered, and how to override.
     """
-    path, operation = _operation(document, action)
-    slots = list(_slots(document, operation))
+    path, slots = _offered(document, action)
     problems: list[str] = []
     placed: dict[str, tuple[Slot, Any]] = {}
     for option, wish in options.items():
@@ -134,13 +143,31 @@ def bind(
     return _assemble(path, placed.values(), file, has_json_body=any(slot.place == "json" for slot in slots))
 
 
+def _offered(document: Mapping[str, Any], action: Direction) -> tuple[str, list[Slot]]:
+    """Return the path of an export or import, and all places in its request.
+
+    :raises OptionsError: the document does not describe it, or not in a form that can be read.
+    """
+    try:
+        path, operation = _operation(document, action)
+        return path, list(_Described(document).slots(operation))
+    except RecursionError:
+        raise OptionsError(_ENDLESS) from None
+    except (AttributeError, LookupError, TypeError) as error:
+        raise OptionsError(
+            f"The web tool's /v3/api-docs describes serverMetadata/{action} in a form that cannot be read "
+            f"({type(error).__name__}). Look at that document in a browser, and check base_path of the connection and "
+            "the web tool's version (9.x is needed)."
+        ) from None
+
+
 def _operation(document: Mapping[str, Any], action: str) -> tuple[str, Mapping[str, Any]]:
     ending = f"/serverMetadata/{action}".casefold()
     paths: Mapping[str, Any] = document.get("paths") or {}
     found = [
         (path, {**item["post"], "parameters": [*item.get("parameters", []), *item["post"].get("parameters", [])]})
         for path, item in paths.items()
-        if path.casefold().endswith(ending) and "post" in item
+        if path.startswith("/") and path.casefold().endswith(ending) and "post" in item
     ]
     public = [entry for entry in found if "/public/" in entry[0]] or found
     if len(public) != 1:
@@ -152,60 +179,80 @@ def _operation(document: Mapping[str, Any], action: str) -> tuple[str, Mapping[s
     return public[0]
 
 
-def _slots(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[Slot]:
-    for reference in operation["parameters"]:
-        parameter = _resolve(document, reference)
-        if parameter.get("in") != "query":
-            continue
-        schema = _resolve(document, parameter.get("schema") or {})
-        if properties := schema.get("properties"):  # a parameter object: its properties travel on their own
-            yield from (_slot("query", name, schema, document) for name in properties)
-        else:
-            required = bool(parameter.get("required")) and "default" not in schema
-            yield Slot("query", parameter["name"], required)
-    yield from _body_slots(document, _resolve(document, operation.get("requestBody") or {}))
+class _Described:
+    """The places that a document offers. It is read for a bounded time, whatever refers to whatever in it."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self._document = document
+        self._steps = _LONGEST_SEARCH
+
+    def slots(self, operation: Mapping[str, Any]) -> Iterator[Slot]:
+        for reference in operation["parameters"]:
+            parameter = self._resolve(reference)
+            if parameter.get("in") != "query":
+                continue
+            schema = self._resolve(parameter.get("schema") or {})
+            if schema.get("properties"):  # a parameter object: its properties travel on their own
+                yield from self._properties("query", schema)
+            else:
+                required = bool(parameter.get("required")) and "default" not in schema
+                yield Slot("query", _named(parameter["name"]), required)
+        yield from self._body_slots(self._resolve(operation.get("requestBody") or {}))
+
+    def _body_slots(self, body: Mapping[str, Any]) -> Iterator[Slot]:
+        """Places in the body. A binary property means multipart, whatever content type the document calls it."""
+        bodies = [
+            (content_type, self._resolve(content.get("schema") or {}))
+            for content_type, content in (body.get("content") or {}).items()
+        ]
+        for content_type, schema in bodies:
+            slots = list(self._properties("json", schema))
+            if "multipart" in content_type or any(slot.takes_file for slot in slots):
+                yield from (Slot("form", slot.name, slot.required, slot.takes_file) for slot in slots)
+            elif "json" in content_type:
+                yield from slots
+            elif not slots and _is_binary(schema):
+                yield Slot("body", content_type, takes_file=True)
+
+    def _properties(self, place: str, schema: Mapping[str, Any]) -> Iterator[Slot]:
+        required = set(schema.get("required") or ())
+        for name, reference in (schema.get("properties") or {}).items():
+            own = self._resolve(reference)
+            yield Slot(place, name, name in required and "default" not in own, takes_file=_is_binary(own))
+
+    def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Follow local references and merge ``allOf``."""
+        self._step()
+        while "$ref" in node:
+            target: Any = self._document
+            self._step(1 + len(node["$ref"]))
+            for step in str(node["$ref"]).removeprefix("#/").split("/"):
+                target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
+            node = target or {}
+        if "allOf" not in node:
+            return node
+        properties: dict[str, Any] = {}
+        required: set[str] = set()
+        for part in map(self._resolve, node["allOf"]):
+            properties |= part.get("properties") or {}
+            required.update(part.get("required") or ())
+            self._step(len(properties) + len(required))
+        return {"properties": properties, "required": required}
+
+    def _step(self, number: int = 1) -> None:
+        self._steps -= number
+        if self._steps < 0:
+            raise OptionsError(_ENDLESS)
 
 
-def _body_slots(document: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[Slot]:
-    """Places in the body. A binary property means multipart, whatever content type the document calls it."""
-    bodies = [
-        (content_type, _resolve(document, content.get("schema") or {}))
-        for content_type, content in (body.get("content") or {}).items()
-    ]
-    for content_type, schema in bodies:
-        slots = [_slot("json", name, schema, document) for name in schema.get("properties") or {}]
-        if "multipart" in content_type or any(slot.takes_file for slot in slots):
-            yield from (Slot("form", slot.name, slot.required, slot.takes_file) for slot in slots)
-        elif "json" in content_type:
-            yield from slots
-        elif not slots and _is_binary(schema):
-            yield Slot("body", content_type, takes_file=True)
-
-
-def _slot(place: str, name: str, schema: Mapping[str, Any], document: Mapping[str, Any]) -> Slot:
-    own = _resolve(document, schema["properties"][name])
-    required = name in (schema.get("required") or ()) and "default" not in own
-    return Slot(place, name, required, takes_file=_is_binary(own))
+def _named(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError
+    return name
 
 
 def _is_binary(schema: Mapping[str, Any]) -> bool:
     return schema.get("format") == "binary" or "contentMediaType" in schema
-
-
-def _resolve(document: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow local references and merge ``allOf``."""
-    while "$ref" in node:
-        target: Any = document
-        for step in str(node["$ref"]).removeprefix("#/").split("/"):
-            target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
-        node = target or {}
-    if "allOf" not in node:
-        return node
-    parts = [_resolve(document, part) for part in node["allOf"]]
-    return {
-        "properties": {name: value for part in parts for name, value in (part.get("properties") or {}).items()},
-        "required": [name for part in parts for name in part.get("required") or ()],
-    }
 
 
 def _place(option: str, wish: Any, slots: list[Slot]) -> tuple[Slot, Any]:
@@ -225,7 +272,7 @@ def _find(option: str, slots: list[Slot]) -> Slot:
     if not found:
         raise LookupError(f"{option}: nothing of that name is offered")
     if len(found) > 1:
-        raise LookupError(f"{option}: {' and '.join(map(str, found))} both fit")
+        raise LookupError(f"{option}: {' and '.join(map(str, found[:2]))} both fit")
     return found[0]
 
 
@@ -258,9 +305,10 @@ def _stem(name: str) -> str:
 
 
 def _complaint(path: str, action: str, problems: Iterable[str], slots: Iterable[Slot]) -> str:
-    offered = ", ".join(str(slot) for slot in slots) or "nothing"
+    offered = listed(slots, _MOST_NAMED) or "nothing"
+    wrong = "; ".join(islice(problems, _MOST_NAMED))
     return (
-        f"POST {path} cannot be filled in from the web tool's /v3/api-docs. {'; '.join(problems)}. "
+        f"POST {path} cannot be filled in from the web tool's /v3/api-docs. {wrong}. "
         f"Offered: {offered}. Name the right place in {action}_options of the connection's extra, as in "
         f'{{"<option>": {{"in": "query", "name": "<name>"}}}}, or leave an option out with {{"<option>": null}}.'
     )

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import IO, Protocol
 from urllib.parse import unquote
 
@@ -16,7 +17,7 @@ from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.contents import ArchiveContents, Element
 from denodo_ha.snapshot.elements import ElementError, ElementParser, properties_hash
-from denodo_ha.snapshot.zip_check import SMALL, ArchiveError, check_beginning, open_zip, read_entry
+from denodo_ha.snapshot.zip_check import Archive, ArchiveError, check_beginning, open_zip
 
 __all__ = [
     "ArchiveContents",
@@ -30,7 +31,9 @@ __all__ = [
 
 METADATA = "data/server-metadata.properties"
 PROJECTS = "data/projects/"
-_VERSION = re.compile(rb"^[ \t]*installation\.version[ \t]*[=:][ \t]*(.*?)[ \t]*\r?$", re.MULTILINE)
+MAX_ELEMENT = 16 * 1024**2
+"""Bytes that a file may have which is read as a whole, such as the XML of a job."""
+_VERSION = re.compile(rb"^[ \t]*installation\.version[ \t]*[=:](.*)$", re.MULTILINE)
 
 
 class Openable(Protocol):
@@ -45,12 +48,12 @@ def inspect(source: Openable, *, expected_size: int | None = None) -> ArchiveCon
     ``expected_size`` is what the sender announced, in bytes. Raises ArchiveError with the reason when the file is
     empty, HTML, cut off, damaged, malicious, or holds no server metadata, no job and no data source.
     """
-    with _opened(source, expected_size=expected_size) as (archive, stream):
+    with _opened(source, expected_size=expected_size) as archive:
         version = ""
         elements: list[Element] = []
         parameters: set[str] = set()
-        for entry in sorted(archive.infolist(), key=lambda entry: entry.header_offset):
-            pieces = read_entry(archive, stream, entry)
+        for entry in sorted(archive.file.infolist(), key=lambda entry: entry.header_offset):
+            pieces = archive.read(entry)
             if entry.filename == METADATA:
                 version = _version(_whole(pieces, entry))
             elif entry.is_dir():
@@ -74,12 +77,12 @@ def inspect(source: Openable, *, expected_size: int | None = None) -> ArchiveCon
 
 
 @contextmanager
-def _opened(source: Openable, *, expected_size: int | None = None) -> Iterator[tuple[zipfile.ZipFile, IO[bytes]]]:
-    """Open and check the archive; yield it and the stream that it reads."""
+def _opened(source: Openable, *, expected_size: int | None = None) -> Iterator[Archive]:
+    """Open and check the archive."""
     with source.open("rb") as stream:
         size = check_beginning(stream, expected_size)
         with open_zip(stream, size) as archive:
-            yield archive, stream
+            yield archive
 
 
 def _drain(pieces: Iterable[bytes]) -> None:
@@ -87,17 +90,21 @@ def _drain(pieces: Iterable[bytes]) -> None:
         pass
 
 
-def _whole(pieces: Iterable[bytes], entry: zipfile.ZipInfo) -> bytes:
-    if entry.file_size > SMALL:
+def _ensure_small(entry: zipfile.ZipInfo) -> None:
+    if entry.file_size > MAX_ELEMENT:
         raise ArchiveError(f'"{entry.filename}" in the export has {entry.file_size} bytes; that much is not believed.')
+
+
+def _whole(pieces: Iterable[bytes], entry: zipfile.ZipInfo) -> bytes:
+    _ensure_small(entry)
     return b"".join(pieces)
 
 
 def _version(metadata: bytes) -> str:
     match = _VERSION.search(metadata)
-    if not match or not match[1]:
+    if not match or not match[1].strip():
         raise ArchiveError(f"{METADATA} in the export does not name installation.version. Export again.")
-    return re.sub(r"\\(.)", r"\1", match[1].decode("latin-1"))
+    return re.sub(r"\\(.)", r"\1", match[1].strip(b" \t\r").decode("latin-1"))
 
 
 def _project_of(entry: str) -> str | None:
@@ -112,10 +119,15 @@ def _project_of(entry: str) -> str | None:
 def _element(entry: zipfile.ZipInfo, pieces: Iterator[bytes], parameters: set[str]) -> Element:
     path = entry.filename
     project = _project_of(path)
+    if project is not None and (not project or not project.isprintable()):
+        raise ArchiveError(f'"{path}" in the export belongs to a project whose name no project has. Export again.')
     if project is not None and path.endswith(".xml"):
         return _parsed(entry, project, pieces, parameters)
     if path.endswith(".properties"):
-        digest = properties_hash(_whole(pieces, entry))
+        try:
+            digest = properties_hash(_whole(pieces, entry))
+        except ElementError as error:
+            raise ArchiveError(f'"{path}" in the export cannot be read: {error}. Export again.') from None
     else:
         sha256 = hashlib.sha256()
         for piece in pieces:
@@ -127,8 +139,7 @@ def _element(entry: zipfile.ZipInfo, pieces: Iterator[bytes], parameters: set[st
 
 
 def _parsed(entry: zipfile.ZipInfo, project: str, pieces: Iterator[bytes], parameters: set[str]) -> Element:
-    if entry.file_size > SMALL:
-        raise ArchiveError(f'"{entry.filename}" in the export has {entry.file_size} bytes; that much is not believed.')
+    _ensure_small(entry)
     parser = ElementParser()
     try:
         for piece in pieces:
@@ -199,12 +210,13 @@ def cut_archive(
         if element.entry in chosen or (element.kind == "project" and element.project in projects)
     )
     by_entry = {element.entry: element for element in kept}
-    with _opened(source) as (archive, stream), zipfile.ZipFile(destination, "w") as target:
-        for entry in archive.infolist():
+    folders = {f"{folder}/" for path in by_entry for folder in map(str, PurePosixPath(path).parents)}
+    with _opened(source) as archive, zipfile.ZipFile(destination, "w") as target:
+        for entry in archive.file.infolist():
             element = by_entry.get(entry.filename)
-            if element is None and not _stays(entry, projects, by_entry, keep):
+            if element is None and not _stays(entry, projects, folders, keep):
                 continue
-            pieces: Iterable[bytes] = read_entry(archive, stream, entry)
+            pieces: Iterable[bytes] = archive.read(entry)
             if rewrite and element and element.project is not None and entry.filename.endswith(".xml"):
                 pieces = [rewrite(element, _whole(pieces, entry))]
             copy = zipfile.ZipInfo(entry.filename, entry.date_time)
@@ -220,7 +232,7 @@ def cut_archive(
 def _stays(
     entry: zipfile.ZipInfo,
     projects: Collection[str | None],
-    by_entry: Iterable[str],
+    folders: Collection[str],
     keep: Callable[[Element], bool],
 ) -> bool:
     """Return whether an entry that is no element stays: the metadata, and folders of what is kept."""
@@ -231,7 +243,7 @@ def _stays(
         return False
     project = _project_of(path)
     if project is None:
-        return path == PROJECTS or any(kept.startswith(path) for kept in by_entry)
+        return path == PROJECTS or path in folders
     return project in projects or keep(Element(kind="project", project=project, name=project, hash="", entry=path))
 
 

@@ -8,9 +8,35 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
+_DEEPEST = 64
+_LONGEST_NAME = 4096
+_MOST_NAMES = 10_000
+"""How many parameters, and how many dependencies, an element may have."""
+_MOST_LINES = 100_000
+
 
 class ElementError(ValueError):
     """The XML is not that of an element; the message says why."""
+
+
+def parse_xml(parser: expat.XMLParserType, data: bytes, final: bool) -> None:
+    """Feed a parser, which refuses entities and whatever else a DTD may declare inside the file.
+
+    :raises ElementError: the XML is broken, or written in an encoding that cannot be read.
+    """
+    parser.EntityDeclHandler = parser.SkippedEntityHandler = parser.AttlistDeclHandler = _refuse_entities
+    try:
+        parser.Parse(data, final)
+    except ElementError:
+        raise
+    except expat.ExpatError as error:
+        raise ElementError(f"its XML is broken ({error})") from None
+    except (ValueError, LookupError) as error:  # from the codecs of Python
+        raise ElementError(f"its XML has an encoding that cannot be read ({error})") from None
+
+
+def _refuse_entities(*_: object) -> None:
+    raise ElementError("its XML declares or uses entities, which no export does")
 
 
 @dataclass
@@ -47,20 +73,20 @@ class ElementParser:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
-        parser.EntityDeclHandler = self._entity
-        parser.SkippedEntityHandler = self._entity
         self._parser = parser
 
     def feed(self, chunk: bytes) -> None:
-        self._parse(chunk, False)
+        parse_xml(self._parser, chunk, False)
 
     def close(self) -> None:
         """Finish; raise ElementError if the element ends early or has no kind or name."""
-        self._parse(b"", True)
+        parse_xml(self._parser, b"", True)
         if not self.kind:
             raise ElementError("its XML says nothing of its type (no <element type=…> inside <config>)")
         if not self.name:
             raise ElementError("its XML has no name")
+        if len(self.name) > _LONGEST_NAME:
+            raise ElementError(f"its name has {len(self.name)} characters; that many are not believed")
 
     @property
     def hash(self) -> str:
@@ -70,18 +96,11 @@ class ElementParser:
     def secrets(self) -> str | None:
         return self._secrets.hexdigest() if self._has_secrets else None
 
-    def _parse(self, chunk: bytes, final: bool) -> None:
-        try:
-            self._parser.Parse(chunk, final)
-        except expat.ExpatError as error:
-            raise ElementError(f"its XML is broken ({error})") from None
-
-    def _entity(self, *_: object) -> None:
-        raise ElementError("its XML declares or uses entities, which no export does")
-
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if not self._stack and tag != "config":
-            raise ElementError(f"its XML starts with <{tag}> instead of <config>")
+            raise ElementError(f"its XML starts with <{tag[:100]}> instead of <config>")
+        if len(self._stack) == _DEEPEST or max(len(self.parameters), len(self.dependencies)) > _MOST_NAMES:
+            raise ElementError("its XML is nested deeper, or has more parameters, than is believed")
         if len(self._stack) == 1 and tag == "element":
             self.kind = attributes.get("type", "")
         inside_secret = bool(self._stack) and self._stack[-1].secret
@@ -128,5 +147,7 @@ def _update(digest: hashlib._Hash, parts: Iterable[str]) -> None:
 
 def properties_hash(text: bytes) -> str:
     """Hash a Java properties file without its comments (one is a date [S]) and the order of its lines."""
+    if text.count(b"\n") + text.count(b"\r") > _MOST_LINES:
+        raise ElementError("it has more lines than are believed")
     lines = sorted(line.strip() for line in text.splitlines() if line.strip() and line.strip()[:1] not in b"#!")
     return hashlib.sha256(b"\n".join(lines)).hexdigest()

@@ -24,7 +24,8 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from denodo_ha.errors import causes, readable
 from denodo_ha.server.address import second_path_uri
-from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status
+from denodo_ha.server.bodies import ANSWER_LIMIT, BodyError, Unpacker
+from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, unreadable
 from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _KEEP_ALIVE = 60.0
 """Seconds that an idle connection may be used again."""
+_LARGE = 256 * 1024
+"""Bytes of an answer from which on it is read in a thread, because the loop is not ours alone."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Endpoint:
     :param url: the web tool's address with its base path.
     :param server: the Scheduler server, ``//host:port`` as the web tool reaches it.
     :param timeout: seconds to connect, and to wait for an answer; both together are the deadline of a path.
+    :param answer_limit: bytes that an answer may have, unpacked.
     :param ping: asks the server by a script, where the connection has one, and returns only if it lives.
     """
 
@@ -54,6 +58,7 @@ class Endpoint:
     auth: httpx.BasicAuth | None = field(default=None, repr=False, compare=False)
     ping: Callable[[], object] | None = field(default=None, repr=False, compare=False)
     proxy: str | None = field(default=None, repr=False)
+    answer_limit: int = ANSWER_LIMIT
 
     @classmethod
     def of(cls, hook: DenodoSchedulerHook) -> Self:
@@ -75,6 +80,7 @@ class Endpoint:
             auth=httpx.BasicAuth(login.username, login.password) if isinstance(login, HTTPBasicAuth) else None,
             proxy=select_proxy(hook.base_url, merged["proxies"]),
             ping=hook.scripts.ping if hook.scripts else None,
+            answer_limit=settings.answer_limit,
         )
 
     def client(self) -> httpx.AsyncClient:
@@ -87,6 +93,7 @@ class Endpoint:
             return httpx.AsyncClient(
                 base_url=f"{self.url}/public/api",
                 auth=self.auth,
+                headers={"Accept-Encoding": "gzip"},
                 verify=_tls_context(self.verify, self.cert) if self.url.startswith("https:") else False,
                 timeout=httpx.Timeout(read, connect=connect, pool=connect),
                 limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
@@ -223,13 +230,16 @@ class Observer:
         try:
             async with asyncio.timeout(deadline):
                 for request in PROOF:
-                    await _read(client, request, endpoint.server)
+                    await _read(client, request, endpoint)
         except TimeoutError:
             answer, detail = Answer.NO_ANSWER, f"no whole answer within {deadline:g} s"
         except NotProven as found:
             answer, detail = found.answer, str(found)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             answer, detail = _classified(error)
+        except Exception as error:  # whatever a server sends, the next round asks again
+            log.exception("The answer of connection %r cannot be understood", endpoint.conn_id)
+            answer, detail = Answer.MISCONFIGURED, f"the answer cannot be understood ({type(error).__name__})"
         if detail:
             detail = f"{detail} (connection {endpoint.conn_id!r}, server {endpoint.server})"
         return Reply(answer, round(monotonic() - began, 4), detail)
@@ -268,26 +278,38 @@ async def _ping(endpoint: Endpoint) -> Reply:
     return Reply(answer, monotonic() - began, detail)
 
 
-async def _read(client: httpx.AsyncClient, path: str, server: str) -> None:
+async def _read(client: httpx.AsyncClient, path: str, endpoint: Endpoint) -> None:
     """Send one request; return only if its answer proves a living server.
 
     A connection that was kept alive may have been closed by the web tool just now, so a cut before any answer is worth
     one more request.
     """
     try:
-        await _read_once(client, path, server)
+        await _read_once(client, path, endpoint)
     except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-        await _read_once(client, path, server)
+        await _read_once(client, path, endpoint)
 
 
-async def _read_once(client: httpx.AsyncClient, path: str, server: str) -> None:
-    async with client.stream("GET", path, params={"uri": server}) as response:
+async def _read_once(client: httpx.AsyncClient, path: str, endpoint: Endpoint) -> None:
+    limit = endpoint.answer_limit
+    async with client.stream("GET", path, params={"uri": endpoint.server}) as response:
         check_status(path, response.status_code)
+        body = bytearray()
         try:
-            body = await response.aread()
-        except (httpx.ReadError, httpx.RemoteProtocolError, httpx.DecodingError):
+            unpacker = Unpacker(response.headers.get("Content-Encoding", ""), limit)
+            async for packed in response.aiter_raw():
+                for piece in unpacker.feed(packed):
+                    body += piece
+            unpacker.end()
+        except (httpx.ReadError, httpx.RemoteProtocolError):
             raise NotProven(Answer.FAILED, f"the answer to GET {path} is cut or damaged") from None
-    check_body(path, response.headers.get("Content-Type", ""), body)
+        except BodyError as error:
+            raise unreadable(path, error) from None
+    arguments = path, response.headers.get("Content-Type", ""), bytes(body), limit
+    if len(body) < _LARGE:
+        check_body(*arguments)
+    else:
+        await asyncio.to_thread(check_body, *arguments)
 
 
 def _classified(error: Exception) -> tuple[Answer, str]:
@@ -298,7 +320,7 @@ def _classified(error: Exception) -> tuple[Answer, str]:
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return Answer.MISCONFIGURED, "the answer is not HTTP; check schema and port"
     ours = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL)
-    return Answer.MISCONFIGURED if ours or any(map(_is_tls, causes(error))) else Answer.NO_ANSWER, readable(error)
+    return Answer.MISCONFIGURED if ours or any(map(_is_tls, causes(error))) else Answer.NO_ANSWER, readable(error)[:400]
 
 
 def _is_tls(error: BaseException) -> bool:

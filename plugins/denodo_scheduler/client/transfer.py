@@ -15,7 +15,7 @@ from requests_toolbelt.multipart.encoder import MultipartEncoder  # type: ignore
 from denodo_ha.server.options import BoundRequest
 from denodo_scheduler.client.transport import Call
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnexpectedAnswerError
-from denodo_scheduler.state.files import CHUNK, new_file
+from denodo_scheduler.state.files import new_file
 
 _ZIP = b"PK\x03\x04"
 
@@ -57,10 +57,11 @@ def save_zip(
     return ExportResult(size=size, sha256=digest.hexdigest())
 
 
-def save(call: Call, response: Response, destination: ObjectStoragePath) -> ExportResult:
+def save(call: Call, response: Response, destination: ObjectStoragePath, limit: int) -> ExportResult:
     """
     Write the answer of an export to ``destination``, which appears whole or not at all.
 
+    :param limit: bytes that it may have.
     :raises DenodoSchedulerError: the answer is not a zip file, or ends too early; nothing is left behind.
     """
 
@@ -73,7 +74,7 @@ def save(call: Call, response: Response, destination: ObjectStoragePath) -> Expo
             UnexpectedAnswerError, f"the exported content {what}. Nothing was written; look into the server's log"
         )
 
-    return save_zip(response.iter_content(CHUNK), destination, refusal)
+    return save_zip(call.chunks(response, limit), destination, refusal)
 
 
 def body(bound: BoundRequest, file: IO[bytes] | None = None) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,10 +14,12 @@ from urllib.parse import urlsplit
 import requests
 import tenacity
 from requests import Response
-from urllib3.exceptions import NewConnectionError
+from urllib3.exceptions import HTTPError, NewConnectionError
 
 from denodo_ha.errors import causes
 from denodo_ha.server.answers import REFUSALS, AnswerError, is_html
+from denodo_ha.server.bodies import ANSWER_LIMIT, CHUNK, ERROR_LIMIT, BodyError, Unpacker, parse_json
+from denodo_scheduler.client.exchange import Exchange, ensure_in_time, within
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     DenodoSchedulerError,
@@ -52,12 +53,15 @@ class Call:
     :param server: the Scheduler server behind the web tool, ``//host:port``.
     :param method: HTTP method, or ``export``, ``import`` or ``ping`` for the vendor's script.
     :param path: path without query, or that of the script.
+    :param answer_limit: bytes that an answer may have, unpacked. :param error_limit: bytes that are read of an error.
     """
 
     conn_id: str
     server: str
     method: str
     path: str
+    answer_limit: int = ANSWER_LIMIT
+    error_limit: int = ERROR_LIMIT
 
     def error(
         self,
@@ -85,6 +89,24 @@ class Call:
         return "" if harmless else ". Its effect is unknown: read the server before a retry"
 
     @contextmanager
+    def within(self, seconds: float, setting: str) -> Iterator[Exchange]:
+        """Give the block so many ``seconds``, tries and pauses included.
+
+        :param setting: what a person raises in the connection's extra to give it more.
+        :raises NoAnswerError: they are over, whatever the request met with then.
+        """
+        with within(seconds) as exchange:
+            try:
+                yield exchange
+            except (NoAnswerError, UnexpectedAnswerError, ConfigurationError) as error:
+                if not exchange.over or error.status is not None:
+                    raise
+                raise self._no_answer(
+                    f"no whole answer within the deadline of {seconds:g} s. Look why the web tool or the network is "
+                    f"so slow, or raise {setting} in the connection's extra"
+                ) from None
+
+    @contextmanager
     def translating(self) -> Iterator[None]:
         """Turn what ``requests`` raises while a request is sent or its answer read into our exceptions."""
         try:
@@ -107,11 +129,15 @@ class Call:
         except requests.exceptions.ConnectionError as error:
             not_connected = isinstance(_reason(error), NewConnectionError)
             raise (self._unreachable(error) if not_connected else self._cut(error)) from None
-        except requests.exceptions.ChunkedEncodingError as error:
+        except (requests.exceptions.ChunkedEncodingError, HTTPError) as error:
             raise self._cut(error) from None
-        except requests.exceptions.ContentDecodingError:
-            raise self.error(UnexpectedAnswerError, "the answer's compression is damaged. Try again") from None
-        except requests.exceptions.RequestException as error:
+        except BodyError as error:
+            raise self.error(
+                UnexpectedAnswerError,
+                f"the answer {error}. Try again; look into the web tool's log if it stays, or raise answer_limit "
+                "(transfer_limit for export) in the connection's extra where it is meant to be that large",
+            ) from None
+        except (requests.exceptions.RequestException, UnicodeError) as error:
             raise self.error(
                 ConfigurationError,
                 f"no such request can be sent ({error}). Check host, port and schema of the connection",
@@ -144,28 +170,41 @@ class Call:
         if status < 300:
             return
         if status < 400:
-            target = urlsplit(response.headers.get("Location", ""))
-            place = f"{target.scheme}://{target.hostname}{target.path}" if target.hostname else target.path
             raise self.error(
                 ConfigurationError,
-                f"the web tool redirects to {place.partition(';')[0] or 'nowhere'} ({status}). "
+                f"the web tool redirects to {_place(response.headers.get('Location', ''))} ({status}). "
                 "Put the address it redirects to into the connection (schema, host, port, base_path)",
                 status=status,
             )
         what = REFUSALS.get(status, "the server failed" if status > 504 else "the server refused the request")
         kind = _KINDS.get(status, RequestError)
-        raise self.error(kind, f"{status}: {what}", status=status, server_message=_server_message(response))
+        raise self.error(kind, f"{status}: {what}", status=status, server_message=self._server_message(response))
+
+    def chunks(self, response: Response, limit: int) -> Iterator[bytes]:
+        """
+        Give the body of an answer a piece at a time, unpacked.
+
+        :raises BodyError: it has more than ``limit`` bytes, or its compression is damaged.
+        """
+        # Taken away from urllib3, whose decoders may hold any amount of memory.
+        unpacker = Unpacker(response.raw.headers.pop("Content-Encoding", ""), limit)
+        for packed in _packed(response):
+            yield from unpacker.feed(packed)
+        unpacker.end()
+        ensure_in_time()
+
+    def body(self, response: Response) -> bytes:
+        """Return the body of an answer."""
+        body = bytearray()
+        for chunk in self.chunks(response, self.answer_limit):
+            body += chunk
+        return bytes(body)
 
     def json(self, response: Response) -> Any:
         """Return the answer's JSON."""
-        self.refuse_html(response, response.content[:64])
-        try:
-            return response.json()
-        except ValueError:
-            content = "is empty" if not response.content else f"({len(response.content)} bytes) is cut or damaged"
-            raise self.error(
-                UnexpectedAnswerError, f"the answer {content}: it is not JSON. Try again", status=response.status_code
-            ) from None
+        body = self.body(response)
+        self.refuse_html(response, body[:64])
+        return parse_json(body, self.answer_limit)
 
     def refuse_html(self, response: Response, head: bytes) -> None:
         """Raise if the answer is a page for people, such as a login page."""
@@ -177,16 +216,48 @@ class Call:
                 status=response.status_code,
             )
 
+    def _server_message(self, response: Response) -> str | None:
+        """What an error body says: Denodo's ``message`` with its ``subErrors``, or short plain text.
 
-def retrying(attempt: Callable[[], T], warn: Callable[[str], None]) -> T:
-    """Run an idempotent ``attempt`` up to three times while connections fail or the server is busy."""
+        One that is late, damaged or too long says nothing; the status counts all the same.
+        """
+        body = bytearray()
+        with suppress(BodyError, DenodoSchedulerError), self.translating():
+            for chunk in self.chunks(response, self.error_limit):
+                body += chunk
+        try:
+            error = parse_json(body)
+        except BodyError:
+            is_text = response.headers.get("Content-Type", "").startswith("text/plain")
+            return " ".join(body.decode(errors="replace").split())[:_LONGEST_MESSAGE] if is_text else None
+        if not isinstance(error, dict) or not error.get("message"):
+            return None
+        details = f" {error['subErrors']}" if error.get("subErrors") else ""
+        return f"{error['message']}{details}"[:_LONGEST_MESSAGE]
+
+
+def _packed(response: Response) -> Iterator[bytes]:
+    try:
+        yield from response.iter_content(CHUNK)
+    except ValueError as error:  # a negative length of a chunk gets that far
+        raise requests.exceptions.ChunkedEncodingError(error) from None
+
+
+def retrying(attempt: Callable[[], T], warn: Callable[[str], None], exchange: Exchange | None = None) -> T:
+    """Run an idempotent ``attempt`` up to three times while connections fail or the server is busy.
+
+    :param exchange: there is no other try when its deadline comes before.
+    """
+
+    def late(state: tenacity.RetryCallState) -> bool:
+        return exchange is not None and exchange.left() <= state.upcoming_sleep
 
     def before_sleep(state: tenacity.RetryCallState) -> None:
         assert state.outcome is not None
         warn(f"Try {state.attempt_number} of {_TRIES} failed, trying again: {state.outcome.exception()}")
 
     return tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(_TRIES),
+        stop=lambda state: state.attempt_number >= _TRIES or late(state),
         wait=RETRY_WAIT,
         retry=tenacity.retry_if_exception_type(_WORTH_A_RETRY),
         before_sleep=before_sleep,
@@ -198,8 +269,19 @@ def server_time(response: Response) -> datetime:
     """Return the moment of the answer by the clock of the machine that gave it, UTC."""
     try:
         return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
-    except (KeyError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError):
         return datetime.now(UTC)
+
+
+def _place(location: str) -> str:
+    """Where a redirect leads, without what may be secret in it."""
+    try:
+        target = urlsplit(location)
+        host = target.hostname
+    except ValueError:
+        return "an address that is none"
+    place = f"{target.scheme}://{host}{target.path}" if host else target.path
+    return place.partition(";")[0][:_LONGEST_MESSAGE] or "nowhere"
 
 
 def _reason(error: BaseException) -> BaseException | str:
@@ -211,18 +293,4 @@ def _reason(error: BaseException) -> BaseException | str:
 def _detail(error: BaseException) -> str:
     reason = _reason(error)
     text = str(reason.args[-1]) if isinstance(reason, Exception) and reason.args else str(reason)
-    return text.rstrip(".")
-
-
-def _server_message(response: Response) -> str | None:
-    """What an error body says: Denodo's ``message`` with its ``subErrors``, or short plain text."""
-    body = next(response.iter_content(65536), b"")
-    try:
-        error = json.loads(body)
-    except ValueError:
-        is_text = response.headers.get("Content-Type", "").startswith("text/plain")
-        return " ".join(body.decode(errors="replace").split())[:_LONGEST_MESSAGE] if is_text else None
-    if not isinstance(error, dict) or not error.get("message"):
-        return None
-    details = f" {error['subErrors']}" if error.get("subErrors") else ""
-    return f"{error['message']}{details}"[:_LONGEST_MESSAGE]
+    return text.rstrip(".")[:_LONGEST_MESSAGE]

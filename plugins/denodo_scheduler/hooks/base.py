@@ -17,6 +17,7 @@ from requests.auth import HTTPBasicAuth
 
 from denodo_ha.server.address import Place
 from denodo_ha.server.connection import Settings, masked, parse_extra
+from denodo_scheduler.client.exchange import BoundedAdapter, BoundedSession, within
 from denodo_scheduler.client.scripts.commands import Scripts
 from denodo_scheduler.client.transport import Call, retrying, server_time
 from denodo_scheduler.exceptions import ConfigurationError
@@ -49,7 +50,8 @@ class ConnectedHook(HttpHook):
     hook_name = "Denodo Scheduler"
 
     def __init__(self, denodo_scheduler_conn_id: str = default_conn_name, *, scheduler_uri: str | None = None) -> None:
-        super().__init__(method="GET", http_conn_id=denodo_scheduler_conn_id)
+        adapter = BoundedAdapter(idle=120, count=20, interval=30)  # the values of HttpHook
+        super().__init__(method="GET", http_conn_id=denodo_scheduler_conn_id, adapter=adapter)
         self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
         self.scheduler_uri = scheduler_uri
 
@@ -102,7 +104,7 @@ class ConnectedHook(HttpHook):
         """
         settings = self.settings
         self._set_base_url(self._connection)
-        session = Session()
+        session = BoundedSession()
         if self._connection.login:
             # Bytes, because ``requests`` would encode text as Latin-1.
             session.auth = HTTPBasicAuth(self._connection.login.encode(), (self._connection.password or "").encode())
@@ -110,7 +112,7 @@ class ConnectedHook(HttpHook):
             session.auth = _no_login
         session.verify = settings.verify
         session.cert = settings.cert
-        session.headers.update(headers or {})
+        session.headers.update({"Accept-Encoding": "gzip", **(headers or {})})
         self.merged_extra = {"timeout": settings.timeout, "allow_redirects": False, **(extra_options or {})}
         if settings.verify is False and self.base_url.startswith("https:"):
             self.log.warning(
@@ -120,6 +122,11 @@ class ConnectedHook(HttpHook):
             )
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         return self._configure_session_from_mount_adapters(session)
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a request of the caller's own, see :meth:`HttpHook.run`, within the connection's ``deadline``."""
+        with within(self.settings.deadline):
+            return super().run(*args, **kwargs)
 
     def _set_base_url(self, connection: Connection) -> None:
         """Compose the web tool's address; refuse what could not work or would carry credentials into logs."""
@@ -163,19 +170,22 @@ class ConnectedHook(HttpHook):
         idempotent: bool = True,
         transfer: float | None = None,
         upload: bool = False,
+        deadline: float | None = None,
         **request: Any,
     ) -> T:
         """
         Send one request and ``read`` its answer; only an idempotent one is tried again.
 
-        :param transfer: the answer is streamed, and either side may be silent for so many seconds.
+        :param transfer: a file is sent or received, and either side may be silent for so many seconds.
         :param upload: a file is sent. Then a connection of its own is used, because while a body is sent the socket has
             the timeout of connecting, or of the last request on it.
+        :param deadline: seconds for everything together, tries included; by default those of the connection.
         """
-        settings = self.settings
-        call = Call(self.denodo_scheduler_conn_id, self.server, method, settings.base_path + path)
+        settings, call = self.settings, self._asked(method, path)
         query = params if path == API_DOCS else {**(params or {}), "uri": self.server}
         silence = settings.timeout if transfer is None else (transfer if upload else settings.timeout[0], transfer)
+        setting = "deadline" if transfer is None else "transfer_deadline (import_timeout of the pair for its imports)"
+        seconds = deadline or (settings.deadline if transfer is None else settings.transfer_deadline)
         session = self.get_conn() if upload else self._session
 
         def attempt() -> T:
@@ -188,7 +198,7 @@ class ConnectedHook(HttpHook):
                     self.base_url + call.path,
                     params=query,
                     timeout=silence,
-                    stream=transfer is not None,
+                    stream=True,
                     allow_redirects=False,
                     # Said again, because for a session's own value an environment variable would go first.
                     verify=settings.verify,
@@ -199,11 +209,21 @@ class ConnectedHook(HttpHook):
                 self.answered = server_time(response)
                 return read(call, response)
 
-        return retrying(attempt, self.log.warning) if idempotent else attempt()
+        with call.within(seconds, setting) as exchange:
+            return retrying(attempt, self.log.warning, exchange) if idempotent else attempt()
 
     def _json(self, method: str, path: str, read: Callable[[Any], T], **request: Any) -> T:
         """Send one request and ``read`` the JSON of its answer."""
-        return self._call(method, API + path, lambda call, response: read(call.json(response)), **request)
+        raw = self._call(method, API + path, Call.json, **request)
+        with self._asked(method, API + path).translating():
+            return read(raw)
+
+    def _asked(self, method: str, path: str) -> Call:
+        settings = self.settings
+        where = settings.base_path + path
+        return Call(
+            self.denodo_scheduler_conn_id, self.server, method, where, settings.answer_limit, settings.error_limit
+        )
 
 
 def _no_login(request: PreparedRequest) -> PreparedRequest:

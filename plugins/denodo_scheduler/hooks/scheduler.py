@@ -12,10 +12,11 @@ from requests import Response
 
 from denodo_ha.jobs import DataSource, Job, JobKey, JobStatus, Project, Report, ServerInfo, Statuses
 from denodo_ha.server import answers
+from denodo_ha.server.bodies import BodyError, parse_json
 from denodo_ha.server.options import METADATA_PASSWORD, BoundRequest, Direction, OptionsError, bind
 from denodo_ha.text import listed
 from denodo_scheduler.client.transfer import ExportResult, ImportResult, body, save
-from denodo_scheduler.client.transport import Call, retrying, server_time
+from denodo_scheduler.client.transport import Call, retrying
 from denodo_scheduler.exceptions import ConfigurationError, RequestError
 from denodo_scheduler.hooks.base import API, API_DOCS, ConnectedHook
 from denodo_scheduler.state.files import on_disk
@@ -65,11 +66,11 @@ class DenodoSchedulerHook(ConnectedHook):
     def statuses(self) -> Statuses:
         """Return the state of every job, in one cheap request."""
 
-        def read(call: Call, response: Response) -> Statuses:
-            jobs = answers.read_statuses(call.json(response), projects=self.projects, jobs=self.jobs)
-            return Statuses(tuple(jobs), server_time(response))
+        def read(raw: Any) -> Statuses:
+            at = self.answered  # before what is asked for names that the answer leaves out
+            return Statuses(tuple(answers.read_statuses(raw, projects=self.projects, jobs=self.jobs)), at)
 
-        return self._call("GET", f"{API}/jobs/status", read)
+        return self._json("GET", "/jobs/status", read)
 
     def set_jobs_status(self, action: JobAction, keys: Collection[JobKey], *, statuses: Statuses | None = None) -> int:
         """
@@ -184,7 +185,7 @@ class DenodoSchedulerHook(ConnectedHook):
         return self._call(
             "POST",
             bound.path,
-            partial(save, destination=destination),
+            partial(save, destination=destination, limit=self.settings.transfer_limit),
             params=bound.query,
             transfer=self.settings.transfer_timeout,
             **body(bound),
@@ -200,7 +201,8 @@ class DenodoSchedulerHook(ConnectedHook):
         happened, may still go on, or may not have begun.
 
         :param source: an export file.
-        :param timeout: seconds to wait for the answer; the connection's ``transfer_timeout`` if not given.
+        :param timeout: seconds for everything, from the connection to the answer's last byte; the connection's
+            ``transfer_deadline`` if not given, and its ``transfer_timeout`` with the transport ``scripts``.
         :param options: overrides for this call, in the form that :mod:`denodo_ha.server.options` describes.
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
@@ -219,6 +221,7 @@ class DenodoSchedulerHook(ConnectedHook):
                 idempotent=False,
                 transfer=seconds,
                 upload=True,
+                deadline=timeout,
                 **body(bound, file),
             )
 
@@ -269,13 +272,14 @@ class DenodoSchedulerHook(ConnectedHook):
 
 
 def _nothing(call: Call, response: Response) -> None:
-    call.refuse_html(response, response.content[:64])
+    call.refuse_html(response, call.body(response)[:64])
 
 
 def _import_result(call: Call, response: Response) -> ImportResult:
-    call.refuse_html(response, response.content[:64])
+    body = call.body(response)
+    call.refuse_html(response, body[:64])
     try:
-        raw = response.json()
-    except ValueError:
-        raw = response.text.strip()
+        raw = parse_json(body, call.answer_limit)
+    except BodyError:
+        raw = body.decode(errors="replace").strip()
     return ImportResult(answers.import_warnings(raw))

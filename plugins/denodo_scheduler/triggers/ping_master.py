@@ -24,6 +24,8 @@ from denodo_scheduler.client.probe import Observer
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
+log = logging.getLogger(__name__)
+
 EndedBy = Literal["confirmed", "passive", "watched"]
 
 _KEPT_LATENCIES = 1000
@@ -182,6 +184,8 @@ class _SecondPath:
             try:
                 if await self.observer.second_works():
                     self._good = utcnow().isoformat()
+            except Exception:
+                log.exception("Path 2 could not be tried; it is tried again")
             finally:
                 self._tried.set()
             await asyncio.sleep(self._interval)

@@ -25,7 +25,8 @@ from denodo_ha.server.address import is_loopback, same_machine
 from denodo_ha.server.connection import Settings
 from denodo_ha.server.flags import script_flags
 from denodo_ha.server.options import Direction, OptionsError
-from denodo_scheduler.client.scripts.shell import CHUNK, Shell, local_shell, ssh_hook, ssh_shell
+from denodo_scheduler.client.exchange import within
+from denodo_scheduler.client.scripts.shell import CHUNK, REMOVED_WITHIN, Shell, local_shell, ssh_hook, ssh_shell
 from denodo_scheduler.client.transfer import ExportResult, ImportResult, save_zip
 from denodo_scheduler.client.transport import Call
 from denodo_scheduler.exceptions import (
@@ -70,12 +71,21 @@ class Scripts:
         with self._shell(call, self.settings.transfer_timeout) as shell:
             self._run(shell, call, *self._login(), *flags, "-f", shell.path(_FILE))
             try:
-                return save_zip(shell.read(_FILE), destination, refusal)
+                return save_zip(self._limited(call, shell.read(_FILE)), destination, refusal)
             except FileNotFoundError:
                 raise call.error(
                     UnexpectedAnswerError,
                     "the script ended with exit code 0 and wrote no file. Look at its server's log",
                 ) from None
+
+    def _limited(self, call: Call, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        limit, size = self.settings.transfer_limit, 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                what = f"the export is larger than {limit} bytes. Raise transfer_limit in the connection's extra"
+                raise call.error(UnexpectedAnswerError, f"{what} where it is meant to be")
+            yield chunk
 
     def import_(self, source: ObjectStoragePath, options: Mapping[str, Any], timeout: float) -> ImportResult:
         """
@@ -133,7 +143,10 @@ class Scripts:
         else:
             ssh = ssh_hook(call, self.settings.ssh_conn_id)
             self._ensure_meant(call, ssh.remote_host, ssh.remote_host)
-            with ssh_shell(call, ssh, deadline=deadline, timeout=self.settings.timeout) as shell:
+            with (
+                within(seconds + REMOVED_WITHIN),  # whatever the machine does that the shell does not notice
+                ssh_shell(call, ssh, deadline=deadline, timeout=self.settings.timeout) as shell,
+            ):
                 yield shell
 
     def _ensure_meant(self, call: Call, host: str, place: str) -> None:

@@ -14,6 +14,7 @@ import os
 import shlex
 import socket
 import subprocess
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.resources import files
@@ -24,14 +25,16 @@ from uuid import uuid4
 from airflow.sdk.exceptions import AirflowException
 
 from denodo_ha.errors import readable
+from denodo_scheduler.client.exchange import watch
 from denodo_scheduler.client.transport import Call
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError, NoAnswerError, UnreachableError
 
 _GRACE = 2
 """Seconds from the request to end to SIGKILL."""
-_REMOVED_WITHIN = 10.0
+REMOVED_WITHIN = 10.0
 """Seconds to wait for the end of the script and for the removal of the folder."""
 CHUNK = 256 * 1024
+_LONGEST_LINE = 64 * 1024
 _REQUESTS_AHEAD = 64
 """Blocks of 32 kB that are asked for ahead when a file comes over SFTP; the memory it takes."""
 _INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "JAVA_HOME")
@@ -102,6 +105,7 @@ class Shell:
         with self._translating(), self._open_file(self.path(name), "rb") as file:
             while chunk := file.read(CHUNK):
                 yield chunk
+                self._ensure_time_left()
 
     def run(self, command: list[str]) -> int:
         """Run the script, with its console in the file ``console``, and return its exit code."""
@@ -116,7 +120,7 @@ class Shell:
 
     def end(self) -> None:
         """End the script if it still runs, and wait until the folder is gone."""
-        until = monotonic() + _REMOVED_WITHIN
+        until = monotonic() + REMOVED_WITHIN
         with suppress(*self._broken):
             self._line.shutdown(socket.SHUT_WR)
             while self._next_line(until) is not None:
@@ -127,7 +131,7 @@ class Shell:
         with self._translating():
             self._line.settimeout(max(self._deadline - monotonic(), 0.01))
             self._line.sendall(text.encode())
-            said = []
+            said: deque[str] = deque(maxlen=10)
             while (line := self._next_line(self._deadline)) is not None:
                 if line.startswith(self._tag):
                     return line.split(" ", 2)[1:]
@@ -137,11 +141,13 @@ class Shell:
 
     def _next_line(self, until: float) -> str | None:
         while b"\n" not in self._received:
+            if monotonic() >= until:  # also where something comes all the time
+                raise TimeoutError
             self._line.settimeout(max(until - monotonic(), 0.01))
             received = self._line.recv(4096)
             if not received:
                 return None
-            self._received += received
+            self._received = (self._received + received)[-_LONGEST_LINE:]
         line, _, self._received = self._received.partition(b"\n")
         return line.decode(errors="replace")
 
@@ -197,7 +203,7 @@ def local_shell(call: Call, *, deadline: float) -> Iterator[Shell]:
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
     try:
-        process.wait(_REMOVED_WITHIN)
+        process.wait(REMOVED_WITHIN)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -219,6 +225,8 @@ def ssh_shell(call: Call, hook: Any, *, deadline: float, timeout: tuple[float, f
     with ExitStack() as stack:
         try:
             client = stack.enter_context(hook.get_conn())
+            if isinstance(line := client.get_transport().sock, socket.socket):  # not through a proxy's command
+                watch(line)
             sftp = stack.enter_context(client.open_sftp())
             channel = stack.enter_context(client.get_transport().open_session(timeout=timeout[1]))
             channel.set_combine_stderr(True)
