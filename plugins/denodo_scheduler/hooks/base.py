@@ -190,7 +190,7 @@ class ConnectedHook(HttpHook):
 
         def attempt() -> T:
             if method != "GET":
-                self.permit(sum(filter(None, silence)))
+                self.permit(exchange.left())
             with (
                 call.translating(),
                 session.request(
