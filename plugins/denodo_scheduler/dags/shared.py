@@ -45,8 +45,8 @@ CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
 WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "healthy", "fail_back", "sync"})
 """Tasks that do not know the record."""
-THOUSANDS_OF_JOBS = timedelta(hours=6)
-"""How long it takes to change and read back as many jobs, one request after the other, at the very most."""
+THOUSANDS_OF_JOBS = timedelta(hours=1)
+"""How long it takes to change and read back as many jobs, at the very most. The next try resumes what is cut off."""
 
 ALERTS: dict[str, Alert] = {
     "failover": Alert.FAILOVER,
