@@ -25,6 +25,7 @@ ROWS = {
     "enabling": "bench.enabling",
     "exposure": "bench.exposure",
     "no-op": "bench.no_op",
+    "one writer": "bench.one_writer",
     "first sync": "bench.first_sync",
     "busy world": "bench.busy_world",
     "re-protect": "bench.reprotect",

@@ -32,7 +32,7 @@ from denodo_scheduler.steps.sync import import_ as importing
 from denodo_scheduler.steps.sync import verify as verifying
 
 
-class _Memory:
+class Memory:
     """An asset state store that forgets with the process."""
 
     def __init__(self) -> None:
@@ -74,9 +74,17 @@ class Synced:
 class Syncs:
     """The steps of the sync DAG in its order, each with hooks of its own as in a task of its own."""
 
-    def __init__(self, folder: Path, pair: Pair | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pair: Pair | None = None,
+        *,
+        mirror: Memory | None = None,
+        records: type[RecordStore] = RecordStore,
+    ) -> None:
+        """:param mirror: in place of Airflow's state store. :param records: how the record is kept."""
         self.pair = pair or Pair(name="bench")
-        self._mirror = _Memory()
+        self._mirror, self._records = mirror or Memory(), records
         self._folder = ObjectStoragePath(f"file://{folder / 'snapshots'}") / self.pair.name
         self._snapshots = SnapshotStore(ObjectStoragePath(f"file://{folder / 'snapshots'}"), self.pair.name)
 
@@ -114,7 +122,7 @@ class Syncs:
         """What a step needs, with hooks of its own."""
         return PairContext(
             pair=self.pair,
-            records=RecordStore(self._mirror, self._folder),
+            records=self._records(self._mirror, self._folder),
             snapshots=self._snapshots,
             master=DenodoSchedulerHook(self.pair.master),
             slave=DenodoSchedulerHook(self.pair.slave),
