@@ -20,7 +20,7 @@ LARGEST = 1_000_000
 _MOST_VALUES = 20_000
 _MAX_DEPTH = 16
 _LONGEST_NUMBER = 100
-_PLAIN_TAGS = ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
+_SCALARS = ("str", "int", "float", "bool", "null", "timestamp")
 
 
 class _Unreadable(Exception):
@@ -84,17 +84,17 @@ class YamlDocument:
             raise _too_much(line)
         self._lines.setdefault(path, line)
         tag = node.tag.removeprefix("tag:yaml.org,2002:")
-        if tag not in _PLAIN_TAGS or (tag in ("map", "seq")) is isinstance(node, yaml.ScalarNode):
-            return self._mistake(node, path, f"cannot be read as {tag}: write it without a tag, as text in quotes")
-        if isinstance(node, yaml.MappingNode):
+        if isinstance(node, yaml.MappingNode) and tag == "map":
             return self._mapping(node, path)
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.SequenceNode) and tag == "seq":
             return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
-        if tag == "null" and not node.value:
-            self._blank.add(path)
-        return self._scalar(node, path, tag)
+        if isinstance(node, yaml.ScalarNode) and tag in _SCALARS:
+            return self._scalar(node, path, tag)
+        return self._mistake(node, path, f"cannot be read as {tag}: write it without a tag, as text in quotes")
 
     def _scalar(self, node: yaml.ScalarNode, path: Path, tag: str) -> Any:
+        if tag == "null" and not node.value:
+            self._blank.add(path)
         if "\0" in node.value:
             return self._mistake(node, path, "holds a NUL character")
         if tag == "str":
@@ -139,10 +139,11 @@ def _ensure_moderate(text: str) -> None:
         while event := loader.get_event():
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             values += isinstance(event, yaml.NodeEvent)
+            line = event.start_mark.line + 1 if event.start_mark else 1
             if depth > _MAX_DEPTH + 1:
-                raise _too_deep(event.start_mark.line + 1)
+                raise _too_deep(line)
             if values > 2 * _MOST_VALUES:  # keys count here too
-                raise _too_much(event.start_mark.line + 1)
+                raise _too_much(line)
             if isinstance(event, yaml.StreamEndEvent):
                 break
     finally:

@@ -230,8 +230,8 @@ def _find(option: str, slots: list[Slot]) -> Slot:
 
 
 def _file_slot(wish: Any, slots: list[Slot]) -> Slot:
-    if isinstance(wish, Mapping) and wish.get("in") in {"form", "body"}:
-        return Slot(wish["in"], wish.get("name") or "application/octet-stream", takes_file=True)
+    if isinstance(wish, Mapping) and wish.get("in") in ("form", "body"):
+        return Slot(wish["in"], str(wish.get("name") or "application/octet-stream"), takes_file=True)
     found = [slot for slot in slots if slot.takes_file]
     if len(found) > 1:
         found = [slot for slot in found if _plain(slot.name) == _FILE] or found

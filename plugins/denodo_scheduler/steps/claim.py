@@ -23,6 +23,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from denodo_ha.preconditions import OPERATIONS_DAG, other, sync_may_begin
 from denodo_ha.record import Phase, Record, Role, Step, superseded
 from denodo_ha.transitions import advanced, renewed
@@ -134,7 +136,8 @@ class SyncTicket:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SyncTicket:
-        return cls(**{**value, "source": Role(value.get("source", Role.MASTER))})
+        """Read what ``to_json`` wrote; raise ValueError for anything else."""
+        return TypeAdapter(cls).validate_python(value)
 
 
 def current_sync(context: PairContext, ticket: SyncTicket) -> Claim:
