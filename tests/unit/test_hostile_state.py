@@ -191,7 +191,6 @@ class TestRecord:
             (FAILING_OVER, {"phase": "failing_back"}, "active: in phase failing_back it is the slave"),
             (FAILING_OVER, {"operation": None}, "operation: in phase failing_over there is one"),
             (FAILED_OVER, {"phase": "failing_back"}, "operation: in phase failing_back there is one"),
-            (FAILING_OVER, {"phase": "normal"}, "operation: in phase normal only a sync is under way"),
             (FAILED_OVER, {"phase": "normal"}, "active: in phase normal it is the master"),
             (FAILED_OVER, {"phase": "halted"}, "halted: the phase says otherwise"),
             (HALTED, {"phase": "failed_over"}, "halted: the phase says otherwise"),

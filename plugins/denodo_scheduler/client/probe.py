@@ -73,7 +73,7 @@ class Endpoint:
             verify=merged["verify"],
             cert=merged["cert"],
             auth=httpx.BasicAuth(login.username, login.password) if isinstance(login, HTTPBasicAuth) else None,
-            proxy=next(iter(hook.proxies.values()), None),
+            proxy=next(iter(hook._proxies.values()), None),
             ping=hook.scripts.ping if hook.scripts else None,
         )
 

@@ -144,7 +144,7 @@ class ConnectedHook(HttpHook):
         return Place(urlsplit(self.base_url).hostname or "", server)
 
     @cached_property
-    def proxies(self) -> dict[str, str]:
+    def _proxies(self) -> dict[str, str]:
         """The proxy on the way to the web tool that this machine's environment names, by the schema of the address.
 
         :raises ConfigurationError: it is none.
@@ -197,7 +197,7 @@ class ConnectedHook(HttpHook):
                     allow_redirects=False,
                     # Said again, because for a session's own value an environment variable would go first.
                     verify=settings.verify,
-                    proxies=self.proxies,
+                    proxies=self._proxies,
                     **request,
                 ) as response,
             ):

@@ -45,7 +45,7 @@ def readable(read: Callable[[V], T], value: V) -> T:
     """
     try:
         return read(value)
-    except (AttributeError, FileNotFoundError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, FileNotFoundError, LookupError, OverflowError, TypeError, ValueError) as error:
         said = f"{type(error).__name__}: {one_line(str(error))[:200]}"
         what = f"what an earlier task of this run handed on cannot be read ({said})"
         raise Blocked("unreadable", what, "clear the whole run, or wait for the next one: it begins anew") from None
