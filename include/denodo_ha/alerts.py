@@ -44,7 +44,8 @@ def _facts(event: Mapping[str, Any]) -> str:
         "active server": after.get("active") if isinstance(after, dict) else None,
         "because": event.get("reason"),
     }
-    return ", ".join([event["kind"].replace("_", " "), *(f"{name} {fact}" for name, fact in facts.items() if fact)])
+    kind = (event.get("kind") or "event").replace("_", " ")
+    return ", ".join([kind, *(f"{name} {fact}" for name, fact in facts.items() if fact)])
 
 
 def allowed(pair: Pair) -> timedelta:

@@ -16,7 +16,7 @@ def parse_duration(value: object) -> timedelta:
         return value
     seconds = value if isinstance(value, int) and not isinstance(value, bool) else None
     parts: dict[str, int] = {} if seconds is None else {"seconds": seconds}
-    if isinstance(value, str):
+    if isinstance(value, str) and len(value) <= 100:
         match = _PLAIN.fullmatch(value.strip()) or _ISO.fullmatch(value.strip())
         groups = match.groups() if match else ()
         parts = {unit: int(number) for unit, number in zip(_UNITS, groups, strict=False) if number}

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from croniter import CroniterError, croniter
+from croniter import croniter
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -42,18 +42,27 @@ _PRESETS = {
     "@quarterly": "0 0 1 */3 *",
     "@yearly": "0 0 1 1 *",
 }
+_MANY = 1_000_000
+_LONGEST = timedelta(days=36500)
+"""No time of today is so far from the end of the calendar that more could be added to it several times."""
 _CLASS_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 
 
 def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise ValueError("must be longer than 0")
-    return value
+    return _not_endless(value)
 
 
 def _not_negative(value: timedelta) -> timedelta:
     if value < timedelta(0):
         raise ValueError("must not be negative")
+    return _not_endless(value)
+
+
+def _not_endless(value: timedelta) -> timedelta:
+    if value > _LONGEST:
+        raise ValueError(f"must not be longer than {format_duration(_LONGEST)}")
     return value
 
 
@@ -61,12 +70,12 @@ def _not_negative(value: timedelta) -> timedelta:
 def _schedule(value: str) -> str:
     if value in _PRESETS:
         return value
-    problem = "it needs five fields" if len(value.split()) != 5 else ""
+    problem = "it is too long" if len(value) > 200 else "it needs five fields" if len(value.split()) != 5 else ""
     try:
         if not problem:
             croniter(value).get_next()
             return value
-    except CroniterError as error:
+    except ValueError as error:  # CroniterError is one
         problem = str(error)
     raise ValueError(
         f'must be a cron expression such as "0 * * * *", one of {", ".join(sorted(_PRESETS))}, or null for manual '
@@ -123,7 +132,7 @@ class MassChangeLimits(_Strict):
     """A sync halts when more than ``percent`` of the jobs, and at least ``jobs`` jobs, vanished or became disabled."""
 
     percent: int = Field(default=20, ge=0, le=100, strict=True)
-    jobs: int = Field(default=5, ge=1, strict=True)
+    jobs: int = Field(default=5, ge=1, le=_MANY, strict=True)
 
     def exceeded(self, changed: int, before: int) -> bool:
         """Return whether ``changed`` of ``before`` jobs are beyond both limits."""
@@ -188,7 +197,7 @@ class WatchOptions(_Strict):
     """How the master is watched, and what counts as down."""
 
     probe_interval: Duration = timedelta(seconds=5)
-    fall: int = Field(default=4, ge=1, strict=True)
+    fall: int = Field(default=4, ge=1, le=1000, strict=True)
     duration: Duration = Field(
         default_factory=lambda given: max(timedelta(minutes=40), given["fall"] * given["probe_interval"])
     )
@@ -216,7 +225,7 @@ class FailoverOptions(_Strict):
     fence: Annotated[Text, Field(pattern=_CLASS_PATH)] | None = None
     fence_timeout: Duration = timedelta(minutes=1)
     oldest_snapshot: Duration = timedelta(hours=2)
-    enable_batch: int = Field(default=20, ge=1, strict=True)
+    enable_batch: int = Field(default=20, ge=1, le=_MANY, strict=True)
     cool_down: Duration = timedelta(hours=1)
     drain_timeout: Duration = timedelta(minutes=15)
     catch_up: Literal["none", "start_missed"] = "none"
@@ -229,7 +238,7 @@ class SnapshotsOptions(_Strict):
     """Where the exports are kept, and how many."""
 
     location: Annotated[Text, AfterValidator(_storage)] | None = None
-    keep: int = Field(default=10, ge=2, strict=True)
+    keep: int = Field(default=10, ge=2, le=_MANY, strict=True)
 
 
 class AlertsOptions(_Strict):

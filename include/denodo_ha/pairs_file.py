@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 M = TypeVar("M", bound=BaseModel)
 Where = tuple[str | int, ...]
 
+_MOST_PAIRS = 1000
+_MOST_MISTAKES = 100
+_LONGEST_MESSAGE = 500
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 GROUPS: dict[str, type[BaseModel]] = {
@@ -121,6 +124,8 @@ def load_pairs(path: Path, only: str | None = None) -> dict[str, Pair]:
     if reader.mistakes:
         lines = [text for _, text in sorted(dict.fromkeys(reader.mistakes))]
         count = f"{len(lines)} mistakes" if len(lines) > 1 else "1 mistake"
+        if reader.full:
+            count = f"{count}, and maybe more,"
         raise PairsError("\n".join([f"{path}: {count} in the file of pairs", *lines]))
     return pairs
 
@@ -140,6 +145,11 @@ class _Reader:
             if only is None or where[:1] != ("pairs",) or where[1:2] in ((), (only,)):
                 self._add(where, message, line)
 
+    @property
+    def full(self) -> bool:
+        """Whether there are so many mistakes that no more are looked for."""
+        return len(self.mistakes) >= _MOST_MISTAKES
+
     def pairs(self) -> dict[str, Pair]:
         data = self.document.data
         if data is None:
@@ -155,6 +165,9 @@ class _Reader:
         named = self._mapping(content.get("pairs"), ("pairs",))
         if not named and not self.mistakes:
             self._add(("pairs",), "names no pair; write at least `default: {}` under `pairs:`")
+        if len(named) > _MOST_PAIRS:
+            self._add(("pairs",), f"names {len(named)} pairs; one file may hold {_MOST_PAIRS}")
+            return {}
         wanted = {name: value for name, value in named.items() if self.only in (None, name)}
         pairs = {name: pair for name, value in wanted.items() if (pair := self._pair(name, value, defaults))}
         if self.only is None:
@@ -199,6 +212,8 @@ class _Reader:
 
     def _pair(self, name: str, value: Any, defaults: Mapping[str, Any]) -> Pair | None:
         where = ("pairs", name)
+        if self.full:
+            return None
         if not _NAME.fullmatch(name):
             self._add(
                 where,
@@ -214,7 +229,9 @@ class _Reader:
             return model.model_validate(values)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
-                if detail["type"] != "default_factory_not_called":  # follows from a mistake that is reported
+                if (
+                    detail["type"] != "default_factory_not_called" and not self.full
+                ):  # follows from a mistake that is reported
                     self._add_detail(detail, where)
         return None
 
@@ -239,7 +256,9 @@ class _Reader:
             line = line or 1
         self._wrong.add(where)
         key = _dotted(where)
-        self.mistakes.append((line, f"{self.file}:{line}: {f'{key}: ' if key else ''}{message}"))
+        self.mistakes.append(
+            (line, f"{self.file}:{line}: {f'{key}: ' if key else ''}{_cut(message, _LONGEST_MESSAGE)}")
+        )
 
     def _distinct_names(self, names: Mapping[str, Any]) -> None:
         first: dict[str, str] = {}
@@ -275,7 +294,12 @@ def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
 
 
 def _dotted(where: Where) -> str:
-    return ".".join(map(str, where))
+    return ".".join(_cut(str(part), 100) for part in where)
+
+
+def _cut(text: str, longest: int) -> str:
+    """Leave out the middle of a text that is too long."""
+    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-longest // 2 :]}"
 
 
 def _unknown(key: str, allowed: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
@@ -288,7 +312,7 @@ def _unknown(key: str, allowed: Iterable[str], elsewhere: Mapping[str, str] | No
 def _shown(value: object) -> str:
     if isinstance(value, dict | list):
         return "a mapping" if isinstance(value, dict) else "a list"
-    return repr(value) if len(repr(value)) < 80 else f"{repr(value)[:80]}…"
+    return _cut(repr(value), 80)
 
 
 _NESTED: dict[str, type[BaseModel]] = {

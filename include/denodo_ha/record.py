@@ -7,15 +7,16 @@ read and :func:`superseded`.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.jobs import JobKey
 from denodo_ha.reason import Explained, Reason
+from denodo_ha.text import listed, moment
 
 SCHEMA = 4
 """Schema number of the record; a record with a greater number was written by a newer version of this project.
@@ -91,6 +92,32 @@ class Step(StrEnum):
     """Failover, switchover: jobs of the server that becomes active may be enabled already; it only goes forward."""
 
 
+def _of_this_age(value: datetime) -> datetime:
+    if not 1970 < value.year < 9000:
+        raise ValueError("is no time of this age")
+    return value.astimezone(UTC)
+
+
+def usable_event(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event that waits in an outbox, if it can be told.
+
+    :raises ValueError: what it says of itself cannot be understood.
+    """
+    kinds: dict[str, type] = dict.fromkeys(("kind", "alert", "operation", "what", "next_step", "code"), str)
+    kinds.update(dict.fromkeys(("before", "after", "orphans"), dict))
+    wrong = [name for name, kind in kinds.items() if not isinstance(event.get(name), kind | None)]
+    if wrong or not isinstance(event.get("id"), str | int):
+        raise ValueError(f"the event has no usable {(wrong or ['id'])[0]}")
+    if event.get("at") is not None:
+        moment(event["at"])
+    return event
+
+
+Time = Annotated[AwareDatetime, AfterValidator(_of_this_age)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Event = Annotated[dict[str, Any], AfterValidator(usable_event)]
+
+
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,8 +134,8 @@ class Operation(_Value):
     id: str
     target: str
     step: Step
-    started: datetime
-    lease_until: datetime
+    started: Time
+    lease_until: Time
     plan: str | None = None
 
     def open(self, now: datetime) -> bool:
@@ -123,23 +150,23 @@ class Operation(_Value):
 class Dirty(_Value):
     """Since when and why the passive server cannot be trusted to equal the committed snapshot."""
 
-    since: datetime
+    since: Time
     reason: str
 
 
 class Pause(_Value):
     """Automation changes nothing until ``until``, or until a person resumes it."""
 
-    since: datetime
+    since: Time
     reason: str
     by: str = ""
-    until: datetime | None = None
+    until: AwareDatetime | None = None
 
 
 class Halt(_Value):
     """The pair waits for a person; ``phase`` is the phase before, to which a release brings it back."""
 
-    since: datetime
+    since: Time
     code: str
     reason: str
     by: str
@@ -150,7 +177,7 @@ class Approval(_Value):
     """A failover that a person is asked to approve (``granted_by`` is None), or has approved, until ``until``."""
 
     requested_by: str
-    until: datetime
+    until: Time
     granted_by: str | None = None
 
 
@@ -167,7 +194,7 @@ class Promotion(_Value):
 
     id: str
     kind: Literal["failover", "switchover"]
-    at: datetime
+    at: Time
     plan: str
     complete: bool
     left: str | None = None
@@ -182,13 +209,13 @@ class SnapshotRef(_Value):
     """
 
     id: str
-    taken: datetime
-    committed: datetime
-    imported: datetime
+    taken: Time
+    committed: Time
+    imported: Time
     content_hash: str
     manifest_hash: str
-    jobs: int
-    enabled: int
+    jobs: Count
+    enabled: Count
     source: Role = Role.MASTER
 
 
@@ -219,12 +246,12 @@ class Record(_Value):
     make each of them, as the last sync has tried it.
     """
 
-    schema_number: int = SCHEMA
-    version: int = 0
+    schema_number: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
+    version: Annotated[Count, Field(ge=0)] = 0
     exclusive: bool = True
     phase: Phase = Phase.NORMAL
     active: Role = Role.MASTER
-    epoch: int = 1
+    epoch: Annotated[Count, Field(ge=1)] = 1
     master: str | None = None
     slave: str | None = None
     paused: Pause | None = None
@@ -232,13 +259,13 @@ class Record(_Value):
     operation: Operation | None = None
     dirty: Dirty | None = None
     snapshot: SnapshotRef | None = None
-    cool_down_until: datetime | None = None
+    cool_down_until: Time | None = None
     acknowledged: bool = True
     approval: Approval | None = None
     last_promotion: Promotion | None = None
     pending: tuple[PendingJob, ...] = ()
     capabilities: dict[Role, Capabilities] = {}
-    outbox: tuple[dict[str, Any], ...] = ()
+    outbox: tuple[Event, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -248,7 +275,7 @@ class Record(_Value):
         """Read a stored record.
 
         :raises NewerRecordError: it was written by a newer version.
-        :raises RecordError: it is not a record.
+        :raises RecordError: it is not a record, or none that a pair can have.
         """
         number = value.get("schema_number") if isinstance(value, dict) else None
         if isinstance(number, int) and number > SCHEMA:
@@ -258,14 +285,20 @@ class Record(_Value):
                 "upgrade this project to the version that wrote it, on every Airflow component (API server, scheduler, "
                 "DAG processor, triggerer, each worker) and where denodo-ha is called",
             )
+        problems: list[str] = []
         try:
-            return cls.model_validate(_migrated(value))
+            record = cls.model_validate(_migrated(value))
+            record.to_json()
+            if not (problems := _contradictions(record)):
+                return record
         except ValidationError as error:
-            problems = (f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors())
-            raise RecordError(
-                f"the pair's HA record cannot be read ({'; '.join(problems)}); nothing was changed",
-                "look which server has enabled jobs, then initialise the pair with its operations DAG",
-            ) from None
+            problems = [f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()]
+        except (ValueError, RecursionError):
+            problems = ["record: it holds what cannot be stored, or is nested too deeply"]
+        raise RecordError(
+            f"the pair's HA record cannot be read ({listed(problems)[:1000]}); nothing was changed",
+            "look which server has enabled jobs, then initialise the pair with its operations DAG",
+        )
 
     @property
     def snapshot_id(self) -> str | None:
@@ -287,6 +320,29 @@ def _migrated(value: Any) -> Any:
     if isinstance(value, dict) and value.get("schema_number") in (1, 2, 3):
         return {**value, "schema_number": SCHEMA}
     return value
+
+
+def _contradictions(record: Record) -> list[str]:
+    """Say what of a record no transition leads to."""
+    operation, halt, phase = record.operation, record.halted, record.phase
+    if (phase is Phase.HALTED) is not (halt is not None) or (halt and halt.phase is Phase.HALTED):
+        return ["halted: the phase says otherwise"]
+    phase = halt.phase if halt else phase
+    active = Role.MASTER if phase in (Phase.NORMAL, Phase.FAILING_OVER) else Role.SLAVE
+    changing = phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
+    checks = {
+        f"active: in phase {phase} it is the {active}": record.active is active,
+        f"operation: in phase {phase} there is one that changes the active server": not changing
+        or (operation is not None and operation.kind != "sync" and operation.plan is not None),
+        f"operation.step: a {operation and operation.kind} does not come there": not changing
+        or operation is None
+        or operation.step not in (Step.IMPORTING, Step.ANSWERED),
+        "operation.lease_until: it is before the start": operation is None
+        or operation.lease_until >= operation.started - CLOCK_SKEW,
+        "snapshot.enabled: more than there are jobs": record.snapshot is None
+        or record.snapshot.enabled <= record.snapshot.jobs,
+    }
+    return [text for text, holds in checks.items() if not holds]
 
 
 def begin_import(record: Record, *, operation_id: str, target: str, now: datetime, lease: timedelta) -> Record:

@@ -107,7 +107,8 @@ def situation_of(
         cooled_down=record.cool_down_until is None or now >= record.cool_down_until,
         acknowledged=record.acknowledged,
         slave_reachable=slave_enabled is not None,
-        second_path=consents.fail_over or (heard.second_good is not None and now - heard.second_good <= PROOF_HOLDS),
+        second_path=consents.fail_over
+        or (heard.second_good is not None and -CLOCK_SKEW <= now - heard.second_good <= PROOF_HOLDS),
         slave_enabled=bool(slave_enabled),
         master_enabled=master_enabled,
         one_path=pair.watch.one_path,

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, TypeAdapter
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.record import Record, Role, SnapshotRef
 from denodo_ha.snapshot.manifest import Difference
-from denodo_ha.text import listed
+from denodo_ha.text import listed, moment
+
+
+def _is_moment(text: str) -> str:
+    moment(text)
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_is_moment)]
+"""A time in ISO 8601, with its zone."""
 
 
 class _Handed:
@@ -18,7 +29,8 @@ class _Handed:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        return cls(**value)
+        """Read what ``to_json`` wrote; raise ValueError for anything else."""
+        return TypeAdapter(cls).validate_python(value)
 
 
 @dataclass(frozen=True)
@@ -36,7 +48,7 @@ class Exported(_Handed):
 
     snapshot: str
     location: str
-    taken: str
+    taken: Moment
     version: str
     content_hash: str
     manifest_hash: str
@@ -48,8 +60,8 @@ class Exported(_Handed):
     plan: dict[str, Any] = field(default_factory=dict)
     delivery: dict[str, Any] = field(default_factory=lambda: {"pieces": [], "pending": []})
     text: str = ""
-    dirty_since: str | None = None
-    wait_until: str | None = None
+    dirty_since: Moment | None = None
+    wait_until: Moment | None = None
 
 
 @dataclass(frozen=True)
@@ -71,9 +83,9 @@ class Imported(_Handed):
 
     operation: str
     snapshot: str
-    began: str
-    answered: str
-    clean_at: str
+    began: Moment
+    answered: Moment
+    clean_at: Moment
     warnings: list[str]
     others: list[list[str]]
     pieces: list[dict[str, Any]] = field(default_factory=list)
@@ -91,7 +103,7 @@ class Disabled(_Handed):
     """
 
     disabled: int
-    clean_at: str
+    clean_at: Moment
 
 
 def summary(difference: Difference) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Any
 
 NAMED = 200
@@ -19,6 +20,13 @@ def listed(items: Iterable[object], limit: int = 5) -> str:
 def one_line(text: str) -> str:
     """Return ``text`` in one line, without the full stop at its end."""
     return " ".join(text.split()).rstrip(".")
+
+
+def moment(text: str) -> datetime:
+    """Read a time as it is stored, ISO 8601 with its zone; raise ValueError for anything else."""
+    if not isinstance(text, str) or (found := datetime.fromisoformat(text)).tzinfo is None:
+        raise ValueError("is no time with a zone")
+    return found
 
 
 def counted(keys: Collection[Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def is_told(event: dict[str, Any], extra: Mapping[str, Any]) -> bool:
 def under_way(event: dict[str, Any], now: datetime, lease: timedelta) -> bool:
     """Whether the task that saved the event before its change may still complete it."""
     outcome = (event.get("after") or {}).get("enabled"), (event.get("orphans") or {}).get("deleted")
-    return UNKNOWN in outcome and now - datetime.fromisoformat(event["at"]) <= lease
+    return UNKNOWN in outcome and bool(event.get("at")) and now - datetime.fromisoformat(event["at"]) <= lease
 
 
 def claim(

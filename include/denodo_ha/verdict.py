@@ -13,6 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
+from denodo_ha.text import moment
+
 PATHS = MASTER, SECOND, SLAVE = "master", "second", "slave"
 
 
@@ -158,11 +160,11 @@ class Evidence:
         """Read what :meth:`to_json` wrote, without the single rounds."""
         return cls(
             verdict=Verdict(value["verdict"]),
-            decided=datetime.fromisoformat(value["decided"]),
-            streak=value["streak"],
-            since=datetime.fromisoformat(value["since"]),
-            last_alive=datetime.fromisoformat(value["last_alive"]) if value["last_alive"] else None,
-            rounds=value["rounds"],
+            decided=moment(value["decided"]),
+            streak=int(value["streak"]),
+            since=moment(value["since"]),
+            last_alive=moment(value["last_alive"]) if value["last_alive"] else None,
+            rounds=int(value["rounds"]),
         )
 
 

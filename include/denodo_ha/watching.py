@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from denodo_ha.decisions import DECISIONS, Action, Alert
 from denodo_ha.reason import Reason
+from denodo_ha.record import usable_event
+from denodo_ha.text import moment
+from denodo_ha.verdict import Verdict
 
 MONITOR_STOPPED = "monitor_stopped"
 STEP_FAILED = "step_failed"
@@ -23,6 +26,34 @@ FAILED = Reason(
 )
 MONITOR_SLACK = timedelta(minutes=15)
 """How much longer than a watch the last look may be ago."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_moment(value: Any) -> bool:
+    try:
+        return value == "" or bool(moment(value))
+    except ValueError:
+        return False
+
+
+def _is_event(value: Any) -> bool:
+    try:
+        return isinstance(value, dict) and bool(usable_event(value))
+    except ValueError:
+        return False
+
+
+_USABLE: dict[str, Callable[[Any], bool]] = {
+    "owner": _is_text,
+    "verdict": lambda value: value == "" or value in tuple(Verdict),
+    "code": _is_text,
+    "settled": lambda value: isinstance(value, bool),
+    **dict.fromkeys(("since", "at", "last_alive", "second_good"), _is_moment),
+}
+"""What each field that is stored may hold."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +78,13 @@ class Watching:
     outbox: tuple[dict[str, Any], ...] = ()
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Watching:
-        """Read what was stored; what another version has added is left out."""
-        known = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
-        return cls(**{**known, "outbox": tuple(value.get("outbox", ()))})
+    def from_json(cls, value: Any) -> Watching:
+        """Read what was stored. What another version has added is left out, and what is damaged was never seen."""
+        if not isinstance(value, Mapping):
+            return cls()
+        known = {name: value[name] for name, usable in _USABLE.items() if name in value and usable(value[name])}
+        outbox = value.get("outbox")
+        return cls(**known, outbox=tuple(filter(_is_event, outbox if isinstance(outbox, list | tuple) else ())))
 
 
 @dataclass(frozen=True)

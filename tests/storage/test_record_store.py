@@ -174,11 +174,15 @@ def _garbled(mirror: MemoryState, _: dict[str, Any]) -> None:
     mirror.set(RECORD_KEY, "garbage")
 
 
+def _absurd(mirror: MemoryState, _: dict[str, Any]) -> None:
+    mirror.set(RECORD_KEY, {"version": 10**30})
+
+
 def _edited(mirror: MemoryState, _: dict[str, Any]) -> None:
     mirror.set(RECORD_KEY, {**mirror.get(RECORD_KEY), "epoch": 99})
 
 
-@pytest.mark.parametrize("happens", [_lost, _restored, _garbled, _edited])
+@pytest.mark.parametrize("happens", [_lost, _restored, _garbled, _absurd, _edited])
 def test_the_versions_are_the_truth_and_repair_the_mirror(
     place: Place, happens: Callable[[MemoryState, dict[str, Any]], None]
 ) -> None:

@@ -109,6 +109,11 @@ def airflow(webtool: Any, answer: Any, monkeypatch: pytest.MonkeyPatch) -> Scrip
     return airflow
 
 
+CHANGE = Operation(
+    kind="switchover", id="s/1", target="b", step=Step.CLAIMED, started=NOW, lease_until=NOW + MINUTE, plan="s"
+)
+
+
 class Still(datetime):
     """A clock that stands where this file was read, however long the suite has run since."""
 
@@ -146,11 +151,12 @@ class TestStatus:
     @pytest.mark.parametrize(
         ("changes", "code", "says"),
         [
-            ({"phase": Phase.FAILING_OVER}, 1, "failing over"),
+            ({"phase": Phase.FAILING_OVER, "operation": CHANGE}, 1, "failing over"),
             ({"phase": Phase.FAILED_OVER, "active": Role.SLAVE}, 1, "failed over; slave active"),
-            ({"phase": Phase.FAILING_BACK, "active": Role.SLAVE}, 1, "failing back"),
+            ({"phase": Phase.FAILING_BACK, "active": Role.SLAVE, "operation": CHANGE}, 1, "failing back"),
             ({"phase": Phase.HALTED, "halted": HALT}, 2, "a mess"),
-            ({"phase": Phase.HALTED}, 2, "halted"),
+            ({"phase": Phase.HALTED}, 2, "the pair's HA record cannot be read (halted: "),
+            ({"phase": Phase.FAILING_OVER}, 2, "the pair's HA record cannot be read (operation: "),
             ({"paused": Pause(since=NOW, reason="update", by="me")}, 1, "paused: by me: update"),
             ({"paused": Pause(since=NOW, reason="update", until=NOW - MINUTE)}, 0, "phase: normal"),
             ({"acknowledged": False}, 1, "acknowledged: no"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from denodo_ha.durations import format_duration
 
@@ -27,7 +28,7 @@ class Capabilities(BaseModel):
     import_replaces: bool | None = None
     faithful: tuple[str, ...] = ()
     unfaithful: tuple[str, ...] = ()
-    longest_import: float | None = None
+    longest_import: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
 
     def for_version(self, version: str) -> Capabilities:
         """Return what is known of a server of ``version``: nothing if this was learned of another version."""

@@ -6,8 +6,12 @@ import re
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 _SERVER_URI = re.compile(r"//([^/:@\s]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+
+
+_PROXY_SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
 
 class Place(NamedTuple):
@@ -28,6 +32,26 @@ def server_uri(value: str) -> str:
             "and the server's own port, for example //localhost:8000."
         )
     return value
+
+
+def proxy_url(value: str) -> str:
+    """Return the address of a proxy, as an environment variable gives it, with its schema, which may be left out there.
+
+    :raises ValueError: it is none; the message holds nothing of it, since it may hold a password.
+    """
+    url = value if "://" in value else f"http://{value.removeprefix('//')}"
+    try:
+        parts = urlsplit(url)
+        whole = parts.hostname and parts.port != 0 and parts.path in ("", "/") and not (parts.query or parts.fragment)
+        usable = whole and parts.scheme in _PROXY_SCHEMES and url.isprintable() and " " not in url
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(
+            "the proxy that this machine's environment names is not of the form http://user:password@host:port. "
+            "Correct http_proxy, https_proxy or all_proxy; special characters of user and password are written as %.."
+        )
+    return url
 
 
 def is_loopback(host: str) -> bool:

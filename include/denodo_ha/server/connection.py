@@ -36,27 +36,44 @@ def masked(secret: str) -> bool:
     return len(secret) >= 5 and secret.lower() != "airflow"
 
 
+def _json(text: str) -> Any:
+    """Read JSON; raise ValueError for what is none, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _from_text(value: Any) -> Any:
     """Extras of a connection given as a URI, and some form fields, arrive as text: ``false``, ``10``, ``[5, 10]``."""
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
+        return _json(value)
     except ValueError:
         return value
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except OSError:  # too long for a path
+        return False
 
 
 def _seconds(value: Any) -> Any:
     value = _from_text(value)
     pair = value if isinstance(value, list) else [5, value]
     if len(pair) != 2 or not all(type(part) in {int, float} and 0 < part <= _LONGEST for part in pair):
-        raise ValueError("expected a number of seconds to wait for an answer, or [connect, read] in seconds")
+        raise ValueError(
+            f"expected a number of seconds to wait for an answer, or [connect, read] in seconds, {_LONGEST:g} at most"
+        )
     return tuple(pair)
 
 
 def _verify(value: Any) -> Any:
     value = _from_text(value.lower() if value in ("True", "False") else value)
-    if isinstance(value, bool) or (isinstance(value, str) and Path(value).exists()):
+    if isinstance(value, bool) or (isinstance(value, str) and _exists(value)):
         return value
     raise ValueError("expected true, false, or the path of a file with CA certificates that this machine can read")
 
@@ -64,7 +81,9 @@ def _verify(value: Any) -> Any:
 def _cert(value: Any) -> Any:
     value = _from_text(value)
     paths = value if isinstance(value, list) else [value]
-    if len(paths) not in {1, 2} or not all(isinstance(path, str) and Path(path).is_file() for path in paths):
+    if len(paths) not in {1, 2} or not all(
+        isinstance(path, str) and _exists(path) and Path(path).is_file() for path in paths
+    ):
         raise ValueError("expected the path of a PEM file with certificate and key, or [certificate, key]")
     return value if isinstance(value, str) else tuple(paths)
 
@@ -77,7 +96,7 @@ def _object(value: Any) -> Any:
 
 
 def _base_path(value: str) -> str:
-    if "://" in value or "?" in value:
+    if "://" in value or "?" in value or not value.isprintable():
         raise ValueError(f"expected only a path, for example {_BASE_PATH}")
     return "/" + value.strip("/") if value.strip("/") else ""
 
@@ -241,6 +260,12 @@ def form() -> dict[str, dict[str, Any]]:
     }
 
 
+def _is_plain(text: str) -> bool:
+    """Whether a text can be sent and shown: control characters but those of white space, and halves of characters,
+    cannot be."""
+    return not re.search(r"[^\t\r\n\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]", text)
+
+
 def parse_extra(conn_id: str, extra: str | None) -> tuple[Settings, list[str]]:
     """
     Read the extra field of connection ``conn_id``. Empty values count as not given.
@@ -249,12 +274,15 @@ def parse_extra(conn_id: str, extra: str | None) -> tuple[Settings, list[str]]:
     :raises ValueError: naming every key with a bad value and what is expected of it.
     """
     try:
-        fields = json.loads(extra or "{}")
-    except (ValueError, RecursionError):
+        fields = _json(extra or "{}")
+    except ValueError:
         fields = None
     if not isinstance(fields, dict):
         raise ValueError(f"Connection {conn_id!r}: the extra field is not a JSON object. Correct it.")
     given = {key: value for key, value in fields.items() if value not in (None, "")}
+    if odd := [key for key, value in given.items() if isinstance(value, str) and not _is_plain(value)]:
+        names = ", ".join(map(repr, odd[:5]))
+        raise ValueError(f"Connection {conn_id!r}: correct its extra field. {names}: expected no control characters.")
     try:
         settings = Settings.model_validate(given)
     except ValidationError as error:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -82,6 +82,7 @@ class BoundRequest:
     :param json: properties of the JSON body, ``None`` for no such body.
     :param form: text parts of the multipart body.
     :param file: where the file goes: a part (``form``) or the whole body (``body``); ``None`` for no file.
+    :param exposed: passwords for which the server offers nothing but the query, which logs on the way show.
     """
 
     path: str
@@ -89,6 +90,7 @@ class BoundRequest:
     json: dict[str, Any] | None = None
     form: dict[str, str] = field(default_factory=dict)
     file: Slot | None = None
+    exposed: tuple[str, ...] = ()
 
 
 def merged(defaults: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +142,9 @@ def bind(
     ]
     if problems:
         raise OptionsError(_complaint(path, action, problems, slots))
-    return _assemble(path, placed.values(), file, has_json_body=any(slot.place == "json" for slot in slots))
+    bound = _assemble(path, placed.values(), file, has_json_body=any(slot.place == "json" for slot in slots))
+    exposed = (option for option, (slot, _) in placed.items() if slot.place == "query" and _is_secret(option))
+    return replace(bound, exposed=tuple(exposed))
 
 
 def _offered(document: Mapping[str, Any], action: Direction) -> tuple[str, list[Slot]]:
@@ -261,12 +265,16 @@ def _place(option: str, wish: Any, slots: list[Slot]) -> tuple[Slot, Any]:
     place, name, value = (wish.get(key) for key in ("in", "name", "value"))
     if place not in ("query", "json", "form") or not isinstance(name, str) or value is None:
         raise LookupError(f'{option}: its override must look like {{"in": "query", "name": "...", "value": true}}')
+    if place == "query" and _is_secret(option) and (others := _beside_the_query(option, slots)):
+        raise LookupError(f"{option}: a password is not put into the query where the server offers {others[0]}")
     return Slot(place, name), value
 
 
 def _find(option: str, slots: list[Slot]) -> Slot:
     """The one place whose name is the option's; a leading verb counts only if that is needed and unambiguous."""
-    found = [slot for slot in slots if _plain(slot.name) == _plain(option)]
+    found = _beside_the_query(option, slots) if _is_secret(option) else []
+    if not found:
+        found = [slot for slot in slots if _plain(slot.name) == _plain(option)]
     if not found:
         found = [slot for slot in slots if _stem(slot.name) == _stem(option)]
     if not found:
@@ -276,9 +284,17 @@ def _find(option: str, slots: list[Slot]) -> Slot:
     return found[0]
 
 
+def _is_secret(option: str) -> bool:
+    return "password" in _plain(option)
+
+
+def _beside_the_query(option: str, slots: list[Slot]) -> list[Slot]:
+    return [slot for slot in slots if slot.place != "query" and _stem(slot.name) == _stem(option)]
+
+
 def _file_slot(wish: Any, slots: list[Slot]) -> Slot:
-    if isinstance(wish, Mapping) and wish.get("in") in {"form", "body"}:
-        return Slot(wish["in"], wish.get("name") or "application/octet-stream", takes_file=True)
+    if isinstance(wish, Mapping) and wish.get("in") in ("form", "body"):
+        return Slot(wish["in"], str(wish.get("name") or "application/octet-stream"), takes_file=True)
     found = [slot for slot in slots if slot.takes_file]
     if len(found) > 1:
         found = [slot for slot in found if _plain(slot.name) == _FILE] or found

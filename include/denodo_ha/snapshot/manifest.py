@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, model_validator
 
 from denodo_ha.definitions import Names, digest
 from denodo_ha.jobs import DataSource, Job, JobKey, JobStatus
@@ -34,7 +33,7 @@ class ManifestJob(BaseModel):
     enabled: bool
     definition_hash: str
     crons: tuple[str, ...] = ()
-    next_execution: datetime | None = None
+    next_execution: AwareDatetime | None = None
     dependencies: tuple[JobKey, ...] = ()
 
 

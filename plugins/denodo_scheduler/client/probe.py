@@ -19,10 +19,10 @@ from typing import Any, Self
 
 import httpx
 from requests.auth import HTTPBasicAuth
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
-from denodo_ha.errors import causes, readable
+from denodo_ha.errors import causes, readable, tls_next_step
 from denodo_ha.server.address import second_path_uri
 from denodo_ha.server.bodies import ANSWER_LIMIT, BodyError, Unpacker
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, unreadable
@@ -78,7 +78,7 @@ class Endpoint:
             verify=merged["verify"],
             cert=merged["cert"],
             auth=httpx.BasicAuth(login.username, login.password) if isinstance(login, HTTPBasicAuth) else None,
-            proxy=select_proxy(hook.base_url, merged["proxies"]),
+            proxy=next(iter(hook._proxies.values()), None),
             ping=hook.scripts.ping if hook.scripts else None,
             answer_limit=settings.answer_limit,
         )
@@ -319,8 +319,11 @@ def _classified(error: Exception) -> tuple[Answer, str]:
         return Answer.NO_ANSWER, "no answer in time" if connected else "no connection in time"
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return Answer.MISCONFIGURED, "the answer is not HTTP; check schema and port"
+    said = readable(error)
+    if any(map(_is_tls, causes(error))):
+        return Answer.MISCONFIGURED, f"TLS failed: {said}. {tls_next_step(said)}"
     ours = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL)
-    return Answer.MISCONFIGURED if ours or any(map(_is_tls, causes(error))) else Answer.NO_ANSWER, readable(error)[:400]
+    return Answer.MISCONFIGURED if ours else Answer.NO_ANSWER, said[:400]
 
 
 def _is_tls(error: BaseException) -> bool:

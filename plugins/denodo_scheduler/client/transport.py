@@ -16,7 +16,7 @@ import tenacity
 from requests import Response
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from denodo_ha.errors import causes
+from denodo_ha.errors import causes, redacted, tls_next_step
 from denodo_ha.server.answers import REFUSALS, AnswerError, is_html
 from denodo_ha.server.bodies import ANSWER_LIMIT, CHUNK, ERROR_LIMIT, BodyError, Unpacker, parse_json
 from denodo_scheduler.client.exchange import Exchange, ensure_in_time, within
@@ -114,11 +114,8 @@ class Call:
         except requests.exceptions.SSLError as error:
             if any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in causes(error)):
                 raise self._cut(error) from None
-            raise self.error(
-                ConfigurationError,
-                f"TLS failed: {_detail(error)}. Check schema and port of the connection; for a private certificate "
-                "authority set verify in its extra to the path of the CA certificate",
-            ) from None
+            said = _detail(error)
+            raise self.error(ConfigurationError, f"TLS failed: {said}. {tls_next_step(said)}") from None
         except (requests.exceptions.ConnectTimeout, requests.exceptions.ProxyError) as error:
             raise self._unreachable(error) from None
         except requests.exceptions.ReadTimeout:
@@ -140,7 +137,7 @@ class Call:
         except (requests.exceptions.RequestException, UnicodeError) as error:
             raise self.error(
                 ConfigurationError,
-                f"no such request can be sent ({error}). Check host, port and schema of the connection",
+                f"no such request can be sent ({redacted(str(error))}). Check host, port and schema of the connection",
             ) from None
         except AnswerError as error:
             raise self.error(
@@ -293,4 +290,4 @@ def _reason(error: BaseException) -> BaseException | str:
 def _detail(error: BaseException) -> str:
     reason = _reason(error)
     text = str(reason.args[-1]) if isinstance(reason, Exception) and reason.args else str(reason)
-    return text.rstrip(".")[:_LONGEST_MESSAGE]
+    return redacted(text.rstrip("."))[:_LONGEST_MESSAGE]

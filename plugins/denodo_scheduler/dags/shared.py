@@ -34,7 +34,7 @@ from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.state.watch_store import WatchStore
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NotYet
+from denodo_scheduler.steps.outcome import Blocked, NotYet, readable
 
 log = logging.getLogger(__name__)
 
@@ -251,10 +251,10 @@ def seen_by(watched: Any) -> dict[str, Any] | None:
 
 
 def evidence_of(watched: Any) -> Evidence:
-    seen = seen_by(watched)
+    seen = readable(seen_by, watched)
     if seen is None:
         raise Blocked("no_evidence", "ping_master of this run has no result", "clear the whole run")
-    return Evidence.from_json(seen["evidence"])
+    return readable(lambda found: Evidence.from_json(found["evidence"]), seen)
 
 
 def snapshot_folder(pair: Pair) -> ObjectStoragePath:
@@ -293,8 +293,9 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
     for event in waiting:
         if not under_way(event, run.now(), run.pair.sync.lease):
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
-            if event["id"] not in told and (alert := event.get("alert") or ALERTS.get(event["kind"])):
-                notify(run.pair, Alert(alert), event, context)
+            if event["id"] not in told and (alert := event.get("alert") or ALERTS.get(event.get("kind", ""))):
+                known = Alert(alert) if alert in tuple(Alert) else Alert.BLOCKED  # another version knows more
+                notify(run.pair, known, event, context)
 
 
 def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:

@@ -17,7 +17,7 @@ from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import shared
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, readable
 from denodo_scheduler.steps.sync import disable as disabling
 from denodo_scheduler.steps.sync import export as exporting
 from denodo_scheduler.steps.sync import guard as guarding
@@ -91,7 +91,10 @@ def import_metadata(ticket: Any, exported: Any, **context: Any) -> dict[str, Any
     delivered.
     """
     imported = importing.import_snapshot(
-        _run(context), _ticket(ticket), Exported.from_json(exported), deliver_now=context["params"]["deliver_now"]
+        _run(context),
+        _ticket(ticket),
+        readable(Exported.from_json, exported),
+        deliver_now=context["params"]["deliver_now"],
     )
     return imported.to_json()
 
@@ -121,9 +124,9 @@ def verify(ticket: Any, exported: Any, imported: Any, disabled: Any, **context: 
     result = verifying.verify(
         run,
         _ticket(ticket),
-        Exported.from_json(exported),
-        Imported.from_json(imported) if imported else None,
-        Disabled.from_json(disabled) if disabled else None,
+        readable(Exported.from_json, exported),
+        readable(Imported.from_json, imported) if imported else None,
+        readable(Disabled.from_json, disabled) if disabled else None,
         accept_mass_change=context["params"]["accept_mass_change"],
     )
     shared.publish(run, context)
@@ -245,4 +248,4 @@ def _wanted(context: Any) -> datetime | None:
 def _ticket(found: Any) -> SyncTicket:
     if found is None:
         raise NothingToDo("not_begun", "the guard of this run did not let it begin")
-    return SyncTicket.from_json(found)
+    return readable(SyncTicket.from_json, found)

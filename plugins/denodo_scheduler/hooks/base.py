@@ -14,8 +14,9 @@ from airflow.sdk import Connection
 from airflow.sdk.log import mask_secret
 from requests import PreparedRequest, Response, Session
 from requests.auth import HTTPBasicAuth
+from requests.utils import get_environ_proxies, select_proxy
 
-from denodo_ha.server.address import Place
+from denodo_ha.server.address import Place, proxy_url
 from denodo_ha.server.connection import Settings, masked, parse_extra
 from denodo_scheduler.client.exchange import BoundedAdapter, BoundedSession, within
 from denodo_scheduler.client.scripts.commands import Scripts
@@ -157,6 +158,19 @@ class ConnectedHook(HttpHook):
         return Place(urlsplit(self.base_url).hostname or "", server)
 
     @cached_property
+    def _proxies(self) -> dict[str, str]:
+        """The proxy on the way to the web tool that this machine's environment names, by the schema of the address.
+
+        :raises ConfigurationError: it is none.
+        """
+        self._set_base_url(self._connection)
+        proxy = select_proxy(self.base_url, get_environ_proxies(self.base_url))
+        try:
+            return {urlsplit(self.base_url).scheme: proxy_url(proxy)} if proxy else {}
+        except ValueError as error:
+            raise ConfigurationError(f"Connection {self.denodo_scheduler_conn_id!r}: {error}") from None
+
+    @cached_property
     def _session(self) -> Session:
         return self.get_conn()
 
@@ -202,6 +216,7 @@ class ConnectedHook(HttpHook):
                     allow_redirects=False,
                     # Said again, because for a session's own value an environment variable would go first.
                     verify=settings.verify,
+                    proxies=self._proxies,
                     **request,
                 ) as response,
             ):

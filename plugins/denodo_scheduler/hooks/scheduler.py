@@ -164,9 +164,18 @@ class DenodoSchedulerHook(ConnectedHook):
     def _bound(self, direction: Direction, options: Mapping[str, Any]) -> BoundRequest:
         optional = {METADATA_PASSWORD} if direction == "import" else ()
         try:
-            return bind(self._api_document, direction, options, optional=optional)
+            bound = bind(self._api_document, direction, options, optional=optional)
         except OptionsError as error:
             raise ConfigurationError(str(error)) from None
+        if bound.exposed:
+            self.log.warning(
+                "Connection %r: the web tool takes %s for the %s only in the query of the address, which its log and "
+                "those of proxies show. Remove metadata_password from the extra if both installations have one key.",
+                self.denodo_scheduler_conn_id,
+                ", ".join(bound.exposed),
+                direction,
+            )
+        return bound
 
     def export_metadata(
         self, destination: ObjectStoragePath, *, options: Mapping[str, Any] | None = None

@@ -260,5 +260,10 @@ def _of_version(number: int, value: Any) -> Record:
 
 def _version_of(value: Any) -> int:
     """The version of what the mirror holds; 0 for what is no record, or one from before records had versions."""
-    number = value.get("version") if isinstance(value, dict) else None
-    return number if isinstance(number, int) else 0
+    try:
+        return Record.from_json(value).version
+    except NewerRecordError:
+        number = value.get("version")
+        return number if isinstance(number, int) else 0
+    except RecordError:
+        return 0

@@ -11,6 +11,7 @@ from datetime import datetime
 from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.jobs import JobKey
+from denodo_ha.reason import Reason
 from denodo_ha.snapshot.ids import expired, taken_at
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.storage import StorageError, explained, filesystem
@@ -68,7 +69,14 @@ class SnapshotStore:
 
     def read_job_list(self, list_id: str) -> list[JobKey]:
         """:raises FileNotFoundError: there is none of that id."""
-        return [JobKey(project=project, name=name) for project, name in json.loads(self._read(_list(list_id)))]
+        content = self._read(_list(list_id))
+        try:
+            return [JobKey(project=project, name=name) for project, name in json.loads(content)]
+        except (ValueError, TypeError, RecursionError) as error:
+            place = self._folder / _list(list_id)
+            what = f"the list of jobs {place} is damaged ({type(error).__name__})"
+            how = "enable by hand the jobs that ran before, then initialise the pair with its operations DAG"
+            raise StorageError(Reason("storage", what, how)) from None
 
     def _read(self, name: str) -> bytes:
         path = self._folder / name

@@ -25,6 +25,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from denodo_ha.preconditions import OPERATIONS_DAG, other, sync_may_begin
 from denodo_ha.record import Phase, Record, Role, Step, importing, superseded
 from denodo_ha.transitions import advanced, renewed
@@ -158,7 +160,8 @@ class SyncTicket:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> SyncTicket:
-        return cls(**{**value, "source": Role(value.get("source", Role.MASTER))})
+        """Read what ``to_json`` wrote; raise ValueError for anything else."""
+        return TypeAdapter(cls).validate_python(value)
 
 
 def current_sync(context: PairContext, ticket: SyncTicket) -> Claim:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from denodo_ha.reason import Explained, Reason
+from denodo_ha.text import one_line
+
+T = TypeVar("T")
+V = TypeVar("V")
 
 
 class Blocked(Explained, AirflowFailException):
@@ -29,6 +36,19 @@ class NothingToDo(Explained, AirflowSkipException):
     def __init__(self, code: str, what: str, next_step: str = "") -> None:
         self.reason = Reason(code, what, next_step)
         super().__init__(f"{self.reason} Nothing was changed.")
+
+
+def readable(read: Callable[[V], T], value: V) -> T:
+    """Read what an earlier task of the same run has handed on or stored.
+
+    :raises Blocked: it is damaged, of another version, or deleted since; a task that was cleared alone finds it so.
+    """
+    try:
+        return read(value)
+    except (AttributeError, FileNotFoundError, LookupError, OverflowError, TypeError, ValueError) as error:
+        said = f"{type(error).__name__}: {one_line(str(error))[:200]}"
+        what = f"what an earlier task of this run handed on cannot be read ({said})"
+        raise Blocked("unreadable", what, "clear the whole run, or wait for the next one: it begins anew") from None
 
 
 def require(*rules: Reason | None) -> None:

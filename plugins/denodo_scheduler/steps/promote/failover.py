@@ -267,11 +267,10 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
     """Enable again what the promotion had left over."""
     context, promotion = case.context, record.last_promotion
     assert promotion is not None
-    assert promotion.left is not None
     claim = of_epoch(context, record, Phase.FAILED_OVER, while_paused=False)
     manifest = _manifest(context, promotion.plan)
     zone = _zone(context, manifest, promotion.plan)
-    remaining = set(context.snapshots.read_job_list(promotion.left))
+    remaining = set(context.snapshots.read_job_list(promotion.left)) if promotion.left else None
     try:
         order, enabled = _enable(case, manifest, zone, claim.check, only=remaining)
     except DenodoSchedulerError as error:

@@ -66,8 +66,8 @@ def switch(context: PairContext, wanted: Switch, *, epoch: int) -> dict[str, Any
 def _done_by_earlier_try(context: PairContext, record: Record) -> dict[str, Any] | None:
     """The event of an earlier try of this task, which died after its commit, if that is how the pair is still."""
     for event in record.outbox:
-        of_this_run = event["kind"] in ("switchover", "failback") and context.is_of_this_run(event["operation"])
-        if of_this_run and event["epoch"] == record.epoch:
+        changed = event.get("kind") in ("switchover", "failback") and event.get("epoch") == record.epoch
+        if changed and context.is_of_this_run(event.get("operation") or ""):
             return event
     return None
 

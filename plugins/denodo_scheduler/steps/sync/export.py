@@ -28,7 +28,7 @@ from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NotYet
+from denodo_scheduler.steps.outcome import Blocked, NotYet, readable
 from denodo_scheduler.steps.servers import data_sources
 from denodo_scheduler.steps.sync.planning import Planner, Server, Snapshot
 
@@ -86,10 +86,12 @@ def export(
 
 def read_snapshot(context: PairContext, snapshot_id: str, record: Record, ticket: SyncTicket) -> Snapshot:
     """Read what :func:`export` stored."""
-    contents, manifest = context.snapshots.read(snapshot_id)
+    contents, manifest = readable(context.snapshots.read, snapshot_id)
     committed = _committed(context, record, ticket)
     return Snapshot(
-        ArchiveContents.from_json(contents), Manifest.from_json(manifest), committed[0] if committed else None
+        readable(ArchiveContents.from_json, contents),
+        readable(Manifest.from_json, manifest),
+        committed[0] if committed else None,
     )
 
 

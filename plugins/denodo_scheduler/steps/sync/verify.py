@@ -21,7 +21,7 @@ from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, unchanged
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, readable
 from denodo_scheduler.steps.passive import suspects
 from denodo_scheduler.steps.sync.comparing import ReadBack, read_back
 
@@ -92,7 +92,7 @@ def verify(
 def _committed(record: Record) -> dict[str, Any]:
     """The event of an earlier try of this task, which died after its commit, if it still waits to be told."""
     for event in record.outbox:
-        if event["kind"] == "sync" and event["after"]["snapshot"] == record.snapshot_id:
+        if event.get("kind") == "sync" and (event.get("after") or {}).get("snapshot") == record.snapshot_id:
             return event
     raise NothingToDo("committed", f"the snapshot {record.snapshot_id} is committed already")
 
@@ -130,7 +130,7 @@ def _committable(context: PairContext, ticket: SyncTicket, exported: Exported, i
 
 def _pending(exported: Exported, imported: Imported | None) -> tuple[Pending, ...]:
     found = imported.pending if imported else exported.delivery["pending"]
-    return DeliveryPlan.from_json({"pieces": [], "pending": found}).pending
+    return readable(DeliveryPlan.from_json, {"pieces": [], "pending": found}).pending
 
 
 def _left_out(pending: Sequence[Pending], record: Record) -> tuple[PendingJob, ...]:
@@ -183,12 +183,12 @@ def _read_equal(
 
     :return: what was read, and the export with what was learned of it.
     """
-    contents, stored = context.snapshots.read(exported.snapshot)
+    contents, stored = readable(context.snapshots.read, exported.snapshot)
     read = read_back(
         context,
         ticket,
-        Manifest.from_json(stored),
-        ArchiveContents.from_json(contents).parameters,
+        readable(Manifest.from_json, stored),
+        readable(ArchiveContents.from_json, contents).parameters,
         others=[JobKey(project=project, name=name) for project, name in (imported.others if imported else ())],
         definitions=imported is not None or record.dirty is not None,
         pending=pending,
