@@ -33,11 +33,9 @@ CLOCK_SKEW = timedelta(minutes=5)
 class RecordError(Explained, ValueError):
     """The stored record cannot be used."""
 
-    code = "record_unusable"
-
     def __init__(self, what: str, next_step: str) -> None:
         super().__init__(f"{what}. Next: {next_step}.")
-        self.reason = Reason(self.code, what, next_step)
+        self.reason = Reason("record_unusable", what, next_step)
 
 
 class NewerRecordError(RecordError):
@@ -51,17 +49,19 @@ class LostVersionsError(RecordError):
     :param place: where the versions are kept.
     """
 
-    code = "record_contradicted"
-
     def __init__(self, seen: int, newest: int, place: str) -> None:
         there = f"ends at version {newest}" if newest else "has no version"
-        super().__init__(
+        what = (
             f"the HA record in {place} {there}, and the pair was at version {seen} before: its versions were lost or "
             "restored from a backup, or 'snapshots' of the pair leads elsewhere, such as to a folder of its own on "
-            "each worker; nothing was changed",
-            "correct 'snapshots', or bring the versions back; if they are lost, look which server has enabled jobs, "
-            "then initialise the pair with its operations DAG",
+            "each worker; nothing was changed"
         )
+        how = (
+            "correct 'snapshots', or bring the versions back; if they are lost, look which server has enabled jobs, "
+            "then initialise the pair with its operations DAG"
+        )
+        super().__init__(what, how)
+        self.reason = Reason("record_contradicted", what, how)
 
 
 class Phase(StrEnum):

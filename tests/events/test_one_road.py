@@ -14,6 +14,7 @@ WITHOUT_EVENT = {
     ("claim.py", "lambda record: renewed(record, until)"): "only the lease of an operation whose begin was told",
     ("claim.py", "lambda record: advanced(renewed(record, until), step, plan)"): "only how far that operation is",
     ("claim.py", "ended"): "only its lease",
+    ("claim.py", "partial(importing, until=until)"): "only how long the sync's next request takes",
     (
         "guard.py",
         "lambda latest: (latest.model_copy(update={'master': addresses[0]}), None)",

@@ -69,7 +69,7 @@ COMPUTED: dict[tuple[str, str], set[str]] = {
     ("report.py", "news.kind"): set(),
     ("operation.py", "kind"): set(),
     ("operate.py", "found.kind"): set(),
-    ("context.py", "f'{record.operation.kind}_begun'"): {"failover_begun", "switchover_begun"},
+    ("operation.py", "f'{intent.operation.kind}_begun'"): {"failover_begun", "switchover_begun"},
     ("guard.py", "reason.code"): set(),
     ("guard.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},
     ("preconditions.py", "record.phase.value if under_way else f'{record.active}_active'"): refusals(),

@@ -92,7 +92,7 @@ def _look_again(context: PairContext, ticket: SyncTicket, own: Claim) -> None:
         own.save(close_operation)
         names = listed(sorted(job.key for job in woken))
         raise NotYet(
-            f"{ticket.target}_may_be_active",
+            "target_enabled",
             f"{len(woken)} jobs are enabled on the {ticket.target} ({names}), and the storage of the HA record cannot "
             "rule out that a failover was written over",
             "look which server is the active one; nothing was imported",
