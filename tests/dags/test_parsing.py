@@ -70,7 +70,7 @@ def test_empty_variable_means_the_shipped_file(parse: Parse, monkeypatch: pytest
 
 MISTAKES = {
     "not YAML": ("pairs:\n  default: {\n", 3, "is not valid YAML"),
-    "not text": ("pairs:\n  default:\n    tags: [a, \x01]\n", 1, "not valid YAML"),
+    "not text": ("pairs:\n  default:\n    tags: [a, \x01]\n", 3, "not valid YAML"),
     "empty": ("# nothing\n", 1, "needs `pairs:`"),
     "a list": ("- default\n", 1, "must be a mapping"),
     "no pair": ("defaults: {}\npairs: {}\n", 2, "names no pair"),

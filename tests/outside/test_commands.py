@@ -49,6 +49,7 @@ def records() -> dict[str, Any]:
         "step": "enabling",
         "started": at(-1.5),
         "lease_until": at(1.5),
+        "plan": "20260301T120000Z-ab",
     }
     promotion = {"id": "x/1", "kind": "failover", "at": at(-30.5), "plan": "20260301T120000Z-ab", "complete": False}
     return {

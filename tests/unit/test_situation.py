@@ -48,7 +48,6 @@ def facts(
         consents or Consents(),
         Heard(**heard),
         now=NOW,
-        history_agrees=True,
         slave_enabled=False,
         master_enabled=None,
     )

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import takewhile
 
-from croniter import CroniterBadDateError, croniter
+from croniter import croniter
 
 from denodo_ha.quartz.fields import DAY_OF_MONTH, FIELDS, CronError, FieldReader
 
@@ -125,7 +125,7 @@ class QuartzCron:
         while True:
             try:
                 wall = engine.get_next(datetime)
-            except CroniterBadDateError:
+            except (ValueError, OverflowError):  # croniter's own, or a year that Python does not have
                 return
             if self._nearest is None or self._nearest.matches(wall):
                 yield wall
