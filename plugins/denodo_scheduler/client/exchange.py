@@ -29,17 +29,31 @@ class Exchange:
     What has to end by a moment: one request with its answer, or several tries of it.
 
     :param end: the moment, by ``time.monotonic``.
+
+    ``sent`` says whether anything may have been sent, ``withheld`` that nothing was, since its turn came too late.
     """
 
     def __init__(self, end: float) -> None:
         self.end = end
         self.over = False
+        self.sent = False
+        self.withheld = False
         self._connection: socket.socket | None = None
         self._lock = threading.Lock()
 
     def left(self) -> float:
         """Return the seconds until the deadline, 0 when it is over."""
         return 0.0 if self.over else max(self.end - monotonic(), 0.0)
+
+    def ensure_left(self) -> None:
+        """Right before anything is sent: a process that was stopped for a while must not send it after the deadline.
+
+        :raises requests.exceptions.ReadTimeout: the deadline is over.
+        """
+        if not self.left():
+            self.withheld = not self.sent
+            self.expire()
+            raise ReadTimeout
 
     def watch(self, connection: Any) -> None:
         """Shut ``connection`` down at the deadline, instead of the one before.
@@ -151,5 +165,13 @@ def _bounded(kind: Any) -> Any:
             if self.sock is not None:  # it was kept alive
                 watch(self.sock)
             return super().request(*args, **kwargs)
+
+        def send(self, data: Any) -> None:
+            if self.sock is None:
+                self.connect()
+            if exchange := _running.get():
+                exchange.ensure_left()
+                exchange.sent = True
+            super().send(data)
 
     return Connection

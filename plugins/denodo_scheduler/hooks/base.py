@@ -204,6 +204,8 @@ class ConnectedHook(HttpHook):
 
         def attempt() -> T:
             if method != "GET":
+                with call.translating():
+                    exchange.ensure_left()
                 self.permit(exchange.left())
             with (
                 call.translating(),

@@ -151,8 +151,13 @@ class Shell:
         line, _, self._received = self._received.partition(b"\n")
         return line.decode(errors="replace")
 
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return max(self._deadline - monotonic(), 0.0)
+
     def _ensure_time_left(self) -> None:
-        if monotonic() >= self._deadline:
+        if not self.left:
             self._late()
 
     @contextmanager
