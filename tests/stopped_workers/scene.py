@@ -19,10 +19,13 @@ STOPPED = 360.0
 
 @dataclass
 class Scene:
+    """``wanted`` are the enabled jobs of the master, ``in_step`` those of them that the pair has on both servers."""
+
     pair: SharedPair
     workers: Workers
     order: Order
     wanted: set[str] = field(init=False)
+    in_step: set[str] = field(init=False)
     edits: int = 0
 
     def __post_init__(self) -> None:
@@ -42,8 +45,7 @@ class Scene:
     def edit(self) -> None:
         """Somebody makes a job on the master."""
         self.edits += 1
-        name = f"new {self.edits}"
-        add_job(self.pair.master, "sales", name)
+        add_job(self.pair.master, "sales", f"new {self.edits}")
         self.wanted = enabled(self.pair.master)
 
     def ready(self) -> None:
@@ -55,6 +57,7 @@ class Scene:
             self.pair.initialise(Role.MASTER)
         self.pair.synced()
         self.pair.publish()
+        self.in_step = self.wanted
 
     def time_passes(self) -> None:
         """Longer than anything that is open may last."""
