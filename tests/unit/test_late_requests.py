@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import ObjectStoragePath
+from urllib3.connection import HTTPConnection
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.server.options import IMPORT_OPTIONS
@@ -22,19 +23,25 @@ DAY = 86400.0
 
 
 class Stopped:
-    """In place of a permit: the process is stopped for a day right before or after it is asked, at some of its calls.
+    """In place of a permit: the process is stopped for a while right after one of its calls.
 
     :param at: the number of the call, from 1.
     """
 
-    def __init__(self, patch: pytest.MonkeyPatch, at: int = 1) -> None:
-        self.calls, self._at, self._passed = 0, at, 0.0
-        patch.setattr(exchange, "monotonic", lambda: time.monotonic() + self._passed)
+    def __init__(self, patch: pytest.MonkeyPatch, at: int = 1, seconds: float = DAY) -> None:
+        self.calls, self.passed = 0, 0.0
+        patch.setattr(exchange, "monotonic", lambda: time.monotonic() + self.passed)
+        put = HTTPConnection.putrequest
+
+        def stopped(*args: Any, **more: Any) -> None:
+            if self.calls == at:
+                self.passed += seconds
+            put(*args, **more)
+
+        patch.setattr(HTTPConnection, "putrequest", stopped)
 
     def __call__(self, seconds: float) -> None:
         self.calls += 1
-        if self.calls == self._at:
-            self._passed += DAY
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +55,7 @@ def test_nothing_is_sent_after_the_deadline(
 ) -> None:
     statuses = hook.statuses()  # from here on the connection is kept
     hook.permit = Stopped(monkeypatch)
-    with pytest.raises(UnreachableError, match="Nothing was sent within the deadline of"):
+    with pytest.raises(UnreachableError, match="Nothing was sent, because it would have been too late"):
         hook.set_jobs_status("enable", [JOB], statuses=statuses)
     assert webtool.asked(*PUT) == []
     hook.set_jobs_status("enable", [JOB], statuses=statuses)
@@ -86,15 +93,53 @@ def test_the_permit_is_not_asked_after_the_deadline(
     """It might prolong a lease for nothing."""
     stopped = Stopped(monkeypatch)
     hook.permit = stopped
-    statuses = hook.statuses()
-    began = exchange.Exchange.ensure_left
+    statuses, ask = hook.statuses(), exchange.Exchange.ask
 
     def late(self: exchange.Exchange) -> None:
-        stopped(0)
-        began(self)
+        stopped.passed += DAY
+        ask(self)
 
-    monkeypatch.setattr(exchange.Exchange, "ensure_left", late)
+    monkeypatch.setattr(exchange.Exchange, "ask", late)
     with pytest.raises(UnreachableError):
         hook.set_jobs_status("enable", [JOB], statuses=statuses)
-    assert stopped.calls == 1, "by this test"
+    assert stopped.calls == 0
     assert webtool.asked(*PUT) == []
+
+
+def test_a_request_is_begun_soon_after_its_permit_or_permitted_again(
+    webtool: Any, hook: DenodoSchedulerHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is much time until the deadline, and a right that has no lease may have passed to others at once."""
+    stopped = Stopped(monkeypatch, seconds=exchange.BEGINS_WITHIN + 1)
+    hook.permit = stopped
+    hook.set_jobs_status("enable", [JOB])
+    assert stopped.calls == 2
+    assert len(webtool.asked(*PUT)) == 1
+
+
+def test_what_cannot_be_tried_again_is_not_begun_late(
+    webtool: Any, hook: DenodoSchedulerHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook.permit = Stopped(monkeypatch, seconds=exchange.BEGINS_WITHIN + 1)
+    with pytest.raises(UnreachableError, match="Nothing was sent"):
+        hook.create_job(7, {"name": "load"})
+    assert webtool.requests == []
+
+
+@pytest.mark.parametrize("error", [OSError("the storage is away"), RuntimeError("superseded"), TimeoutError("asleep")])
+def test_what_the_permit_raises_comes_out_as_it_is(webtool: Any, hook: DenodoSchedulerHook, error: Exception) -> None:
+    asked = []
+
+    def refuse(seconds: float) -> None:
+        asked.append(seconds)
+        raise error
+
+    hook.permit = refuse
+    with pytest.raises(type(error)) as caught:
+        hook.set_jobs_status("enable", [JOB])
+    assert caught.value is error
+    assert len(asked) == 1
+    assert webtool.asked(*PUT) == []
+    hook.permit = asked.append
+    hook.set_jobs_status("enable", [JOB])
+    assert len(webtool.asked(*PUT)) == 1

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from time import monotonic
@@ -20,6 +20,9 @@ from typing import Any
 from requests import Response, Session
 from requests.exceptions import ReadTimeout
 from requests_toolbelt.adapters.socket_options import TCPKeepAliveAdapter  # type: ignore[import-untyped]
+
+BEGINS_WITHIN = 5.0
+"""Seconds from the permit of a request to its first byte."""
 
 _running: ContextVar[Exchange | None] = ContextVar("running exchange", default=None)
 
@@ -38,6 +41,9 @@ class Exchange:
         self.over = False
         self.sent = False
         self.withheld = False
+        self._permit: Callable[[float], None] | None = None
+        self._refused: Exception | None = None
+        self._begin_by = float("inf")
         self._connection: socket.socket | None = None
         self._lock = threading.Lock()
 
@@ -45,15 +51,48 @@ class Exchange:
         """Return the seconds until the deadline, 0 when it is over."""
         return 0.0 if self.over else max(self.end - monotonic(), 0.0)
 
-    def ensure_left(self) -> None:
-        """Right before anything is sent: a process that was stopped for a while must not send it after the deadline.
+    @contextmanager
+    def permitted(self, permit: Callable[[float], None] | None) -> Iterator[None]:
+        """Have ``permit`` called right before the request of the block is sent, with the seconds that are left.
 
-        :raises requests.exceptions.ReadTimeout: the deadline is over.
+        What it raises leaves the block as it is, whatever the libraries in between make of it.
+        """
+        self._permit, self._begin_by = permit, float("inf")
+        try:
+            yield
+        except Exception:
+            if self._refused:
+                raise self._refused from None
+            raise
+
+    def ask(self) -> None:
+        """Ask for the permit."""
+        permit, self._permit = self._permit, None
+        if permit is None:
+            return
+        self.ensure_left()
+        try:
+            permit(self.left())
+        except Exception as error:
+            self._refused = error
+            raise
+        self._begin_by = monotonic() + BEGINS_WITHIN
+
+    def ensure_left(self) -> None:
+        """Right before anything is sent: a process that was stopped for a while must not send it too late.
+
+        :raises requests.exceptions.ReadTimeout: the deadline is over, or the permit is too long ago.
         """
         if not self.left():
-            self.withheld = not self.sent
             self.expire()
+        if self.over or monotonic() > self._begin_by:
+            self.withheld = not self.sent
             raise ReadTimeout
+
+    def begin(self) -> None:
+        """Something is sent now; what follows belongs to it."""
+        self.ensure_left()
+        self.sent, self.withheld, self._begin_by = True, False, float("inf")
 
     def watch(self, connection: Any) -> None:
         """Shut ``connection`` down at the deadline, instead of the one before.
@@ -162,16 +201,17 @@ def _bounded(kind: Any) -> Any:
             return made
 
         def request(self, *args: Any, **kwargs: Any) -> Any:
-            if self.sock is not None:  # it was kept alive
+            if self.sock is None:
+                self.connect()
+            else:  # it was kept alive
                 watch(self.sock)
+            if exchange := _running.get():
+                exchange.ask()
             return super().request(*args, **kwargs)
 
         def send(self, data: Any) -> None:
-            if self.sock is None:
-                self.connect()
             if exchange := _running.get():
-                exchange.ensure_left()
-                exchange.sent = True
+                exchange.begin()
             super().send(data)
 
     return Connection

@@ -93,21 +93,21 @@ class Call:
         """Give the block so many ``seconds``, tries and pauses included.
 
         :param setting: what a person raises in the connection's extra to give it more.
-        :raises NoAnswerError: they are over, whatever the request met with then. :raises UnreachableError: they are
-            over, and nothing was sent.
+        :raises NoAnswerError: they are over, whatever the request met with then. :raises UnreachableError: nothing
+            was sent, because it would have been too late.
         """
         with within(seconds) as exchange:
             try:
                 yield exchange
             except (NoAnswerError, UnexpectedAnswerError, ConfigurationError) as error:
-                if not exchange.over or error.status is not None:
-                    raise
                 if exchange.withheld:
                     raise self.error(
                         UnreachableError,
-                        f"nothing was sent within the deadline of {seconds:g} s: this process was stopped meanwhile, "
-                        "or is very slow. Try again, and look at the load of its machine if it stays so",
+                        "nothing was sent, because it would have been too late: this process was stopped meanwhile, or "
+                        "is very slow. Try again, and look at the load of its machine if it stays so",
                     ) from None
+                if not exchange.over or error.status is not None:
+                    raise
                 raise self._no_answer(
                     f"no whole answer within the deadline of {seconds:g} s. Look why the web tool or the network is "
                     f"so slow, or raise {setting} in the connection's extra"
