@@ -21,7 +21,7 @@ Begin = Callable[..., Scene]
 
 def stops(*sample: tuple[str, Moment]) -> pytest.MarkDecorator:
     """The stops of a test: all of them in the long run, otherwise a few, with the clock that is moved."""
-    moments: tuple[Moment, ...] = ("asked", "permitted", "saves")
+    moments: tuple[Moment, ...] = ("called", "permitted", "saves")
     every = list(product(("on_disk", "on_s3"), (False, True), moments))
     few = [(storage, False, moment) for storage, moment in sample]
     found = every if LONG else few
@@ -69,7 +69,7 @@ def test_a_sync_after_a_failover(begin: Begin, storage: str, real: bool, moment:
     assert failed_over
 
 
-@stops(("on_disk", "asked"))
+@stops(("on_disk", "called"))
 def test_a_sync_after_another_sync(begin: Begin, storage: str, real: bool, moment: Moment) -> None:
     scene = begin(storage, real=real)
     for sync in each_stop(scene, "sync", moment, scene.edit):
@@ -86,7 +86,7 @@ def test_a_sync_after_another_sync(begin: Begin, storage: str, real: bool, momen
         assert told == [], "it may disable what its own import has woken, and no more"
 
 
-@stops(("on_disk", "asked"), ("on_disk", "permitted"), ("on_s3", "permitted"))
+@stops(("on_disk", "called"), ("on_disk", "permitted"), ("on_s3", "permitted"))
 def test_a_failover_after_another_one(begin: Begin, storage: str, real: bool, moment: Moment) -> None:
     scene = begin(storage, real=real)
     for failover in each_stop(scene, "failover", moment, scene.master_is_silent):
@@ -102,7 +102,7 @@ def test_a_failover_after_another_one(begin: Begin, storage: str, real: bool, mo
         ensure_each_runs_once(scene.pair, scene.pair.slave)
 
 
-@stops(("on_disk", "asked"), ("on_disk", "permitted"))
+@stops(("on_disk", "called"), ("on_disk", "permitted"))
 def test_a_switchover_after_it_was_resumed(begin: Begin, storage: str, real: bool, moment: Moment) -> None:
     scene = begin(storage, real=real)
     for switchover in each_stop(scene, "switchover", moment, lambda: None):
@@ -136,10 +136,11 @@ def test_two_workers_for_one_version(begin: Begin, storage: str, other: Kind) ->
     assert overtakes.stops()
     scene.master_is_back()
     sync.go_on()
-    assert "superseded" in sync.ended()
+    end = sync.ended()
     if other == "failover":
         scene.master_is_silent()
     overtakes.go_on()
     overtakes.ended()
     assert (scene.record.epoch, scene.record.active) == (epoch + 1, Role.SLAVE)
     assert enabled(scene.pair.slave) == scene.in_step
+    assert "superseded" in end

@@ -29,6 +29,7 @@ import tenacity
 from denodo_demo.processes import wait_for
 from denodo_ha.record import Record
 from denodo_scheduler.client import exchange, transport
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.steps import claim, jobs, passive, permit
 from denodo_scheduler.steps.permit import Permit
@@ -39,9 +40,9 @@ from support.switchover import SwitchPair
 from support.sync import NOW
 
 Kind = Literal["sync", "failover", "switchover", "resume"]
-Moment = Literal["asked", "permitted", "saves", "saved"]
-"""Right before a changing request is permitted, right after that, right before a version of the record is saved, and
-right after that."""
+Moment = Literal["called", "permitted", "saves", "saved"]
+"""Right before a changing request is made, right after it was permitted, right before a version of the record is saved,
+and right after that."""
 _sleep, _monotonic = time.sleep, time.monotonic
 
 
@@ -147,7 +148,7 @@ class Worker:
         assert self._process.pid
         try:
             status = Path(f"/proc/{self._process.pid}/stat").read_text()
-        except FileNotFoundError:
+        except OSError:  # it has ended
             return False
         return status.rpartition(")")[2].split()[0] == "T"
 
@@ -271,10 +272,14 @@ def _stops(patch: pytest.MonkeyPatch, moment: Moment, at: int) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
             _sleep(0.05)  # another thread may take the signal, a moment later
 
-    ask, create = Permit.__call__, RecordStore._create
+    call, ask, create = DenodoSchedulerHook._call, Permit.__call__, RecordStore._create
+
+    def called(self: DenodoSchedulerHook, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method != "GET":
+            reached("called")
+        return call(self, method, *args, **kwargs)
 
     def asked(self: Permit, seconds: float) -> None:
-        reached("asked")
         ask(self, seconds)
         reached("permitted")
 
@@ -283,5 +288,6 @@ def _stops(patch: pytest.MonkeyPatch, moment: Moment, at: int) -> None:
         create(self, record)
         reached("saved")
 
+    patch.setattr(DenodoSchedulerHook, "_call", called)
     patch.setattr(Permit, "__call__", asked)
     patch.setattr(RecordStore, "_create", created)
