@@ -4,6 +4,9 @@ The timeouts of ``requests`` are those of single reads, so a server that sends a
 for ever. Here a timer shuts the connection down at the deadline, which ends whatever waits for it: a TLS handshake, the
 sending of a body, headers, an answer. A lookup of the host's name is not covered, and connecting takes at most the
 timeout of connecting for each of its addresses.
+
+Nothing is sent after the deadline, also by a process that was stopped meanwhile. A request that changes a server is
+permitted right before its first byte.
 """
 
 from __future__ import annotations
