@@ -13,7 +13,7 @@ from support.sync import Books, act, add_job, enabled
 from support.workers import Kind, Moment, Order, SharedPair, Worker, Workers
 
 LONG = os.environ.get("DENODO_HA_MACHINE") == "long"
-STOPPED = 360.0
+STOPPED = 600.0
 """Seconds: longer than any lease of these pairs, and than the heartbeat timeout of Airflow's tasks (300 s)."""
 
 

@@ -30,6 +30,13 @@ BEGINS_WITHIN = 5.0
 _running: ContextVar[Exchange | None] = ContextVar("running exchange", default=None)
 
 
+class _Refused(Exception):
+    """Carries the error of a permit through libraries that would translate it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 class Exchange:
     """
     What has to end by a moment: one request with its answer, or several tries of it.
@@ -42,10 +49,8 @@ class Exchange:
     def __init__(self, end: float) -> None:
         self.end = end
         self.over = False
-        self.sent = False
-        self.withheld = False
+        self.sent = self.withheld = False
         self._permit: Callable[[float], None] | None = None
-        self._refused: Exception | None = None
         self._begin_by = float("inf")
         self._connection: socket.socket | None = None
         self._lock = threading.Lock()
@@ -63,29 +68,22 @@ class Exchange:
         self._permit, self._begin_by = permit, float("inf")
         try:
             yield
-        except Exception:
-            if self._refused:
-                raise self._refused from None
-            raise
+        except _Refused as refused:
+            raise refused.error from None
 
     def ask(self) -> None:
         """Ask for the permit."""
         permit, self._permit = self._permit, None
-        if permit is None:
-            return
-        self.ensure_left()
-        try:
-            permit(self.left())
-        except Exception as error:
-            self._refused = error
-            raise
-        self._begin_by = monotonic() + BEGINS_WITHIN
+        if permit:
+            self.ensure_left()
+            try:
+                permit(self.left())
+            except Exception as error:
+                raise _Refused(error) from error
+            self._begin_by = monotonic() + BEGINS_WITHIN
 
     def ensure_left(self) -> None:
-        """Right before anything is sent: a process that was stopped for a while must not send it too late.
-
-        :raises requests.exceptions.ReadTimeout: the deadline is over, or the permit is too long ago.
-        """
+        """:raises requests.exceptions.ReadTimeout: the deadline is over, or the permit is too long ago."""
         if not self.left():
             self.expire()
         if self.over or monotonic() > self._begin_by:
@@ -93,7 +91,7 @@ class Exchange:
             raise ReadTimeout
 
     def begin(self) -> None:
-        """Something is sent now; what follows belongs to it."""
+        """Right before something is sent; what follows belongs to it."""
         self.ensure_left()
         self.sent, self.withheld, self._begin_by = True, False, float("inf")
 

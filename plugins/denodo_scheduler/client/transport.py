@@ -93,8 +93,8 @@ class Call:
         """Give the block so many ``seconds``, tries and pauses included.
 
         :param setting: what a person raises in the connection's extra to give it more.
-        :raises NoAnswerError: they are over, whatever the request met with then. :raises UnreachableError: nothing
-            was sent, because it would have been too late.
+        :raises NoAnswerError: they are over, whatever the request met with then.
+        :raises UnreachableError: nothing was sent, because it would have been too late.
         """
         with within(seconds) as exchange:
             try:

@@ -88,23 +88,19 @@ class Scripts:
             yield chunk
 
     def import_(
-        self,
-        source: ObjectStoragePath,
-        options: Mapping[str, Any],
-        timeout: float,
-        permit: Callable[[float], None],
+        self, source: ObjectStoragePath, options: Mapping[str, Any], timeout: float, permit: Callable[[float], None]
     ) -> ImportResult:
         """
         Run ``import.sh`` once. Exit code 1 is no proof that nothing was imported: it is an error without ``status``.
 
         :param timeout: seconds for everything: connect, send the file, import.
-        :param permit: called right before the script is run, with the seconds that are left; raises where it must not.
+        :param permit: called right before the script is run, with ``timeout``; raises where it must not be.
         """
         call = self._call("import")
         flags = self._flags(call, "import", options)
         with on_disk(source) as file, self._shell(call, timeout) as shell:
             shell.write(_FILE, iter(lambda: file.read(CHUNK), b""))
-            permit(shell.left)
+            permit(timeout)
             console = self._run(shell, call, *self._login(), *flags, "-f", shell.path(_FILE))
         return ImportResult(tuple(line for line in console if _WARNING.search(line)))
 

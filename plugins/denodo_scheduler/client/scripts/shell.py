@@ -151,13 +151,8 @@ class Shell:
         line, _, self._received = self._received.partition(b"\n")
         return line.decode(errors="replace")
 
-    @property
-    def left(self) -> float:
-        """Seconds until the deadline."""
-        return max(self._deadline - monotonic(), 0.0)
-
     def _ensure_time_left(self) -> None:
-        if not self.left:
+        if monotonic() >= self._deadline:
             self._late()
 
     @contextmanager
