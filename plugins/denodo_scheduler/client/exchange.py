@@ -5,8 +5,8 @@ for ever. Here a timer shuts the connection down at the deadline, which ends wha
 sending of a body, headers, an answer. A lookup of the host's name is not covered, and connecting takes at most the
 timeout of connecting for each of its addresses.
 
-Nothing is sent after the deadline, also by a process that was stopped meanwhile. A request that changes a server is
-permitted right before its first byte.
+A request that changes a server is permitted right before its first byte, and nothing of it is sent after the deadline,
+also by a process that was stopped meanwhile.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Exchange:
     def __init__(self, end: float) -> None:
         self.end = end
         self.over = False
-        self.sent = self.withheld = False
+        self.sent = self.withheld = self._changes = False
         self._permit: Callable[[float], None] | None = None
         self._begin_by = float("inf")
         self._connection: socket.socket | None = None
@@ -65,7 +65,7 @@ class Exchange:
 
         What it raises leaves the block as it is, whatever the libraries in between make of it.
         """
-        self._permit, self._begin_by = permit, float("inf")
+        self._permit, self._changes, self._begin_by = permit, permit is not None, float("inf")
         try:
             yield
         except _Refused as refused:
@@ -91,9 +91,10 @@ class Exchange:
             raise ReadTimeout
 
     def begin(self) -> None:
-        """Right before something is sent; what follows belongs to it."""
-        self.ensure_left()
-        self.sent, self.withheld, self._begin_by = True, False, float("inf")
+        """Right before something is sent; what follows belongs to it. What changes nothing may be late."""
+        if self._changes:
+            self.ensure_left()
+            self.sent, self.withheld, self._begin_by = True, False, float("inf")
 
     def watch(self, connection: Any) -> None:
         """Shut ``connection`` down at the deadline, instead of the one before.
