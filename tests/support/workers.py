@@ -29,10 +29,10 @@ import tenacity
 from denodo_demo.processes import wait_for
 from denodo_ha.record import Record
 from denodo_scheduler.client import exchange, transport
+from denodo_scheduler.client.exchange import Exchange
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.steps import claim, jobs, passive, permit
-from denodo_scheduler.steps.permit import Permit
 from denodo_scheduler.steps.promote import drain, operation, switchover
 from denodo_scheduler.steps.sync import deliver, import_, send
 from support.failover import Failover
@@ -272,16 +272,17 @@ def _stops(patch: pytest.MonkeyPatch, moment: Moment, at: int) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
             _sleep(0.05)  # another thread may take the signal, a moment later
 
-    call, ask, create = DenodoSchedulerHook._call, Permit.__call__, RecordStore._create
+    call, begin, create = DenodoSchedulerHook._call, Exchange.begin, RecordStore._create
 
     def called(self: DenodoSchedulerHook, method: str, *args: Any, **kwargs: Any) -> Any:
         if method != "GET":
             reached("called")
         return call(self, method, *args, **kwargs)
 
-    def asked(self: Permit, seconds: float) -> None:
-        ask(self, seconds)
-        reached("permitted")
+    def begun(self: Exchange) -> None:
+        if self._permit and not self.sent:
+            reached("permitted")
+        begin(self)
 
     def created(self: RecordStore, record: Record) -> None:
         reached("saves")
@@ -289,5 +290,5 @@ def _stops(patch: pytest.MonkeyPatch, moment: Moment, at: int) -> None:
         reached("saved")
 
     patch.setattr(DenodoSchedulerHook, "_call", called)
-    patch.setattr(Permit, "__call__", asked)
+    patch.setattr(Exchange, "begin", begun)
     patch.setattr(RecordStore, "_create", created)

@@ -23,9 +23,9 @@ DAY = 86400.0
 
 
 class Stopped:
-    """In place of a permit: the process is stopped for a while right after one of its calls.
+    """In place of a permit, which each try asks twice: the process is stopped for a while right after that.
 
-    :param at: the number of the call, from 1.
+    :param at: the number of the try, from 1.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, at: int = 1, seconds: float = DAY) -> None:
@@ -34,7 +34,7 @@ class Stopped:
         put = HTTPConnection.putrequest
 
         def stopped(*args: Any, **more: Any) -> None:
-            if self.calls == at:
+            if self.calls == 2 * at:
                 self.passed += seconds
             put(*args, **more)
 
@@ -113,7 +113,7 @@ def test_a_request_is_begun_soon_after_its_permit_or_permitted_again(
     stopped = Stopped(monkeypatch, seconds=exchange.BEGINS_WITHIN + 1)
     hook.permit = stopped
     hook.set_jobs_status("enable", [JOB])
-    assert stopped.calls == 2
+    assert stopped.calls == 4
     assert len(webtool.asked(*PUT)) == 1
 
 

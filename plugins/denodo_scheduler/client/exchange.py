@@ -49,7 +49,7 @@ class Exchange:
     def __init__(self, end: float) -> None:
         self.end = end
         self.over = False
-        self.sent = self.withheld = self._changes = False
+        self.sent = self.withheld = False
         self._permit: Callable[[float], None] | None = None
         self._begin_by = float("inf")
         self._connection: socket.socket | None = None
@@ -61,23 +61,23 @@ class Exchange:
 
     @contextmanager
     def permitted(self, permit: Callable[[float], None] | None) -> Iterator[None]:
-        """Have ``permit`` called right before the request of the block is sent, with the seconds that are left.
+        """Have ``permit`` called at once, and again right before the request of the block is sent, with what is left.
 
         What it raises leaves the block as it is, whatever the libraries in between make of it.
         """
-        self._permit, self._changes, self._begin_by = permit, permit is not None, float("inf")
+        self._permit, self._begin_by = permit, float("inf")
         try:
+            self.ask()
             yield
         except _Refused as refused:
             raise refused.error from None
 
     def ask(self) -> None:
         """Ask for the permit."""
-        permit, self._permit = self._permit, None
-        if permit:
+        if self._permit:
             self.ensure_left()
             try:
-                permit(self.left())
+                self._permit(self.left())
             except Exception as error:
                 raise _Refused(error) from error
             self._begin_by = monotonic() + BEGINS_WITHIN
@@ -92,7 +92,7 @@ class Exchange:
 
     def begin(self) -> None:
         """Right before something is sent; what follows belongs to it. What changes nothing may be late."""
-        if self._changes:
+        if self._permit:
             self.ensure_left()
             self.sent, self.withheld, self._begin_by = True, False, float("inf")
 

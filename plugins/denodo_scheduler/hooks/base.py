@@ -204,8 +204,8 @@ class ConnectedHook(HttpHook):
 
         def attempt() -> T:
             with (
-                exchange.permitted(self.permit if method != "GET" else None),
                 call.translating(),
+                exchange.permitted(self.permit if method != "GET" else None),
                 session.request(
                     method,
                     self.base_url + call.path,
