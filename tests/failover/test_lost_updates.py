@@ -62,7 +62,7 @@ def test_a_failover_that_sleeps_before_any_of_its_changes_undoes_no_other_one(
 
     def takes_over() -> None:
         patch.undo()
-        failover.sync.passed += timedelta(minutes=3)
+        failover.sync.passed += timedelta(minutes=10)
         ends.append(failover.run(evidence=failover.seen()).code)
         ends[-1] = (ends[-1], failover.record.version)
 

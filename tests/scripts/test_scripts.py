@@ -141,6 +141,27 @@ class TestFailures:
         assert failed.value.status is None
         assert audit(odd) > before
 
+    def test_an_import_is_permitted_right_before_it_is_run(
+        self, odd: StandinServer, hook: Hook, source: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also where the process was stopped meanwhile: nothing is run after the deadline."""
+        asked: list[float] = []
+        importing, before = hook(), audit(odd)
+        importing.permit = asked.append
+        with monkeypatch.context() as patch:
+            patch.setattr(scripts_shell.Shell, "write", lambda shell, *_: setattr(shell, "_deadline", 0.0))
+            with pytest.raises(UnreachableError, match="before the script could begin"):
+                importing.import_metadata(source, timeout=60)
+        assert asked == [60]
+
+        def refused(_: float) -> None:
+            raise InterruptedError("superseded")
+
+        importing.permit = refused
+        with pytest.raises(InterruptedError):
+            importing.import_metadata(source)
+        assert audit(odd) == before
+
     @pytest.mark.parametrize("dies", ["kill -9 $$", "exit 124"])
     def test_a_killed_script_is_no_answer(self, hook: Hook, home: Home, source: ObjectStoragePath, dies: str) -> None:
         home.script("import", dies)

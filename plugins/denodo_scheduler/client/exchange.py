@@ -4,6 +4,9 @@ The timeouts of ``requests`` are those of single reads, so a server that sends a
 for ever. Here a timer shuts the connection down at the deadline, which ends whatever waits for it: a TLS handshake, the
 sending of a body, headers, an answer. A lookup of the host's name is not covered, and connecting takes at most the
 timeout of connecting for each of its addresses.
+
+A request that changes a server is permitted right before its first byte, and nothing of it is sent after the deadline,
+also by a process that was stopped meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from time import monotonic
@@ -21,7 +24,17 @@ from requests import Response, Session
 from requests.exceptions import ReadTimeout
 from requests_toolbelt.adapters.socket_options import TCPKeepAliveAdapter  # type: ignore[import-untyped]
 
+BEGINS_WITHIN = 5.0
+"""Seconds from the permit of a request to its first byte."""
+
 _running: ContextVar[Exchange | None] = ContextVar("running exchange", default=None)
+
+
+class _Refused(Exception):
+    """Carries the error of a permit through libraries that would translate it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 class Exchange:
@@ -29,17 +42,59 @@ class Exchange:
     What has to end by a moment: one request with its answer, or several tries of it.
 
     :param end: the moment, by ``time.monotonic``.
+
+    ``sent`` says whether anything may have been sent, ``withheld`` that nothing was, since its turn came too late.
     """
 
     def __init__(self, end: float) -> None:
         self.end = end
         self.over = False
+        self.sent = self.withheld = False
+        self._permit: Callable[[float], None] | None = None
+        self._begin_by = float("inf")
         self._connection: socket.socket | None = None
         self._lock = threading.Lock()
 
     def left(self) -> float:
         """Return the seconds until the deadline, 0 when it is over."""
         return 0.0 if self.over else max(self.end - monotonic(), 0.0)
+
+    @contextmanager
+    def permitted(self, permit: Callable[[float], None] | None) -> Iterator[None]:
+        """Have ``permit`` called at once, and again right before the request of the block is sent, with what is left.
+
+        What it raises leaves the block as it is, whatever the libraries in between make of it.
+        """
+        self._permit, self._begin_by = permit, float("inf")
+        try:
+            self.ask()
+            yield
+        except _Refused as refused:
+            raise refused.error from None
+
+    def ask(self) -> None:
+        """Ask for the permit."""
+        if self._permit:
+            self.ensure_left()
+            try:
+                self._permit(self.left())
+            except Exception as error:
+                raise _Refused(error) from error
+            self._begin_by = monotonic() + BEGINS_WITHIN
+
+    def ensure_left(self) -> None:
+        """:raises requests.exceptions.ReadTimeout: the deadline is over, or the permit is too long ago."""
+        if not self.left():
+            self.expire()
+        if self.over or monotonic() > self._begin_by:
+            self.withheld = not self.sent
+            raise ReadTimeout
+
+    def begin(self) -> None:
+        """Right before something is sent; what follows belongs to it. What changes nothing may be late."""
+        if self._permit:
+            self.ensure_left()
+            self.sent, self.withheld, self._begin_by = True, False, float("inf")
 
     def watch(self, connection: Any) -> None:
         """Shut ``connection`` down at the deadline, instead of the one before.
@@ -148,8 +203,17 @@ def _bounded(kind: Any) -> Any:
             return made
 
         def request(self, *args: Any, **kwargs: Any) -> Any:
-            if self.sock is not None:  # it was kept alive
+            if self.sock is None:
+                self.connect()
+            else:  # it was kept alive
                 watch(self.sock)
+            if exchange := _running.get():
+                exchange.ask()
             return super().request(*args, **kwargs)
+
+        def send(self, data: Any) -> None:
+            if exchange := _running.get():
+                exchange.begin()
+            super().send(data)
 
     return Connection

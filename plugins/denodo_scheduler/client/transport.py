@@ -94,11 +94,18 @@ class Call:
 
         :param setting: what a person raises in the connection's extra to give it more.
         :raises NoAnswerError: they are over, whatever the request met with then.
+        :raises UnreachableError: nothing was sent, because it would have been too late.
         """
         with within(seconds) as exchange:
             try:
                 yield exchange
             except (NoAnswerError, UnexpectedAnswerError, ConfigurationError) as error:
+                if exchange.withheld:
+                    raise self.error(
+                        UnreachableError,
+                        "nothing was sent, because it would have been too late: this process was stopped meanwhile, or "
+                        "is very slow. Try again, and look at the load of its machine if it stays so",
+                    ) from None
                 if not exchange.over or error.status is not None:
                     raise
                 raise self._no_answer(

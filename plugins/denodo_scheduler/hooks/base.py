@@ -42,8 +42,8 @@ class ConnectedHook(HttpHook):
 
     answered: datetime
     permit: Callable[[float], None] = staticmethod(_allowed)
-    """Called right before each try of a request that may change the server, with the seconds that the try may take;
-    raises where it must not be sent any more."""
+    """Called right before each try of a request that may change the server is sent, with the seconds that the try may
+    take; raises where it must not be sent any more."""
 
     conn_name_attr = "denodo_scheduler_conn_id"
     default_conn_name = "denodo_scheduler_default"
@@ -203,10 +203,9 @@ class ConnectedHook(HttpHook):
         session = self.get_conn() if upload else self._session
 
         def attempt() -> T:
-            if method != "GET":
-                self.permit(exchange.left())
             with (
                 call.translating(),
+                exchange.permitted(self.permit if method != "GET" else None),
                 session.request(
                     method,
                     self.base_url + call.path,

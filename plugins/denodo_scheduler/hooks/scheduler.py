@@ -218,8 +218,7 @@ class DenodoSchedulerHook(ConnectedHook):
         seconds = timeout or self.settings.transfer_timeout
         wanted = self.settings.options("import", options)
         if self.scripts:
-            self.permit(seconds)
-            return self.scripts.import_(source, wanted, seconds)
+            return self.scripts.import_(source, wanted, seconds, self.permit)
         bound = self._bound("import", wanted)
         with on_disk(source) as file:
             return self._call(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -87,16 +87,20 @@ class Scripts:
                 raise call.error(UnexpectedAnswerError, f"{what} where it is meant to be")
             yield chunk
 
-    def import_(self, source: ObjectStoragePath, options: Mapping[str, Any], timeout: float) -> ImportResult:
+    def import_(
+        self, source: ObjectStoragePath, options: Mapping[str, Any], timeout: float, permit: Callable[[float], None]
+    ) -> ImportResult:
         """
         Run ``import.sh`` once. Exit code 1 is no proof that nothing was imported: it is an error without ``status``.
 
         :param timeout: seconds for everything: connect, send the file, import.
+        :param permit: called right before the script is run, with ``timeout``; raises where it must not be.
         """
         call = self._call("import")
         flags = self._flags(call, "import", options)
         with on_disk(source) as file, self._shell(call, timeout) as shell:
             shell.write(_FILE, iter(lambda: file.read(CHUNK), b""))
+            permit(timeout)
             console = self._run(shell, call, *self._login(), *flags, "-f", shell.path(_FILE))
         return ImportResult(tuple(line for line in console if _WARNING.search(line)))
 
