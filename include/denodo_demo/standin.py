@@ -244,7 +244,7 @@ class StandinServer(StandinApi):
             "schema": "http",
             "login": LOGIN,
             "password": PASSWORD,
-            "extra": {"scheduler_uri": self.uri, "timeout": [30, 30]},
+            "extra": {"scheduler_uri": self.uri, "timeout": [30, 30], "deadline": 60},
         }
 
 

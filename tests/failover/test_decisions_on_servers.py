@@ -22,6 +22,8 @@ AT = "2026-03-01T00:00:00Z"
 LATER = "2026-03-02T09:00:00Z"
 APPROVAL = {"failover": "approval"}
 
+HALT = {"since": AT, "code": "by_hand", "reason": "a test", "by": "ana", "phase": "normal"}
+
 
 def refused(failover: Failover, *, verdict: Verdict = Verdict.DOWN, **asked: Any) -> str:
     """The code of a run that may change neither server nor the record; a blocked one says what to do next."""
@@ -136,7 +138,7 @@ def test_no_failover_while_a_rule_does_not_hold(failover: Failover) -> None:
         ({"approval": asked}, APPROVAL, "approval_asked"),
         ({"master": "http://elsewhere //x:8000"}, {}, "servers_changed"),
         ({"slave": "http://elsewhere //x:8000"}, {}, "servers_changed"),
-        ({"phase": "halted"}, {}, "halted"),
+        ({"phase": "halted", "halted": HALT}, {}, "halted"),
     ]
     for changes, options, code in cases:
         failover.sync.tamper({**record, **changes})

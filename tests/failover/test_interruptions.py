@@ -19,7 +19,7 @@ from denodo_scheduler.steps.promote import failover as failing_over
 from support.failover import Changes, Failover, Outcome, killed, silenced
 from support.sync import Books, act, enabled, status_of, untouched
 
-FEWEST = 10
+FEWEST = 9
 """Changes that a failover of 9 jobs makes at least: claim, record and requests of three batches, commit."""
 
 
@@ -76,7 +76,7 @@ def test_a_retry_waits_for_the_lease_of_a_killed_try_and_not_for_that_of_one_tha
     """The killed one may still be there: a task can be cleared while its worker lives."""
     wanted = enabled(failover.master)
     failover.silence()
-    assert killed(lambda: failover.run(run_id="watch-1"), monkeypatch, 4)
+    assert killed(lambda: failover.run(run_id="watch-1"), monkeypatch, 5)
     assert failover.run(run_id="watch-1").code == "operation_open"
     failover.sync.passed += LEASE
     with monkeypatch.context() as patch:
@@ -96,7 +96,7 @@ def test_a_failover_that_died_before_its_first_job_needs_fresh_evidence_to_go_on
     """Airflow was away for two hours, and its first deed is to try the dead task again (F11)."""
     failover.silence()
     seen = failover.seen()
-    assert killed(lambda: failover.run(evidence=seen, run_id="watch-1"), monkeypatch, 1)
+    assert killed(lambda: failover.run(evidence=seen, run_id="watch-1"), monkeypatch, 2)
     failover.sync.passed += timedelta(hours=2)
     with unchanged(failover), untouched(failover.slave):
         assert failover.again(Action.ENABLE_JOBS, seen, run_id="watch-1").code == "stale_evidence"
@@ -110,7 +110,7 @@ def test_what_a_dead_worker_has_begun_to_enable_goes_on_although_the_master_is_b
 ) -> None:
     wanted = enabled(failover.master)
     failover.silence()
-    assert killed(lambda: failover.run(), monkeypatch, 4)
+    assert killed(lambda: failover.run(), monkeypatch, 5)
     assert 0 < len(enabled(failover.slave)) < len(wanted)
     failover.wake()
     failover.sync.passed += LEASE
@@ -185,12 +185,12 @@ def test_a_worker_that_slept_past_its_lease_stops_although_nobody_took_over(fail
 
 @pytest.mark.parametrize(
     ("moment", "code"),
-    [("between decision and action", "overtaken"), ("before the claim", "superseded"), ("at the claim", "fail_over")],
+    [("between decision and action", "overtaken"), ("before the claim", "superseded"), ("at the claim", "superseded")],
 )
 def test_two_runs_at_once_fail_over_once(
     failover: Failover, monkeypatch: pytest.MonkeyPatch, moment: str, code: str
 ) -> None:
-    """At the claim itself nothing can be seen of the other run; then both do the same."""
+    """At the claim itself nothing can be seen of the other run, but only one of them can save it."""
     wanted, others, began = enabled(failover.master), list[Outcome](), list[bool]()
 
     def other() -> None:
@@ -277,7 +277,7 @@ def test_stopped_by_a_person_in_the_middle_it_goes_on_when_that_person_lets_it(f
 
     def look(number: int) -> None:
         if number == 2:
-            failover.sync.state.set("record", {**failover.record.to_json(), **stop})
+            failover.sync.tamper({**failover.record.to_json(), **stop})
 
     failover.silence()
     assert failover.run(at_look=look).code == code

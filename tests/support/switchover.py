@@ -158,11 +158,7 @@ class Changes:
 
     def __init__(self, patch: pytest.MonkeyPatch, at: int, then: Callable[[], object]) -> None:
         self._made, self._at, self._then = 0, at, then
-        for owner, name in (
-            (RecordStore, "_create"),
-            (RecordStore, "_reflect"),
-            (DenodoSchedulerHook, "set_jobs_status"),
-        ):
+        for owner, name in ((RecordStore, "save"), (DenodoSchedulerHook, "set_jobs_status")):
             patch.setattr(owner, name, self._counted(getattr(owner, name)))
 
     def _counted(self, change: Callable[..., Any]) -> Callable[..., Any]:
