@@ -74,8 +74,16 @@ def test_a_worker_that_is_killed_anywhere_loses_no_event(pair: EventWorld, name:
 def _record_before_its_event(patch: pytest.MonkeyPatch) -> None:
     save = PairContext.save
 
-    def twice(context: PairContext, record: Any, event: Any = None) -> Any:
-        return save(context, save(context, record), event)
+    def twice(context: PairContext, change: Any, **read: Any) -> Any:
+        event: Any = None
+
+        def changed(record: Any) -> Any:
+            nonlocal event
+            after, event = change(record)
+            return after, None
+
+        save(context, changed, **read)
+        return save(context, lambda record: (record, event))
 
     patch.setattr(PairContext, "save", twice)
 

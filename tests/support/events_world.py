@@ -89,9 +89,8 @@ class _State(MemoryState):
         with self._world.strike.write(f"the {key} is saved"):
             before = self.get(key)
             super().set(key, value)
-            if key == RECORD_KEY:
-                self._world.record = Record.from_json(value)
-            self._world.books.saved(key, before, self.get(key))
+            if key != RECORD_KEY:
+                self._world.books.saved(key, before, self.get(key))
 
 
 class EventWorld(World):
@@ -235,9 +234,11 @@ def event_world(folder: Path) -> Iterator[EventWorld]:
                 yield file
 
         def linked(target: Path, content: bytes, path: Any) -> None:
-            epoch = json.loads(content)["record"]["epoch"]
-            with made.strike.write(f"a version in epoch {epoch} is created"):
+            record = json.loads(content)["record"]
+            with made.strike.write(f"a version in epoch {record['epoch']} is created"):
                 link(target, content, path)
+                before, made.record = made.record, Record.from_json(record)
+                made.books.saved(RECORD_KEY, before and before.to_json(), record)
 
         def deleted(store: SnapshotStore, path: Any, **how: Any) -> None:
             with made.strike.write(f"{path.name} is deleted"):
