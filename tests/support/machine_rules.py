@@ -201,7 +201,7 @@ class Rules:
         pair = self.world.pair
         if task.down_in_a_row < pair.watch.fall:
             self._violated(5, f"a failover begins after {task.down_in_a_row} looks that found the master down")
-        if not self._fresh(task):
+        if not self._fresh(task) and task.slept_at < task.loaded:  # else its last look decides, before any change
             self._violated(5, "a failover begins from stale evidence")
         snapshot = new.snapshot
         if snapshot is None or snapshot.id not in self._committed:

@@ -21,7 +21,7 @@ from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_ha.transitions import completed, given_up, promoted
 from denodo_ha.verdict import Observation, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
-from denodo_scheduler.steps.claim import of_epoch, unchanged
+from denodo_scheduler.steps.claim import Claim, of_epoch, unchanged
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed, enable
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
@@ -98,7 +98,8 @@ def _begun_or_resumed(case: Case, judged: Judgement, look: Look) -> _Failover:
         if not _down(case, verdict):
             left(context, permit, "failover_given_up", given_up, f"the master is {verdict}, and nothing was changed")
             raise NothingToDo("given_up", f"the master is {verdict}; the interrupted failover was given up")
-        _ensure_fresh(case)
+        if stale := _stale(case):
+            raise stale
     taken = taken_over(context, record, context.new_operation())
     return _Failover(context, taken, case, look, last_sign)
 
@@ -108,10 +109,10 @@ def _claimed(case: Case, record: Record) -> Record:
     assert record.snapshot is not None
     context = case.context
     _manifest(context, record.snapshot.id)
-    _ensure_fresh(case)
+    same = unchanged(context, record).rule
     return begun(
         context,
-        unchanged(context, record),
+        Claim(context, lambda current: same(current) or _stale(case)),
         kind="failover",
         to=Role.SLAVE,
         operation_id=context.new_operation(),
@@ -127,10 +128,11 @@ def _resume_switchover(case: Case, record: Record) -> dict[str, Any]:
     return switchover.resume(case.context, to, down=down)
 
 
-def _ensure_fresh(case: Case) -> None:
-    if not case.fresh:
-        age = case.context.now() - case.evidence.decided
-        raise NothingToDo("stale_evidence", f"the evidence is {age} old; the next run takes its own")
+def _stale(case: Case) -> NothingToDo | None:
+    if case.fresh:
+        return None
+    age = case.context.now() - case.evidence.decided
+    return NothingToDo("stale_evidence", f"the evidence is {age} old; the next run takes its own")
 
 
 def _down(case: Case, verdict: Verdict) -> bool:
