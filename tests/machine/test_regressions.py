@@ -13,7 +13,7 @@ from support.machine_settling import settle
 from support.machine_tasks import Fate, Task
 from support.machine_world import HOURLY, NEW, World
 
-CALLS = 100
+CALLS = 400
 """More than any of these tasks makes."""
 
 
