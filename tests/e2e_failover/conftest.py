@@ -130,7 +130,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
             airflow.wait_for_dag(dag.dag_id)
             dag.set_record(seed)
             dag.set_state(WATCH_KEY, {"second_good": datetime.now(UTC).isoformat()})  # as an earlier watch has left it
-            stages[name] = Stage(dag, servers[SERVERS[name]], seed)
+            stages[name] = Stage(dag, servers[SERVERS[name]], seed, folder / "snapshots" / name / "record")
         for name in ("sync", "switchover"):
             airflow.wait_for_dag(f"denodo_scheduler_{name}__night")
         print(f"\nEverything is up after {time.monotonic() - began:.0f} s")

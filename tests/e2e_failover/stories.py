@@ -266,17 +266,19 @@ def asked_for(rejected: Stage, approved: Stage) -> Scenes:
     approved.wait_for_event("failover")
     yield "approved", approved.end(slave=enabled(slave, "yes"), others=enabled(slave, "no"))
 
-    approved.dag.set_record(None)
-    run_id = approved.dag.trigger(reason="where is the record?")
-    approved.dag.wait(run_id)
-    state = approved.dag.states(run_id)["blocked"]
-    yield "record lost", approved.end(state=state, slave=enabled(slave, "yes"), log=approved.dag.log(run_id, "blocked"))
+    for name, record in (("database lost", None), ("database of yesterday", approved.seed)):
+        approved.begin()
+        approved.dag.set_record(record)
+        approved.dag.wait_for_success(approved.dag.trigger(reason=name))
+        yield name, approved.end(slave=enabled(slave, "yes"))
 
-    approved.dag.set_record(approved.seed)
-    run_id = approved.dag.trigger(reason="yesterday's backup")
+    approved.begin()
+    max(approved.versions.glob("*.json")).unlink()
+    run_id = approved.dag.trigger(reason="the storage is of yesterday")
     approved.dag.wait(run_id)
     state = approved.dag.states(run_id)["blocked"]
-    yield "record of yesterday", approved.end(state=state, slave=enabled(slave, "yes"))
+    log = approved.dag.log(run_id, "blocked")
+    yield "storage of yesterday", approved.end(state=state, slave=enabled(slave, "yes"), log=log)
 
 
 # -- interrupted: several runs at once, and the worker of one of them is killed

@@ -145,7 +145,7 @@ class Story(Stage):
         self.slave.webtool.faults({"kind": "cut_after", "match": {"path": "/serverMetadata/import$"}})
         run.task("import_metadata")
         self.wake()
-        over = {**pair.state.get("record")["operation"], "lease_until": EARLIER}
+        over = {**pair.state.get("record")["operation"], "started": EARLIER, "lease_until": EARLIER}
         pair.changed(operation=over)
         pair.run("sync")
         run = self.begun_sync("export_metadata")

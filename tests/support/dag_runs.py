@@ -24,6 +24,9 @@ from airflow.sdk.exceptions import (
 )
 from airflow.utils.types import DagRunType
 
+from denodo_ha.record import Record
+from denodo_scheduler.dags.shared import snapshot_folder
+from denodo_scheduler.state.record_store import RecordStore
 from support.sync import MemoryState
 
 RETURN = "return_value"
@@ -86,7 +89,13 @@ class PairAirflow:
 
     def changed(self, **fields: Any) -> None:
         """Have other fields in the HA record, as another run might."""
-        self.state.set("record", {**self.state.get("record"), **fields})
+        macros = next(iter(self.dags.values())).user_defined_macros
+        assert macros
+        pair = macros["pair"]
+        records = RecordStore(self.state, snapshot_folder(pair) / pair.name)
+        record = records.load()
+        assert record
+        records.save(Record.from_json({**record.to_json(), **fields}))
 
 
 @dataclass

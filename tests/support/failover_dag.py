@@ -107,8 +107,7 @@ def synced(pair: Pair, folder: Path, *, patience: float = 40.0) -> Json:
         wait_for(committed, patience, f"a sync of {pair.name}")
     except Exception as error:
         raise RuntimeError(f"{error} {errors}") from error
-    record: Json = state.get(RECORD_KEY)
-    return {**record, "outbox": []}
+    return prepared().save(lambda record: (record.model_copy(update={"outbox": ()}), None)).to_json()
 
 
 class _Unwatched:
@@ -341,11 +340,15 @@ class Scene:
 
 @dataclass
 class Stage:
-    """One pair of Airflow over a pair of servers. :param seed: the HA record that the first sync has left."""
+    """One pair of Airflow over a pair of servers.
+
+    :param seed: the HA record that the first sync has left. :param versions: the folder of the record.
+    """
 
     dag: FailoverDag
     servers: StandinPair
     seed: Json
+    versions: Path = Path()
     _known: set[str] = field(default_factory=set)
     _mark: Bookmark | None = None
 
