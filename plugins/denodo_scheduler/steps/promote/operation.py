@@ -17,6 +17,23 @@ from denodo_scheduler.steps.promote.fence import Fence, fence
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Switch:
+    """What a person asks for.
+
+    :param to: the server that becomes active.
+    :param accept_differences: that person knows that some jobs have another definition there, and wants those, and
+        that jobs which the last sync could not deliver may be missing there.
+    :param quiet_window: begin only while nothing runs on the active server and nothing is due within its window.
+    :param stop: stop the jobs that have not ended at the pair's ``drain_timeout``; otherwise go back.
+    """
+
+    to: Role = Role.SLAVE
+    accept_differences: bool = False
+    quiet_window: bool = False
+    stop: bool = False
+
+
 def begun(
     context: PairContext,
     record: Record,

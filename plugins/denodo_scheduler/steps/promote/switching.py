@@ -33,29 +33,12 @@ from denodo_scheduler.steps.passive import AtRest, DisablingEvent, disable_all
 from denodo_scheduler.steps.promote.drain import Drain
 from denodo_scheduler.steps.promote.examine import Examined, ensure_quiet, read_manifest, zone_of
 from denodo_scheduler.steps.promote.fence import Down, Fence, without_master
-from denodo_scheduler.steps.promote.operation import Try, not_fenced
+from denodo_scheduler.steps.promote.operation import Switch, Try, not_fenced
 from denodo_scheduler.steps.promote.report import occurrences
 from denodo_scheduler.steps.servers import Server, enabled_in
 from denodo_scheduler.steps.watch.act import demotion_event
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Switch:
-    """What a person asks for.
-
-    :param to: the server that becomes active.
-    :param accept_differences: that person knows that some jobs have another definition there, and wants those, and
-        that jobs which the last sync could not deliver may be missing there.
-    :param quiet_window: begin only while nothing runs on the active server and nothing is due within its window.
-    :param stop: stop the jobs that have not ended at the pair's ``drain_timeout``; otherwise go back.
-    """
-
-    to: Role = Role.SLAVE
-    accept_differences: bool = False
-    quiet_window: bool = False
-    stop: bool = False
 
 
 @dataclass

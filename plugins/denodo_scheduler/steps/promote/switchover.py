@@ -15,9 +15,9 @@ from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, require
 from denodo_scheduler.steps.promote.examine import ensure_may_begin, ensure_quiet, examine
 from denodo_scheduler.steps.promote.fence import Down
-from denodo_scheduler.steps.promote.operation import begun, taken_over
+from denodo_scheduler.steps.promote.operation import Switch, begun, taken_over
 from denodo_scheduler.steps.promote.outlook import outlook
-from denodo_scheduler.steps.promote.switching import Switch, Switching
+from denodo_scheduler.steps.promote.switching import Switching
 
 __all__ = ["Switch", "check", "resume", "switch"]
 
