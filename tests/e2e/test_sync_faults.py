@@ -114,7 +114,7 @@ def _ensure_in_step(dag: SyncDag, run_id: str, pair: StandinPair) -> None:
 def test_airflow_killed_while_a_run_waits(sync_dag: Callable[[str], SyncDag], pair: StandinPair) -> None:
     dag, mark = sync_dag("restarted"), Bookmark(pair)
     assert dag.run(reason="the first sync of this pair")
-    due = seal_restless(pair.master, seconds=allow(60))
+    due = seal_restless(pair.master, seconds=allow(90))
     run_id = dag.trigger()
     dag.wait_for_task(run_id, "wait_for_quiet_window", ["deferred", "skipped"])
     print(dag.states(run_id), dag.xcom(run_id, "export_metadata"), due)
