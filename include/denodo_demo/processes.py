@@ -147,25 +147,25 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 _PORTS = 10_000, 32_000
 """The ports below those that Linux assigns by itself."""
-_given: set[int] = set()
+_reservations: list[socket.socket] = []
 
 
 def free_port(preferred: int = 0) -> int:
     """Return ``preferred`` if nothing listens there on 127.0.0.1, otherwise any free port.
 
-    It is not one that the system could assign to another program a moment later, and never the same twice, because the
-    caller has not opened it yet.
+    It is not one that the system could assign to another program a moment later. As long as this program lives, no other
+    call returns it, in whatever process, because the caller opens it later and may close it for a while.
     """
     wanted = [preferred] if preferred else []
     for port in (*wanted, *random.sample(range(*_PORTS), 200)):
-        if port in _given:
-            continue
-        with socket.socket() as probe:
+        reservation = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            reservation.bind(f"\0denodo-demo-port-{port}")
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                _given.add(port)
-                return port
+            probe.bind(("127.0.0.1", port))
+            _reservations.append(reservation)
+            return port
+        reservation.close()
     raise WaitError("No free TCP port on 127.0.0.1. Close some programs and try again.")
 
 
