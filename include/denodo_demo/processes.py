@@ -153,8 +153,8 @@ _reservations: list[socket.socket] = []
 def free_port(preferred: int = 0) -> int:
     """Return ``preferred`` if nothing listens there on 127.0.0.1, otherwise any free port.
 
-    It is not one that the system could assign to another program a moment later. As long as this program lives, no other
-    call returns it, in whatever process, because the caller opens it later and may close it for a while.
+    It is not one that the system could assign to another program a moment later. As long as this program lives, no
+    other call returns it, in whatever process, because the caller opens it later and may close it for a while.
     """
     wanted = [preferred] if preferred else []
     for port in (*wanted, *random.sample(range(*_PORTS), 200)):

@@ -185,8 +185,8 @@ _ALL = (
     ),
     _blocked(
         "record_contradicted",
-        "the HA record does not fit what is known of the pair: it was lost, restored from a backup, or a person failed "
-        "over by hand. Nothing is changed by guess",
+        "by the HA record the slave is the active server, and only the master has enabled jobs: people failed back by "
+        "hand. Nothing is changed by guess",
         f"look which server has enabled jobs, then initialise the pair with {_OPERATIONS}",
         alert=Alert.HALTED,
     ),

@@ -125,7 +125,7 @@ def source_active(record: Record, source: Role) -> Reason | None:
         )
     under_way = record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
     return Reason(
-        record.phase.value if under_way else f"{record.active}_active",
+        record.phase.value if under_way else "master_active",
         f"the pair is in phase {record.phase} and the active server is the {record.active}: a sync of the {source} "
         "would overwrite it",
         "wait for the end of the operation that is under way"
@@ -159,14 +159,11 @@ def sync_may_begin(record: Record, now: datetime, source: Role) -> Reason | None
     )
 
 
-def direction(record: Record, to: Role) -> Reason | None:
-    """The pair is in the phase from which ``to`` can become the active server."""
-    if record.active is to:
-        return Reason("already_active", f"the {to} is the active server already", "nothing is to be done")
-    if record.phase is not (Phase.NORMAL if to is Role.SLAVE else Phase.FAILED_OVER):
-        how = f"look at the pair's history and {OPERATIONS_DAG}"
-        return Reason(record.phase.value, f"the pair is in phase {record.phase}", how)
-    return None
+def not_yet_active(record: Record, to: Role) -> Reason | None:
+    """``to`` is not the active server yet."""
+    if record.active is not to:
+        return None
+    return Reason("already_active", f"the {to} is the active server already", "nothing is to be done")
 
 
 def slave_ready(record: Record) -> Reason | None:

@@ -61,7 +61,7 @@ class LostVersionsError(RecordError):
             "then initialise the pair with its operations DAG"
         )
         super().__init__(what, how)
-        self.reason = Reason("record_contradicted", what, how)
+        self.reason = Reason("record_lost", what, how)
 
 
 class Phase(StrEnum):

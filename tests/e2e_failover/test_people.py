@@ -48,6 +48,6 @@ def test_the_storage_of_the_record_is_of_yesterday(story: Story) -> None:
     """F28"""
     scene = story["storage of yesterday"]
     assert scene.seen["state"] == "failed"
-    assert "[record_contradicted]" in scene.seen["log"]
+    assert "[record_lost]" in scene.seen["log"]
     assert scene.seen["slave"] == jobs("yes", 6)
     assert touched(scene.books.slave_audit, "yes") == []

@@ -33,7 +33,7 @@ def told(everything: Everything) -> Everything:
         ("night", "blocked", "cool_down"),
         ("cut", "split_brain", "split_brain"),
         ("fenced", "blocked", "not_fenced"),
-        ("yes", "halted", "record_contradicted"),
+        ("yes", "halted", "record_lost"),
     ],
 )
 def test_people_are_told(told: Everything, pair: str, alert: str, code: str | None) -> None:

@@ -237,7 +237,7 @@ def test_a_record_restored_from_yesterday_stops_everything(failover: Failover, v
     failover.sync.lose_newest()
     with untouched(failover.master, failover.slave):
         out = failover.run(evidence=failover.seen(verdict), actor="watch")
-    assert out.code == "record_contradicted"
+    assert out.code == "record_lost"
     assert failover.judge(failover.seen(verdict)).decision.alert is Alert.HALTED
 
 

@@ -116,9 +116,10 @@ class Stage:
     def record(self, **fields: Any) -> Iterator[None]:
         """Within the block the HA record has other fields; afterwards it is what it was before."""
         before = self.pair.state.get("record")
-        self.pair.state.set("record", {**before, **fields})
+        self.pair.tamper({**before, **fields})
         yield
-        self.pair.state.set("record", before)
+        self.pair.lose_record()
+        self.pair.tamper(before)
 
     @contextmanager
     def silence(self, *faults: dict[str, Any]) -> Iterator[None]:
@@ -162,7 +163,8 @@ class Stage:
         other = self.pairs[name]
         other.state.values = dict(self.pair.state.values)
         other.history = list(self.pair.history)
-        shutil.copytree(self.folder / "snapshots/pair", self.folder / "snapshots" / name, dirs_exist_ok=True)
+        shutil.rmtree(self.folder / "snapshots" / name, ignore_errors=True)
+        shutil.copytree(self.folder / "snapshots/pair", self.folder / "snapshots" / name)
         return other
 
     def run_to_slave(self, before: dict[str, Callable[[Run], object]] | None = None, **form: Any) -> None:

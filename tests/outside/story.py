@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -85,7 +86,7 @@ class Story(Stage):
         run = pair.begin("sync")
         run.task("guard")
         with self.record():
-            pair.state.set("record", None)
+            pair.lose_record()
             run.task("export_metadata")
         pair.state.set("watch", {"code": "healthy", "at": EARLIER})
         pair.begin("sync", by=DagRunType.SCHEDULED, after=EARLIER).task("guard")
@@ -95,18 +96,20 @@ class Story(Stage):
         for fields in (
             {"paused": PAUSE},
             {"phase": "halted", "halted": HALT},
-            {"phase": "failing_over"},
-            {"phase": "failing_back", "active": "slave"},
+            {"phase": "failing_over", "operation": operation("failover", "claimed", plan="p")},
+            {"phase": "failing_back", "active": "slave", "operation": operation("switchover", "claimed", plan="p")},
             {"phase": "failed_over", "active": "slave"},
             {"active": "slave"},
             {"operation": operation("failover", "claimed")},
             {"master": ELSEWHERE},
             {"slave": ELSEWHERE},
-            {"epoch": 0},
             {"phase": "nonsense"},
         ):
             with self.record(**fields):
                 pair.begin("sync").task("guard")
+        with self.record():
+            pair.lose_newest()
+            pair.begin("sync").task("guard")
         for role in ("master", "slave"):
             with self.record(**{role: ELSEWHERE}):
                 pair.begin("sync", initialise=True).task("guard")
@@ -167,15 +170,15 @@ class Story(Stage):
             {"snapshot": None},
             {"slave": ELSEWHERE},
             {"phase": "nonsense"},
-            {"epoch": 0},
             {"phase": "halted", "halted": HALT},
         ):
             with self.record(**fields):
                 pair.run("failover")
             pair.run("failover")
-        with self.record():
-            pair.state.set("record", None)
-            pair.run("failover")
+        for loss in (pair.lose_record, pair.lose_newest):
+            with self.record():
+                loss()
+                pair.run("failover")
         pair.begin("failover").task("report")
         for dirty in (None, DIRTY):
             pair.changed(dirty=dirty)
@@ -208,7 +211,11 @@ class Story(Stage):
             pair.run("failover")
 
     def return_of_the_master(self) -> None:
-        pair = self.pair
+        pair, wanted = self.pair, enabled(self.slave)
+        act(self.slave, "disable", *wanted)
+        with self.record():
+            pair.run("failover")
+        act(self.slave, "enable", *wanted)
         for server in self.servers.servers:
             server.webtool.faults(NOT_CHANGED)
         pair.run("failover")
@@ -246,20 +253,20 @@ class Story(Stage):
         for fields in (
             {"paused": PAUSE},
             {"phase": "halted", "halted": HALT},
-            {"phase": "failing_over"},
-            {"phase": "failing_back"},
+            {"phase": "failing_over", "operation": operation("failover", "claimed", plan="p")},
+            {"phase": "failing_back", "active": "slave", "operation": operation("switchover", "claimed", plan="p")},
             {"operation": operation("sync", "importing")},
             {"operation": operation("failover", "claimed")},
             {"dirty": DIRTY},
             {"slave": ELSEWHERE},
-            {"epoch": 0},
             {"phase": "nonsense"},
         ):
             with self.record(**fields):
                 self.check()
-        with self.record():
-            self.pair.state.set("record", None)
-            self.check()
+        for loss in (self.pair.lose_record, self.pair.lose_newest):
+            with self.record():
+                loss()
+                self.check()
         wanted = enabled(self.master)
         act(self.slave, "enable", one(wanted))
         self.check()
@@ -308,13 +315,14 @@ class Story(Stage):
             pair.run("operations", reason="people", **asked)
         pair.run("operations", operation="resume", reason=" ")
         pair.run("switchover", direction="to_slave", reason=" ")
-        for record in (None, {"phase": "nonsense"}):
+        for unusable in (pair.lose_record, pair.lose_newest, partial(pair.tamper, {"phase": "nonsense"})):
             with self.record():
-                pair.state.set("record", record)
+                unusable()
                 pair.run("operations", operation="resume", reason="people")
         with self.record(operation=operation("sync", "importing", lease=timedelta(hours=1))):
             pair.run("operations", operation="initialise", active="master", reason="people")
-        with self.record(phase="halted", halted=HALT, epoch=0):
+        with self.record(phase="halted", halted=HALT):
+            pair.lose_newest()
             pair.run("operations", operation="release", reason="people")
         with self.silence():
             pair.run("operations", operation="initialise", active="master", reason="people")

@@ -237,7 +237,7 @@ def test_versions_that_are_gone_are_found_out_by_the_mirror(place: Place, all_of
         path_of(place, number).unlink()
     with pytest.raises(LostVersionsError, match="was at version 3 before") as caught:
         store(place, mirror).load()
-    assert caught.value.code == "record_contradicted"
+    assert caught.value.code == "record_lost"
     known = store(place, mirror).known()
     assert (known.version, known.epoch) == (3, 1)
 

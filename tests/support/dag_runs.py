@@ -24,10 +24,9 @@ from airflow.sdk.exceptions import (
 )
 from airflow.utils.types import DagRunType
 
-from denodo_ha.record import Record
 from denodo_scheduler.dags.shared import snapshot_folder
 from denodo_scheduler.state.record_store import RecordStore
-from support.sync import MemoryState
+from support.sync import MemoryState, lose_newest, lose_record, tamper
 
 RETURN = "return_value"
 
@@ -87,15 +86,28 @@ class PairAirflow:
                 run.task(task.task_id)
         return run
 
-    def changed(self, **fields: Any) -> None:
-        """Have other fields in the HA record, as another run might."""
+    @property
+    def records(self) -> RecordStore:
+        """Of the pair's HA record, read afresh."""
         macros = next(iter(self.dags.values())).user_defined_macros
         assert macros
         pair = macros["pair"]
-        records = RecordStore(self.state, snapshot_folder(pair) / pair.name)
-        record = records.load()
+        return RecordStore(self.state, snapshot_folder(pair) / pair.name)
+
+    def changed(self, **fields: Any) -> None:
+        """Have other fields in the HA record, as another run might."""
+        record = self.records.load()
         assert record
-        records.save(Record.from_json({**record.to_json(), **fields}))
+        tamper(self.records, self.state, {**record.to_json(), **fields})
+
+    def tamper(self, value: Any) -> None:
+        tamper(self.records, self.state, value)
+
+    def lose_record(self) -> None:
+        lose_record(self.records, self.state)
+
+    def lose_newest(self) -> None:
+        lose_newest(self.records)
 
 
 @dataclass

@@ -81,6 +81,32 @@ class MemoryState:
         assert json.loads(self.values[key]) == value, "Airflow's store refuses what is no plain JSON, such as a tuple"
 
 
+# -- record
+
+
+def tamper(records: RecordStore, state: MemoryState, value: Any) -> None:
+    """Have any JSON as the newest version of the record, and in its mirror."""
+    version = records.known().version + 1
+    if isinstance(value, dict):
+        value = {**value, "version": version}
+        with suppress(RecordError):
+            value = Record.from_json(value).to_json()
+    with new_file(records._path(version)) as file:
+        file.write(json.dumps({"writer": "a test", "record": value}).encode())
+    state.set(RECORD_KEY, value)
+
+
+def lose_record(records: RecordStore, state: MemoryState) -> None:
+    """Neither versions nor mirror are left."""
+    state.values.pop(RECORD_KEY, None)
+    shutil.rmtree(records._folder.path, ignore_errors=True)
+
+
+def lose_newest(records: RecordStore) -> None:
+    """The newest version of the record is gone, as in a folder that was restored from a backup."""
+    Path(records._path(records.known().version).path).unlink()
+
+
 # -- servers
 
 
@@ -452,25 +478,13 @@ class Sync:
         return self.records.save(record.model_copy(update={"version": version}))
 
     def tamper(self, value: Any) -> None:
-        """Have any JSON as the newest version, and in its mirror."""
-        version = self.records.known().version + 1
-        if isinstance(value, dict):
-            value = {**value, "version": version}
-            with suppress(RecordError):
-                value = Record.from_json(value).to_json()
-        path = self.records._path(version)
-        with new_file(path) as file:
-            file.write(json.dumps({"writer": "a test", "record": value}).encode())
-        self.state.set(RECORD_KEY, value)
+        tamper(self.records, self.state, value)
 
     def lose_record(self) -> None:
-        """Neither versions nor mirror are left."""
-        self.state.values.clear()
-        shutil.rmtree(self.records._folder.path, ignore_errors=True)
+        lose_record(self.records, self.state)
 
     def lose_newest(self) -> None:
-        """The newest version of the record is gone, as in a folder that was restored from a backup."""
-        Path(self.records._path(self.records.known().version).path).unlink()
+        lose_newest(self.records)
 
     def publish(self) -> None:
         """Empty the outbox, as the last task of a DAG does."""

@@ -100,7 +100,7 @@ def test_an_old_version_of_the_record_is_not_released(calm: SwitchPair) -> None:
     calm.operate("halt")
     calm.operate("pause")
     calm.lose_newest()
-    assert refused(calm, "release") == "record_contradicted"
+    assert refused(calm, "release") == "record_lost"
 
 
 def test_without_a_usable_record_there_is_only_initialise(calm: SwitchPair) -> None:

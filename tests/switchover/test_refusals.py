@@ -68,7 +68,7 @@ TO_SLAVE: dict[str, tuple[Prepare, str]] = {
     "paused": (_pause, "paused: holidays"),
     "halted": (_halt, "halted: servers are moved"),
     "operation_open": (lambda pair: _operation(pair, "switchover", hours=2), "the switchover other/1"),
-    "record_contradicted": (_restored, "were lost or restored from a backup"),
+    "record_lost": (_restored, "were lost or restored from a backup"),
     "servers_changed": (lambda pair: pair.change(slave="http://elsewhere //elsewhere:8000"), "led to http://elsewhere"),
     "sync_first": (lambda pair: pair.change(snapshot=None), "no committed snapshot"),
     "target_enabled": (

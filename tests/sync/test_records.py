@@ -91,7 +91,7 @@ def test_a_record_whose_versions_are_lost_is_not_made_up(sync: Sync) -> None:
     last = sync.record
     shutil.rmtree(sync.folder / "test" / "record")
     message = refused(sync)
-    assert message.startswith("[record_contradicted] the HA record in file://")
+    assert message.startswith("[record_lost] the HA record in file://")
     assert f"has no version, and the pair was at version {last.version} before" in message
     act(sync.slave, "enable", *sorted(enabled(sync.master))[:3])
     assert refused(sync) == message

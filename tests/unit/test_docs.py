@@ -72,7 +72,7 @@ COMPUTED: dict[tuple[str, str], set[str]] = {
     ("operation.py", "f'{intent.operation.kind}_begun'"): {"failover_begun", "switchover_begun"},
     ("guard.py", "reason.code"): set(),
     ("guard.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},
-    ("preconditions.py", "record.phase.value if under_way else f'{record.active}_active'"): refusals(),
+    ("preconditions.py", "record.phase.value if under_way else 'master_active'"): refusals(),
     ("preconditions.py", "record.phase.value"): {"failing_over", "failing_back"},
     ("preconditions.py", "f'{passive}_may_be_active'"): {"master_may_be_active", "slave_may_be_active"},
     ("claim.py", "f'{role}_changed'"): {"master_changed", "slave_changed"},

@@ -309,7 +309,6 @@ def test_what_is_learned_of_one_server_leaves_the_other_one() -> None:
         ({"phase": Phase.FAILING_OVER}, "failing_over"),
         ({"phase": Phase.FAILED_OVER, "active": Role.SLAVE}, "failed_over"),
         ({"phase": Phase.FAILING_BACK}, "failing_back"),
-        ({"active": Role.SLAVE}, "slave_active"),
         ({"paused": Pause(since=NOW, reason="x")}, "paused"),
         ({"paused": Pause(since=NOW, reason="x", until=NOW + MINUTE)}, "paused"),
         ({"paused": Pause(since=NOW, reason="x", until=NOW)}, None),

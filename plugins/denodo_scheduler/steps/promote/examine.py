@@ -15,12 +15,12 @@ from denodo_ha.jobs import DataSource, Job, JobKey
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import (
     all_on_target,
-    direction,
     equal_on_target,
     looks_paused,
     no_other_operation,
     not_halted,
     not_paused,
+    not_yet_active,
     other,
     promotion_complete,
     quiet,
@@ -58,7 +58,7 @@ def ensure_may_begin(context: PairContext, record: Record, to: Role) -> None:
     servers = context.servers
     require(
         no_other_operation(record)
-        or direction(record, to)
+        or not_yet_active(record, to)
         or same_servers(record, servers.addresses)
         or two_addresses(servers.connections, servers.addresses)
         or (slave_ready(record) if to is Role.SLAVE else promotion_complete(record))
