@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from denodo_demo.standin import PASSWORD
+from denodo_standin.params import Element
 from denodo_standin.vendor_scripts import encrypt_password
+from support.delivery import audit, channels, definition, job, put, source
 from support.sync import NIGHTLY, Books, Sync, add_job, crons, enabled, states
 
 if TYPE_CHECKING:
@@ -59,6 +61,27 @@ def test_unchanged_metadata_is_not_imported(old: Sync, home: Home) -> None:
     old.synced()
     home.script("import", "exit 1")
     assert old.synced().code("import_metadata") == "unchanged"
+
+
+def test_a_changed_job_with_a_secret_goes_alone_in_an_archive_of_its_own(old: Sync) -> None:
+    old.rest = True
+    _put(old, source(), job("sealed", sealed="s"))
+    old.synced()
+    _put(old, job("sealed", sealed="s", description="changed"))
+    slave = Books(old.slave)
+    out = old.synced()
+    assert channels(out) == ["archive"]
+    assert {name for name, *_ in audit(slave)} == {"Sales / sealed"}
+    assert states(old.slave)["Sales / sealed"] == "DISABLED"
+    assert definition(old.slave, "Sales / sealed")["description"] == "changed"
+    assert not [name for name in old.slave.webtool.requests() if "serverMetadata" in name]
+
+
+def _put(old: Sync, *elements: Element) -> None:
+    """People change the master, as the administration tool does."""
+    old.master.webtool.faults()
+    put(old.master, *elements)
+    old.master.webtool.faults(*NO_REST_EXPORT)
 
 
 @pytest.mark.parametrize("via", ["local"], indirect=True)
