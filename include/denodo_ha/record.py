@@ -220,6 +220,7 @@ class SnapshotRef(_Value):
 
 
 LEFT_BEHIND = "left_behind"
+"""The code of a job that a person has left behind in a switchover."""
 
 
 class PendingJob(_Value):
