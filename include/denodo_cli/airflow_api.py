@@ -82,6 +82,16 @@ class ApiClient:
                 return None
             raise
 
+    def running(self, dag_id: str) -> str:
+        """Return the id of a run of the DAG that is under way; empty if there is none."""
+        try:
+            runs = self._list(self.get(f"/dags/{dag_id}/dagRuns", state="running", limit=1), "dag_runs")
+        except AirflowApiError as error:
+            if error.status == httpx.codes.NOT_FOUND:
+                return ""
+            raise
+        return str(runs[0]["dag_run_id"]) if runs else ""
+
     def assets(self, **filters: Any) -> list[Json]:
         return list(self.pages("/assets", "assets", order_by="id", **filters))
 

@@ -19,8 +19,8 @@ from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient
 from denodo_cli.reading import UnknownPairError, history, read
-from denodo_cli.status import Level, judge
 from denodo_ha.durations import format_duration, parse_duration
+from denodo_ha.status import Level, judge
 
 MAX_AGE = timedelta(minutes=60)
 

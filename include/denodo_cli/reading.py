@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import islice
 
 from denodo_cli.airflow_api import ApiClient, Json
 from denodo_ha.pairs import Pair
+from denodo_ha.status import Reading
 from denodo_ha.text import listed
 
 _PREFIX = Pair(name="").asset_uri
@@ -16,31 +16,19 @@ class UnknownPairError(LookupError):
     """Airflow has no such pair; the message lists the existing ones."""
 
 
-@dataclass(frozen=True)
-class Reading:
-    """The data on which a status is based, read at one moment.
-
-    :param record: the HA record as it is stored; None if there is none. :param watch: the result of the last look.
-    :param dag: the failover DAG; None if Airflow has none. :param health: the health of Airflow's components.
-    """
-
-    record: Json | None
-    watch: Json = field(default_factory=dict)
-    dag: Json | None = None
-    health: Json = field(default_factory=dict)
-
-
 def read(api: ApiClient, pair: str) -> Reading:
     """Read the state of the pair.
 
     :raises UnknownPairError: there is no such pair.
     """
     state = api.asset_state(_asset_id(api, pair))
+    named = Pair(name=pair)
     return Reading(
         record=state.get("record"),
         watch=state.get("watch") or {},
-        dag=api.dag(Pair(name=pair).dag_id_failover),
+        dag=api.dag(named.dag_id_failover),
         health=api.health(),
+        syncing=api.running(named.dag_id_sync),
     )
 
 

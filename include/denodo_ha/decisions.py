@@ -19,8 +19,7 @@ from denodo_ha.verdict import Verdict
 class Action(StrEnum):
     """Branches of the failover DAG."""
 
-    HEALTHY = "healthy"
-    """Nothing is to be done."""
+    NOTHING_TO_DO = "nothing_to_do"
     BLOCKED = "blocked"
     """Something is wrong that the tool must not or cannot repair by itself now."""
     ENABLE_JOBS = "enable_jobs"
@@ -58,6 +57,7 @@ class Situation:
     :param resuming: jobs were disabled or enabled already by the operation that is to be resumed.
     :param snapshot: there is a committed snapshot.
     :param dirty: the slave was touched since it was committed.
+    :param just_touched: that was so lately that the sync which follows may still be under way.
     :param snapshot_fresh: the snapshot is not older than the pair allows, or a person accepted it.
     :param cooled_down: the last failover is long enough ago.
     :param acknowledged: a person has seen the last failover.
@@ -65,6 +65,7 @@ class Situation:
     :param second_path: path 2 was seen to work lately, or a person takes responsibility for a failover without it.
     :param slave_enabled: the slave has enabled jobs in the pair's scope.
     :param master_enabled: the same of the master; None when it cannot be read.
+    :param jobs_expected: the last committed snapshot has enabled jobs.
     :param one_path: the pair allows a failover on the evidence of one path.
     :param automatic: the pair's policy, or a person by hand or by approval, allows a failover now.
     :param manual: the pair's policy is ``manual``.
@@ -79,6 +80,7 @@ class Situation:
     resuming: bool = False
     snapshot: bool = True
     dirty: bool = False
+    just_touched: bool = False
     snapshot_fresh: bool = True
     cooled_down: bool = True
     acknowledged: bool = True
@@ -86,6 +88,7 @@ class Situation:
     second_path: bool = True
     slave_enabled: bool = False
     master_enabled: bool | None = True
+    jobs_expected: bool = True
     one_path: bool = False
     automatic: bool = True
     manual: bool = False
@@ -116,7 +119,7 @@ class Decision:
 
 
 def _healthy(code: str, what: str, next_step: str = "nothing", *, settled: bool = True) -> Decision:
-    return Decision(code, Action.HEALTHY, what, next_step, settled)
+    return Decision(code, Action.NOTHING_TO_DO, what, next_step, settled)
 
 
 def _blocked(code: str, what: str, next_step: str, *, settled: bool = True, alert: Alert = Alert.BLOCKED) -> Decision:
@@ -127,9 +130,15 @@ _OPERATIONS = "the operations DAG"
 
 _ALL = (
     _healthy("healthy", "the master is up and the slave is ready to take over"),
+    _healthy(
+        "to_be_synced",
+        "the master is up, and the slave is not ready to take over before the sync that follows has ended",
+        "wait for the sync, or run the sync DAG",
+        settled=False,
+    ),
     _healthy("operation_open", "another operation of the pair is under way", "wait for its end", settled=False),
     _healthy("paused", "automation is paused; it goes on observing", f"resume the pair with {_OPERATIONS}"),
-    _healthy("failed_over", "the slave is the active server, its jobs were read back enabled", "repair the master"),
+    _healthy("failed_over", "the slave is the active server, and jobs are enabled on it", "repair the master"),
     _healthy(
         "master_back",
         "the master is back and none of its jobs is enabled; the slave goes on as the active server",
@@ -190,11 +199,13 @@ _ALL = (
         f"look which server has enabled jobs, then initialise the pair with {_OPERATIONS}",
         alert=Alert.HALTED,
     ),
-    _blocked("no_snapshot", "there is no committed snapshot", "run the sync DAG"),
+    _blocked(
+        "no_snapshot", "there is no committed snapshot", "run the sync DAG; while the master does not answer it waits"
+    ),
     _blocked(
         "dirty_snapshot",
         "the slave was touched since its snapshot was verified, so it is not known what it would run",
-        "when the master is back the next sync repairs it",
+        "run the sync DAG, which repairs it; while the master does not answer it waits",
     ),
     _blocked(
         "stale_snapshot",
@@ -223,6 +234,14 @@ _ALL = (
         "active server, and enable its jobs",
         settled=False,
         alert=Alert.FAILOVER,
+    ),
+    _blocked(
+        "nothing_enabled",
+        "the active server answers, and no job is enabled on it, so nothing runs anywhere; a paused Scheduler looks "
+        "exactly like this",
+        "resume the Scheduler of the active server, or enable its jobs; if nothing is to run, accept that as a mass "
+        "change with the sync DAG",
+        settled=False,
     ),
     _blocked(
         "slave_may_be_active",
@@ -281,6 +300,9 @@ RULES: dict[str, Rule] = {
     "not_paused_midway": Rule("not paused", "paused_midway", lambda s: not s.paused),
     "no_operation": Rule("no other operation is open", "operation_open", lambda s: not s.operation_open),
     "snapshot": Rule("a snapshot is committed", "no_snapshot", lambda s: s.snapshot),
+    "settling": Rule(
+        "the slave is not dirty, or not since a moment ago", "to_be_synced", lambda s: not (s.dirty and s.just_touched)
+    ),
     "clean": Rule("the slave is not dirty", "dirty_snapshot", lambda s: not s.dirty),
     "fresh": Rule("the snapshot is fresh enough", "stale_snapshot", lambda s: s.snapshot_fresh),
     "cooled_down": Rule("the cool-down is over", "cool_down", lambda s: s.cooled_down),
@@ -310,6 +332,16 @@ RULES: dict[str, Rule] = {
     "resuming": Rule("a server was changed already", "interrupted", lambda s: s.resuming),
     "complete": Rule("all planned jobs are enabled", "complete", lambda s: s.complete),
     "stay": Rule("no failback by policy now", "fail_back", lambda s: not s.fail_back),
+    "master_runs": Rule(
+        "jobs are enabled on the master, or none was in the snapshot",
+        "nothing_enabled",
+        lambda s: s.master_enabled is not False or not s.jobs_expected,
+    ),
+    "slave_runs": Rule(
+        "jobs are enabled on the slave, or none was in the snapshot",
+        "nothing_enabled",
+        lambda s: s.slave_enabled or not s.jobs_expected,
+    ),
     "master_idle": Rule("no job is enabled on the master", "record_contradicted", lambda s: not s.master_enabled),
 }
 
@@ -334,6 +366,7 @@ _READY = (
     "slave_reachable",
     "not_both_enabled",
     "slave_passive",
+    "master_runs",
 )
 _MAY_FAIL_OVER = (
     "no_operation",
@@ -350,7 +383,7 @@ _MAY_FAIL_OVER = (
     "approved",
 )
 _MAY_RESUME = ("no_operation", "not_paused_midway")
-_ENFORCE = ("no_operation", "not_paused", "active_reachable", "complete")
+_ENFORCE = ("no_operation", "not_paused", "active_reachable", "complete", "slave_runs")
 _MASTER_BACK = (
     "no_operation",
     "no_split_brain",
@@ -359,12 +392,13 @@ _MASTER_BACK = (
     "master_quenched",
     "master_idle",
     "complete",
+    "slave_runs",
     "stay",
 )
 _UNSURE = (Verdict.UNKNOWN, Verdict.MISCONFIGURED, Verdict.ISOLATED)
 
 TABLE: dict[tuple[Phase, Verdict], Cell] = {
-    (Phase.NORMAL, Verdict.UP): Cell((*_READY, *_PROMOTABLE, "second_path"), "healthy"),
+    (Phase.NORMAL, Verdict.UP): Cell((*_READY, "settling", *_PROMOTABLE, "second_path"), "healthy"),
     (Phase.NORMAL, Verdict.CONTROL_PATH_BROKEN): Cell(_without(_READY, "not_paused"), "control_path_broken"),
     (Phase.NORMAL, Verdict.DOWN): Cell(_MAY_FAIL_OVER, "fail_over"),
     (Phase.NORMAL, Verdict.UNKNOWN): Cell(("one_path", *_without(_MAY_FAIL_OVER, "second_path")), "fail_over"),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from denodo_ha.decisions import Decision, Situation
 from denodo_ha.pairs import Pair
-from denodo_ha.record import CLOCK_SKEW, Record, Step
+from denodo_ha.record import CLOCK_SKEW, Record, Role, Step
 from denodo_ha.verdict import Verdict
+from denodo_ha.watching import Watching
 
+SYNC_FOLLOWS = timedelta(minutes=15)
+"""How long after a change of the slave people are not told yet that it cannot take over, since a sync follows."""
 PROOF_HOLDS = timedelta(days=1)
 """How long ago path 2 may have been seen to work at most."""
 
@@ -44,12 +48,18 @@ class Heard:
 
 @dataclass(frozen=True)
 class Judgement:
-    """A decision, and the record and verdict on which it is based."""
+    """A decision, and what it is based on.
+
+    :param situation: the facts, without the consents of a person.
+    :param jobs: of each server that was read: how many jobs are enabled, and how many there are in the pair's scope.
+    """
 
     decision: Decision
     verdict: Verdict
     record: Record | None
     at: datetime
+    situation: Situation | None = None
+    jobs: Mapping[Role, tuple[int, int]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         decision = self.decision
@@ -65,6 +75,8 @@ class Judgement:
             "phase": str(self.record.phase) if self.record else None,
             "active": str(self.record.active) if self.record else None,
             "epoch": self.record.epoch if self.record else None,
+            "situation": asdict(self.situation) if self.situation else None,
+            "jobs": {str(role): list(numbers) for role, numbers in self.jobs.items()},
         }
 
 
@@ -88,24 +100,13 @@ def situation_of(
     :param slave_enabled: whether jobs are enabled on the slave; None if it cannot be read.
     :param master_enabled: the same of the master.
     """
-    operation, snapshot, approval, promotion = (
-        record.operation,
-        record.snapshot,
-        record.approval,
-        record.last_promotion,
-    )
+    snapshot, approval = record.snapshot, record.approval
     approved = approval is not None and approval.granted_by is not None and now < approval.until
     stable = heard.alive_since is not None and now - heard.alive_since >= pair.failover.stable_for
     return Situation(
-        paused=record.is_paused(now),
-        operation_open=operation is not None and operation.open(now),
-        resuming=operation is not None and operation.step in (Step.DISABLING, Step.ENABLING),
-        snapshot=snapshot is not None,
-        dirty=record.dirty is not None,
+        **_told_by(record, now),
         snapshot_fresh=snapshot is not None
         and (consents.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= pair.failover.oldest_snapshot),
-        cooled_down=record.cool_down_until is None or now >= record.cool_down_until,
-        acknowledged=record.acknowledged,
         slave_reachable=slave_enabled is not None,
         second_path=consents.fail_over
         or (heard.second_good is not None and -CLOCK_SKEW <= now - heard.second_good <= PROOF_HOLDS),
@@ -114,8 +115,41 @@ def situation_of(
         one_path=pair.watch.one_path,
         automatic=pair.failover.policy == "automatic" or approved or consents.fail_over,
         manual=pair.failover.policy == "manual",
-        approval_asked=approval is not None and approval.granted_by is None and now < approval.until,
         fenceable=consents.fenced or pair.failover.fencing == "best_effort" or pair.failover.fence is not None,
-        complete=promotion is None or promotion.complete,
         fail_back=pair.failover.on_master_return == "fail_back" and stable,
     )
+
+
+def situation_now(seen: Watching, record: Record, now: datetime) -> Situation:
+    """The situation of the last look, with what the record says by now.
+
+    Where the active server has changed since, the change itself has read back that jobs are enabled on it, and on the
+    other one none.
+    """
+    known = {each.name: seen.situation[each.name] for each in fields(Situation) if each.name in seen.situation}
+    found = replace(Situation(**cast("Any", known)), **cast("Any", _told_by(record, now)))
+    if record.snapshot and seen.at and record.snapshot.taken >= datetime.fromisoformat(seen.at):
+        found = replace(found, snapshot_fresh=True)
+    if record.epoch == seen.epoch:
+        return found
+    on_slave = record.active is Role.SLAVE
+    return replace(found, slave_reachable=True, slave_enabled=on_slave, master_enabled=not on_slave)
+
+
+def _told_by(record: Record, now: datetime) -> dict[str, bool]:
+    """The facts that are in the record."""
+    operation, snapshot, approval = record.operation, record.snapshot, record.approval
+    dirty, promotion = record.dirty, record.last_promotion
+    return {
+        "paused": record.is_paused(now),
+        "operation_open": operation is not None and operation.open(now),
+        "resuming": operation is not None and operation.step in (Step.DISABLING, Step.ENABLING),
+        "snapshot": snapshot is not None,
+        "dirty": dirty is not None,
+        "just_touched": dirty is not None and -CLOCK_SKEW <= now - dirty.since <= SYNC_FOLLOWS,
+        "cooled_down": record.cool_down_until is None or now >= record.cool_down_until,
+        "acknowledged": record.acknowledged,
+        "jobs_expected": snapshot is not None and snapshot.enabled > 0,
+        "approval_asked": approval is not None and approval.granted_by is None and now < approval.until,
+        "complete": promotion is None or promotion.complete,
+    }

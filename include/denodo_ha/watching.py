@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ MONITOR_STOPPED = "monitor_stopped"
 STEP_FAILED = "step_failed"
 HALTING = ("record_contradicted",)
 """Decisions after which nothing is automatic any more until a person has initialised the pair."""
-GOOD = ("healthy", "failed_over", "master_back")
+GOOD = ("healthy", "to_be_synced", "failed_over", "master_back")
 """Decisions that mean that a problem is over."""
 FAILED = Reason(
     "failed",
@@ -46,11 +46,29 @@ def _is_event(value: Any) -> bool:
         return False
 
 
+def _is_situation(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(each, bool) or (name == "master_enabled" and each is None) for name, each in value.items()
+    )
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(each, list) and len(each) == 2 and all(type(number) is int for number in each)
+        for each in value.values()
+    )
+
+
 _USABLE: dict[str, Callable[[Any], bool]] = {
     "owner": _is_text,
     "verdict": lambda value: value == "" or value in tuple(Verdict),
     "code": _is_text,
     "settled": lambda value: isinstance(value, bool),
+    "epoch": lambda value: type(value) is int,
+    "what": _is_text,
+    "next_step": _is_text,
+    "situation": _is_situation,
+    "jobs": _are_counts,
     **dict.fromkeys(("since", "at", "last_alive", "second_good"), _is_moment),
 }
 """What each field that is stored may hold."""
@@ -63,7 +81,11 @@ class Watching:
     :param owner: run of the failover DAG that watches; only the owner asks for another look when its own is over.
     :param code: the code of the last decision. :param since: when the pair came into that state, ISO 8601.
     :param at: when it was last looked at, ISO 8601.
+    :param epoch: that of the record then.
+    :param what: what was found, in words. :param next_step: what a person can do.
     :param last_alive: when the master was last heard. :param second_good: when path 2 was last seen to work. ISO 8601.
+    :param situation: the facts on which the last decision rests; without the consents of a person, which held once.
+    :param jobs: by server: how many jobs were enabled then, and how many there were in the pair's scope.
     :param outbox: events that tell of a change of this state and are not in the history yet.
     """
 
@@ -75,6 +97,11 @@ class Watching:
     at: str = ""
     last_alive: str = ""
     second_good: str = ""
+    epoch: int = 0
+    what: str = ""
+    next_step: str = ""
+    situation: dict[str, bool | None] = field(default_factory=dict)
+    jobs: dict[str, list[int]] = field(default_factory=dict)
     outbox: tuple[dict[str, Any], ...] = ()
 
     @classmethod
@@ -152,6 +179,11 @@ def compare(
         settled=judgement is not None and judgement["settled"] and reason.code == judgement["code"],
         since=now.isoformat() if changed or not seen.since else seen.since,
         at=now.isoformat() if judgement else seen.at,
+        epoch=(judgement.get("epoch") or 0) if judgement else seen.epoch,
+        what=reason.what,
+        next_step=reason.next_step,
+        situation=(judgement.get("situation") or {}) if judgement else seen.situation,
+        jobs=(judgement.get("jobs") or {}) if judgement else seen.jobs,
         last_alive=max(seen.last_alive, evidence.get("last_alive") or ""),
         second_good=max(seen.second_good, (watched or {}).get("second_good") or ""),
     )
@@ -188,7 +220,9 @@ def silent_failure(seen: Watching, judgement: Mapping[str, Any], state: str | No
     :param state: the state of the task that the decision leads to.
     """
     code, action = judgement["code"], judgement["action"]
-    if action == Action.HEALTHY or state == "success" or (state == "skipped" and (seen.code != code or _tried(action))):
+    if action == Action.NOTHING_TO_DO or state == "success":
+        return None
+    if state == "skipped" and (seen.code != code or _tried(action)):
         return None
     return Reason(
         STEP_FAILED,

@@ -16,7 +16,7 @@ from denodo_ha.decisions import DECISIONS, Action
 Parse = Callable[..., DagBag]
 
 DAG_ID = "denodo_scheduler_failover__default"
-BRANCHES = {"enable_jobs", "quench_master", "repair_slave", "blocked", "healthy"}
+BRANCHES = {"enable_jobs", "quench_master", "repair_slave", "blocked", "nothing_to_do"}
 NOTIFIER = """\
 pairs:
   default:
@@ -40,8 +40,8 @@ def test_order_of_tasks(dag: DAG) -> None:
     assert {task.task_id: task.upstream_task_ids for task in dag.tasks} == {
         "ping_master": set(),
         "decide": {"ping_master"},
-        **{branch: {"decide", "ping_master"} for branch in BRANCHES - {"healthy"}},
-        "healthy": {"decide"},
+        **{branch: {"decide", "ping_master"} for branch in BRANCHES - {"nothing_to_do"}},
+        "nothing_to_do": {"decide"},
         "report": BRANCHES | {"ping_master"},
     }
 
@@ -105,7 +105,7 @@ def test_form(dag: DAG) -> None:
 
 
 def test_every_task_says_what_it_does(dag: DAG) -> None:
-    assert {task.task_id for task in dag.tasks if not task.doc_md} == {"healthy"}
+    assert {task.task_id for task in dag.tasks if not task.doc_md} == {"nothing_to_do"}
 
 
 def test_parsing_again_makes_no_new_version(parse: Parse) -> None:

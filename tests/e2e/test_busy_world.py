@@ -9,8 +9,8 @@ import pytest
 
 from denodo_cli.cli import MAX_AGE
 from denodo_cli.reading import read
-from denodo_cli.status import Status, judge
 from denodo_demo.standin import StandinPair, StandinServer
+from denodo_ha.status import Status, judge
 from support.delivery import job, put, source
 from support.sync import act
 from support.sync_dag import NEVER, Bookmark, SyncDag

@@ -11,7 +11,6 @@ import pytest
 
 from denodo_cli import cli
 from denodo_cli.cli import main
-from denodo_cli.status import LEVELS, STANDBY_ONLY, Level, level
 from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, RULES, TABLE
 from denodo_ha.delivery.capabilities import Capabilities
@@ -31,6 +30,7 @@ from denodo_ha.record import (
     SnapshotRef,
     Step,
 )
+from denodo_ha.status import LEVELS, STANDBY_ONLY, Level, level
 from denodo_ha.verdict import Verdict
 
 NOW = datetime.now(UTC)

@@ -245,7 +245,7 @@ class TestWatching:
             "verdict": "up",
             "code": "healthy",
             "settled": True,
-            "action": "healthy",
+            "action": "nothing_to_do",
             "what": "",
             "next_step": "",
         }

@@ -194,7 +194,7 @@ def failover_dag(pair: Pair) -> DAG:
         steps = [each(watched) for each in (enable_jobs, quench_master, repair_slave, blocked)]
         branches = [
             *steps,
-            EmptyOperator(task_id=Action.HEALTHY.value, **shared.CHANGES_NOTHING),
+            EmptyOperator(task_id=Action.NOTHING_TO_DO.value, **shared.CHANGES_NOTHING),
             *_optional(pair, watched),
         ]
         decided >> branches >> report(watched)

@@ -43,7 +43,7 @@ START = pendulum.datetime(2026, 1, 1, tz="UTC")
 GROUP = "denodo-scheduler"
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
-WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "healthy", "fail_back", "sync"})
+WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "fail_back", "sync"})
 """Tasks that do not know the record."""
 THOUSANDS_OF_JOBS = timedelta(hours=1)
 """How long it takes to change and read back as many jobs, at the very most. The next try resumes what is cut off."""

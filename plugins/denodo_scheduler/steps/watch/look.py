@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from denodo_ha.decisions import Action, Alert, Decision, decide
 from denodo_ha.preconditions import OPERATIONS_DAG, same_servers
@@ -46,20 +47,24 @@ def judge(case: Case) -> Judgement:
         return Judgement(_without_record(context), verdict, None, now)
     if reason := same_servers(record, context.servers.addresses):
         return Judgement(_decided(reason, Alert.BLOCKED), verdict, record, now)
-    situation = situation_of(
+    slave = _jobs(context, Role.SLAVE)
+    master = _jobs(context, Role.MASTER, back=record.active is Role.SLAVE) if verdict.alive else None
+    facts = partial(
+        situation_of,
         record,
         context.pair,
-        case.consents,
-        case.heard,
+        heard=case.heard,
         now=now,
-        slave_enabled=_any_enabled(context, Role.SLAVE),
-        master_enabled=_any_enabled(context, Role.MASTER, back=record.active is Role.SLAVE) if verdict.alive else None,
+        slave_enabled=slave and slave[0] > 0,
+        master_enabled=master and master[0] > 0,
     )
+    situation = facts(consents=case.consents)
     log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
     decision = decide(record.phase, verdict, situation)
     if record.phase is Phase.HALTED and record.halted:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
-    return Judgement(decision, verdict, record, now)
+    jobs = {role: found for role, found in ((Role.MASTER, master), (Role.SLAVE, slave)) if found}
+    return Judgement(decision, verdict, record, now, facts(consents=Consents()), jobs)
 
 
 def still(case: Case, action: Action) -> Judgement:
@@ -87,17 +92,19 @@ def _without_record(context: PairContext) -> Decision:
     return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
 
 
-def _any_enabled(context: PairContext, role: Role, *, back: bool = False) -> bool | None:
-    """Whether jobs in scope are enabled on the server; None when it cannot be read.
+def _jobs(context: PairContext, role: Role, *, back: bool = False) -> tuple[int, int] | None:
+    """How many jobs in scope are enabled on the server, and how many there are; None when it cannot be read.
 
     :param back: it is back after a failover. One that was paused shows every job DISABLED [D] and would run all of them
         when it is resumed, so the jobs' own definitions count too.
     """
+    scope = context.pair.scope
     try:
         server, statuses = context.servers.answering(role)
-        if enabled_in(context.pair.scope, statuses):
-            return True
-        return back and bool(flagged_in(context.pair.scope, server, statuses))
+        enabled = len(enabled_in(scope, statuses))
+        if back and not enabled:
+            enabled = len(flagged_in(scope, server, statuses))
+        return enabled, sum(scope.matches(job.key) for job in statuses.jobs)
     except DenodoSchedulerError as error:
         log.warning("The %s cannot be read: %s", role, error)
         return None

@@ -1,18 +1,22 @@
-"""Judge the state of a pair as a monitoring plugin does: the worst of all findings counts."""
+"""Judge how a pair is now, as a monitoring plugin does: the worst of all findings counts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from typing import Any
 
-from denodo_cli.reading import Reading
-from denodo_ha.decisions import DECISIONS, Action
+from denodo_ha.decisions import DECISIONS, Decision, decide
 from denodo_ha.durations import format_duration
-from denodo_ha.preconditions import one_writer
+from denodo_ha.pairs import Pair
+from denodo_ha.preconditions import OPERATIONS_DAG, one_writer
 from denodo_ha.record import LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
+from denodo_ha.situation import situation_now
 from denodo_ha.text import listed
+from denodo_ha.verdict import Verdict
+from denodo_ha.watching import Watching
 
 
 class Level(IntEnum):
@@ -26,6 +30,7 @@ class Level(IntEnum):
 
 LEVELS = {
     "healthy": Level.OK,
+    "to_be_synced": Level.WARNING,
     "operation_open": Level.OK,
     "paused": Level.WARNING,
     "failed_over": Level.WARNING,
@@ -35,19 +40,41 @@ LEVELS = {
     "repair": Level.WARNING,
     "fail_back": Level.WARNING,
 }
-"""The level of the last decision, by its code; all others are critical, except :data:`STANDBY_ONLY`."""
+"""The level of a decision, by its code; all others are critical, except :data:`STANDBY_ONLY`."""
 
 STANDBY_ONLY = ("control_path_broken", "no_snapshot", "dirty_snapshot", "stale_snapshot", "slave_unreachable")
 """Decisions that are only warnings as long as the master is heard: its jobs run, but the slave could not take over."""
+
+SYNC_HELPS = ("to_be_synced", "no_snapshot", "dirty_snapshot", "stale_snapshot")
+"""Decisions whose cause ends with the next sync that succeeds."""
 
 _SEVERITY = (Level.OK, Level.UNKNOWN, Level.WARNING, Level.CRITICAL)
 _HEARD = ("up", "control_path_broken")
 
 
 @dataclass(frozen=True)
+class Reading:
+    """The data on which a status is based, read at one moment.
+
+    :param record: the HA record as it is stored; None if there is none. :param watch: the result of the last look.
+    :param dag: the failover DAG; None if Airflow has none. :param health: the health of Airflow's components.
+    :param syncing: the run of the sync DAG that is under way; empty if there is none.
+    """
+
+    record: Any
+    watch: Mapping[str, Any] = field(default_factory=dict)
+    dag: Mapping[str, Any] | None = None
+    health: Mapping[str, Any] = field(default_factory=dict)
+    syncing: str = ""
+
+
+@dataclass(frozen=True)
 class Finding:
+    """:param next_step: what a person can do; empty where another finding says it, or nothing is to be done."""
+
     level: Level
     text: str
+    next_step: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,31 +87,46 @@ class Status:
 
 
 def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, verbose: bool = False) -> Status:
-    """Judge the data that was read.
+    """Judge the pair by what the record says now and by what the last look at the servers has seen.
 
     :param max_age: how long ago the last look at the pair may have been before the monitor counts as stopped.
     :param verbose: the details name each pending job, and what was learned of the servers.
     """
     record, problem = _record(reading)
-    findings = [*_monitor(reading, now, max_age), *problem]
+    seen = Watching.from_json(reading.watch)
+    decision = decision_now(record, seen, now) if record else None
+    findings = [*_monitor(pair, reading, seen, now, max_age), *problem]
     if record:
         findings += _of_record(record, now)
-    findings += _of_watch(reading)
+    findings += _of_look(record, seen, decision, reading.syncing)
     findings.sort(key=lambda finding: _SEVERITY.index(finding.level), reverse=True)
     worst = findings[0].level if findings else Level.OK
-    texts = dict.fromkeys(finding.text for finding in findings if finding.level is not Level.OK)
+    texts = dict.fromkeys(each.text for each in findings if each.level is worst or each.level is not Level.OK)
     texts |= dict.fromkeys([_standing(record, now)] if record else [])
     return Status(
         level=worst,
         summary=f"{worst.name} - pair {pair}: {'; '.join(texts)}",
-        details={**_details(reading, record, now), **(_verbose(record) if record and verbose else {})},
+        details={
+            **(_told_by_record(record, now) if record else {}),
+            **_told_by_look(seen, now),
+            **_next_step(findings),
+            **(_verbose(record) if record and verbose else {}),
+        },
     )
+
+
+def decision_now(record: Record, seen: Watching, now: datetime) -> Decision | None:
+    """What the decision table says by now; None where no look has left what it needs."""
+    if not seen.situation or not seen.verdict:
+        return None
+    return decide(record.phase, Verdict(seen.verdict), situation_now(seen, record, now))
 
 
 def _record(reading: Reading) -> tuple[Record | None, list[Finding]]:
     if reading.record is None:
-        text = "there is no HA record, so nothing would fail over; run the sync DAG"
-        return None, [Finding(Level.CRITICAL, text)]
+        text = "there is no HA record, so nothing would fail over"
+        how = "wait for the end of the sync" if reading.syncing else "run the sync DAG"
+        return None, [Finding(Level.CRITICAL, text, how)]
     try:
         return Record.from_json(reading.record), []
     except NewerRecordError as error:
@@ -93,37 +135,40 @@ def _record(reading: Reading) -> tuple[Record | None, list[Finding]]:
         return None, [Finding(Level.CRITICAL, str(error))]
 
 
-def _monitor(reading: Reading, now: datetime, max_age: timedelta) -> Iterator[Finding]:
+def _monitor(pair: str, reading: Reading, seen: Watching, now: datetime, max_age: timedelta) -> Iterator[Finding]:
     """Yield findings about the monitor: whether the failover DAG watches the pair."""
+    dag_id = Pair(name=pair).dag_id_failover
     for component in ("metadatabase", "scheduler", "triggerer"):
         if (status := (reading.health.get(component) or {}).get("status")) != "healthy":
-            yield _stopped(f"Airflow's {component} is {status or 'not there'}")
+            yield _stopped(f"Airflow's {component} is {status or 'not there'}", f"start Airflow's {component}")
     if reading.dag is None or reading.dag.get("is_stale"):
-        yield _stopped("Airflow does not find the failover DAG")
+        yield _stopped("Airflow does not find the failover DAG", "look at Airflow's import errors")
     elif reading.dag.get("is_paused"):
-        yield _stopped("the failover DAG is paused")
-    at = _moment(reading.watch.get("at"))
+        yield _stopped("the failover DAG is paused", f"unpause {dag_id}")
+    at = _moment(seen.at)
     if at is None:
-        yield _stopped("the pair has not been looked at yet")
+        yield _stopped("the pair has not been looked at yet", f"wait for the first run of {dag_id}, or trigger it")
     elif now - at > max_age:
-        yield _stopped(f"the last look at the pair was {_ago(at, now)}")
+        yield _stopped(f"the last look at the pair was {_ago(at, now)}", f"look at the runs of {dag_id}")
 
 
-def _stopped(why: str) -> Finding:
-    return Finding(Level.CRITICAL, f"monitor stopped: {why}")
+def _stopped(why: str, next_step: str) -> Finding:
+    return Finding(Level.CRITICAL, f"monitor stopped: {why}", next_step)
 
 
 def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
     if record.phase is Phase.HALTED:
-        yield Finding(Level.CRITICAL, f"halted: {record.halted.reason if record.halted else 'no reason is recorded'}")
+        why = record.halted.reason if record.halted else "no reason is recorded"
+        yield Finding(Level.CRITICAL, f"halted: {why}", f"see to it, then release the pair with {OPERATIONS_DAG}")
     elif record.phase is not Phase.NORMAL:
         yield Finding(Level.WARNING, record.phase.value.replace("_", " "))
     if reason := one_writer(record):
-        yield Finding(Level.WARNING, str(reason))
+        yield Finding(Level.WARNING, reason.what, reason.next_step)
     if record.paused and record.is_paused(now):
-        yield Finding(Level.WARNING, f"automation is paused: {record.paused.reason}")
+        resume = f"resume the pair with {OPERATIONS_DAG}"
+        yield Finding(Level.WARNING, f"automation is paused: {record.paused.reason}", resume)
     if not record.acknowledged:
-        yield Finding(Level.WARNING, "the last failover is not acknowledged")
+        yield Finding(Level.WARNING, "the last failover is not acknowledged", f"acknowledge it with {OPERATIONS_DAG}")
     if record.dirty and record.operation is None:
         yield Finding(Level.WARNING, f"the passive server cannot be trusted: {record.dirty.reason}")
     behind = sum(job.code == LEFT_BEHIND for job in record.pending)
@@ -133,14 +178,21 @@ def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.WARNING, f"{_jobs(len(record.pending) - behind)} not delivered to the passive server yet")
 
 
-def _of_watch(reading: Reading) -> Iterator[Finding]:
+def _of_look(record: Record | None, seen: Watching, decision: Decision | None, syncing: str) -> Iterator[Finding]:
     """Yield findings about the result of the last look at the pair."""
-    code = reading.watch.get("code") or ""
-    decision = DECISIONS.get(code)
     if decision:
-        yield Finding(level(code, str(reading.watch.get("verdict"))), decision.what)
-    elif code:
-        yield Finding(Level.UNKNOWN, f"this version does not know the decision {code!r}")
+        how = "" if decision.next_step == "nothing" else decision.next_step
+        if syncing and decision.code in SYNC_HELPS:
+            how = f"wait for the end of the sync {syncing}"
+        yield Finding(level(decision.code, seen.verdict), decision.what, how)
+    if not seen.code or seen.code in DECISIONS:
+        return
+    if record and seen.code == "not_initialised":
+        yield Finding(
+            Level.UNKNOWN, "the pair was not looked at since it has a record", "trigger the failover DAG, which looks"
+        )
+    elif record or not seen.code.startswith("record_"):
+        yield Finding(Level.CRITICAL, f"[{seen.code}] {seen.what or 'the last look failed'}", seen.next_step)
 
 
 def level(code: str, verdict: str) -> Level:
@@ -155,20 +207,21 @@ def _standing(record: Record, now: datetime) -> str:
     return f"{record.active} active, epoch {record.epoch}, {snapshot}"
 
 
-def _details(reading: Reading, record: Record | None, now: datetime) -> dict[str, str]:
-    watch, details = reading.watch, {}
-    decision = DECISIONS.get(watch.get("code") or "")
-    if record:
-        details = _told_by_record(record, now)
-    if watch:
-        since, at = _moment(watch.get("since")), _moment(watch.get("at"))
-        details["last look"] = f"{_when(at, now)}: master {watch.get('verdict') or 'not judged'}"
-        details["state"] = f"{watch.get('code')}, since {_when(since, now)}"
-    if decision:
-        details["that is"] = decision.what
-        if decision.action is not Action.HEALTHY or decision.next_step != "nothing":
-            details["next step"] = decision.next_step
-    return details
+def _told_by_look(seen: Watching, now: datetime) -> dict[str, str]:
+    """What the last look has seen, which is what the findings rest on beside the record."""
+    if not seen.at:
+        return {}
+    counts = [f"{enabled} of {jobs} jobs enabled on the {role}" for role, (enabled, jobs) in seen.jobs.items()]
+    found = "; ".join([f"master {seen.verdict or 'not judged'}", *counts])
+    return {
+        "last look": f"{_when(_moment(seen.at), now)}: {found}",
+        "state": f"{seen.code}, since {_when(_moment(seen.since), now)}",
+    }
+
+
+def _next_step(findings: list[Finding]) -> dict[str, str]:
+    """That of the worst finding that has one."""
+    return next(({"next step": each.next_step} for each in findings if each.next_step), {})
 
 
 def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
@@ -181,7 +234,7 @@ def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
     if record.last_promotion:
         promotion = record.last_promotion
         whole = "" if promotion.complete else ", not all jobs enabled yet"
-        details["last change"] = f"{promotion.kind} {_when(promotion.at, now)}{whole}"
+        details[f"last {promotion.kind} to the slave"] = f"{_when(promotion.at, now)}{whole}"
     if record.dirty:
         details["dirty"] = f"since {_when(record.dirty.since, now)}: {record.dirty.reason}"
     if record.paused and record.is_paused(now):
