@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record
+from denodo_ha.text import listed
 from denodo_ha.transitions import acknowledged, halted, paused, released, unpaused
 
 ManualOperation = Literal["pause", "resume", "acknowledge", "halt", "release", "initialise"]
@@ -56,7 +57,7 @@ def change(operation: ManualOperation, record: Record, asked: Asked) -> Change |
             before = {"paused": record.is_paused(asked.now), "since": record.paused.since.isoformat()}
             return Change("Automation goes on.", "resumed", unpaused(record), before, {"paused": False})
         case "acknowledge":
-            return _acknowledge(record)
+            return _acknowledge(record, asked)
         case "halt":
             if record.phase is Phase.HALTED:
                 return "The pair is halted already."
@@ -81,13 +82,17 @@ def _pause(record: Record, asked: Asked) -> Change | Reason:
     return Change(what, "paused", new, {"paused": record.is_paused(asked.now)}, {"paused": True, "until": until})
 
 
-def _acknowledge(record: Record) -> Change | str:
-    if record.acknowledged and record.cool_down_until is None:
-        return "There is no failover to be acknowledged."
+def _acknowledge(record: Record, asked: Asked) -> Change | str:
+    doubts = [doubt.text for doubt in record.doubts if doubt.accepted_by is None]
+    over = record.acknowledged and record.cool_down_until is None
+    if over and not doubts:
+        return "There is no failover to be acknowledged, and no warning of an import to be accepted."
     before = {
         "acknowledged": record.acknowledged,
         "cool_down_until": record.cool_down_until.isoformat() if record.cool_down_until else None,
     }
-    what = "The last failover is acknowledged, its cool-down is over: the pair may fail over again."
-    after = {"acknowledged": True, "cool_down_until": None}
-    return Change(what, "acknowledged", acknowledged(record), before, after)
+    said = [] if over else ["The last failover is acknowledged, its cool-down is over: the pair may fail over again."]
+    if doubts:
+        said.append(f"Accepted, although imports have warned of it: {listed(doubts)}.")
+    after = {"acknowledged": True, "cool_down_until": None, "accepted": doubts}
+    return Change(" ".join(said), "acknowledged", acknowledged(record, by=asked.by), before, after)

@@ -7,6 +7,7 @@ read and :func:`superseded`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -173,6 +174,26 @@ class Halt(_Value):
     phase: Phase
 
 
+class SyncProblem(_Value):
+    """Why syncs have failed or been refused since ``since``: code, sentence and next step of the last one."""
+
+    since: Time
+    code: str
+    what: str
+    next_step: str
+
+
+class Doubt(_Value):
+    """What an import has warned of, so that the passive server may lack it although it looks equal.
+
+    :param accepted_by: the person who has accepted it; until then the pair is not ready without a "but".
+    """
+
+    since: Time
+    text: str
+    accepted_by: str | None = None
+
+
 class Approval(_Value):
     """A failover that a person is asked to approve (``granted_by`` is None), or has approved, until ``until``."""
 
@@ -243,7 +264,8 @@ class Record(_Value):
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
-    each server as a target. ``version`` counts the saves; ``exclusive`` tells whether the storage lets only one writer
+    each server as a target. ``sync_problem`` is there until a sync succeeds, ``doubts`` until an import of everything that
+    holds secrets has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether the storage lets only one writer
     make each of them, as the last sync has tried it.
     """
 
@@ -266,6 +288,8 @@ class Record(_Value):
     last_promotion: Promotion | None = None
     pending: tuple[PendingJob, ...] = ()
     capabilities: dict[Role, Capabilities] = {}
+    sync_problem: SyncProblem | None = None
+    doubts: tuple[Doubt, ...] = ()
     outbox: tuple[Event, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -378,9 +402,28 @@ def mark_dirty(record: Record, *, now: datetime, reason: str) -> Record:
     return record.model_copy(update={"dirty": record.dirty or Dirty(since=now, reason=reason)})
 
 
-def commit(record: Record, snapshot: SnapshotRef, pending: tuple[PendingJob, ...] = ()) -> Record:
+def commit(
+    record: Record, snapshot: SnapshotRef, pending: tuple[PendingJob, ...] = (), doubts: tuple[Doubt, ...] = ()
+) -> Record:
     """Note that the passive server was read back and equals ``snapshot``, but for the jobs that are ``pending``."""
-    return record.model_copy(update={"operation": None, "dirty": None, "snapshot": snapshot, "pending": pending})
+    left = {"operation": None, "dirty": None, "sync_problem": None}
+    return record.model_copy(update={**left, "snapshot": snapshot, "pending": pending, "doubts": doubts})
+
+
+def doubts_after(record: Record, warnings: Collection[str], *, everything: bool, now: datetime) -> tuple[Doubt, ...]:
+    """What is to be doubted after an import with these warnings.
+
+    :param everything: it has sent all that holds secrets, so what it did not warn of again is in order.
+    """
+    known = {doubt.text: doubt for doubt in record.doubts}
+    kept = [] if everything else [text for text in known if text not in warnings]
+    return tuple(known.get(text) or Doubt(since=now, text=text) for text in dict.fromkeys([*kept, *warnings]))
+
+
+def sync_failed(record: Record, problem: SyncProblem) -> Record:
+    """Note why a sync has failed; ``since`` is kept from the first of the failures in a row."""
+    since = record.sync_problem.since if record.sync_problem else problem.since
+    return record.model_copy(update={"sync_problem": problem.model_copy(update={"since": since})})
 
 
 def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:

@@ -116,9 +116,9 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
 
 
 def decision_now(record: Record, seen: Watching, now: datetime) -> Decision | None:
-    """What the decision table says by now; None where no look has left what it needs."""
+    """What the decision table says by now; where no look has left what it needs, what it said then, if anything."""
     if not seen.situation or not seen.verdict:
-        return None
+        return DECISIONS.get(seen.code)
     return decide(record.phase, Verdict(seen.verdict), situation_now(seen, record, now))
 
 
@@ -191,8 +191,10 @@ def _of_look(record: Record | None, seen: Watching, decision: Decision | None, s
         yield Finding(
             Level.UNKNOWN, "the pair was not looked at since it has a record", "trigger the failover DAG, which looks"
         )
+    elif not seen.what:
+        yield Finding(Level.UNKNOWN, f"this version does not know the decision {seen.code!r}")
     elif record or not seen.code.startswith("record_"):
-        yield Finding(Level.CRITICAL, f"[{seen.code}] {seen.what or 'the last look failed'}", seen.next_step)
+        yield Finding(Level.CRITICAL, f"[{seen.code}] {seen.what}", seen.next_step)
 
 
 def level(code: str, verdict: str) -> Level:

@@ -224,9 +224,12 @@ def unpaused(record: Record) -> Record:
     return record.model_copy(update={"paused": None})
 
 
-def acknowledged(record: Record) -> Record:
-    """Note that a person has acknowledged the last failover."""
-    return record.model_copy(update={"acknowledged": True, "cool_down_until": None})
+def acknowledged(record: Record, *, by: str) -> Record:
+    """Note that a person has acknowledged the last failover, and accepts what imports have warned of."""
+    accepted = tuple(
+        doubt if doubt.accepted_by else doubt.model_copy(update={"accepted_by": by}) for doubt in record.doubts
+    )
+    return record.model_copy(update={"acknowledged": True, "cool_down_until": None, "doubts": accepted})
 
 
 def approval_asked(record: Record, *, by: str, until: datetime) -> Record:

@@ -201,6 +201,27 @@ INVARIANTS: dict[str, Invariant] = {
             free(s) and s.snapshot and s.snapshot_fresh and s.slave_reachable and not (s.dirty or s.slave_enabled)
         ),
     ),
+    "a pair is well only while jobs are enabled on its active server, if there were any": Invariant(
+        lambda look: (
+            look.decision.code in ("healthy", "to_be_synced", "control_path_broken", "failed_over", "master_back")
+            or look.does(Action.FAIL_BACK)
+        ),
+        lambda s: not s.jobs_expected or (s.slave_enabled or s.master_enabled is not False),
+    ),
+    "a failed over pair is well only while jobs are enabled on its slave, if there were any": Invariant(
+        lambda look: (
+            look.phase is Phase.FAILED_OVER
+            and (
+                look.decision.code in ("control_path_broken", "failed_over", "master_back")
+                or look.does(Action.FAIL_BACK)
+            )
+        ),
+        lambda s: not s.jobs_expected or s.slave_enabled,
+    ),
+    "nobody is told of a slave that a sync is about to bring in step": Invariant(
+        lambda look: look.verdict is Verdict.UP and look.decision.code == "dirty_snapshot",
+        lambda s: not s.just_touched,
+    ),
     "enabled jobs on the slave are never passed over": Invariant(
         lambda look: look.phase is Phase.NORMAL and look.decision.code == "control_path_broken",
         lambda s: not s.slave_enabled,
@@ -346,6 +367,11 @@ def test_the_cases_cover_every_situation_once(phase: Phase, verdict: Verdict, si
         (Phase.NORMAL, Verdict.UP, {"master_enabled": False, "slave_enabled": True}, "slave_may_be_active"),
         (Phase.NORMAL, Verdict.UP, {"master_enabled": None, "slave_enabled": True}, "slave_may_be_active"),
         (Phase.NORMAL, Verdict.UP, {"dirty": True}, "dirty_snapshot"),
+        (Phase.NORMAL, Verdict.UP, {"dirty": True, "just_touched": True}, "to_be_synced"),
+        (Phase.NORMAL, Verdict.UP, {"master_enabled": False}, "nothing_enabled"),
+        (Phase.NORMAL, Verdict.UP, {"master_enabled": None}, "healthy"),
+        (Phase.NORMAL, Verdict.UP, {"master_enabled": False, "jobs_expected": False}, "healthy"),
+        (Phase.NORMAL, Verdict.DOWN, {"dirty": True, "just_touched": True}, "dirty_snapshot"),
         (Phase.NORMAL, Verdict.UP, {"paused": True, "slave_enabled": True}, "paused_split_brain"),
         (Phase.NORMAL, Verdict.UP, {"paused": True}, "paused"),
         (Phase.NORMAL, Verdict.UP, {"second_path": False}, "second_path"),
@@ -378,7 +404,10 @@ def test_the_cases_cover_every_situation_once(phase: Phase, verdict: Verdict, si
         (Phase.FAILING_OVER, Verdict.UNKNOWN, {"resuming": True}, "resume"),
         (Phase.FAILING_OVER, Verdict.DOWN, {"paused": True}, "paused_midway"),
         (Phase.FAILING_OVER, Verdict.DOWN, {"operation_open": True}, "operation_open"),
-        (Phase.FAILED_OVER, Verdict.DOWN, {}, "failed_over"),
+        (Phase.FAILED_OVER, Verdict.DOWN, {"slave_enabled": True}, "failed_over"),
+        (Phase.FAILED_OVER, Verdict.DOWN, {}, "nothing_enabled"),
+        (Phase.FAILED_OVER, Verdict.UP, {"master_enabled": False}, "nothing_enabled"),
+        (Phase.FAILED_OVER, Verdict.DOWN, {"jobs_expected": False}, "failed_over"),
         (Phase.FAILED_OVER, Verdict.DOWN, {"complete": False}, "complete"),
         (Phase.FAILED_OVER, Verdict.DOWN, {"slave_reachable": False}, "active_unreachable"),
         (Phase.FAILED_OVER, Verdict.UP, {"slave_enabled": True}, "quench"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
@@ -183,7 +182,13 @@ def _texts(raw: object) -> Iterator[str]:
         for value in raw:
             yield from _texts(value)
     elif isinstance(raw, dict):
-        yield str(raw.get("message") or json.dumps(raw, ensure_ascii=False))
+        if message := raw.get("message"):
+            yield str(message)
+        elif all(isinstance(value, str | int | float | None) for value in raw.values()):
+            yield from filter(None, [", ".join(f"{name}: {value}" for name, value in raw.items())])
+        else:  # grouped, such as by the element that is meant
+            for name, value in raw.items():
+                yield from (f"{name}: {text}" for text in _texts(value))
     elif raw not in (None, "", False):
         yield str(raw)
 

@@ -11,7 +11,18 @@ from typing import Any
 from denodo_ha.decisions import Alert
 from denodo_ha.delivery.plan import DeliveryPlan, Pending
 from denodo_ha.jobs import JobKey
-from denodo_ha.record import LEFT_BEHIND, PendingJob, Record, Role, close_operation, commit, mark_dirty
+from denodo_ha.pairs import Pair
+from denodo_ha.record import (
+    LEFT_BEHIND,
+    Doubt,
+    PendingJob,
+    Record,
+    Role,
+    close_operation,
+    commit,
+    doubts_after,
+    mark_dirty,
+)
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
@@ -67,6 +78,10 @@ def verify(
     for each in pending:
         log.warning("Pending: %s", each)
     left_out = (*_left_out(pending, record), *behind)
+    doubts = record.doubts
+    if imported:
+        everything = imported.all_secrets and bool(imported.pieces)
+        doubts = doubts_after(record, imported.warnings, everything=everything, now=context.now())
     event = context.event(
         "sync",
         record,
@@ -79,10 +94,10 @@ def verify(
         suspected_double_runs=[str(key) for key in ran],
         pending=counted([job.key for job in left_out]),
         **exposure(imported, disabled),
-        **_alert(context.pair.name, ran, left_out, record, ticket.target),
+        **_alert(context.pair, ran, left_out, doubts, record, ticket.target),
     )
     snapshot = reference(record, exported, imported, context.now(), ticket.source)
-    done = claim.save(lambda latest: commit(latest, snapshot, left_out), event)
+    done = claim.save(lambda latest: commit(latest, snapshot, left_out, doubts), event)
     if delete:
         event = _delete_orphans(context, ticket, done, orphans, event)
     context.snapshots.retire(context.pair.snapshots.keep, done.stored)
@@ -150,9 +165,16 @@ def _left_behind(record: Record, orphans: Collection[JobKey]) -> tuple[PendingJo
 
 
 def _alert(
-    pair: str, ran: Sequence[JobKey], pending: Sequence[PendingJob], record: Record, target: Role
+    pair: Pair,
+    ran: Sequence[JobKey],
+    pending: Sequence[PendingJob],
+    doubts: Sequence[Doubt],
+    record: Record,
+    target: Role,
 ) -> dict[str, str]:
-    """What people are notified of: jobs that ran on both servers, and jobs that became pending."""
+    """What people are notified of: jobs that ran on both servers, jobs that became pending, what an import has warned
+    of for the first time, and that syncs succeed again.
+    """
     if ran:
         return {
             "alert": Alert.DOUBLE_RUN,
@@ -166,8 +188,17 @@ def _alert(
             "alert": Alert.PENDING,
             "what": f"{len(new)} jobs could not be delivered to the {target} ({listed(sorted(new))}); the snapshot is "
             "committed without them",
-            "next_step": f"denodo-ha status {pair} --verbose says why, and the way out; the next sync tries again",
+            "next_step": f"denodo-ha status {pair.name} --verbose says why, and the way out; the next sync tries again",
         }
+    if warned := [doubt.text for doubt in doubts if doubt.text not in {known.text for known in record.doubts}]:
+        return {
+            "alert": Alert.PENDING,
+            "what": f"the {target} may lack what its import has warned of: {listed(warned)}",
+            "next_step": "repair it on the source, such as by entering the password again, and sync; or accept it with "
+            f"{pair.dag_id_operations}, operation 'acknowledge'",
+        }
+    if problem := record.sync_problem:
+        return {"alert": Alert.RECOVERED, "what": f"syncs succeed again, after [{problem.code}] {problem.what}"}
     return {}
 
 
