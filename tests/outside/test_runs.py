@@ -50,6 +50,7 @@ NOT_PLAYED = {
     "record_busy",
     "restless",
     "shared_storage",
+    "slave_active",
     "still_enabled",
     "storage",
     "unreadable",

@@ -62,6 +62,8 @@ def _follow(world: World, task: Task) -> None:
             _initialise(world)
         case "not_acknowledged" | "cool_down":
             world.operate("acknowledge")
+        case "master_back":  # a re-protect has died
+            world.sync(reprotect=True)
 
 
 def _sync(world: World) -> None:

@@ -78,13 +78,15 @@ class Task:
             self._go.release()
             self._stopped.acquire()
 
-    def call(self, what: str, *, sleeps: bool = True) -> None:
+    def call(self, what: str, *, sleeps: bool = True, reads: bool = False) -> None:
         """One of the task's calls is next.
 
-        :param sleeps: whether it may fall asleep there.
+        :param sleeps: whether it may fall asleep there. :param reads: it changes nothing anywhere.
         """
         if self.state == "dead":
             raise WorkerKilled
+        if reads and not self.world.strikes_at_reads:
+            return
         self.calls += 1
         if self._stop_at is None or self.calls < self._stop_at:
             return

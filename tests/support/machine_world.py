@@ -81,7 +81,7 @@ class _Records(RecordStore):
         self._world = world
 
     def load(self) -> Record | None:
-        self._world.called("before it reads the record")
+        self._world.called("before it reads the record", reads=True)
         if self._world.actor:
             self._world.actor.loaded = self._world.serial
         return super().load()
@@ -154,6 +154,7 @@ class World:
 
         :param ahead: the slave's clock.
         """
+        self.strikes_at_reads = True
         self.trace: list[str] = []
         self.violations: list[str] = []
         self.serial = 0
@@ -205,15 +206,15 @@ class World:
 
             self.note("".join(traceback.format_exception(cause)[-6:]))
 
-    def called(self, what: str, *, sleeps: bool = True) -> None:
+    def called(self, what: str, *, sleeps: bool = True, reads: bool = False) -> None:
         self.serial += 1
         if self.actor:
-            self.actor.call(what, sleeps=sleeps)
+            self.actor.call(what, sleeps=sleeps, reads=reads)
 
     def _before_request(self, role: str, method: str, path: str) -> None:
         # The hook reads the API's document under a lock that all threads share, and a sleeper would keep it.
         reads = method == "GET" and not path.startswith("/v3/")
-        self.called(f"before {method} {path} through the {role}'s web tool", sleeps=reads)
+        self.called(f"before {method} {path} through the {role}'s web tool", sleeps=reads, reads=method == "GET")
         if reads and self.actor:
             self.actor.looked_serial = self.serial
         if method != "GET" and "export" not in path:
@@ -348,7 +349,7 @@ class World:
             self.network.advance(self.pair.watch.probe_interval)
 
     def _look(self, task: Task, looker: Looker, *, counted: bool = False) -> Observation:
-        task.call("before it looks")
+        task.call("before it looks", reads=True)
         self.serial += 1
         task.looked_serial = self.serial
         self.network.advance(self.network.tick)
