@@ -20,6 +20,9 @@ TEXTS = {
 }
 """What notifiers are told to say where they have such an argument and the pair does not give it."""
 
+WRONG_PAIR = "wrong_pair"
+"""The reason code of a pair that the file of pairs has wrong."""
+
 SLACK = timedelta(minutes=10)
 """How much longer than planned a run may take: waiting for a worker, enabling many jobs, reporting."""
 
@@ -71,4 +74,21 @@ def late_event(pair: Pair, run: Mapping[str, Any], now: datetime) -> dict[str, A
         "what": f"nothing watches the pair: the run {run_id} of {pair.dag_id_failover}, queued at "
         f"{run.get('queued_at')}, has not ended",
         "next_step": "look at Airflow's triggerer and workers; while the monitor stands still, nothing fails over",
+    }
+
+
+def wrong_pair_event(name: str, what: str, now: datetime) -> dict[str, Any]:
+    """Make the event of a pair that the file of pairs has wrong.
+
+    :param what: what is wrong, and what that costs.
+    """
+    return {
+        "kind": "problem",
+        "pair": name,
+        "epoch": None,
+        "at": now.isoformat(),
+        "code": WRONG_PAIR,
+        "what": what,
+        "next_step": "correct the file of pairs; denodo-ha check-config lists its mistakes with file and line, and "
+        "Airflow takes it up by itself",
     }
