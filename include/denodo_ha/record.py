@@ -264,9 +264,9 @@ class Record(_Value):
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
-    each server as a target. ``sync_problem`` is there until a sync succeeds, ``doubts`` until an import of everything that
-    holds secrets has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether the storage lets only one writer
-    make each of them, as the last sync has tried it.
+    each server as a target. ``sync_problem`` is there until a sync succeeds, ``doubts`` until an import of everything
+    that holds secrets has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether the storage lets
+    only one writer make each of them, as the last sync has tried it.
     """
 
     schema_number: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA

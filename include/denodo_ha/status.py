@@ -97,7 +97,7 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
     decision = decision_now(record, seen, now) if record else None
     findings = [*_monitor(pair, reading, seen, now, max_age), *problem]
     if record:
-        findings += _of_record(record, now)
+        findings += [*_of_record(record, now), *_of_standby(record, now)]
     findings += _of_look(record, seen, decision, reading.syncing)
     findings.sort(key=lambda finding: _SEVERITY.index(finding.level), reverse=True)
     worst = findings[0].level if findings else Level.OK
@@ -169,8 +169,18 @@ def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.WARNING, f"automation is paused: {record.paused.reason}", resume)
     if not record.acknowledged:
         yield Finding(Level.WARNING, "the last failover is not acknowledged", f"acknowledge it with {OPERATIONS_DAG}")
+
+
+def _of_standby(record: Record, now: datetime) -> Iterator[Finding]:
+    """Yield what is not known to be in order on the passive server."""
     if record.dirty and record.operation is None:
         yield Finding(Level.WARNING, f"the passive server cannot be trusted: {record.dirty.reason}")
+    if problem := record.sync_problem:
+        text = f"no sync has succeeded since {_ago(problem.since, now)}: [{problem.code}] {problem.what}"
+        yield Finding(Level.WARNING, text, problem.next_step)
+    if doubts := [doubt.text for doubt in record.doubts if doubt.accepted_by is None]:
+        accept = f"repair it on the source and sync, or accept it with {OPERATIONS_DAG}, operation 'acknowledge'"
+        yield Finding(Level.WARNING, f"imports have warned of the passive server: {listed(doubts)}", accept)
     behind = sum(job.code == LEFT_BEHIND for job in record.pending)
     if behind:
         yield Finding(Level.WARNING, f"{_jobs(behind)} missing or outdated on the {record.active} since it is active")

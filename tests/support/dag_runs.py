@@ -220,6 +220,7 @@ class _TaskInstance:
         self.id = uuid4()
         self.task, self.task_id = task, task.task_id
         self.dag_id, self.run_id = run.dag.dag_id, run.run_id
+        self.max_tries = task.retries
         self._run = run
 
     def xcom_push(self, key: str, value: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,9 +14,11 @@ from airflow.sdk import DAG, Param, TriggerRule
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
+from denodo_ha.reason import Explained, Reason
 from denodo_ha.sync_results import Disabled, Exported, Imported
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import shared
+from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, readable
@@ -23,6 +27,7 @@ from denodo_scheduler.steps.sync import export as exporting
 from denodo_scheduler.steps.sync import guard as guarding
 from denodo_scheduler.steps.sync import import_ as importing
 from denodo_scheduler.steps.sync import verify as verifying
+from denodo_scheduler.steps.sync.problem import note_problem
 from denodo_scheduler.steps.watch import report as reporting
 
 log = logging.getLogger(__name__)
@@ -58,11 +63,11 @@ def guard(**context: Any) -> dict[str, Any] | None:
     left it dirty. Where nothing is to be done, the rest of the run is skipped and the XCom `verdict` says why.
     """
     _ensure_nothing_to_initialise(context)
-    run = _run(context)
-    told = _tell_if_nothing_watches(run, context)
-    admission = guarding.guard(
-        run, operation_id=run.new_operation(), wanted=_wanted(context), reprotect=_reprotect(run, context)
-    )
+    with _step(context) as run:
+        told = _tell_if_nothing_watches(run, context)
+        admission = guarding.guard(
+            run, operation_id=run.new_operation(), wanted=_wanted(context), reprotect=_reprotect(run, context)
+        )
     shared.publish(run, context, told=told)
     context["ti"].xcom_push(key="verdict", value=admission.to_json())
     if admission.ticket is None:
@@ -77,12 +82,13 @@ def export_metadata(ticket: Any, **context: Any) -> dict[str, Any]:
     Changes nothing, so it waits for nothing. The plan is in the log and in the XCom.
     """
     params = context["params"]
-    exported = exporting.export(
-        _run(context),
-        _ticket(ticket),
-        accept_mass_change=params["accept_mass_change"],
-        deliver_now=params["deliver_now"],
-    )
+    with _step(context) as run:
+        exported = exporting.export(
+            run,
+            _ticket(ticket),
+            accept_mass_change=params["accept_mass_change"],
+            deliver_now=params["deliver_now"],
+        )
     return exported.to_json()
 
 
@@ -92,12 +98,13 @@ def import_metadata(ticket: Any, exported: Any, **context: Any) -> dict[str, Any
     in the moments of their jobs, which are disabled immediately, in the same task. Skipped where nothing is to be
     delivered.
     """
-    imported = importing.import_snapshot(
-        _run(context),
-        _ticket(ticket),
-        readable(Exported.from_json, exported),
-        deliver_now=context["params"]["deliver_now"],
-    )
+    with _step(context) as run:
+        imported = importing.import_snapshot(
+            run,
+            _ticket(ticket),
+            readable(Exported.from_json, exported),
+            deliver_now=context["params"]["deliver_now"],
+        )
     return imported.to_json()
 
 
@@ -111,16 +118,17 @@ def disable_jobs(ticket: Any, **context: Any) -> dict[str, Any]:
     """Make sure that no synchronised job of the passive server is enabled, **also when the import failed**. After an
     import of unknown end keep them disabled until nothing can be in flight any more.
     """
-    run = _run(context)
-    try:
-        disabled = disabling.disable_jobs(run, _ticket(ticket))
-    except (Blocked, NothingToDo):
-        raise
-    except Exception as error:
-        if disabling.is_import_open(run) or not _has_tried(context, error):
+    with _step(context) as run:
+        try:
+            disabled = disabling.disable_jobs(run, _ticket(ticket))
+        except (Blocked, NothingToDo):
             raise
-        what = f"no import is open, so nothing more is tried: {error}"
-        raise Blocked("nothing_sent", what, "see to the server; the next run looks for enabled jobs again") from error
+        except Exception as error:
+            if disabling.is_import_open(run) or not _has_tried(context, error):
+                raise
+            what = f"no import is open, so nothing more is tried: {error}"
+            how = "see to the server; the next run looks for enabled jobs again"
+            raise Blocked("nothing_sent", what, how) from error
     shared.publish(run, context)
     return disabled.to_json()
 
@@ -130,15 +138,15 @@ def verify(ticket: Any, exported: Any, imported: Any, disabled: Any, **context: 
     """Read the passive server back: every job of the manifest is there, equal and disabled, and none ran since the
     import began. Then commit the snapshot, without the jobs that are pending, and write the asset event.
     """
-    run = _run(context)
-    result = verifying.verify(
-        run,
-        _ticket(ticket),
-        readable(Exported.from_json, exported),
-        readable(Imported.from_json, imported) if imported else None,
-        readable(Disabled.from_json, disabled) if disabled else None,
-        accept_mass_change=context["params"]["accept_mass_change"],
-    )
+    with _step(context) as run:
+        result = verifying.verify(
+            run,
+            _ticket(ticket),
+            readable(Exported.from_json, exported),
+            readable(Imported.from_json, imported) if imported else None,
+            readable(Disabled.from_json, disabled) if disabled else None,
+            accept_mass_change=context["params"]["accept_mass_change"],
+        )
     shared.publish(run, context)
     return result
 
@@ -224,6 +232,31 @@ def _ensure_nothing_to_initialise(context: Any) -> None:
             f"trigger {shared.pair_of(context).dag_id_operations} with the operation 'initialise', the active server "
             "'master' and a reason, then run the sync without 'initialise'",
         )
+
+
+@contextmanager
+def _step(context: Any) -> Iterator[PairContext]:
+    """Around a step: where it fails for good, the pair's record and history say why until a sync succeeds."""
+    run = _run(context)
+    try:
+        yield run
+    except NothingToDo:
+        raise
+    except Exception as error:
+        final = (
+            isinstance(error, (Blocked, *shared.CONFIGURATION)) or context["ti"].try_number > context["ti"].max_tries
+        )
+        if final and not run.dry_run:
+            note_problem(run, _reason(error, context["task"].task_id))
+            shared.publish(run, context)
+        raise
+
+
+def _reason(error: Exception, task_id: str) -> Reason:
+    if isinstance(error, Explained):
+        return error.reason
+    what = str(error) if isinstance(error, DenodoSchedulerError) else type(error).__name__
+    return Reason("sync_failed", f"{task_id} failed: {what}", f"see the log of {task_id}; the next run tries again")
 
 
 def _run(context: Any) -> PairContext:
