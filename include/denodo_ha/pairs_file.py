@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,6 +29,7 @@ from denodo_ha.pairs import (
     SyncOptions,
     WatchOptions,
 )
+from denodo_ha.record import Role
 from denodo_ha.yaml_lines import YamlDocument, read_yaml
 
 log = logging.getLogger(__name__)
@@ -173,6 +175,7 @@ class _Reader:
         if self.only is None:
             self._distinct_names(named)
             self._one_role_per_server(pairs)
+            self._one_pair_per_job(pairs)
         return pairs
 
     def _mapping(self, value: Any, where: Where) -> dict[str, Any]:
@@ -276,6 +279,24 @@ class _Reader:
                     f'"{pair.master}" is the slave of pair "{passive[pair.master]}", whose sync disables its jobs; '
                     f"a server has one role in all pairs",
                 )
+
+    def _one_pair_per_job(self, pairs: Mapping[str, Pair]) -> None:
+        """No job of a server is in two pairs: each would disable what the other one has enabled."""
+        served: dict[tuple[Role, str], list[Pair]] = defaultdict(list)
+        for pair in pairs.values():
+            for role in Role:
+                conn_id, scope = getattr(pair, role), pair.scope
+                sharing = served[role, conn_id]
+                earlier = next((each for each in sharing if scope.may_share_a_job(each.scope)), None)
+                sharing.append(pair)
+                if earlier and not self.full:
+                    self._add(
+                        ("pairs", pair.name),
+                        f'may have jobs in common with pair "{earlier.name}" on the connection "{conn_id}": each of the '
+                        f"two would disable what the other one has enabled. Give it its own master and slave, or "
+                        f"give the two different projects or jobs",
+                    )
+                    break
 
 
 def new_place(key: str, value: Any) -> str | None:

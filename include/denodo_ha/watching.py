@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from denodo_ha.decisions import DECISIONS, Action, Alert
 from denodo_ha.reason import Reason
-from denodo_ha.record import usable_event
+from denodo_ha.record import CLOCK_SKEW, usable_event
 from denodo_ha.text import moment
 from denodo_ha.verdict import Verdict
 
@@ -51,6 +51,7 @@ _USABLE: dict[str, Callable[[Any], bool]] = {
     "verdict": lambda value: value == "" or value in tuple(Verdict),
     "code": _is_text,
     "settled": lambda value: isinstance(value, bool),
+    "addresses": lambda value: isinstance(value, Mapping) and all(map(_is_text, (*value, *value.values()))),
     **dict.fromkeys(("since", "at", "last_alive", "second_good"), _is_moment),
 }
 """What each field that is stored may hold."""
@@ -64,6 +65,7 @@ class Watching:
     :param code: the code of the last decision. :param since: when the pair came into that state, ISO 8601.
     :param at: when it was last looked at, ISO 8601.
     :param last_alive: when the master was last heard. :param second_good: when path 2 was last seen to work. ISO 8601.
+    :param addresses: the last address that each name on the way to the master led to, while the master was heard there.
     :param outbox: events that tell of a change of this state and are not in the history yet.
     """
 
@@ -75,6 +77,7 @@ class Watching:
     at: str = ""
     last_alive: str = ""
     second_good: str = ""
+    addresses: dict[str, str] = field(default_factory=dict)
     outbox: tuple[dict[str, Any], ...] = ()
 
     @classmethod
@@ -152,11 +155,17 @@ def compare(
         settled=judgement is not None and judgement["settled"] and reason.code == judgement["code"],
         since=now.isoformat() if changed or not seen.since else seen.since,
         at=now.isoformat() if judgement else seen.at,
-        last_alive=max(seen.last_alive, evidence.get("last_alive") or ""),
-        second_good=max(seen.second_good, (watched or {}).get("second_good") or ""),
+        last_alive=_latest(now, seen.last_alive, evidence.get("last_alive")),
+        second_good=_latest(now, seen.second_good, (watched or {}).get("second_good")),
+        addresses={**seen.addresses, **((watched or {}).get("addresses") or {})},
     )
     news = _news(seen.code, reason, judgement, failed=problem is not None) if changed else None
     return Looked(watching, news, look_again=changed or not watching.settled)
+
+
+def _latest(now: datetime, *moments: str | None) -> str:
+    """Return the latest of some moments; one from the future would stay the latest for as long, and is left out."""
+    return max((each for each in moments if each and moment(each) <= now + CLOCK_SKEW), default="")
 
 
 def _news(before: str, reason: Reason, judgement: Mapping[str, Any] | None, *, failed: bool) -> News | None:
