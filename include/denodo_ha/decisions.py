@@ -161,8 +161,8 @@ _ALL = (
         "same_server",
         "the connection of the master leads to the slave's own server (equal ids, states and executions of all jobs), "
         "so nothing is known of the master itself",
-        "look where the master's name or address leads (DNS, virtual IP, load balancer) and let it lead to the master; if "
-        "the master is lost, let it lead nowhere, so that its silence can be judged, or fail over by hand",
+        "look where the master's name or address leads (DNS, virtual IP, load balancer), and let it lead to the master; "
+        "if the master is lost, let it lead nowhere, so that its silence can be judged, or fail over by hand",
         settled=False,
     ),
     _blocked(

@@ -76,9 +76,9 @@ def held_by_another(mine: Holding, others: Iterable[Holding], now: datetime, fol
         if common and earlier and other.stands(now) and mine.scope.may_share_a_job(other.scope):
             return Reason(
                 "shared_server",
-                f"the pair {other.pair} holds the server {common[0]} since {other.since.isoformat(timespec='seconds')}, "
-                f"and may have jobs in common with the pair {mine.pair}: each of the two would disable what the other "
-                "one has enabled",
+                f"the pair {other.pair} holds the server {common[0]} since "
+                f"{other.since.isoformat(timespec='seconds')}, and may have jobs in common with the pair {mine.pair}: "
+                "each of the two would disable what the other one has enabled",
                 "give this pair its own master and slave, or give the two different projects or jobs; if the pair "
                 f"{other.pair} exists no more, delete {folder}/{other.pair}/servers.json",
             )

@@ -292,9 +292,9 @@ class _Reader:
                 if earlier and not self.full:
                     self._add(
                         ("pairs", pair.name),
-                        f'may have jobs in common with pair "{earlier.name}" on the connection "{conn_id}": each of the '
-                        f"two would disable what the other one has enabled. Give it its own master and slave, or "
-                        f"give the two different projects or jobs",
+                        f'may have jobs in common with pair "{earlier.name}" on the connection "{conn_id}": each '
+                        f"of the two would disable what the other one has enabled. Give it its own master and slave, "
+                        f"or give the two different projects or jobs",
                     )
                     break
 

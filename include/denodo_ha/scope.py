@@ -11,7 +11,7 @@ from itertools import product
 from denodo_ha.jobs import JobKey, fold
 from denodo_ha.text import listed
 
-_TOKENS = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
+_PARTS = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 """The parts of a pattern: a set of characters in brackets, or one character, which may be * or ?."""
 
 
@@ -32,7 +32,7 @@ def _may_share(one: Sequence[str], other: Sequence[str]) -> bool:
 
 def _have_common_name(one: str, other: str) -> bool:
     """Whether one name matches both patterns; two sets of characters in brackets are taken to have one in common."""
-    a, b = _TOKENS.findall(one), _TOKENS.findall(other)
+    a, b = _PARTS.findall(one), _PARTS.findall(other)
     reached, seen = [(0, 0)], {(0, 0)}
     while reached:
         i, j = reached.pop()
@@ -43,15 +43,15 @@ def _have_common_name(one: str, other: str) -> bool:
         if i < len(a) and j < len(b):
             if star or other_star:
                 further += [(i, j + 1)] * star + [(i + 1, j)] * other_star
-            elif _is_set(a[i]) and _is_set(b[j]) or fnmatchcase(a[i], b[j]) or fnmatchcase(b[j], a[i]):
+            elif (_is_set(a[i]) and _is_set(b[j])) or fnmatchcase(a[i], b[j]) or fnmatchcase(b[j], a[i]):
                 further.append((i + 1, j + 1))
         reached += [place for place in further if place not in seen]
         seen.update(further)
     return False
 
 
-def _is_set(token: str) -> bool:
-    return token == "?" or len(token) > 1
+def _is_set(part: str) -> bool:
+    return part == "?" or len(part) > 1
 
 
 def _sorted(names: Iterable[str]) -> str:

@@ -28,10 +28,10 @@ class Answer(StrEnum):
     NO_ANSWER = "no_answer"
     """Refused, reset, or nothing before the deadline."""
     MISCONFIGURED = "misconfigured"
-    """400, 401, 403, 404, TLS, a redirect, HTML, JSON of another kind, a name that does not resolve, a proxy that cannot
-    be reached: it proves nothing about the server."""
+    """400, 401, 403, 404, TLS, a redirect, HTML, JSON of another kind, a name that does not resolve, a proxy that
+    cannot be reached: it proves nothing about the server."""
     OTHER_SERVER = "other_server"
-    """A valid answer of the slave's own server: the master's name leads there, so it proves nothing about the master."""
+    """A valid answer of the slave's own server, to which the master's name leads: it proves nothing about the master."""
     NOT_ASKED = "not_asked"
     """The pair has no such path."""
 

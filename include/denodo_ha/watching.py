@@ -110,6 +110,11 @@ class Looked:
     look_again: bool
 
 
+def latest(now: datetime, *moments: str | None) -> str:
+    """Return the latest of some moments; one from the future would stay the latest for as long, and is left out."""
+    return max((each for each in moments if each and moment(each) <= now + CLOCK_SKEW), default="")
+
+
 def monitor_stopped(
     seen: Watching, now: datetime, *, watch_for: timedelta, dag_id: str
 ) -> tuple[Watching, News] | None:
@@ -117,7 +122,7 @@ def monitor_stopped(
     if (
         not seen.at
         or seen.code == MONITOR_STOPPED
-        or now - datetime.fromisoformat(seen.at) <= watch_for + MONITOR_SLACK
+        or abs(now - datetime.fromisoformat(seen.at)) <= watch_for + MONITOR_SLACK
     ):
         return None
     reason = Reason(
@@ -155,17 +160,12 @@ def compare(
         settled=judgement is not None and judgement["settled"] and reason.code == judgement["code"],
         since=now.isoformat() if changed or not seen.since else seen.since,
         at=now.isoformat() if judgement else seen.at,
-        last_alive=_latest(now, seen.last_alive, evidence.get("last_alive")),
-        second_good=_latest(now, seen.second_good, (watched or {}).get("second_good")),
+        last_alive=latest(now, seen.last_alive, evidence.get("last_alive")),
+        second_good=latest(now, seen.second_good, (watched or {}).get("second_good")),
         addresses={**seen.addresses, **((watched or {}).get("addresses") or {})},
     )
     news = _news(seen.code, reason, judgement, failed=problem is not None) if changed else None
     return Looked(watching, news, look_again=changed or not watching.settled)
-
-
-def _latest(now: datetime, *moments: str | None) -> str:
-    """Return the latest of some moments; one from the future would stay the latest for as long, and is left out."""
-    return max((each for each in moments if each and moment(each) <= now + CLOCK_SKEW), default="")
 
 
 def _news(before: str, reason: Reason, judgement: Mapping[str, Any] | None, *, failed: bool) -> News | None:

@@ -20,7 +20,6 @@ class Place(NamedTuple):
     tool: str
     server: str
 
-
     @property
     def machine(self) -> str:
         """The host of the Scheduler server's machine, without brackets, as far as that can be told from here."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from math import ceil
 from statistics import median
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 EndedBy = Literal["confirmed", "passive", "watched"]
 
+GAP = 3
+"""After so many intervals without a round, besides the time that a round takes, the rounds before do not count."""
 _KEPT_LATENCIES = 1000
 
 
@@ -39,12 +41,14 @@ class PingMasterTrigger(BaseTrigger):
     It ends the task itself, without another worker, whose start would cost seconds of an outage. The result is a
     dict: ``ended_by``, ``evidence`` (:class:`denodo_ha.verdict.Evidence`), ``second_good`` (when path 2 was last
     seen to work, or empty; it is tried every ``passive_interval``), ``alive_since`` (from when on the master is heard
-    without a gap; None when it is not heard) and ``latencies`` (per path ``count``, ``min``, ``median`` and ``max`` in
-    milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with
-    the event ``error`` that says why. A restarted triggerer gathers its evidence anew.
+    without a gap; None when it is not heard), ``addresses`` (the last address that each name on the way to the master
+    led to, while it was heard there) and ``latencies`` (per path ``count``, ``min``, ``median`` and ``max`` in
+    milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with the event
+    ``error`` that says why. A restarted triggerer gathers its evidence anew.
 
     The other arguments are those of :class:`denodo_scheduler.operators.ping_master.DenodoSchedulerPingMasterOperator`.
 
+    :param addresses: those addresses as the watch before knew them.
     :param begin: when the first probe leaves; None: at once.
     :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched"). Before,
         another verdict than ``known`` ends it ("confirmed"), or what the other two servers do ("passive").
@@ -63,6 +67,7 @@ class PingMasterTrigger(BaseTrigger):
     active_conn_id: str | None = None
     include_projects: Sequence[str] = ("*",)
     include_jobs: Sequence[str] = ("*",)
+    addresses: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -84,7 +89,10 @@ class PingMasterTrigger(BaseTrigger):
             yield TaskSuccessEvent(xcoms={"return_value": await self._watch(observer)})
 
     async def _watch(self, observer: Observer) -> dict[str, Any]:
-        watch, heard, before = Watch(self.fall), _Heard(), None
+        gap = GAP * self.interval + timedelta(seconds=observer.longest_round)
+        watch, heard, before = Watch(self.fall, gap=gap), _Heard(), None
+        if self.known == Verdict.SAME_SERVER:
+            await observer.meet_slave()
         awake = asyncio.create_task(self._others_change()) if self.passive_conn_id else None
         second = _SecondPath(observer, self.passive_interval.total_seconds())
         try:
@@ -101,6 +109,7 @@ class PingMasterTrigger(BaseTrigger):
                         "ended_by": ended_by,
                         "evidence": evidence.to_json(),
                         "second_good": await second.last_good(wait=evidence.verdict is Verdict.UP),
+                        "addresses": observer.addresses,
                         **heard.to_json(),
                     }
                 if Answer.MISCONFIGURED in (observation.master, observation.second, observation.slave):
@@ -126,7 +135,7 @@ class PingMasterTrigger(BaseTrigger):
     def _observer(self) -> Observer:
         slave = DenodoSchedulerHook(self.slave_conn_id) if self.slave_conn_id else None
         master = DenodoSchedulerHook(self.denodo_scheduler_conn_id)
-        return Observer.of(master, slave, second_path=self.second_path)
+        return Observer.of(master, slave, second_path=self.second_path, addresses=self.addresses)
 
     async def _renewed(self, observer: Observer) -> Observer:
         """Read the connections again, because a person may have corrected them."""
@@ -135,6 +144,7 @@ class PingMasterTrigger(BaseTrigger):
         except Exception as error:
             self.log.warning("The connections cannot be read again: %s", error)
             return observer
+        renewed.addresses.update(observer.addresses)
         await observer.aclose()
         return renewed
 

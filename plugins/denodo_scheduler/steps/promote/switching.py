@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from denodo_ha.draining import said
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.outage import ran_at_once
-from denodo_ha.preconditions import other
+from denodo_ha.preconditions import other, two_servers
 from denodo_ha.promotion import (
     EnableOrder,
     just_ran,
@@ -76,6 +76,8 @@ class Switching(Try):
         try:
             rest = self._disable()
             server, statuses = self.context.servers.answering(self.to)
+            if rest and not self.found and self.step is not Step.ENABLING:
+                self._compare(rest.statuses, statuses)
             order = self._ordered(server, statuses)
             enabled = self._enable(server, order, self._just_ran(order, rest, statuses))
         except (DenodoSchedulerError, _Back) as error:
@@ -214,6 +216,11 @@ class Switching(Try):
 
     # -- make
 
+    def _compare(self, old: Statuses, new: Statuses) -> None:
+        """A name may lead elsewhere than it did when another try began."""
+        if reason := two_servers(self.context.servers.connections, old.jobs, new.jobs):
+            raise _Back(reason.what)
+
     def _ordered(self, server: Server, statuses: Statuses) -> EnableOrder:
         self._read_jobs(server, statuses)
         wanted = self.context.snapshots.read_job_list(self.plan_id)
@@ -341,14 +348,10 @@ class Switching(Try):
                 last_sign=self.last_sign or enabled.verified,
                 at_once=ran_at_once(enabled.statuses.jobs, set(order.order), by_server),
                 also=waited,
-                zone=self._zone(),
+                zone=zone_of(self.context.pair, self.old, self.found),
             ),
             "gap_seconds": round((enabled.verified - self.operation.started).total_seconds(), 1),
         }
-
-    def _zone(self) -> tzinfo | None:
-        """The time zone of the old server; None where it cannot be told."""
-        return zone_of(self.context.pair, self.old, self.found)
 
     # -- back
 

@@ -6,15 +6,17 @@ import logging
 from dataclasses import dataclass, field, replace
 
 from denodo_ha.decisions import Action, Alert, Decision, decide
-from denodo_ha.preconditions import OPERATIONS_DAG, same_servers
+from denodo_ha.preconditions import OPERATIONS_DAG, same_servers, two_servers
 from denodo_ha.reason import Reason
-from denodo_ha.record import Phase, RecordError, Role
-from denodo_ha.situation import Consents, Heard, Judgement, freshness, situation_of
-from denodo_ha.verdict import Evidence
+from denodo_ha.record import Phase, Record, RecordError, Role
+from denodo_ha.situation import Consents, Heard, Judgement, is_fresh, situation_of
+from denodo_ha.verdict import Evidence, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError
+from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import NothingToDo
-from denodo_scheduler.steps.servers import enabled_in, flagged_in
+from denodo_scheduler.steps.servers import Server, enabled_in, flagged_in
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +32,8 @@ class Case:
 
     @property
     def fresh(self) -> bool:
-        """Whether the evidence is young enough for a failover to begin."""
-        return self.context.now() - self.evidence.decided <= freshness(self.context.pair)
+        """Whether the evidence is young enough for a failover to begin, and not from the future."""
+        return is_fresh(self.evidence.decided, self.context.pair, self.context.now())
 
 
 def judge(case: Case) -> Judgement:
@@ -44,19 +46,24 @@ def judge(case: Case) -> Judgement:
         return Judgement(_decided(error.reason, Alert.HALTED), verdict, None, now)
     if record is None:
         return Judgement(_without_record(context), verdict, None, now)
-    if reason := same_servers(record, context.servers.addresses):
+    reason = same_servers(record, context.servers.addresses)
+    if reason is None and record.phase not in (Phase.FAILING_OVER, Phase.FAILING_BACK):
+        reason = another_pair(context, resolved=False)
+    if reason:
         return Judgement(_decided(reason, Alert.BLOCKED), verdict, record, now)
+    slave, master = _read(context, Role.SLAVE), _read(context, Role.MASTER) if verdict.alive else None
+    one_server = slave and master and two_servers(context.servers.connections, master[1].jobs, slave[1].jobs)
     situation = situation_of(
         record,
         context.pair,
         case.consents,
         case.heard,
         now=now,
-        slave_enabled=_any_enabled(context, Role.SLAVE),
-        master_enabled=_any_enabled(context, Role.MASTER, back=record.active is Role.SLAVE) if verdict.alive else None,
+        slave_enabled=_any_enabled(context, Role.SLAVE, slave),
+        master_enabled=None if one_server else _any_enabled(context, Role.MASTER, master, record),
     )
     log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
-    decision = decide(record.phase, verdict, situation)
+    decision = decide(record.phase, Verdict.SAME_SERVER if one_server else verdict, situation)
     if record.phase is Phase.HALTED and record.halted:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
     return Judgement(decision, verdict, record, now)
@@ -87,16 +94,31 @@ def _without_record(context: PairContext) -> Decision:
     return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
 
 
-def _any_enabled(context: PairContext, role: Role, *, back: bool = False) -> bool | None:
+_Read = tuple[Server, Statuses]
+
+
+def _read(context: PairContext, role: Role) -> _Read | None:
+    """The server over a path that answers, and what it said; None where there is none."""
+    try:
+        return context.servers.answering(role)
+    except DenodoSchedulerError as error:
+        log.warning("The %s cannot be read: %s", role, error)
+        return None
+
+
+def _any_enabled(context: PairContext, role: Role, read: _Read | None, record: Record | None = None) -> bool | None:
     """Whether jobs in scope are enabled on the server; None when it cannot be read.
 
-    :param back: it is back after a failover. One that was paused shows every job DISABLED [D] and would run all of them
-        when it is resumed, so the jobs' own definitions count too.
+    :param record: of a master that may be back after a failover. One that was paused shows every job DISABLED [D] and
+        would run all of them when it is resumed, so the jobs' own definitions count too.
     """
+    if read is None:
+        return None
+    server, statuses = read
+    if enabled_in(context.pair.scope, statuses):
+        return True
     try:
-        server, statuses = context.servers.answering(role)
-        if enabled_in(context.pair.scope, statuses):
-            return True
+        back = record is not None and record.active is Role.SLAVE
         return back and bool(flagged_in(context.pair.scope, server, statuses))
     except DenodoSchedulerError as error:
         log.warning("The %s cannot be read: %s", role, error)
