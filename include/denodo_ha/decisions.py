@@ -158,14 +158,6 @@ _ALL = (
         "correct the master's connection",
     ),
     _blocked(
-        "same_server",
-        "the connection of the master leads to the slave's own server (equal ids, states and executions of all jobs), "
-        "so nothing is known of the master itself",
-        "look where the master's name or address leads (DNS, virtual IP, load balancer), and let it lead to the master; "
-        "if the master is lost, let it lead nowhere, so that its silence can be judged, or fail over by hand",
-        settled=False,
-    ),
-    _blocked(
         "paused_split_brain",
         "automation is paused, and jobs are enabled on both servers",
         f"disable the jobs of the server that should be passive by hand, or resume the pair with {_OPERATIONS}",
@@ -369,7 +361,7 @@ _MASTER_BACK = (
     "complete",
     "stay",
 )
-_UNSURE = (Verdict.UNKNOWN, Verdict.MISCONFIGURED, Verdict.ISOLATED, Verdict.SAME_SERVER)
+_UNSURE = (Verdict.UNKNOWN, Verdict.MISCONFIGURED, Verdict.ISOLATED)
 
 TABLE: dict[tuple[Phase, Verdict], Cell] = {
     (Phase.NORMAL, Verdict.UP): Cell((*_READY, *_PROMOTABLE, "second_path"), "healthy"),
@@ -378,7 +370,6 @@ TABLE: dict[tuple[Phase, Verdict], Cell] = {
     (Phase.NORMAL, Verdict.UNKNOWN): Cell(("one_path", *_without(_MAY_FAIL_OVER, "second_path")), "fail_over"),
     (Phase.NORMAL, Verdict.MISCONFIGURED): Cell((), "misconfigured"),
     (Phase.NORMAL, Verdict.ISOLATED): Cell((), "isolated"),
-    (Phase.NORMAL, Verdict.SAME_SERVER): Cell((), "same_server"),
     **{(Phase.FAILING_OVER, verdict): Cell(_MAY_RESUME, "resume") for verdict in Verdict if verdict not in _UNSURE},
     **{(Phase.FAILING_OVER, verdict): Cell((*_MAY_RESUME, "resuming"), "resume") for verdict in _UNSURE},
     (Phase.FAILED_OVER, Verdict.UP): Cell(_MASTER_BACK, "master_back"),
@@ -386,9 +377,8 @@ TABLE: dict[tuple[Phase, Verdict], Cell] = {
     **{
         (Phase.FAILED_OVER, verdict): Cell(_ENFORCE, "failed_over")
         for verdict in Verdict
-        if verdict not in (Verdict.UP, Verdict.CONTROL_PATH_BROKEN, Verdict.SAME_SERVER)
+        if verdict not in (Verdict.UP, Verdict.CONTROL_PATH_BROKEN)
     },
-    (Phase.FAILED_OVER, Verdict.SAME_SERVER): Cell(_ENFORCE, "same_server"),
     **{(Phase.FAILING_BACK, verdict): Cell(_MAY_RESUME, "resume") for verdict in Verdict},
     **{(Phase.HALTED, verdict): Cell((), "halted") for verdict in Verdict},
 }

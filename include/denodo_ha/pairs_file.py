@@ -175,7 +175,8 @@ class _Reader:
         if self.only is None:
             self._distinct_names(named)
             self._one_role_per_server(pairs)
-            self._one_pair_per_job(pairs)
+            if not self.mistakes:
+                self._one_pair_per_job(pairs)
         return pairs
 
     def _mapping(self, value: Any, where: Where) -> dict[str, Any]:

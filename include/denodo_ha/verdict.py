@@ -29,9 +29,7 @@ class Answer(StrEnum):
     """Refused, reset, or nothing before the deadline."""
     MISCONFIGURED = "misconfigured"
     """400, 401, 403, 404, TLS, a redirect, HTML, JSON of another kind, a name that does not resolve, a proxy that
-    cannot be reached: it proves nothing about the server."""
-    OTHER_SERVER = "other_server"
-    """A valid answer of the slave's own server, to which the master's name leads: it proves nothing about the master."""
+    cannot be reached, an answer of the slave's own server: it proves nothing about the server."""
     NOT_ASKED = "not_asked"
     """The pair has no such path."""
 
@@ -45,7 +43,6 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
     MISCONFIGURED = "misconfigured"
     ISOLATED = "isolated"
-    SAME_SERVER = "same_server"
 
     @property
     def alive(self) -> bool:
@@ -67,8 +64,6 @@ def verdict(master: Answer, second: Answer, slave: Answer) -> Verdict:
         return Verdict.UP
     if second is Answer.UP:
         return Verdict.CONTROL_PATH_BROKEN
-    if master is Answer.OTHER_SERVER:
-        return Verdict.SAME_SERVER
     if master is Answer.MISCONFIGURED:
         return Verdict.MISCONFIGURED
     if master in _SILENT and second in _SILENT and slave is Answer.UP:
@@ -80,11 +75,15 @@ def verdict(master: Answer, second: Answer, slave: Answer) -> Verdict:
 
 @dataclass(frozen=True)
 class Reply:
-    """What one path, or one ``ping.sh``, was asked for: its answer, how long that took, and what there is to say."""
+    """What one path, or one ``ping.sh``, was asked for: its answer, how long that took, and what there is to say.
+
+    :param elsewhere: another server has answered in place of the one that was asked for.
+    """
 
     answer: Answer
     seconds: float
     detail: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ def test_ends(story: Story, runs: list[Run]) -> None:
 def test_what_is_stored(story: Story) -> None:
     """A later version reads what this one has left in the asset's state store and beside the snapshots."""
     state = {key: json.loads(value) for key, value in story.pair.state.values.items()}
-    folder = story.folder / "snapshots/pair"
+    folder = story.snapshots("pair")
     files = Shapes()
     for file in folder.rglob("*"):
         if file.is_file():

@@ -163,7 +163,9 @@ class TestAnswers:
         )
 
     def test_an_unknown_host(self) -> None:
-        assert asked(endpoint(80, url="http://no-such-host.invalid"))[0] is Answer.NO_ANSWER
+        found, detail = asked(endpoint(80, url="http://no-such-host.invalid"))
+        assert found is Answer.MISCONFIGURED
+        assert "the name no-such-host.invalid does not resolve, and no address of it is known" in detail
 
     def test_somebody_who_does_not_speak_http(self) -> None:
         def banner(connection: socket.socket) -> None:
@@ -287,7 +289,8 @@ class TestRounds:
         alive.on("GET", "/me", answer(status=500), answer(ME))
         with talking(lambda connection: None, silent_afterwards=True) as port:
             slave = endpoint(port, timeout=SILENT)
-            observer = Observer(master=endpoint(alive.port), slave=slave, second=replace(slave, server="//m:8000"))
+            second_path = replace(slave, server="//10.0.0.1:8000")
+            observer = Observer(master=endpoint(alive.port), slave=slave, second=second_path)
             first, second = observed(observer, rounds=2)
         assert first.slave is first.second is Answer.NO_ANSWER
         assert second.master is Answer.UP

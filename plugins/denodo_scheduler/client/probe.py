@@ -277,7 +277,7 @@ class Observer:
         reply = await self._ask(MASTER)
         if not named or reply.answer in (Answer.UP, Answer.FAILED):
             return reply
-        if reply.answer is Answer.OTHER_SERVER:
+        if reply.elsewhere:
             if last in ("", path.peer):
                 return reply
         elif await names.lookup(tool, connect):
@@ -285,7 +285,7 @@ class Observer:
         elif not last:
             return _no_vote(tool, reply)
         found = await self._ask(MASTER, _Way(address=last))
-        return reply if reply.answer is Answer.OTHER_SERVER and found.answer not in _SILENT else found
+        return reply if reply.elsewhere and found.answer not in _SILENT else found
 
     async def _ask_second(self) -> Reply:
         """Ask over path 2: by the server's name and at its address.
@@ -312,7 +312,7 @@ class Observer:
             if address and (host != self._paths[MASTER].endpoint.tool or not last):
                 names.known[host] = address
             return reply
-        if reply.answer is Answer.MISCONFIGURED or (reply.answer is Answer.OTHER_SERVER and not found):
+        if reply.answer is Answer.MISCONFIGURED and not (reply.elsewhere and found):
             return reply
         if not found:
             return _no_vote(host, reply)
@@ -327,7 +327,8 @@ class Observer:
         apart = await self._told_apart(name, way)
         if apart is False:
             said = "it is the slave's own server that answers: equal ids, states and executions of all jobs"
-            return replace(reply, answer=Answer.OTHER_SERVER, detail=f"{said} ({path.described(way)})")
+            detail = f"{said} ({path.described(way)})"
+            return replace(reply, answer=Answer.MISCONFIGURED, detail=detail, elsewhere=True)
         if apart and name == MASTER and way == _BY_NAME and path.peer and is_name(path.endpoint.tool):
             self._names.known[path.endpoint.tool] = path.peer
         return reply if way == _BY_NAME else replace(reply, detail=f"it answers ({path.described(way)})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from contextlib import suppress
+from dataclasses import replace
 
 from denodo_ha.holdings import Holding, held_by_another
 from denodo_ha.reason import Reason
@@ -44,7 +45,7 @@ def another_pair(context: PairContext, *, resolved: bool = True) -> Reason | Non
 
 def _read(pair: str, content: bytes) -> Holding | None:
     try:
-        return Holding.from_json(content)
+        return replace(Holding.from_json(content), pair=pair)
     except ValueError:
         log.warning("What the pair %s says of its servers is damaged, and is left out", pair)
         return None

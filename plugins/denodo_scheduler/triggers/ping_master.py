@@ -91,7 +91,7 @@ class PingMasterTrigger(BaseTrigger):
     async def _watch(self, observer: Observer) -> dict[str, Any]:
         gap = GAP * self.interval + timedelta(seconds=observer.longest_round)
         watch, heard, before = Watch(self.fall, gap=gap), _Heard(), None
-        if self.known == Verdict.SAME_SERVER:
+        if self.known == Verdict.MISCONFIGURED:  # maybe because it is the slave that answers
             await observer.meet_slave()
         awake = asyncio.create_task(self._others_change()) if self.passive_conn_id else None
         second = _SecondPath(observer, self.passive_interval.total_seconds())

@@ -76,8 +76,9 @@ class Switching(Try):
         try:
             rest = self._disable()
             server, statuses = self.context.servers.answering(self.to)
-            if rest and not self.found and self.step is not Step.ENABLING:
-                self._compare(rest.statuses, statuses)
+            resumed = rest if not self.found and self.step is not Step.ENABLING else None
+            if resumed and (one := two_servers(self.context.servers.connections, resumed.statuses.jobs, statuses.jobs)):
+                raise _Back(one.what)  # a name leads elsewhere by now
             order = self._ordered(server, statuses)
             enabled = self._enable(server, order, self._just_ran(order, rest, statuses))
         except (DenodoSchedulerError, _Back) as error:
@@ -215,11 +216,6 @@ class Switching(Try):
         return list_id
 
     # -- make
-
-    def _compare(self, old: Statuses, new: Statuses) -> None:
-        """A name may lead elsewhere than it did when another try began."""
-        if reason := two_servers(self.context.servers.connections, old.jobs, new.jobs):
-            raise _Back(reason.what)
 
     def _ordered(self, server: Server, statuses: Statuses) -> EnableOrder:
         self._read_jobs(server, statuses)

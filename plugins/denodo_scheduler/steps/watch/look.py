@@ -20,6 +20,11 @@ from denodo_scheduler.steps.servers import Server, enabled_in, flagged_in
 
 log = logging.getLogger(__name__)
 
+_LET_IT_LEAD = (
+    "nothing is known of the master itself: look where its name or address leads (DNS, virtual IP, load balancer), and "
+    "let it lead to the master; if the master is lost, let it lead nowhere, so that its silence can be judged"
+)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -51,8 +56,11 @@ def judge(case: Case) -> Judgement:
         reason = another_pair(context, resolved=False)
     if reason:
         return Judgement(_decided(reason, Alert.BLOCKED), verdict, record, now)
-    slave, master = _read(context, Role.SLAVE), _read(context, Role.MASTER) if verdict.alive else None
+    heard = verdict.alive or verdict is Verdict.MISCONFIGURED
+    slave, master = _read(context, Role.SLAVE), _read(context, Role.MASTER) if heard else None
     one_server = slave and master and two_servers(context.servers.connections, master[1].jobs, slave[1].jobs)
+    if one_server:
+        verdict, master = Verdict.MISCONFIGURED, None
     situation = situation_of(
         record,
         context.pair,
@@ -60,10 +68,12 @@ def judge(case: Case) -> Judgement:
         case.heard,
         now=now,
         slave_enabled=_any_enabled(context, Role.SLAVE, slave),
-        master_enabled=None if one_server else _any_enabled(context, Role.MASTER, master, record),
+        master_enabled=_any_enabled(context, Role.MASTER, master, record) if verdict.alive else None,
     )
     log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
-    decision = decide(record.phase, Verdict.SAME_SERVER if one_server else verdict, situation)
+    decision = decide(record.phase, verdict, situation)
+    if one_server and decision.code in ("misconfigured", "failed_over"):
+        decision = _decided(one_server._replace(next_step=_LET_IT_LEAD), Alert.BLOCKED)
     if record.phase is Phase.HALTED and record.halted:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
     return Judgement(decision, verdict, record, now)
