@@ -63,16 +63,19 @@ class Holding:
 _HOLDING = TypeAdapter(Holding)
 
 
-def held_by_another(mine: Holding, others: Iterable[Holding], now: datetime, folder: str) -> Reason | None:
+def held_by_another(
+    mine: Holding, before: Holding | None, others: Iterable[Holding], now: datetime, folder: str
+) -> Reason | None:
     """No other pair has held a server before, with jobs that may be in the scope of both.
 
     The later one is refused, so that a slip in a new pair does not stop one that works.
 
-    :param folder: where the pairs' folders are.
+    :param before: what this pair has said of itself until now. :param folder: where the pairs' folders are.
     """
+    new = before is None or mine.since != before.since
     for other in others:
         common = sorted(mine.servers & other.servers)
-        earlier = (other.since, other.pair) < (mine.since, mine.pair)
+        earlier = new or (other.since, other.pair) < (mine.since, mine.pair)
         if common and earlier and other.stands(now) and mine.scope.may_share_a_job(other.scope):
             return Reason(
                 "shared_server",

@@ -98,10 +98,8 @@ class TestFlatOptions:
         assert mistakes(file, text) == ["4: pairs.a.failover: stands twice; first in line 3"]
 
     def test_all_warnings_are_one_record(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
-        load(
-            file,
-            "defaults:\n  lease: 1h\npairs:\n  a:\n    fall: 3\n    sync: {orphans: delete}\n  b: {master: m, slave: s}\n",
-        )
+        others = "  b: {master: m, slave: s}\n"
+        load(file, f"defaults:\n  lease: 1h\npairs:\n  a:\n    fall: 3\n    sync: {{orphans: delete}}\n{others}")
         (message,) = caplog.messages
         assert message.splitlines() == [
             f"{file}: options of earlier versions are still read, but move them:",

@@ -22,10 +22,11 @@ class Names:
 
     async def lookup(self, name: str, seconds: float) -> str:
         """Return an address that the name leads to now; empty where none is found within so many ``seconds``."""
-        if name not in self._lookups:
-            self._lookups[name] = asyncio.create_task(_resolved(name))
-        done, _ = await asyncio.wait([self._lookups[name]], timeout=seconds)
-        found = self._lookups.pop(name).result() if done else ""
+        lookup = self._lookups.get(name)
+        if lookup is None or lookup.done():
+            lookup = self._lookups[name] = asyncio.create_task(_resolved(name))
+        await asyncio.wait([lookup], timeout=seconds)
+        found = lookup.result() if lookup.done() else ""
         (self.missing.discard if found else self.missing.add)(name)
         return found
 

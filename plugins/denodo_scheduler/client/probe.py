@@ -168,7 +168,6 @@ class Observer:
     :param slave: the slave's web tool about its own server; None leaves path 1 alone.
     :param second: the slave's web tool about the master, for path 2; None where it does not reach it.
     :param addresses: the last address that each name on the way to the master led to.
-    :param in_doubt: ask over every path from the first round on.
     """
 
     def __init__(
@@ -178,11 +177,10 @@ class Observer:
         slave: Endpoint | None = None,
         second: Endpoint | None = None,
         addresses: Mapping[str, str] | None = None,
-        in_doubt: bool = False,
     ) -> None:
         endpoints = {MASTER: master, SECOND: second, SLAVE: slave}
         self._paths = {path: _Path(endpoint) for path, endpoint in endpoints.items() if endpoint}
-        self._in_doubt = in_doubt
+        self._in_doubt = False
         self._names = Names(addresses or {})
         self._apart: dict[str, tuple[frozenset[tuple[str, str]] | None, float]] = {}
 
@@ -194,7 +192,6 @@ class Observer:
         *,
         second_path: str = "auto",
         addresses: Mapping[str, str] | None = None,
-        in_doubt: bool = False,
     ) -> Self:
         """Read both hooks' connections, which may take requests to Airflow.
 
@@ -206,7 +203,6 @@ class Observer:
             slave=Endpoint.of(slave) if slave else None,
             second=Endpoint.of(second) if second else None,
             addresses=addresses,
-            in_doubt=in_doubt,
         )
 
     @property
@@ -336,13 +332,13 @@ class Observer:
     async def _told_apart(self, name: str, way: _Way) -> bool | None:
         """Whether the server that has answered is another one than the slave's; None where that was not looked at.
 
-        The slave is asked only where what answers has changed. Where both have equal projects, as two servers with
+        The slave is asked anew only where what answers has changed. Where both have equal projects, as two servers with
         nothing but the project that each has from the beginning, their jobs are compared, now and then.
         """
         path, slave = self._paths[name], self._paths[SLAVE]
         before, until = self._apart.get(name, (path.projects, 0.0))
         self._apart[name] = path.projects, until
-        if before != path.projects or (slave.projects is None and self._in_doubt):
+        if before != path.projects:
             await slave.meet()
         if slave.projects is None:
             return None
@@ -381,14 +377,19 @@ def _no_vote(host: str, reply: Reply) -> Reply:
 class Looker:
     """The same for a step in a worker: a context manager whose looks cost a few milliseconds each.
 
-    The arguments are those of :meth:`Observer.of`.
+    :param tell_apart: know the slave's server before the first look. :param asked: arguments of :meth:`Observer.of`.
     """
 
-    def __init__(self, master: DenodoSchedulerHook, slave: DenodoSchedulerHook, **asked: Any) -> None:
+    def __init__(
+        self, master: DenodoSchedulerHook, slave: DenodoSchedulerHook, *, tell_apart: bool = False, **asked: Any
+    ) -> None:
         self._observer = Observer.of(master, slave, **asked)
         self._runner = asyncio.Runner()
+        self._tell_apart = tell_apart
 
     def __enter__(self) -> Self:
+        if self._tell_apart:
+            self._runner.run(self._observer.meet_slave())
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -113,7 +113,7 @@ def enable_jobs(watched: Any, **context: Any) -> dict[str, Any]:
     with _step(context, watched) as case:
         run, addresses = case.context, (shared.seen_by(watched) or {}).get("addresses")
         second_path = run.pair.watch.second_path
-        with Looker(run.master, run.slave, second_path=second_path, addresses=addresses, in_doubt=True) as looker:
+        with Looker(run.master, run.slave, second_path=second_path, addresses=addresses, tell_apart=True) as looker:
             return failing_over.enable_jobs(case, looker.look)
 
 

@@ -34,7 +34,7 @@ def another_pair(context: PairContext, *, resolved: bool = True) -> Reason | Non
         known = {pair: holding for pair, content in store.holdings() if (holding := _read(pair, content))}
         before = known.pop(context.pair.name, None)
         mine = Holding(context.pair.name, names, addresses, scope, since=now, seen=now).said_again(before, now)
-        refused = held_by_another(mine, known.values(), now, store.base)
+        refused = held_by_another(mine, before, known.values(), now, store.base)
         if not refused and mine != before and not context.dry_run:
             store.write_holding(mine.to_json())
     except StorageError as error:
