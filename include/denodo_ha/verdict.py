@@ -181,6 +181,11 @@ class Evidence:
         )
 
 
+def goes_on(before: datetime, now: datetime, gap: timedelta | None) -> bool:
+    """Whether a round follows the one before, and not a longer time in which this process slept, nor an earlier one."""
+    return gap is None or timedelta(0) <= now - before <= gap
+
+
 class Watch:
     """Gather evidence round by round until a verdict is confirmed.
 
@@ -188,8 +193,8 @@ class Watch:
 
     :param fall: at least 1.
     :param keep: how many rounds the evidence lists.
-    :param gap: the longest time from one round to the next; after a longer one, when this process slept or the clock
-        was set back, the rounds before prove nothing any more. None: there is no such limit.
+    :param gap: the longest time from one round to the next, see :func:`goes_on`; after a longer one the rounds before
+        prove nothing any more. None: there is no such limit.
     """
 
     def __init__(self, fall: int, keep: int = 10, gap: timedelta | None = None) -> None:
@@ -216,8 +221,7 @@ class Watch:
 
     def _follows(self, before: Observation, observation: Observation) -> bool:
         """Whether a round goes on with what the one before has seen."""
-        in_time = self._gap is None or timedelta(0) <= observation.at - before.at <= self._gap
-        return in_time and before.verdict is observation.verdict
+        return goes_on(before.at, observation.at, self._gap) and before.verdict is observation.verdict
 
     def _evidence(self, last: Observation, since: datetime) -> Evidence:
         return Evidence(

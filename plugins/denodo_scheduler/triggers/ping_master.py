@@ -19,7 +19,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed
-from denodo_ha.verdict import Answer, Evidence, Observation, Verdict, Watch
+from denodo_ha.verdict import Answer, Evidence, Observation, Verdict, Watch, goes_on
 from denodo_scheduler.client.probe import Observer
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -90,7 +90,7 @@ class PingMasterTrigger(BaseTrigger):
 
     async def _watch(self, observer: Observer) -> dict[str, Any]:
         gap = GAP * self.interval + timedelta(seconds=observer.longest_round)
-        watch, heard, before = Watch(self.fall, gap=gap), _Heard(), None
+        watch, heard, before = Watch(self.fall, gap=gap), _Heard(gap), None
         if self.known == Verdict.MISCONFIGURED:  # maybe because it is the slave that answers
             await observer.meet_slave()
         awake = asyncio.create_task(self._others_change()) if self.passive_conn_id else None
@@ -216,11 +216,16 @@ class _SecondPath:
 class _Heard:
     """What the rounds add up to, beside the evidence."""
 
-    def __init__(self) -> None:
+    def __init__(self, gap: timedelta) -> None:
+        self._gap = gap
+        self._before: datetime | None = None
         self._alive_since: datetime | None = None
         self._milliseconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_LATENCIES))
 
     def add(self, observation: Observation) -> None:
+        if self._before and not goes_on(self._before, observation.at, self._gap):
+            self._alive_since = None
+        self._before = observation.at
         self._alive_since = (self._alive_since or observation.at) if observation.verdict.alive else None
         for path, seconds in observation.seconds.items():
             self._milliseconds[path].append(1000 * seconds)
