@@ -49,6 +49,7 @@ NOT_PLAYED = {
     "old_answers",
     "record_busy",
     "restless",
+    "shared_server",
     "shared_storage",
     "slave_active",
     "still_enabled",
