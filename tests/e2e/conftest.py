@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -82,10 +81,7 @@ def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     folder = tmp_path_factory.mktemp("pairs")
     file = folder / "pairs.yaml"
-    own = {
-        name: f"master: {name}_master, slave: {name}_slave, snapshots: {{location: 'file://{folder}/{name}'}}"
-        for name in PAIR_NAMES
-    }
+    own = {name: StandinPair.apart(name, folder) for name in PAIR_NAMES}
     file.write_text(
         PAIRS.format(
             own=own,
@@ -119,10 +115,9 @@ def airflow(
     airflow_home: Path, metadata: Database, session_pair: StandinPair, pairs_file: Path
 ) -> Iterator[LocalAirflow]:
     """Scheduler, triggerer, DAG processor and API server, with the project's DAGs read."""
-    env = {**metadata.env, **session_pair.connections_env(), **quick_to_notice_deaths()}
-    for name, server in product(PAIR_NAMES, session_pair.servers):
-        wrong = {"password": WRONG_PASSWORD} if (name, server.name) == ("locked-out", "slave") else {}
-        env[f"AIRFLOW_CONN_{name}_{server.name}".upper()] = json.dumps(server.connection() | wrong)
+    wrong = session_pair.slave.connection() | {"password": WRONG_PASSWORD}
+    env = {**metadata.env, **session_pair.connections_env(*PAIR_NAMES), **quick_to_notice_deaths()}
+    env["AIRFLOW_CONN_LOCKED-OUT_SLAVE"] = json.dumps(wrong)
     airflow = LocalAirflow(airflow_home, pairs_file=pairs_file, env=env)
     try:
         airflow.start()
