@@ -82,6 +82,7 @@ def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pairs")
     file = folder / "pairs.yaml"
     own = {name: StandinPair.apart(name, folder) for name in PAIR_NAMES}
+    own["locked-out"] = own["locked-out"].replace("locked-out_slave", "wrong_password")
     file.write_text(
         PAIRS.format(
             own=own,
@@ -117,7 +118,7 @@ def airflow(
     """Scheduler, triggerer, DAG processor and API server, with the project's DAGs read."""
     wrong = session_pair.slave.connection() | {"password": WRONG_PASSWORD}
     env = {**metadata.env, **session_pair.connections_env(*PAIR_NAMES), **quick_to_notice_deaths()}
-    env["AIRFLOW_CONN_LOCKED-OUT_SLAVE"] = json.dumps(wrong)
+    env["AIRFLOW_CONN_WRONG_PASSWORD"] = json.dumps(wrong)
     airflow = LocalAirflow(airflow_home, pairs_file=pairs_file, env=env)
     try:
         airflow.start()
