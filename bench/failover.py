@@ -38,9 +38,13 @@ pairs: {{{names}}}
 
 def measure(stage: Stage) -> Iterator[Measurement]:
     names = [f"run_{number}" for number in range(len(PHASES))]
-    pairs = _PAIRS.format(interval=INTERVAL, fall=FALL, names=", ".join(f"{name}: {{}}" for name in names))
+    own = [f"{name}: {{{StandinPair.apart(name, stage.folder)}}}" for name in names]
+    pairs = _PAIRS.format(interval=INTERVAL, fall=FALL, names=", ".join(own))
     dags = [*product_dags("sync", "failover"), PLAIN]
-    with stage.pair() as pair, real_airflow(stage, pairs, dags, pair.connections_env() | plain_env(pair)) as airflow:
+    with (
+        stage.pair() as pair,
+        real_airflow(stage, pairs, dags, pair.connections_env(*names) | plain_env(pair)) as airflow,
+    ):
         with stage.progress.step(f"Putting {JOBS:,} jobs in {PROJECTS} projects onto the master"):
             pair.master.generate(jobs=JOBS, projects=PROJECTS, disabled=0)
             pair.master.let_nobody_wait()

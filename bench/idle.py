@@ -13,6 +13,7 @@ from bench.stage import BenchError, Stage
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.airflow_api import FINISHED
 from denodo_demo.processes import wait_for
+from denodo_demo.standin import StandinPair
 from denodo_ha.pairs import Pair
 
 TITLE = "Task instances of an idle pair per hour"
@@ -26,16 +27,20 @@ _WATCH_FOR = Pair(name="default").watch.duration
 _PAIRS = """
 defaults: {{sync: {{schedule: null, quiet_window: 5s, quiet_margin: 1s}}}}
 pairs:
-  short: {{watch: {{duration: {seconds}s, probe_interval: 1s}}}}
+  short: {{{own}, watch: {{duration: {seconds}s, probe_interval: 1s}}}}
   default: {{}}
 """
 _PATIENCE = 300.0
 
 
 def measure(stage: Stage) -> Iterator[Measurement]:
-    pairs = _PAIRS.format(seconds=int(_WATCH_FOR.total_seconds()) // SCALE)
+    own = StandinPair.apart("short", stage.folder)
+    pairs = _PAIRS.format(own=own, seconds=int(_WATCH_FOR.total_seconds()) // SCALE)
     dags = [*product_dags("sync", "failover"), PLAIN]
-    with stage.pair() as pair, real_airflow(stage, pairs, dags, pair.connections_env() | plain_env(pair)) as airflow:
+    with (
+        stage.pair() as pair,
+        real_airflow(stage, pairs, dags, pair.connections_env("short") | plain_env(pair)) as airflow,
+    ):
         stage.fill_master(pair, jobs=50, projects=5)
         with stage.progress.step("Syncing two pairs, and waiting until both are watched"):
             for name in ("short", "default"):

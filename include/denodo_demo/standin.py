@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -295,12 +296,22 @@ class StandinPair:
         self._each(lambda process: None if process.running else process.start())
         self._each(StandinProcess.faults)
 
-    def connections_env(self) -> dict[str, str]:
-        """Return the two connections of the shipped pair, as environment variables for Airflow."""
+    def connections_env(self, *pairs: str) -> dict[str, str]:
+        """Return the two connections of the shipped pair, as environment variables for Airflow.
+
+        :param pairs: names of pairs that get two connections of their own, such as ``<pair>_master``.
+        """
         return {
-            f"AIRFLOW_CONN_DENODO_SCHEDULER_{server.name.upper()}": json.dumps(server.connection())
-            for server in self.servers
+            f"AIRFLOW_CONN_{owner}_{server.name}".upper(): json.dumps(server.connection())
+            for owner, server in product(("denodo_scheduler", *pairs), self.servers)
         }
+
+    @staticmethod
+    def apart(pair: str, folder: Path) -> str:
+        """Return the options, in YAML, of a pair that is not to know of another one on the same servers: connections
+        and storage of its own.
+        """
+        return f"master: {pair}_master, slave: {pair}_slave, snapshots: {{location: 'file://{folder}/{pair}'}}"
 
     def __enter__(self) -> Self:
         return self.start()

@@ -176,18 +176,21 @@ def ran_since(statuses: Sequence[JobStatus], since: datetime) -> tuple[JobKey, .
 def same_server(a: Sequence[JobStatus], b: Sequence[JobStatus]) -> bool:
     """Return whether two reads, made one right after the other, come from one and the same server.
 
-    Equal ids are necessary but prove nothing: cloned servers share them. Clones do not share the executions of their
+    Equal ids of jobs and projects are necessary, and clones share them. But clones do not share the executions of their
     jobs, so at least half of the jobs enabled in either read must agree in state and in previous and next execution;
-    half, because on a busy server some jobs run between the reads. Without any enabled job it cannot be decided, and
-    the result is False.
+    half, because on a busy server some jobs run between the reads. Without any enabled job, nothing but equal ids and
+    executions of all jobs will do.
     """
     others = {status.key: status for status in b}
     shared = [(status, others[status.key]) for status in a if status.key in others]
-    if any(one.job_id != other.job_id for one, other in shared):
+    if any((one.job_id, one.project_id) != (other.job_id, other.project_id) for one, other in shared):
         return False
     alive = [(one, other) for one, other in shared if one.state.is_enabled or other.state.is_enabled]
+    if not alive:
+        whole = len(shared) == len(a) == len(b)
+        return bool(shared) and whole and all(_life(one) == _life(other) for one, other in shared)
     agreeing = sum(_life(one) == _life(other) for one, other in alive)
-    return bool(alive) and 2 * agreeing >= len(alive)
+    return 2 * agreeing >= len(alive)
 
 
 def _life(status: JobStatus) -> tuple[JobState, datetime | None, datetime | None]:

@@ -25,8 +25,9 @@ _ANSWERS = """\
 ## Verdicts
 
 Answers: `up`: the Scheduler server lives; `failed`: a web tool answers with 5xx; `no_answer`: refused, reset or too
-late; `misconfigured`: 400, 401, 403, 404, TLS, a redirect, HTML; `not_asked`: the pair has no such path. `up` is
-accepted at once, any other verdict after `fall` times in a row."""
+late; `misconfigured`: 400, 401, 403, 404, TLS, a redirect, HTML, a name that does not resolve and whose last address
+is not known or an answer of the slave's own server; `not_asked`: the pair has no such path. `up` is accepted at once,
+any other verdict after `fall` times in a row."""
 
 _PATHS: tuple[tuple[str, Sequence[Answer]], ...] = (
     ("master's web tool", [answer for answer in Answer if answer is not Answer.NOT_ASKED]),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import ssl
 from collections.abc import Iterator
 
 from denodo_ha.text import one_line
@@ -23,6 +25,33 @@ def readable(error: BaseException) -> str:
     if inner and isinstance(inner[-1], ConnectionError) and inner[-1].errno:
         return os.strerror(inner[-1].errno)
     return redacted(one_line((inner[-1].strerror if inner else str(error)) or type(error).__name__))
+
+
+_SILENCE = {
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ECONNABORTED,
+    errno.EPIPE,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.ENETRESET,
+}
+
+
+def is_silence(error: BaseException) -> bool:
+    """Whether a request that failed was sent to a server that did not answer.
+
+    What this machine could not do, such as to resolve a name or to open one more file, says nothing about the server.
+    """
+    found = list(causes(error))
+    if group := next((each for each in found if isinstance(each, BaseExceptionGroup)), None):
+        return all(map(is_silence, group.exceptions))  # each address of a name was tried
+    of_system = [
+        each for each in found if isinstance(each, OSError) and each.errno and not isinstance(each, ssl.SSLError)
+    ]
+    return not of_system or of_system[-1].errno in _SILENCE
 
 
 def tls_next_step(said: str) -> str:

@@ -33,6 +33,7 @@ from denodo_ha.durations import format_duration, parse_duration
 from denodo_ha.properties import SiteProperties, mistakes
 from denodo_ha.record import Role
 from denodo_ha.scope import Scope
+from denodo_ha.server.address import server_uri
 
 _PRESETS = {
     "@hourly": "0 * * * *",
@@ -94,12 +95,15 @@ def _zone(value: str) -> str:
 
 
 def _second_path(value: str) -> str:
-    if value in ("auto", "none") or re.fullmatch(r"//[^/:@\s]+:\d{1,5}", value):
+    if value in ("auto", "none"):
         return value
-    raise ValueError(
-        f"must be auto, none, or the master's Scheduler server as the slave's web tool reaches it, such as "
-        f"//master-host:8000, not {value!r}"
-    )
+    try:
+        return server_uri(value)
+    except ValueError:
+        raise ValueError(
+            f"must be auto, none, or the master's Scheduler server as the slave's web tool reaches it, such as "
+            f"//master-host:8000, not {value!r}"
+        ) from None
 
 
 @lru_cache

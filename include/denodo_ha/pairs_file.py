@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,6 +161,7 @@ class _Reader:
         if self.only is None:
             self._distinct_names(named)
             self._one_role_per_server(pairs)
+            self._one_pair_per_job(pairs)
         own = {where[1] for where in self._wrong if where[:1] == ("pairs",) and len(where) > 1}
         all_wrong = any(where[:1] != ("pairs",) or len(where) == 1 for where in self._wrong)
         self.wrong = {name: self._alerts(value, defaults) for name, value in wanted.items() if all_wrong or name in own}
@@ -280,6 +282,24 @@ class _Reader:
                         ("pairs", pair.name, str(role)),
                         f'"{server}" is the {earlier} of pair "{name}", {whose}; a server has one role in all pairs',
                     )
+
+    def _one_pair_per_job(self, pairs: Mapping[str, Pair]) -> None:
+        """No job of a server is in two pairs: each would disable what the other one has enabled."""
+        served: dict[tuple[Role, str], list[Pair]] = defaultdict(list)
+        for pair in pairs.values():
+            for role in Role:
+                conn_id, scope = getattr(pair, role), pair.scope
+                sharing = served[role, conn_id]
+                earlier = next((each for each in sharing if scope.may_share_a_job(each.scope)), None)
+                sharing.append(pair)
+                if earlier and not self.full:
+                    self._add(
+                        ("pairs", pair.name),
+                        f'may have jobs in common with pair "{earlier.name}" on the connection "{conn_id}": each '
+                        f"of the two would disable what the other one has enabled. Give it its own master and slave, "
+                        f"or give the two different projects or jobs",
+                    )
+                    break
 
 
 def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

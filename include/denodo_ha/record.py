@@ -7,7 +7,6 @@ read and :func:`superseded`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -265,8 +264,8 @@ class Record(_Value):
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
     each server as a target. ``sync_problem`` is there until a sync succeeds, ``doubts`` until an import of everything
-    that holds secrets has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether the storage lets
-    only one writer make each of them, as the last sync has tried it.
+    that holds secrets has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether the storage
+    lets only one writer make each of them, as the last sync has tried it.
     """
 
     schema_number: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
@@ -408,22 +407,6 @@ def commit(
     """Note that the passive server was read back and equals ``snapshot``, but for the jobs that are ``pending``."""
     left = {"operation": None, "dirty": None, "sync_problem": None}
     return record.model_copy(update={**left, "snapshot": snapshot, "pending": pending, "doubts": doubts})
-
-
-def doubts_after(record: Record, warnings: Collection[str], *, everything: bool, now: datetime) -> tuple[Doubt, ...]:
-    """What is to be doubted after an import with these warnings.
-
-    :param everything: it has sent all that holds secrets, so what it did not warn of again is in order.
-    """
-    known = {doubt.text: doubt for doubt in record.doubts}
-    kept = [] if everything else [text for text in known if text not in warnings]
-    return tuple(known.get(text) or Doubt(since=now, text=text) for text in dict.fromkeys([*kept, *warnings]))
-
-
-def sync_failed(record: Record, problem: SyncProblem) -> Record:
-    """Note why a sync has failed; ``since`` is kept from the first of the failures in a row."""
-    since = record.sync_problem.since if record.sync_problem else problem.since
-    return record.model_copy(update={"sync_problem": problem.model_copy(update={"since": since})})
 
 
 def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:

@@ -85,6 +85,11 @@ def freshness(pair: Pair) -> timedelta:
     return pair.watch.fall * pair.watch.probe_interval + timedelta(minutes=1)
 
 
+def is_fresh(decided: datetime, pair: Pair, now: datetime) -> bool:
+    """Return whether evidence is young enough for a failover to begin, and not from the future."""
+    return -CLOCK_SKEW <= now - decided <= freshness(pair)
+
+
 def situation_of(
     record: Record,
     pair: Pair,

@@ -6,13 +6,14 @@ the decisions of :mod:`denodo_ha.decisions` never lead to it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from denodo_ha.record import (
     Approval,
     Dirty,
+    Doubt,
     Halt,
     Operation,
     Pause,
@@ -22,6 +23,7 @@ from denodo_ha.record import (
     Record,
     Role,
     Step,
+    SyncProblem,
     close_operation,
 )
 
@@ -222,6 +224,22 @@ def paused(record: Record, *, now: datetime, reason: str, by: str, until: dateti
 
 def unpaused(record: Record) -> Record:
     return record.model_copy(update={"paused": None})
+
+
+def doubts_after(record: Record, warnings: Collection[str], *, everything: bool, now: datetime) -> tuple[Doubt, ...]:
+    """What is to be doubted after an import with these warnings.
+
+    :param everything: it has sent all that holds secrets, so what it did not warn of again is in order.
+    """
+    known = {doubt.text: doubt for doubt in record.doubts}
+    kept = [] if everything else [text for text in known if text not in warnings]
+    return tuple(known.get(text) or Doubt(since=now, text=text) for text in dict.fromkeys([*kept, *warnings]))
+
+
+def sync_failed(record: Record, problem: SyncProblem) -> Record:
+    """Note why a sync has failed; ``since`` is kept from the first of the failures in a row."""
+    since = record.sync_problem.since if record.sync_problem else problem.since
+    return record.model_copy(update={"sync_problem": problem.model_copy(update={"since": since})})
 
 
 def acknowledged(record: Record, *, by: str) -> Record:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -28,7 +28,8 @@ class Answer(StrEnum):
     NO_ANSWER = "no_answer"
     """Refused, reset, or nothing before the deadline."""
     MISCONFIGURED = "misconfigured"
-    """400, 401, 403, 404, TLS, a redirect, HTML, JSON of another kind: it proves nothing about the server."""
+    """400, 401, 403, 404, TLS, a redirect, HTML, JSON of another kind, a name that does not resolve, a proxy that
+    cannot be reached, an answer of the slave's own server: it proves nothing about the server."""
     NOT_ASKED = "not_asked"
     """The pair has no such path."""
 
@@ -74,11 +75,15 @@ def verdict(master: Answer, second: Answer, slave: Answer) -> Verdict:
 
 @dataclass(frozen=True)
 class Reply:
-    """What one path, or one ``ping.sh``, was asked for: its answer, how long that took, and what there is to say."""
+    """What one path, or one ``ping.sh``, was asked for: its answer, how long that took, and what there is to say.
+
+    :param elsewhere: another server has answered in place of the one that was asked for.
+    """
 
     answer: Answer
     seconds: float
     detail: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class Observation:
     """One round of requests: ``at`` is when it was sent, ``seconds`` how long each path took, ``details`` what failed.
 
     The keys of ``seconds`` and ``details`` are :data:`PATHS`.
+
+    :param common: what both paths to the master have in common, so that it may have failed for both; or empty.
     """
 
     at: datetime
@@ -94,9 +101,10 @@ class Observation:
     slave: Answer
     seconds: dict[str, float] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
+    common: str = ""
 
     @classmethod
-    def of(cls, at: datetime, heard: Mapping[str, Reply], pings: Mapping[str, Reply]) -> Self:
+    def of(cls, at: datetime, heard: Mapping[str, Reply], pings: Mapping[str, Reply], common: str = "") -> Self:
         """Sum up a round.
 
         :param heard: per path that was asked.
@@ -108,7 +116,8 @@ class Observation:
             answers[SECOND] = Answer.UP
         said = {path: [each[path].detail for each in (heard, pings) if path in each] for path in PATHS}
         details = {path: "; ".join(filter(None, texts)) for path, texts in said.items() if any(texts)}
-        return cls(at=at, **answers, seconds={path: each.seconds for path, each in heard.items()}, details=details)
+        seconds = {path: each.seconds for path, each in heard.items()}
+        return cls(at=at, **answers, seconds=seconds, details=details, common=common)
 
     @property
     def verdict(self) -> Verdict:
@@ -119,7 +128,7 @@ class Observation:
         return {**asdict(self), **answers, "at": self.at.isoformat(), "verdict": str(self.verdict)}
 
     def __str__(self) -> str:
-        said = "; ".join(f"{path}: {what}" for path, what in self.details.items())
+        said = "; ".join([*(f"{path}: {what}" for path, what in self.details.items()), *filter(None, [self.common])])
         return f"{self.verdict}{f' ({said})' if said else ''}"
 
 
@@ -133,6 +142,7 @@ class Evidence:
     :param since: when the first of them was sent.
     :param last_alive: when the master was last heard, if it was.
     :param rounds: how many rounds there were in all.
+    :param common: what both paths to the master had in common in the last round, or empty.
     :param latest: the last rounds, newest last.
     """
 
@@ -142,6 +152,7 @@ class Evidence:
     since: datetime
     last_alive: datetime | None
     rounds: int
+    common: str = ""
     latest: tuple[Observation, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -152,6 +163,7 @@ class Evidence:
             "since": self.since.isoformat(),
             "last_alive": self.last_alive.isoformat() if self.last_alive else None,
             "rounds": self.rounds,
+            "common": self.common,
             "latest": [each.to_json() for each in self.latest],
         }
 
@@ -165,7 +177,13 @@ class Evidence:
             since=moment(value["since"]),
             last_alive=moment(value["last_alive"]) if value["last_alive"] else None,
             rounds=int(value["rounds"]),
+            common=str(value.get("common", "")),
         )
+
+
+def goes_on(before: datetime, now: datetime, gap: timedelta | None) -> bool:
+    """Whether a round follows the one before, and not a longer time in which this process slept, nor an earlier one."""
+    return gap is None or timedelta(0) <= now - before <= gap
 
 
 class Watch:
@@ -175,10 +193,13 @@ class Watch:
 
     :param fall: at least 1.
     :param keep: how many rounds the evidence lists.
+    :param gap: the longest time from one round to the next, see :func:`goes_on`; after a longer one the rounds before
+        prove nothing any more. None: there is no such limit.
     """
 
-    def __init__(self, fall: int, keep: int = 10) -> None:
+    def __init__(self, fall: int, keep: int = 10, gap: timedelta | None = None) -> None:
         self._fall = fall
+        self._gap = gap
         self._latest: deque[Observation] = deque(maxlen=keep)
         self._streak = 0
         self._rounds = 0
@@ -187,7 +208,7 @@ class Watch:
 
     def add(self, observation: Observation) -> Evidence | None:
         """Add one round; return the evidence if its verdict is confirmed now, None as long as it is not."""
-        same = bool(self._latest) and self._latest[-1].verdict is observation.verdict
+        same = bool(self._latest) and self._follows(self._latest[-1], observation)
         self._streak = self._streak + 1 if same else 1
         if not same or self._since is None:
             self._since = observation.at
@@ -198,6 +219,10 @@ class Watch:
         confirmed = observation.verdict is Verdict.UP or self._streak >= self._fall
         return self._evidence(observation, self._since) if confirmed else None
 
+    def _follows(self, before: Observation, observation: Observation) -> bool:
+        """Whether a round goes on with what the one before has seen."""
+        return goes_on(before.at, observation.at, self._gap) and before.verdict is observation.verdict
+
     def _evidence(self, last: Observation, since: datetime) -> Evidence:
         return Evidence(
             verdict=last.verdict,
@@ -206,5 +231,6 @@ class Watch:
             since=since,
             last_alive=self._last_alive,
             rounds=self._rounds,
+            common=last.common,
             latest=tuple(self._latest),
         )

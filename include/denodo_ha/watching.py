@@ -9,7 +9,7 @@ from typing import Any
 
 from denodo_ha.decisions import DECISIONS, Action, Alert
 from denodo_ha.reason import Reason
-from denodo_ha.record import usable_event
+from denodo_ha.record import CLOCK_SKEW, usable_event
 from denodo_ha.text import moment
 from denodo_ha.verdict import Verdict
 
@@ -69,6 +69,7 @@ _USABLE: dict[str, Callable[[Any], bool]] = {
     "next_step": _is_text,
     "situation": _is_situation,
     "jobs": _are_counts,
+    "addresses": lambda value: isinstance(value, Mapping) and all(map(_is_text, (*value, *value.values()))),
     **dict.fromkeys(("since", "at", "last_alive", "second_good"), _is_moment),
 }
 """What each field that is stored may hold."""
@@ -86,6 +87,7 @@ class Watching:
     :param last_alive: when the master was last heard. :param second_good: when path 2 was last seen to work. ISO 8601.
     :param situation: the facts on which the last decision rests; without the consents of a person, which held once.
     :param jobs: by server: how many jobs were enabled then, and how many there were in the pair's scope.
+    :param addresses: the last address that each name on the way to the master led to, while the master was heard there.
     :param outbox: events that tell of a change of this state and are not in the history yet.
     """
 
@@ -102,6 +104,7 @@ class Watching:
     next_step: str = ""
     situation: dict[str, bool | None] = field(default_factory=dict)
     jobs: dict[str, list[int]] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
     outbox: tuple[dict[str, Any], ...] = ()
 
     @classmethod
@@ -134,6 +137,11 @@ class Looked:
     look_again: bool
 
 
+def latest(now: datetime, *moments: str | None) -> str:
+    """Return the latest of some moments; one from the future would stay the latest for as long, and is left out."""
+    return max((each for each in moments if each and moment(each) <= now + CLOCK_SKEW), default="")
+
+
 def monitor_stopped(
     seen: Watching, now: datetime, *, watch_for: timedelta, dag_id: str
 ) -> tuple[Watching, News] | None:
@@ -141,7 +149,7 @@ def monitor_stopped(
     if (
         not seen.at
         or seen.code == MONITOR_STOPPED
-        or now - datetime.fromisoformat(seen.at) <= watch_for + MONITOR_SLACK
+        or abs(now - datetime.fromisoformat(seen.at)) <= watch_for + MONITOR_SLACK
     ):
         return None
     reason = Reason(
@@ -184,8 +192,9 @@ def compare(
         next_step=reason.next_step,
         situation=(judgement.get("situation") or {}) if judgement else seen.situation,
         jobs=(judgement.get("jobs") or {}) if judgement else seen.jobs,
-        last_alive=max(seen.last_alive, evidence.get("last_alive") or ""),
-        second_good=max(seen.second_good, (watched or {}).get("second_good") or ""),
+        last_alive=latest(now, seen.last_alive, evidence.get("last_alive")),
+        second_good=latest(now, seen.second_good, (watched or {}).get("second_good")),
+        addresses={**seen.addresses, **((watched or {}).get("addresses") or {})},
     )
     news = _news(seen.code, reason, judgement, failed=problem is not None) if changed else None
     return Looked(watching, news, look_again=changed or not watching.settled)

@@ -43,7 +43,7 @@ def test_shipped_file(parse: Parse) -> None:
 
 
 def test_own_file(parse: Parse) -> None:
-    bag = parse("pairs:\n  emea: {}\n  apac.2: {sync: {schedule: null}}\n")
+    bag = parse("pairs:\n  emea: {}\n  apac.2: {master: m, slave: s, sync: {schedule: null}}\n")
     assert bag.import_errors == {}
     assert sorted(bag.dag_ids) == dag_ids("apac.2", "emea")
 
@@ -106,6 +106,7 @@ MISTAKES = {
         "must be an absolute path, or a URL",
     ),
     "two roles": ("pairs:\n  one: {master: a, slave: b}\n  two: {master: b, slave: c}\n", 3, "one role"),
+    "one server in two pairs": ("pairs:\n  one: {}\n  two: {}\n", 3, "jobs in common"),
     "lease too short": ("pairs:\n  default:\n    sync: {lease: 5m}\n", 3, "must be longer than import_timeout"),
     "no pattern": ("pairs:\n  default:\n    projects: []\n", 3, "must not be empty"),
     "watch too short": ("pairs:\n  default:\n    watch: {duration: 19s}\n", 3, "is too short: 4 probes"),

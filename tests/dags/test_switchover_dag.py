@@ -202,7 +202,7 @@ def test_assets(dag: DAG) -> None:
 
 
 def test_pairs_share_nothing(parse: Parse) -> None:
-    dags = parse("pairs:\n  one: {}\n  two: {}\n").dags
+    dags = parse("pairs:\n  one: {projects: [x]}\n  two: {projects: [y]}\n").dags
     pair = [dags[f"denodo_scheduler_switchover__{name}"] for name in ("one", "two")]
     for of in (lambda task: task.pool, lambda task: task.inlets[0].uri, lambda task: task.outlets[0].name):
         assert len({of(dag.get_task("switch_over")) for dag in pair}) == 2

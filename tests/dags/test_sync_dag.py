@@ -373,7 +373,7 @@ def test_a_result_is_one_xcom(dag: DAG) -> None:
 
 
 def test_pairs_share_nothing(parse: Parse) -> None:
-    found = parse("pairs:\n  one: {}\n  two: {}\n").dags
+    found = parse("pairs:\n  one: {projects: [x]}\n  two: {projects: [y]}\n").dags
     dags = [found[f"denodo_scheduler_sync__{pair}"] for pair in ("one", "two")]
     for of in (lambda task: task.pool, lambda task: task.inlets[0].uri, lambda task: task.outlets[0].name):
         assert len({of(dag.get_task("import_metadata")) for dag in dags}) == 2

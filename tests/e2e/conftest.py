@@ -44,15 +44,14 @@ defaults:
     quiet_timeout: {quiet_timeout:.0f}s
     lease: {lease:.0f}s
     import_timeout: {import_timeout:.0f}s
-  snapshots: {{location: "file://{snapshots}"}}
 pairs:
-  default: {{}}
-  busy: {{projects: [Busy]}}
-  scheduled: {{sync: {{schedule: "{far}"}}}}
-  backfilled: {{sync: {{schedule: "{far}"}}}}
-  killed: {{}}
-  restarted: {{}}
-  locked-out: {{slave: wrong_password}}
+  default: {{{own[default]}}}
+  busy: {{{own[busy]}, projects: [Busy]}}
+  scheduled: {{{own[scheduled]}, sync: {{schedule: "{far}"}}}}
+  backfilled: {{{own[backfilled]}, sync: {{schedule: "{far}"}}}}
+  killed: {{{own[killed]}}}
+  restarted: {{{own[restarted]}}}
+  locked-out: {{{own[locked-out]}}}
 """
 PAIR_NAMES = ("default", "busy", "scheduled", "backfilled", "killed", "restarted", "locked-out")
 WRONG_PASSWORD = "not-the-stand-ins-password"
@@ -76,12 +75,17 @@ def pair(session_pair: StandinPair) -> Iterator[StandinPair]:
 
 @pytest.fixture(scope="package")
 def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pairs over the same two servers, each with a record of its own; their DAGs start paused."""
+    """Pairs over the same two servers, each with a record of its own; their DAGs start paused.
+
+    They do not know of each other, which would be refused: each has its own connections and its own storage.
+    """
     folder = tmp_path_factory.mktemp("pairs")
     file = folder / "pairs.yaml"
+    own = {name: StandinPair.apart(name, folder) for name in PAIR_NAMES}
+    own["locked-out"] = own["locked-out"].replace("locked-out_slave", "wrong_password")
     file.write_text(
         PAIRS.format(
-            snapshots=folder / "snapshots",
+            own=own,
             far=_far_from_now(),
             quiet_timeout=allow(120),
             lease=allow(12),
@@ -113,7 +117,7 @@ def airflow(
 ) -> Iterator[LocalAirflow]:
     """Scheduler, triggerer, DAG processor and API server, with the project's DAGs read."""
     wrong = session_pair.slave.connection() | {"password": WRONG_PASSWORD}
-    env = {**metadata.env, **session_pair.connections_env(), **quick_to_notice_deaths()}
+    env = {**metadata.env, **session_pair.connections_env(*PAIR_NAMES), **quick_to_notice_deaths()}
     env["AIRFLOW_CONN_WRONG_PASSWORD"] = json.dumps(wrong)
     airflow = LocalAirflow(airflow_home, pairs_file=pairs_file, env=env)
     try:

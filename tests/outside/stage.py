@@ -20,7 +20,6 @@ from support.sync import NOW, act, enabled, fill, status_of
 
 PAIRS = """\
 defaults:
-  snapshots: file://{folder}/snapshots
   probe_interval: 1s
   fall: 1
   watch_for: 1m
@@ -29,11 +28,12 @@ defaults:
   master_timezone: Europe/Madrid
   notify: [{{notifier: support.file_notifier.FileNotifier, arguments: {{path: "{folder}/alerts", token: t0ken}}}}]
 pairs:
-  pair: {{on_master_return: fail_back, catch_up: start_missed}}
-  asking: {{failover: approval}}
-  fenced: {{fencing: required, fence: outside.stage.no_fence}}
-  narrow: {{projects: [no such project]}}
+  pair: {{{own[pair]}, on_master_return: fail_back, catch_up: start_missed}}
+  asking: {{{own[asking]}, failover: approval}}
+  fenced: {{{own[fenced]}, fencing: required, fence: outside.stage.no_fence}}
+  narrow: {{{own[narrow]}, projects: [no such project]}}
 """
+PAIR_NAMES = ("pair", "asking", "fenced", "narrow")
 KINDS = ("sync", "failover", "switchover", "operations")
 EARLIER = "2026-03-01T12:00:00+00:00"
 SOON = "0 10 7 2,3 3 ? 2026"
@@ -83,7 +83,12 @@ class Stage:
         self.servers, self.master, self.slave = servers, servers.master, servers.slave
         self.folder, self.patch = folder, patch
         file = folder / "pairs.yaml"
-        file.write_text(PAIRS.format(folder=folder))
+        # They are one and the same two servers, which must not be known where the pairs would see it.
+        own = {
+            name: f"master: {name}_master, slave: {name}_slave, snapshots: 'file://{folder}/snapshots-{name}'"
+            for name in PAIR_NAMES
+        }
+        file.write_text(PAIRS.format(folder=folder, own=own))
         patch.setenv("DENODO_HA_PAIRS", str(file))
         for role in ("master", "slave"):
             self.connect(role)
@@ -91,7 +96,7 @@ class Stage:
         assert bag.import_errors == {}
         self.pairs = {
             name: PairAirflow({kind: bag.dags[f"denodo_scheduler_{kind}__{name}"] for kind in KINDS})
-            for name in ("pair", "asking", "fenced", "narrow")
+            for name in PAIR_NAMES
         }
         self.pair = self.pairs["pair"]
 
@@ -110,7 +115,8 @@ class Stage:
     def connect(self, role: str, **changes: Any) -> None:
         """Set the connection of a role to its server, with some fields changed."""
         connection = {**getattr(self.servers, role).connection(), **changes}
-        self.patch.setenv(f"AIRFLOW_CONN_DENODO_SCHEDULER_{role.upper()}", json.dumps(connection))
+        for owner in ("denodo_scheduler", *PAIR_NAMES):
+            self.patch.setenv(f"AIRFLOW_CONN_{owner}_{role}".upper(), json.dumps(connection))
 
     @contextmanager
     def record(self, **fields: Any) -> Iterator[None]:
@@ -158,13 +164,17 @@ class Stage:
             run.task(task)
         return run
 
+    def snapshots(self, name: str) -> Path:
+        """The folder of a pair."""
+        return self.folder / f"snapshots-{name}" / name
+
     def copy_to(self, name: str) -> PairAirflow:
         """Have another pair in the same state, with the same snapshot."""
         other = self.pairs[name]
         other.state.values = dict(self.pair.state.values)
         other.history = list(self.pair.history)
-        shutil.rmtree(self.folder / "snapshots" / name, ignore_errors=True)
-        shutil.copytree(self.folder / "snapshots/pair", self.folder / "snapshots" / name)
+        shutil.rmtree(self.snapshots(name), ignore_errors=True)
+        shutil.copytree(self.snapshots("pair"), self.snapshots(name))
         return other
 
     def run_to_slave(self, before: dict[str, Callable[[Run], object]] | None = None, **form: Any) -> None:

@@ -190,7 +190,7 @@ class Story(Stage):
 
     def failovers(self) -> None:
         pair = self.pair
-        manifest = next((self.folder / "snapshots/pair").glob(f"{pair.state.get('record')['snapshot']['id']}/man*"))
+        manifest = next(self.snapshots("pair").glob(f"{pair.state.get('record')['snapshot']['id']}/man*"))
         hidden = manifest.with_suffix(".hidden")
         with self.silence():
             pair.run("failover", before={"enable_jobs": lambda run: changed_evidence(run, decided=EARLIER)})
@@ -283,7 +283,7 @@ class Story(Stage):
 
     def interrupted_switchovers(self) -> None:
         pair = self.pair
-        plan = max((self.folder / "snapshots/pair").glob("plan-*.json")).stem.removeprefix("plan-")
+        plan = max(self.snapshots("pair").glob("plan-*.json")).stem.removeprefix("plan-")
         for step in ("claimed", "disabling"):
             open_one = operation("switchover", step, plan=plan)
             epoch = pair.state.get("record")["epoch"] + 1

@@ -25,6 +25,8 @@ PAIRS = """\
 pairs:
   default: {}
   every-branch:
+    master: another_master
+    slave: another_slave
     schedule: null
     failover: approval
     on_master_return: fail_back

@@ -52,6 +52,7 @@ NOT_PLAYED = {
     "old_answers",
     "record_busy",
     "restless",
+    "shared_server",
     "shared_storage",
     "slave_active",
     "still_enabled",
@@ -159,7 +160,7 @@ def test_ends(story: Story, runs: list[Run]) -> None:
 def test_what_is_stored(story: Story) -> None:
     """A later version reads what this one has left in the asset's state store and beside the snapshots."""
     state = {key: json.loads(value) for key, value in story.pair.state.values.items()}
-    folder = story.folder / "snapshots/pair"
+    folder = story.snapshots("pair")
     files = Shapes()
     for file in folder.rglob("*"):
         if file.is_file():

@@ -248,7 +248,13 @@ def test_other_ids_are_another_server() -> None:
     assert not same_server(BUSY, [*BUSY[:-1], BUSY[-1].model_copy(update={"job_id": 77})])
 
 
-def test_without_an_enabled_job_nothing_is_claimed() -> None:
-    asleep = [status(one.key, "DISABLED", id_=one.job_id) for one in BUSY]
-    assert not same_server(asleep, asleep)
+def test_without_an_enabled_job_all_must_be_equal() -> None:
+    """A passive server looks so, to which the name of the master leads too."""
+    asleep = [status(one.key, "DISABLED", id_=one.job_id, previous_execution=one.previous_execution) for one in BUSY]
+    assert same_server(asleep, asleep)
     assert not same_server([], [])
+    assert not same_server(asleep, asleep[1:])
+    ran = asleep[0].model_copy(update={"previous_execution": BUSY[0].next_execution})
+    assert not same_server(asleep, [ran, *asleep[1:]])
+    elsewhere = asleep[0].model_copy(update={"project_id": asleep[0].project_id + 1})
+    assert not same_server(asleep, [elsewhere, *asleep[1:]])

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
+import ssl
+
 import pytest
 
-from denodo_ha.errors import causes, readable
+from denodo_ha.errors import causes, is_silence, readable
 from denodo_ha.snapshot.trouble import storage_trouble
 
 
@@ -22,6 +27,38 @@ class TestErrors:
     @pytest.mark.parametrize(("error", "said"), [(ValueError("one\n two."), "one two"), (EOFError(), "EOFError")])
     def test_others_say_what_they_say_in_one_line(self, error: Exception, said: str) -> None:
         assert readable(error) == said
+
+
+EVIDENCE = ["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "EPIPE", "ECONNABORTED"]
+
+
+class TestSilence:
+    @pytest.mark.parametrize("name", sorted(errno.errorcode.values()))
+    def test_of_all_errors_of_the_system_only_these_are_a_server_s_silence(self, name: str) -> None:
+        """What this machine cannot do, such as to open one more socket, is none."""
+        number = getattr(errno, name)
+        inner = OSError(number, os.strerror(number))
+        outer = ConnectionError("All connection attempts failed")
+        outer.__cause__ = inner
+        wanted = number in {getattr(errno, each) for each in (*EVIDENCE, "EHOSTDOWN", "ENETRESET")}
+        assert is_silence(inner) is is_silence(outer) is wanted
+
+    @pytest.mark.parametrize("code", [socket.EAI_NONAME, socket.EAI_AGAIN, socket.EAI_FAIL])
+    def test_a_name_that_does_not_resolve_is_none(self, code: int) -> None:
+        error = ConnectionError("it failed")
+        error.__cause__ = socket.gaierror(code, "Name or service not known")
+        assert not is_silence(error)
+
+    def test_each_address_of_a_name_must_be_silent(self) -> None:
+        refused, own = ConnectionRefusedError(errno.ECONNREFUSED, "no"), OSError(errno.EMFILE, "Too many open files")
+        for members, wanted in (([refused, refused], True), ([refused, own], False)):
+            error = OSError("All connection attempts failed")
+            error.__cause__ = ExceptionGroup("multiple connection attempts failed", members)
+            assert is_silence(error) is wanted
+
+    def test_a_cut_is(self) -> None:
+        assert is_silence(EOFError())
+        assert is_silence(ssl.SSLEOFError(8, "EOF occurred in violation of protocol"))
 
 
 class TestStorage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -105,6 +106,23 @@ class TestWatch:
         assert found[5] is not None
         assert found[5].streak == 3
         assert found[5].since == START + timedelta(seconds=30)
+
+    @pytest.mark.parametrize("pause", [timedelta(hours=3), timedelta(seconds=61), timedelta(seconds=-1)])
+    def test_what_was_seen_before_a_gap_does_not_count(self, pause: timedelta) -> None:
+        """This process has slept, or its clock was set back."""
+        watch = Watch(3, gap=timedelta(minutes=1))
+        seen = rounds(*[Verdict.DOWN] * 2)
+        later = [replace(each, at=each.at + pause + timedelta(seconds=10)) for each in rounds(*[Verdict.DOWN] * 3)]
+        found = [watch.add(each) for each in (*seen, *later)]
+        assert found[:4] == [None] * 4
+        assert found[4] is not None
+        assert (found[4].streak, found[4].since) == (3, later[0].at)
+
+    def test_a_pause_within_the_limit_is_no_gap(self) -> None:
+        watch = Watch(2, gap=timedelta(minutes=1))
+        first, second = rounds(Verdict.DOWN, Verdict.DOWN)
+        assert watch.add(first) is None
+        assert watch.add(replace(second, at=first.at + timedelta(minutes=1)))
 
     def test_the_master_was_last_heard_on_either_path(self) -> None:
         watch = Watch(2)

@@ -24,6 +24,7 @@ from denodo_ha.pairs import (
 from denodo_ha.pairs_file import GROUPS, PairsError, load_pairs
 from denodo_ha.record import Role
 from denodo_ha.scope import Scope
+from denodo_ha.server.address import server_uri
 from support.pairs import make_pair
 
 SHIPPED = Path(__file__).parents[2] / "include" / "pairs.yaml"
@@ -206,7 +207,7 @@ def test_every_option(file: Path) -> None:
 
 
 def test_a_pair_without_options_has_the_defaults(file: Path) -> None:
-    assert load(file, "pairs: {a: , b: {}}") == {"a": Pair(name="a"), "b": Pair(name="b")}
+    assert load(file, "pairs: {a: }") == load(file, "pairs: {a: {}}") == {"a": Pair(name="a")}
 
 
 def test_own_options_win_over_defaults_group_by_group(file: Path) -> None:
@@ -218,8 +219,8 @@ def test_own_options_win_over_defaults_group_by_group(file: Path) -> None:
           sync: {lease: 20m, orphans: delete, mass_change: {percent: 10, jobs: 7}}
           alerts: {notify: [{notifier: my_site.Pager, arguments: {to: ops}}]}
         pairs:
-          a: {sync: {mass_change: {jobs: 9}}, alerts: {notify: [{notifier: my_site.Log}]}}
-          b: {sync: {lease: 30m}, tags: [theirs]}
+          a: {projects: [a], sync: {mass_change: {jobs: 9}}, alerts: {notify: [{notifier: my_site.Log}]}}
+          b: {projects: [b], sync: {lease: 30m}, tags: [theirs]}
         """,
     )
     a, b = pairs["a"], pairs["b"]
@@ -236,11 +237,52 @@ def test_null_schedule_means_by_hand_only(file: Path) -> None:
 
 
 def test_names_that_yaml_takes_for_something_else_stay_text(file: Path) -> None:
-    assert list(load(file, "pairs: {on: {}, 007: {}}")) == ["on", "007"]
+    assert list(load(file, "pairs: {on: {}, 007: {master: m, slave: s}}")) == ["on", "007"]
 
 
 def test_pairs_may_share_their_servers(file: Path) -> None:
     assert len(load(file, "pairs: {a: {projects: [x]}, b: {projects: [y]}}")) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("", ""),
+        ("slave: dr", "slave: dr"),
+        ("{master: m1, slave: dr}", "{master: m2, slave: dr}"),
+        ("{master: m, slave: s1}", "{master: m, slave: s2}"),
+        ("projects: [sales_*]", "projects: ['*_eu']"),
+        ("projects: [Sales]", "projects: [hr, 'SALES']"),
+        ("jobs: [a*]", "projects: [x]"),
+        ("projects: ['sales[eu]']", "projects: ['sales[eu]']"),
+    ],
+)
+def test_a_job_is_in_one_pair_only(file: Path, one: str, other: str) -> None:
+    """Each of the two would disable what the other one has enabled."""
+    values = [each if each.startswith("{") else f"{{{each}}}" for each in (one, other)]
+    (found,) = mistakes(file, f"pairs:\n  a: {values[0]}\n  b: {values[1]}\n")
+    assert found.startswith('3: pairs.b: may have jobs in common with pair "a" on the connection "')
+    assert "Give it its own master and slave, or give the two different projects or jobs" in found
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("{projects: [sales_*]}", "{projects: [hr_*]}"),
+        ("{projects: [x], jobs: [a*]}", "{projects: [x], jobs: [b*]}"),
+        ("{projects: ['a?']}", "{projects: [a]}"),
+        ("{master: m1, slave: s1}", "{master: m2, slave: s2}"),
+        ("{master: m1, slave: dr, projects: [x]}", "{master: m2, slave: dr, projects: [y]}"),
+    ],
+)
+def test_pairs_without_a_job_in_common(file: Path, one: str, other: str) -> None:
+    assert len(load(file, f"pairs:\n  a: {one}\n  b: {other}\n")) == 2
+
+
+@pytest.mark.parametrize("uri", ["//m:8000", "//10.0.0.1:8000", "//[fd00::1]:8000", "//[::1]:8000"])
+def test_the_second_path_takes_what_a_connection_takes(file: Path, uri: str) -> None:
+    assert server_uri(uri) == uri
+    assert load(file, f'pairs: {{a: {{watch: {{second_path: "{uri}"}}}}}}')["a"].watch.second_path == uri
 
 
 def test_all_mistakes_at_once_in_the_order_of_the_lines(file: Path) -> None:
@@ -468,7 +510,9 @@ def test_they_follow_also_in_groups_that_are_built_apart() -> None:
 
 
 def test_they_follow_from_defaults_and_own_options_together(file: Path) -> None:
-    pairs = load(file, "defaults: {watch: {duration: 2h}}\npairs: {a: {}, b: {watch: {duration: 3h}}}\n")
+    pairs = load(
+        file, "defaults: {watch: {duration: 2h}}\npairs: {a: {jobs: [a]}, b: {jobs: [b], watch: {duration: 3h}}}\n"
+    )
     assert [pair.failover.cool_down for pair in pairs.values()] == [timedelta(hours=2), timedelta(hours=3)]
 
 

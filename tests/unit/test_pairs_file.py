@@ -98,7 +98,8 @@ class TestFlatOptions:
         assert mistakes(file, text) == ["4: pairs.a.failover: stands twice; first in line 3"]
 
     def test_all_warnings_are_one_record(self, file: Path, caplog: pytest.LogCaptureFixture) -> None:
-        load(file, "defaults:\n  lease: 1h\npairs:\n  a:\n    fall: 3\n    sync: {orphans: delete}\n  b: {tags: [x]}\n")
+        others = "  b: {master: m, slave: s}\n"
+        load(file, f"defaults:\n  lease: 1h\npairs:\n  a:\n    fall: 3\n    sync: {{orphans: delete}}\n{others}")
         (message,) = caplog.messages
         assert message.splitlines() == [
             f"{file}: options of earlier versions are still read, but move them:",
@@ -214,7 +215,9 @@ pairs:
         assert caplog.records == [], "the DAG processor has said it; every task would say it again"
 
     def test_it_is_what_the_whole_file_gives(self, file: Path) -> None:
-        text = "defaults: {fall: 3}\npairs:\n  a: {sync: {lease: 1h}}\n  b: {watch: {duration: 2h}}\n"
+        text = (
+            "defaults: {fall: 3}\npairs:\n  a: {sync: {lease: 1h}}\n  b: {master: m, slave: s, watch: {duration: 2h}}\n"
+        )
         assert load(file, text, only="b") == {"b": load(file, text)["b"]}
 
     def test_its_own_mistakes_and_those_of_the_defaults_are_reported(self, file: Path) -> None:
@@ -229,7 +232,7 @@ pairs:
 class TestWhere:
     def test_the_environment_says_so(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DENODO_HA_PAIRS", str(file))
-        file.write_text("pairs: {a: {}, b: {}}")
+        file.write_text("pairs: {a: {}, b: {master: m, slave: s}}")
         assert pairs_path() == file
         assert list(configured_pairs()) == ["a", "b"]
         assert list(configured_pairs("b")) == ["b"]

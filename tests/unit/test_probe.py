@@ -164,7 +164,9 @@ class TestAnswers:
         )
 
     def test_an_unknown_host(self) -> None:
-        assert asked(endpoint(80, url="http://no-such-host.invalid"))[0] is Answer.NO_ANSWER
+        found, detail = asked(endpoint(80, url="http://no-such-host.invalid"))
+        assert found is Answer.MISCONFIGURED
+        assert "the name no-such-host.invalid does not resolve, and no address of it is known" in detail
 
     def test_somebody_who_does_not_speak_http(self) -> None:
         def banner(connection: socket.socket) -> None:
@@ -288,7 +290,8 @@ class TestRounds:
         alive.on("GET", "/me", answer(status=500), answer(ME))
         with talking(lambda connection: None, silent_afterwards=True) as port:
             slave = endpoint(port, timeout=SILENT)
-            observer = Observer(master=endpoint(alive.port), slave=slave, second=replace(slave, server="//m:8000"))
+            second_path = replace(slave, server="//10.0.0.1:8000")
+            observer = Observer(master=endpoint(alive.port), slave=slave, second=second_path)
             first, second = observed(observer, rounds=2)
         assert first.slave is first.second is Answer.NO_ANSWER
         assert second.master is Answer.UP
@@ -591,3 +594,55 @@ def talking(*scripts: Callable[[socket.socket], object], silent_afterwards: bool
             over.set()
             server.shutdown(socket.SHUT_RDWR)
             thread.join()
+
+
+class TestProxies:
+    """What a proxy says of itself is nothing about the server behind it."""
+
+    @pytest.mark.parametrize(
+        ("status", "expected"),
+        [(407, Answer.MISCONFIGURED), (403, Answer.MISCONFIGURED), (502, Answer.FAILED), (504, Answer.FAILED)],
+    )
+    def test_a_proxy_that_refuses_to_connect(self, status: int, expected: Answer) -> None:
+        refusal = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\n\r\n" % status
+
+        def proxy(connection: socket.socket) -> None:
+            connection.recv(65536)
+            connection.sendall(refusal)
+
+        with talking(proxy) as port:
+            made = endpoint(1, url=f"https://m.example{PATH}", proxy=f"http://127.0.0.1:{port}", verify=False)
+            found, detail = asked(made)
+        assert found is expected
+        assert "the HTTP proxy says" in detail
+
+    def test_a_proxy_that_cannot_be_reached(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        found, detail = asked(endpoint(1, url=f"http://m.example{PATH}", proxy=f"http://127.0.0.1:{port}"))
+        assert found is Answer.MISCONFIGURED
+        assert "the HTTP proxy cannot be reached" in detail
+
+
+class TestNames:
+    def test_tls_is_checked_against_the_name_also_at_its_last_address(
+        self, alive: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pem = certificate(tmp_path / "good.pem")
+        make = TestTls().serve(alive, pem)
+        known = {"master.example": "127.0.0.1", "localhost": "127.0.0.1"}
+        monkeypatch.setattr("denodo_scheduler.client.probe.is_name", lambda host: host in known)
+        resolve = socket.getaddrinfo
+
+        def unknown(host: Any, *arguments: Any, **more: Any) -> Any:
+            if (host.decode() if isinstance(host, bytes) else host) in known:
+                raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+            return resolve(host, *arguments, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", unknown)
+        of_the_certificate = make(verify=str(pem))
+        of_another = make(url=f"https://master.example:{alive.port}{PATH}", verify=str(pem))
+        for named, expected in ((of_the_certificate, Answer.UP), (of_another, Answer.MISCONFIGURED)):
+            (seen,) = observed(Observer(master=named, addresses=known))
+            assert seen.master is expected, seen
+        assert {request.headers["host"] for request in alive.requests} == {f"localhost:{alive.port}"}

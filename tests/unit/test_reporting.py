@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -266,3 +267,22 @@ def test_what_was_heard_last_is_kept() -> None:
     again = reported(kept, "fail_over", watched=watched).watching
     assert (again.last_alive, again.second_good) == (later, later)
     assert earlier < later
+
+
+def test_what_is_from_the_future_is_not_kept() -> None:
+    """It would be the latest until then, whatever is heard meanwhile."""
+    future, now = (NOW + timedelta(days=1)).isoformat(), NOW.isoformat()
+    before = replace(seen(), last_alive=future, second_good=future)
+    watched = {"ended_by": "confirmed", "evidence": {"last_alive": now}, "second_good": now}
+    kept = reported(before, "healthy", watched=watched).watching
+    assert (kept.last_alive, kept.second_good) == (now, now)
+
+
+def test_the_last_address_of_each_name_is_kept() -> None:
+    before = replace(seen(), addresses={"m.example": "10.0.0.1", "inner.example": "10.0.0.3"})
+    watched = {"ended_by": "confirmed", "evidence": {}, "addresses": {"m.example": "10.0.0.2"}}
+    kept = reported(before, "healthy", watched=watched).watching
+    assert kept.addresses == {"m.example": "10.0.0.2", "inner.example": "10.0.0.3"}
+    assert Watching.from_json(asdict(kept)) == kept
+    for damaged in ("10.0.0.1", {"m.example": 5}, [1], None):
+        assert Watching.from_json({**asdict(kept), "addresses": damaged}).addresses == {}

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,3 +84,35 @@ def test_a_long_list_of_projects_is_cut() -> None:
     keys = [JobKey(project=f"p{number:02}", name="x") for number in range(25)]
     with pytest.raises(ScopeError, match=r"p18, p19 and 5 more\. Correct"):
         Scope(projects=("q",)).check(keys)
+
+
+_NAMES = ["".join(letters) for size in range(7) for letters in product("ab", repeat=size)]
+_PATTERN = st.text("ab?*", min_size=1, max_size=3)
+
+
+@given(_PATTERN, _PATTERN)
+def test_two_scopes_may_share_a_job_exactly_when_there_is_a_name_that_both_match(one: str, other: str) -> None:
+    """The shortest such name has no more letters than the two patterns have parts."""
+    common = any(fnmatchcase(name, one) and fnmatchcase(name, other) for name in _NAMES)
+    assert Scope(projects=(one,)).may_share_a_job(Scope(projects=(other,))) is common
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("sales_*", "hr_*", False),
+        ("sales_*", "*_eu", True),
+        ("a*c", "*b", False),
+        ("x?", "x", False),
+        ("SALES", "sales", True),
+        ("s[ab]", "sc", False),
+        ("s[ab]", "sa", True),
+        ("s[ab]", "s[cd]", True),
+        ("sales[eu]", "sales[eu]", True),
+        ("*" * 30 + "a", "*" * 30 + "b", False),
+    ],
+)
+def test_which_patterns_may_share_a_name(one: str, other: str, shared: bool) -> None:
+    """Two sets of characters are taken to overlap, which refuses what might be allowed, and never the reverse."""
+    assert Scope(jobs=(one,)).may_share_a_job(Scope(jobs=(other,))) is shared
+    assert not Scope(projects=("x",), jobs=(one,)).may_share_a_job(Scope(projects=("y",), jobs=(one,)))

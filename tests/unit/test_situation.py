@@ -10,7 +10,7 @@ import pytest
 from denodo_ha.decisions import Situation
 from denodo_ha.pairs import Pair
 from denodo_ha.record import CLOCK_SKEW, Approval, Operation, Pause, Promotion, Record, SnapshotRef, Step, covers
-from denodo_ha.situation import PROOF_HOLDS, Consents, Heard, freshness, situation_of
+from denodo_ha.situation import PROOF_HOLDS, Consents, Heard, freshness, is_fresh, situation_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -151,6 +151,21 @@ def test_where_fencing_is_required_it_takes_a_hook_or_a_person(
     failover: dict[str, Any], fenced: bool, fenceable: bool
 ) -> None:
     assert facts(pair=Pair(name="p", failover=failover), consents=Consents(fenced=fenced)).fenceable is fenceable
+
+
+@pytest.mark.parametrize(
+    ("age", "fresh"),
+    [
+        (timedelta(0), True),
+        (freshness(PAIR), True),
+        (freshness(PAIR) + timedelta(seconds=1), False),
+        (-CLOCK_SKEW, True),
+        (-CLOCK_SKEW - timedelta(seconds=1), False),
+        (timedelta(days=-1), False),
+    ],
+)
+def test_evidence_is_neither_old_nor_of_the_future(age: timedelta, fresh: bool) -> None:
+    assert is_fresh(NOW - age, PAIR, NOW) is fresh
 
 
 def test_evidence_is_fresh_for_the_time_to_gather_it_and_a_minute() -> None:

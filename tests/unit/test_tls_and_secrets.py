@@ -181,7 +181,7 @@ class TestProxies:
         with pytest.raises(DenodoSchedulerError) as caught:
             hook.me()
         seen = observed(hook)
-        assert seen.master is Answer.NO_ANSWER
+        assert seen.master is Answer.MISCONFIGURED
         assert SECRET not in "".join([*capfd.readouterr(), str(caught.value), repr(caught.value), repr(seen)])
 
     def test_a_host_alone_gets_a_schema(self) -> None:

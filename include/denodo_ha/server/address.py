@@ -20,6 +20,28 @@ class Place(NamedTuple):
     tool: str
     server: str
 
+    @property
+    def machine(self) -> str:
+        """The host of the Scheduler server's machine, without brackets, as far as that can be told from here."""
+        return (self.tool if is_loopback(self.server) else uri_host(self.server)).strip("[]")
+
+    @property
+    def port(self) -> str:
+        return self.server.rpartition(":")[2]
+
+
+def uri_host(uri: str) -> str:
+    """Return the host of ``//host:port``, without the brackets of an IPv6 address."""
+    return uri.removeprefix("//").rpartition(":")[0].strip("[]")
+
+
+def is_name(host: str) -> bool:
+    """Whether a host is a name that a name server resolves, and not an address or the machine itself."""
+    with suppress(ValueError):
+        ip_address(host.strip("[]"))
+        return False
+    return not is_loopback(host)
+
 
 def server_uri(value: str) -> str:
     """Return ``value`` if it names a Scheduler server as Denodo's parameter ``uri`` does, ``//host:port`` [D].
@@ -56,7 +78,7 @@ def proxy_url(value: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a host, or that of ``//host:port``, is the machine itself."""
-    host = host.removeprefix("//").rpartition(":")[0] if host.startswith("//") else host
+    host = uri_host(host) if host.startswith("//") else host
     with suppress(ValueError):
         return ip_address(host.strip("[]")).is_loopback
     return host.casefold().rstrip(".") == "localhost"
@@ -77,7 +99,7 @@ def second_path_uri(second_path: str, place: Place, through: Place) -> str:
     auto = second_path == "auto"
     uri = place.server if auto else second_path
     if auto and is_loopback(uri) and not is_loopback(place.tool):
-        uri = _at(place.tool, uri)
+        uri = at(place.tool, uri)
     if auto and is_loopback(uri) and not is_loopback(through.tool):
         raise LookupError(f"for it, {uri} is its own machine")
     if _seen_from(through.tool, uri) == _seen_from(through.tool, through.server):
@@ -85,7 +107,8 @@ def second_path_uri(second_path: str, place: Place, through: Place) -> str:
     return uri
 
 
-def _at(host: str, uri: str) -> str:
+def at(host: str, uri: str) -> str:
+    """Return ``//host:port`` of the same port on another host."""
     return f"//{f'[{host}]' if ':' in host else host}:{uri.rpartition(':')[2]}"
 
 
@@ -93,4 +116,4 @@ def _seen_from(host: str, uri: str) -> str:
     """A server in a form in which all names that a machine gives itself are equal."""
     if not is_loopback(uri):
         return uri.casefold()
-    return _at("localhost" if is_loopback(host) else host, uri).casefold()
+    return at("localhost" if is_loopback(host) else host, uri).casefold()

@@ -44,8 +44,8 @@ def unreadable(path: str, error: BodyError) -> NotProven:
     return NotProven(Answer.FAILED, f"the answer to GET {path} {error}")
 
 
-def check_body(path: str, content_type: str, body: bytes, limit: int = ANSWER_LIMIT) -> None:
-    """Check the body of the answer to GET ``path``, one of :data:`PROOF`.
+def check_body(path: str, content_type: str, body: bytes, limit: int = ANSWER_LIMIT) -> Any:
+    """Check the body of the answer to GET ``path``, one of :data:`PROOF`, and return what it says.
 
     :param limit: the limit of the body in bytes.
     :raises NotProven: it is not that of a living server.
@@ -60,3 +60,10 @@ def check_body(path: str, content_type: str, body: bytes, limit: int = ANSWER_LI
         raise NotProven(
             Answer.MISCONFIGURED, f"the answer to GET {path} is not that of Denodo Scheduler; check host and base_path"
         )
+    return content
+
+
+def fingerprint(projects: Any) -> frozenset[tuple[str, str]]:
+    """Return the ids and names in the answer to ``/projects``: equal where one server has answered twice."""
+    each = (element for element in projects if isinstance(element, dict))
+    return frozenset((str(element.get("id")), str(element.get("name"))) for element in each)

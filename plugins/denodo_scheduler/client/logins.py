@@ -12,7 +12,7 @@ from denodo_ha.server.liveness import NotProven
 from denodo_ha.verdict import Answer
 
 if TYPE_CHECKING:
-    from denodo_scheduler.client.probe import Endpoint
+    from denodo_scheduler.client.endpoint import Endpoint
 
 LIMIT = 3
 """So many refused logins in a row are sent at the pace of the probe; one more where two paths are asked at once."""

@@ -2,159 +2,159 @@
 
 For a trigger, which must never block its loop, and whose probes must cost next to nothing: the connections to the web
 tools are kept alive from one round to the next.
+
+What is no evidence about the server is no vote: a name that does not resolve is asked at the last address it led to,
+and an answer of the slave's own server, to which the master's name may lead after the loss of a site, is none of the
+master.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from pathlib import Path
 from time import monotonic
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import httpx
-from requests.auth import HTTPBasicAuth
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.util.ssl_ import create_urllib3_context
 
-from denodo_ha.errors import causes, readable, tls_next_step
-from denodo_ha.server.address import second_path_uri
-from denodo_ha.server.bodies import ANSWER_LIMIT, BodyError, Unpacker
-from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, unreadable
+from denodo_ha.checks import same_server
+from denodo_ha.jobs import JobStatus
+from denodo_ha.server.address import at, is_name, uri_host
+from denodo_ha.server.answers import read_statuses
+from denodo_ha.server.bodies import BodyError, Unpacker, parse_json
+from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, fingerprint, unreadable
 from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
+from denodo_scheduler.client.endpoint import Endpoint, classified, over_second_path
 from denodo_scheduler.client.logins import Logins
-from denodo_scheduler.exceptions import ConfigurationError
+from denodo_scheduler.client.names import Names
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+
+__all__ = ["Endpoint", "Looker", "Observer", "over_second_path"]
 
 log = logging.getLogger(__name__)
 
-_KEEP_ALIVE = 60.0
-"""Seconds that an idle connection may be used again."""
 _LARGE = 256 * 1024
 """Bytes of an answer from which on it is read in a thread, because the loop is not ours alone."""
+_TOLD_APART = 60.0
+"""How many seconds two servers with equal projects are taken for two, once their jobs have told them apart."""
+_SILENT = (Answer.FAILED, Answer.NO_ANSWER)
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """What it takes to ask one web tool about one Scheduler server, with login and TLS as the hook has them.
+class _Way(NamedTuple):
+    """How a request gets to a server, where that is another way than by the names of the endpoint.
 
-    :param url: the web tool's address with its base path.
-    :param server: the Scheduler server, ``//host:port`` as the web tool reaches it.
-    :param timeout: seconds to connect, and to wait for an answer; both together are the deadline of a path.
-    :param answer_limit: bytes that an answer may have, unpacked.
-    :param ping: asks the server by a script, where the connection has one, and returns only if it lives.
+    :param address: of the web tool. :param server: ``//host:port`` of the Scheduler server behind it.
     """
 
-    conn_id: str
-    url: str
-    server: str
-    timeout: tuple[float, float] = (5.0, 10.0)
-    verify: bool | str = True
-    cert: str | tuple[str, str] | None = None
-    auth: httpx.BasicAuth | None = field(default=None, repr=False, compare=False)
-    ping: Callable[[], object] | None = field(default=None, repr=False, compare=False)
-    proxy: str | None = field(default=None, repr=False)
-    answer_limit: int = ANSWER_LIMIT
+    address: str = ""
+    server: str = ""
 
-    @classmethod
-    def of(cls, hook: DenodoSchedulerHook) -> Self:
-        """Read the hook's connection.
 
-        :raises ConfigurationError: it is not usable.
-        """
-        settings = hook.settings
-        with hook.get_conn() as session:
-            login = session.auth
-            merged: Any = session.merge_environment_settings(hook.base_url, {}, False, settings.verify, settings.cert)
-        return cls(
-            conn_id=hook.denodo_scheduler_conn_id,
-            url=hook.base_url + settings.base_path,
-            server=hook.server,
-            timeout=settings.timeout,
-            verify=merged["verify"],
-            cert=merged["cert"],
-            auth=httpx.BasicAuth(login.username, login.password) if isinstance(login, HTTPBasicAuth) else None,
-            proxy=next(iter(hook._proxies.values()), None),
-            ping=hook.scripts.ping if hook.scripts else None,
-            answer_limit=settings.answer_limit,
-        )
+_BY_NAME = _Way()
 
-    def client(self) -> httpx.AsyncClient:
-        """Make a client for the web tool. It takes some milliseconds, so not in a loop.
 
-        :raises ConfigurationError: the address, a certificate file or the proxy is not usable.
-        """
-        connect, read = self.timeout
+class _Path:
+    """
+    One web tool that is asked about one server.
+
+    ``projects`` is what the server that answered last has, and ``peer`` the address of the web tool that passed it on.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.client = endpoint.client()
+        self.projects: frozenset[tuple[str, str]] | None = None
+        self.peer = ""
+
+    async def ask(self, way: _Way = _BY_NAME) -> Reply:
+        """Ask whether the server lives."""
+        endpoint, began = self.endpoint, monotonic()
+        answer, detail, said = Answer.UP, "", None
         try:
-            return httpx.AsyncClient(
-                base_url=f"{self.url}/public/api",
-                auth=self.auth,
-                headers={"Accept-Encoding": "gzip"},
-                verify=_tls_context(self.verify, self.cert) if self.url.startswith("https:") else False,
-                timeout=httpx.Timeout(read, connect=connect, pool=connect),
-                limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
-                proxy=self.proxy,
-                trust_env=False,
-            )
-        except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
-            raise ConfigurationError(
-                f"Connection {self.conn_id!r}: no request can be sent: {readable(error)}. Check host and port, the "
-                "files that verify and cert name, and the proxy settings of this machine."
-            ) from None
+            async with asyncio.timeout(endpoint.deadline):
+                for request in PROOF:
+                    said = await self._read(request, way)
+        except TimeoutError:
+            answer, detail = Answer.NO_ANSWER, f"no whole answer within {endpoint.deadline:g} s"
+        except NotProven as found:
+            answer, detail = found.answer, str(found)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            answer, detail = classified(error, proxied=endpoint.proxy is not None)
+        except Exception as error:  # whatever a server sends, the next round asks again
+            log.exception("The answer of connection %r cannot be understood", endpoint.conn_id)
+            answer, detail = Answer.MISCONFIGURED, f"the answer cannot be understood ({type(error).__name__})"
+        else:
+            self.projects = fingerprint(said)
+        if detail:
+            detail = f"{detail} ({self.described(way)})"
+        return Reply(answer, round(monotonic() - began, 4), detail)
 
+    def described(self, way: _Way) -> str:
+        where = f" at {way.address}" if way.address else ""
+        return f"connection {self.endpoint.conn_id!r}{where}, server {way.server or self.endpoint.server}"
 
-def _tls_context(verify: bool | str, cert: str | tuple[str, str] | None) -> ssl.SSLContext:
-    """The context that ``requests`` would make; one for all with the same files, because CA bundles are large."""
-    ca = DEFAULT_CA_BUNDLE_PATH if verify is True else verify or None
-    files = [ca, *([cert] if isinstance(cert, str) else cert or ())]
-    return _made_context(ca, cert, tuple(Path(file).stat().st_mtime_ns for file in files if file))
+    async def meet(self) -> None:
+        """Read the server's projects, without which its answers cannot be told from another server's."""
+        try:
+            async with asyncio.timeout(self.endpoint.deadline):
+                self.projects = fingerprint(await self._read("/projects", _BY_NAME))
+        except Exception as error:
+            log.info("The projects of connection %r cannot be read: %s", self.endpoint.conn_id, error)
 
+    async def statuses(self, way: _Way = _BY_NAME) -> list[JobStatus] | None:
+        """Read the state of every job; None where that fails, or the answer leaves out which jobs these are."""
+        try:
+            async with asyncio.timeout(self.endpoint.deadline):
+                body = (await self._fetched("/jobs/status", way))[1]
+            return read_statuses(parse_json(body, self.endpoint.answer_limit), projects=list, jobs=list)
+        except Exception as error:
+            log.info("The jobs of connection %r cannot be read: %s", self.endpoint.conn_id, error)
+            return None
 
-@lru_cache(maxsize=64)
-def _made_context(ca: str | None, cert: str | tuple[str, str] | None, _changed: tuple[int, ...]) -> ssl.SSLContext:
-    context = create_urllib3_context()
-    if ca is None:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    else:
-        context.load_verify_locations(**{"capath" if Path(ca).is_dir() else "cafile": ca})
-        context.verify_mode = ssl.CERT_REQUIRED
-    if cert:
-        file, key = (cert, None) if isinstance(cert, str) else cert
-        # With an empty password an encrypted key is an error; without one OpenSSL would ask on the terminal.
-        context.load_cert_chain(file, key, bytes)
-    return context
+    async def _read(self, path: str, way: _Way) -> Any:
+        """Send one request of the proof; return what its answer says only if that proves a living server."""
+        limit = self.endpoint.answer_limit
+        arguments = path, *await self._fetched(path, way), limit
+        if len(arguments[2]) < _LARGE:
+            return check_body(*arguments)
+        return await asyncio.to_thread(check_body, *arguments)
 
+    async def _fetched(self, path: str, way: _Way) -> tuple[str, bytes]:
+        """Content type and body of an answer.
 
-def over_second_path(
-    second_path: str, server: DenodoSchedulerHook, through: DenodoSchedulerHook
-) -> DenodoSchedulerHook | None:
-    """Make a hook for the Scheduler server of ``server`` behind the web tool of ``through``; None where that cannot be.
+        A connection that was kept alive may have been closed by the web tool just now, so a cut before any answer is
+        worth one more request.
+        """
+        try:
+            return await self._fetched_once(path, way)
+        except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
+            return await self._fetched_once(path, way)
 
-    :param second_path: ``none``, ``//host:port`` or ``auto``, see :func:`denodo_ha.server.address.second_path_uri`.
-    :raises ConfigurationError: a connection is not usable.
-    """
-    if second_path == "none":
-        return None
-    try:
-        uri = second_path_uri(second_path, server.place, through.place)
-    except LookupError as problem:
-        log.warning(
-            "The web tool of connection %r cannot be asked about the server of connection %r: %s. "
-            "Set second_path of the pair to the server as that web tool reaches it, or to none.",
-            through.denodo_scheduler_conn_id,
-            server.denodo_scheduler_conn_id,
-            problem,
-        )
-        return None
-    hook = DenodoSchedulerHook(through.denodo_scheduler_conn_id, scheduler_uri=uri)
-    hook.permit = through.permit
-    return hook
+    async def _fetched_once(self, path: str, way: _Way) -> tuple[str, bytes]:
+        endpoint, url, more = self.endpoint, path, dict[str, Any]()
+        if way.address:  # TLS is checked against the name all the same
+            named = self.client.base_url
+            url = str(named.copy_with(host=way.address)).rstrip("/") + path
+            more = {"headers": {"Host": named.netloc.decode()}, "extensions": {"sni_hostname": named.host}}
+        async with self.client.stream("GET", url, params={"uri": way.server or endpoint.server}, **more) as response:
+            check_status(path, response.status_code)
+            if stream := response.extensions.get("network_stream"):
+                self.peer = str((stream.get_extra_info("server_addr") or [""])[0])
+            body = bytearray()
+            try:
+                unpacker = Unpacker(response.headers.get("Content-Encoding", ""), endpoint.answer_limit)
+                async for packed in response.aiter_raw():
+                    for piece in unpacker.feed(packed):
+                        body += piece
+                unpacker.end()
+            except (httpx.ReadError, httpx.RemoteProtocolError):
+                raise NotProven(Answer.FAILED, f"the answer to GET {path} is cut or damaged") from None
+            except BodyError as error:
+                raise unreadable(path, error) from None
+            return response.headers.get("Content-Type", ""), bytes(body)
 
 
 class Observer:
@@ -169,6 +169,7 @@ class Observer:
     :param slave: the slave's web tool about its own server; None leaves path 1 alone.
     :param second: the slave's web tool about the master, for path 2; None where it does not reach it.
     :param logins: what is known of refused logins; an observer that takes over from another one goes on with it.
+    :param addresses: the last address that each name on the way to the master led to.
     """
 
     def __init__(
@@ -178,13 +179,16 @@ class Observer:
         slave: Endpoint | None = None,
         second: Endpoint | None = None,
         logins: Logins | None = None,
+        addresses: Mapping[str, str] | None = None,
     ) -> None:
         endpoints = {MASTER: master, SECOND: second, SLAVE: slave}
-        self._paths = {path: (endpoint, endpoint.client()) for path, endpoint in endpoints.items() if endpoint}
+        self._paths = {path: _Path(endpoint) for path, endpoint in endpoints.items() if endpoint}
         logins = logins or Logins()
-        for endpoint, client in self._paths.values():
-            logins.guard(endpoint, client)
+        for path in self._paths.values():
+            logins.guard(path.endpoint, path.client)
         self._in_doubt = False
+        self._names = Names(addresses or {})
+        self._apart: dict[str, tuple[frozenset[tuple[str, str]] | None, float]] = {}
 
     @classmethod
     def of(
@@ -194,6 +198,7 @@ class Observer:
         *,
         second_path: str = "auto",
         logins: Logins | None = None,
+        addresses: Mapping[str, str] | None = None,
     ) -> Self:
         """Read both hooks' connections, which may take requests to Airflow.
 
@@ -205,23 +210,39 @@ class Observer:
             slave=Endpoint.of(slave) if slave else None,
             second=Endpoint.of(second) if second else None,
             logins=logins,
+            addresses=addresses,
         )
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The last address that each name on the way to the master led to, while the master was heard there."""
+        return self._names.known
+
+    @property
+    def longest_round(self) -> float:
+        """How many seconds a round may take."""
+        return 4 * max(path.endpoint.deadline for path in self._paths.values())
+
     async def aclose(self) -> None:
-        for _, client in self._paths.values():
-            await client.aclose()
+        self._names.close()
+        for path in self._paths.values():
+            await path.client.aclose()
 
     async def observe(self) -> Observation:
-        """Ask one round. It ends after one deadline of a connection, or after two where path 1 went silent just now."""
-        at = datetime.now(UTC)
+        """Ask one round. It ends after one deadline of a connection, or after two where path 1 went silent just now.
+
+        A name that does not resolve makes it twice as long.
+        """
+        began = datetime.now(UTC)
         pings: dict[str, asyncio.Task[Reply]] = {}
         async with asyncio.TaskGroup() as group:
-            tasks = {MASTER: group.create_task(self._ask(MASTER))}
+            tasks = {MASTER: group.create_task(self._ask_master())}
             if not self._in_doubt:
                 await asyncio.wait(tasks.values())
             if self._in_doubt or tasks[MASTER].result().answer is not Answer.UP:
-                tasks |= {path: group.create_task(self._ask(path)) for path in (SECOND, SLAVE) if path in self._paths}
-                scripts = {path: self._paths[path][0] for path in (MASTER, SECOND) if path in self._paths}
+                others = {SECOND: self._ask_second, SLAVE: self._ask_slave}
+                tasks |= {path: group.create_task(ask()) for path, ask in others.items() if path in self._paths}
+                scripts = {path: self._paths[path].endpoint for path in (MASTER, SECOND) if path in self._paths}
                 pings = {path: group.create_task(_ping(each)) for path, each in scripts.items() if each.ping}
             await asyncio.wait([tasks[MASTER]])
             self._in_doubt = tasks[MASTER].result().answer is not Answer.UP
@@ -231,46 +252,152 @@ class Observer:
         heard, pinged = (
             {path: task.result() for path, task in asked.items() if not task.cancelled()} for asked in (tasks, pings)
         )
-        return Observation.of(at, heard, pinged)
+        return Observation.of(began, heard, pinged, self._common() if self._in_doubt else "")
 
     async def second_works(self) -> bool:
         """Whether path 2 proves that the master is up; without such a path it does not.
 
         By its web tool alone, because that one's silence is what counts later.
         """
-        return SECOND in self._paths and (await self._ask(SECOND)).answer is Answer.UP
+        await self.meet_slave()
+        return SECOND in self._paths and (await self._ask_second()).answer is Answer.UP
 
-    async def _ask(self, path: str) -> Reply:
-        endpoint, client = self._paths[path]
-        began = monotonic()
-        answer, detail = Answer.UP, ""
-        deadline = sum(endpoint.timeout)
-        try:
-            async with asyncio.timeout(deadline):
-                for request in PROOF:
-                    await _read(client, request, endpoint)
-        except TimeoutError:
-            answer, detail = Answer.NO_ANSWER, f"no whole answer within {deadline:g} s"
-        except NotProven as found:
-            answer, detail = found.answer, str(found)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            answer, detail = _classified(error)
-        except Exception as error:  # whatever a server sends, the next round asks again
-            log.exception("The answer of connection %r cannot be understood", endpoint.conn_id)
-            answer, detail = Answer.MISCONFIGURED, f"the answer cannot be understood ({type(error).__name__})"
-        if detail:
-            detail = f"{detail} (connection {endpoint.conn_id!r}, server {endpoint.server})"
-        return Reply(answer, round(monotonic() - began, 4), detail)
+    async def meet_slave(self) -> None:
+        """Read what tells the slave's server from the master's."""
+        if SLAVE in self._paths:
+            await self._paths[SLAVE].meet()
+
+    async def _ask_slave(self) -> Reply:
+        return await self._paths[SLAVE].ask()
+
+    async def _ask_master(self) -> Reply:
+        """Ask over path 1: by the web tool's name, and at its last address where the name says nothing."""
+        path, names = self._paths[MASTER], self._names
+        tool, connect = path.endpoint.tool, path.endpoint.timeout[0]
+        last = names.known.get(tool, "")
+        named = is_name(tool) and path.endpoint.proxy is None
+        if named and last and tool in names.missing and not await names.lookup(tool, connect):
+            return await self._ask(MASTER, _Way(address=last))
+        reply = await self._ask(MASTER)
+        if not named or reply.answer in (Answer.UP, Answer.FAILED):
+            return reply
+        if reply.elsewhere:
+            if last in ("", path.peer):
+                return reply
+        elif await names.lookup(tool, connect):
+            return reply
+        elif not last:
+            return _no_vote(tool, reply)
+        found = await self._ask(MASTER, _Way(address=last))
+        return reply if reply.elsewhere and found.answer not in _SILENT else found
+
+    async def _ask_second(self) -> Reply:
+        """Ask over path 2: by the server's name and at its address.
+
+        The slave's web tool may answer the same for a name that it cannot resolve as for a server that is dead [G], so
+        silence counts only where an address was asked.
+        """
+        path, names = self._paths[SECOND], self._names
+        server = path.endpoint.server
+        host = uri_host(server)
+        if not is_name(host):
+            return await self._ask(SECOND)
+        last = names.known.get(host, "")
+        found: list[Reply] = []
+        async with asyncio.TaskGroup() as group:
+            by_name = group.create_task(self._ask(SECOND))
+            lookup = group.create_task(names.lookup(host, path.endpoint.timeout[0]))
+            if last:
+                found.append(await self._ask(SECOND, _Way(server=at(last, server))))
+        reply, address = by_name.result(), lookup.result()
+        if reply.answer in _SILENT and address not in ("", last):
+            found.append(await self._ask(SECOND, _Way(server=at(address, server))))
+        if reply.answer is Answer.UP:
+            if address and (host != self._paths[MASTER].endpoint.tool or not last):
+                names.known[host] = address
+            return reply
+        if reply.answer is Answer.MISCONFIGURED and not (reply.elsewhere and found):
+            return reply
+        if not found:
+            return _no_vote(host, reply)
+        return next((each for each in found if each.answer not in _SILENT), found[-1])
+
+    async def _ask(self, name: str, way: _Way = _BY_NAME) -> Reply:
+        """Ask over one path, and tell an answer of the slave's own server from one of the master's."""
+        path = self._paths[name]
+        reply = await path.ask(way)
+        if reply.answer is not Answer.UP or SLAVE not in self._paths:
+            return reply
+        apart = await self._told_apart(name, way)
+        if apart is False:
+            said = "it is the slave's own server that answers: equal ids, states and executions of all jobs"
+            detail = f"{said} ({path.described(way)})"
+            return replace(reply, answer=Answer.MISCONFIGURED, detail=detail, elsewhere=True)
+        if apart and name == MASTER and way == _BY_NAME and path.peer and is_name(path.endpoint.tool):
+            self._names.known[path.endpoint.tool] = path.peer
+        return reply if way == _BY_NAME else replace(reply, detail=f"it answers ({path.described(way)})")
+
+    async def _told_apart(self, name: str, way: _Way) -> bool | None:
+        """Whether the server that has answered is another one than the slave's; None where that was not looked at.
+
+        The slave is asked anew only where what answers has changed. Where both have equal projects, as two servers with
+        nothing but the project that each has from the beginning, their jobs are compared, now and then.
+        """
+        path, slave = self._paths[name], self._paths[SLAVE]
+        before, until = self._apart.get(name, (path.projects, 0.0))
+        self._apart[name] = path.projects, until
+        if before != path.projects:
+            await slave.meet()
+        if slave.projects is None:
+            return None
+        if path.projects != slave.projects:
+            return True
+        if before == path.projects and monotonic() < until:
+            return None
+        jobs, of_slave = await asyncio.gather(path.statuses(way), slave.statuses())
+        if jobs is None or of_slave is None:
+            return None
+        if same_server(jobs, of_slave):
+            self._apart[name] = path.projects, 0.0
+            return False
+        self._apart[name] = path.projects, monotonic() + _TOLD_APART
+        return True
+
+    def _common(self) -> str:
+        """What both paths to the master have in common, so that it may have failed for both."""
+        tool = self._paths[MASTER].endpoint.tool
+        if SECOND not in self._paths or uri_host(self._paths[SECOND].endpoint.server) != tool or not is_name(tool):
+            return ""
+        said = f"both paths lead to the master by the name {tool}"
+        if tool not in self._names.missing:
+            return said
+        last = self._names.known.get(tool)
+        return f"{said}, which does not resolve; " + (
+            f"it was asked at its last address, {last}" if last else "so neither counts"
+        )
+
+
+def _no_vote(host: str, reply: Reply) -> Reply:
+    said = f"the name {host} does not resolve, and no address of it is known, which proves nothing about the server"
+    return replace(reply, answer=Answer.MISCONFIGURED, detail=f"{said}: {reply.detail}")
 
 
 class Looker:
-    """The same for a step in a worker: a context manager whose looks cost a few milliseconds each."""
+    """The same for a step in a worker: a context manager whose looks cost a few milliseconds each.
 
-    def __init__(self, master: DenodoSchedulerHook, slave: DenodoSchedulerHook, *, second_path: str = "auto") -> None:
-        self._observer = Observer.of(master, slave, second_path=second_path)
+    :param tell_apart: know the slave's server before the first look. :param asked: arguments of :meth:`Observer.of`.
+    """
+
+    def __init__(
+        self, master: DenodoSchedulerHook, slave: DenodoSchedulerHook, *, tell_apart: bool = False, **asked: Any
+    ) -> None:
+        self._observer = Observer.of(master, slave, **asked)
         self._runner = asyncio.Runner()
+        self._tell_apart = tell_apart
 
     def __enter__(self) -> Self:
+        if self._tell_apart:
+            self._runner.run(self._observer.meet_slave())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -288,61 +415,9 @@ async def _ping(endpoint: Endpoint) -> Reply:
     began = monotonic()
     answer, detail = Answer.UP, "ping.sh: the Scheduler server is alive"
     try:
-        async with asyncio.timeout(sum(endpoint.timeout)):
+        async with asyncio.timeout(endpoint.deadline):
             await asyncio.to_thread(endpoint.ping)
     except Exception as error:
         said = "no end in time" if isinstance(error, TimeoutError) else str(error)
         answer, detail = Answer.NOT_ASKED, f"ping.sh proves nothing: {said}"
     return Reply(answer, monotonic() - began, detail)
-
-
-async def _read(client: httpx.AsyncClient, path: str, endpoint: Endpoint) -> None:
-    """Send one request; return only if its answer proves a living server.
-
-    A connection that was kept alive may have been closed by the web tool just now, so a cut before any answer is worth
-    one more request.
-    """
-    try:
-        await _read_once(client, path, endpoint)
-    except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-        await _read_once(client, path, endpoint)
-
-
-async def _read_once(client: httpx.AsyncClient, path: str, endpoint: Endpoint) -> None:
-    limit = endpoint.answer_limit
-    async with client.stream("GET", path, params={"uri": endpoint.server}) as response:
-        check_status(path, response.status_code)
-        body = bytearray()
-        try:
-            unpacker = Unpacker(response.headers.get("Content-Encoding", ""), limit)
-            async for packed in response.aiter_raw():
-                for piece in unpacker.feed(packed):
-                    body += piece
-            unpacker.end()
-        except (httpx.ReadError, httpx.RemoteProtocolError):
-            raise NotProven(Answer.FAILED, f"the answer to GET {path} is cut or damaged") from None
-        except BodyError as error:
-            raise unreadable(path, error) from None
-    arguments = path, response.headers.get("Content-Type", ""), bytes(body), limit
-    if len(body) < _LARGE:
-        check_body(*arguments)
-    else:
-        await asyncio.to_thread(check_body, *arguments)
-
-
-def _classified(error: Exception) -> tuple[Answer, str]:
-    """Tell what a request without an answer proves, silence unless the request itself is at fault, and why."""
-    if isinstance(error, httpx.TimeoutException):
-        connected = not isinstance(error, httpx.ConnectTimeout)
-        return Answer.NO_ANSWER, "no answer in time" if connected else "no connection in time"
-    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
-        return Answer.MISCONFIGURED, "the answer is not HTTP; check schema and port"
-    said = readable(error)
-    if any(map(_is_tls, causes(error))):
-        return Answer.MISCONFIGURED, f"TLS failed: {said}. {tls_next_step(said)}"
-    ours = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL)
-    return Answer.MISCONFIGURED if ours else Answer.NO_ANSWER, said[:400]
-
-
-def _is_tls(error: BaseException) -> bool:
-    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)

@@ -20,7 +20,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
 from denodo_ha.record import Phase, Record, RecordError
 from denodo_ha.situation import Consents, Heard
-from denodo_ha.watching import FAILED, Watching, silent_failure
+from denodo_ha.watching import FAILED, Watching, latest, silent_failure
 from denodo_scheduler.alerts import deadline
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.dags import shared
@@ -67,10 +67,10 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
     def execute(self, context: Context) -> None:
         pair, record = shared.pair_of(context), _record(context)
         passive, active = _passive_and_active(pair, record.phase if record else None)
-        if _by_hand(context):
-            self.watch(passive_conn_id=passive, active_conn_id=active)
         store = shared.watch_store(context)
         seen = store.load()
+        if _by_hand(context):
+            self.watch(passive_conn_id=passive, active_conn_id=active, addresses=seen.addresses)
         store.save(replace(seen, owner=context["dag_run"].run_id))
         self.watch(
             watch_for=self._watch_for(pair, seen, record),
@@ -78,6 +78,7 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
             passive_conn_id=passive,
             active_conn_id=active,
             delay=RECHECK if seen.code == FAILED.code else timedelta(0),
+            addresses=seen.addresses,
         )
 
     def _watch_for(self, pair: Pair, seen: Watching, record: Record | None) -> timedelta:
@@ -109,11 +110,11 @@ def enable_jobs(watched: Any, **context: Any) -> dict[str, Any]:
     """Fail over, or resume what a dead task left: new epoch, intent, last look, fence, then the jobs that were enabled
     on the master are enabled on the slave, batch by batch, with a look before each; then everything is read back.
     """
-    with (
-        _step(context, watched) as case,
-        Looker(case.context.master, case.context.slave, second_path=case.context.pair.watch.second_path) as looker,
-    ):
-        return failing_over.enable_jobs(case, looker.look)
+    with _step(context, watched) as case:
+        run, addresses = case.context, (shared.seen_by(watched) or {}).get("addresses")
+        second_path = run.pair.watch.second_path
+        with Looker(run.master, run.slave, second_path=second_path, addresses=addresses, tell_apart=True) as looker:
+            return failing_over.enable_jobs(case, looker.look)
 
 
 @shared.step(priority_weight=100)
@@ -145,7 +146,7 @@ def report(watched: Any, **context: Any) -> None:
     if judgement is None:
         log.warning("Nothing was decided in this run: see the tasks before.")
     seen = store.load()
-    if judgement and judgement["at"] < seen.at:
+    if judgement and judgement["at"] < latest(utcnow(), seen.at):
         log.warning("This run was judged at %s, and the pair was looked at since: nothing to report.", judgement["at"])
         shared.publish(run, context)  # an earlier try of this task may have died right after it had reported
         if seen.owner == run.run_id and not run.dry_run:  # no other run asks for the next look
@@ -196,7 +197,10 @@ def failover_dag(pair: Pair) -> DAG:
             EmptyOperator(task_id=Action.NOTHING_TO_DO.value, **shared.CHANGES_NOTHING),
             *_optional(pair, watched),
         ]
+        # a leaf beside report, which always succeeds: a run whose step has failed is to be red
+        outcome = EmptyOperator(task_id="outcome", trigger_rule=TriggerRule.NONE_FAILED, **shared.CHANGES_NOTHING)
         decided >> branches >> report(watched)
+        branches >> outcome
     return dag
 
 

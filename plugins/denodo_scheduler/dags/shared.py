@@ -43,7 +43,7 @@ START = pendulum.datetime(2026, 1, 1, tz="UTC")
 GROUP = "denodo-scheduler"
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
-WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "fail_back", "sync"})
+WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync"})
 """Tasks that do not know the record."""
 CONFIGURATION = (ConfigurationError, WrongStorageError)
 """Errors that stay until a person corrects something."""
@@ -112,6 +112,7 @@ def pair_dag(
         schedule=schedule,
         start_date=START,
         catchup=False,
+        max_consecutive_failed_dag_runs=0,  # whatever Airflow's default: a blocked run is red, and must never pause it
         auto_register=False,  # also what raises half-way would be; the DAG file has those that :func:`dags` returns
         tags=["denodo", "denodo-ha", *pair.tags],
         default_args={**_of_each_task(pair), **default_args},

@@ -243,9 +243,8 @@ def _step(context: Any) -> Iterator[PairContext]:
     except NothingToDo:
         raise
     except Exception as error:
-        final = (
-            isinstance(error, (Blocked, *shared.CONFIGURATION)) or context["ti"].try_number > context["ti"].max_tries
-        )
+        ti = context["ti"]
+        final = isinstance(error, (Blocked, *shared.CONFIGURATION)) or ti.try_number > ti.max_tries
         if final and not run.dry_run:
             note_problem(run, _reason(error, context["task"].task_id))
             shared.publish(run, context)
@@ -253,7 +252,7 @@ def _step(context: Any) -> Iterator[PairContext]:
 
 
 def _reason(error: Exception, task_id: str) -> Reason:
-    if isinstance(error, Explained):
+    if isinstance(error, (Explained, *shared.CONFIGURATION)):
         return error.reason
     what = str(error) if isinstance(error, DenodoSchedulerError) else type(error).__name__
     return Reason("sync_failed", f"{task_id} failed: {what}", f"see the log of {task_id}; the next run tries again")

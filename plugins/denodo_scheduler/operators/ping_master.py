@@ -25,7 +25,7 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
 
     Path 1 goes through the master's web tool, path 2 through the slave's web tool. The task sleeps in the triggerer and
     succeeds whatever the verdict is. Its result, in Airflow 3.3 as JSON text: ``ended_by``,
-    ``evidence``, ``second_good``, ``alive_since`` and ``latencies``, see
+    ``evidence``, ``second_good``, ``alive_since``, ``addresses`` and ``latencies``, see
     :class:`denodo_scheduler.triggers.ping_master.PingMasterTrigger`. It fails only when a connection cannot be used.
 
     :param denodo_scheduler_conn_id: connection of the master. (templated)
@@ -110,8 +110,13 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
         passive_conn_id: str | None = None,
         active_conn_id: str | None = None,
         delay: timedelta = timedelta(0),
+        addresses: dict[str, str] | None = None,
     ) -> NoReturn:
-        """Defer until the watch is over; the arguments are those of the constructor."""
+        """Defer until the watch is over.
+
+        :param addresses: the last address that each name on the way to the master led to. The others are those of the
+            constructor.
+        """
         begin = utcnow() + delay
         self.defer(
             trigger=PingMasterTrigger(
@@ -128,6 +133,7 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
                 active_conn_id=active_conn_id,
                 include_projects=list(self.include_projects),
                 include_jobs=list(self.include_jobs),
+                addresses=addresses or {},
             ),
             method_name="execute_complete",
             timeout=delay + watch_for + 2 * self.fall * self.interval + _SLACK,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 
@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 RECORD_FOLDER = "record"
 """The folder of the HA record, beside those of the snapshots."""
+_HOLDING = "servers.json"
 _PLAN, _JSON = "plan-", ".json"
 
 
@@ -27,14 +28,34 @@ class SnapshotStore:
     """Folder of a pair's snapshots: ``<base>/<pair>/<id>/{export.zip,contents.json,manifest.json}``.
 
     ``manifest.json`` is written last and deleted first, so that a folder without it is no snapshot. Beside the folders
-    are lists of jobs, ``plan-<id>.json``, such as the one that a switchover carries over, and the folder of the HA
-    record.
+    are lists of jobs, ``plan-<id>.json``, such as the one that a switchover carries over, the folder of the HA record,
+    and ``servers.json``, by which pairs know of each other's servers.
 
     Every method raises StorageError when the storage cannot be used.
     """
 
     def __init__(self, base: ObjectStoragePath, pair: str) -> None:
+        self._base = base
         self._folder = base / pair
+
+    @property
+    def base(self) -> str:
+        """Where the folders of all pairs are."""
+        return str(self._base)
+
+    def holdings(self) -> Iterator[tuple[str, bytes]]:
+        """What each pair whose folder is in the same place says of its servers."""
+        storage = filesystem(self._base)
+        with suppress(FileNotFoundError), explained(self._base):
+            for folder in storage.ls(self._base.path, detail=False):
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    content: bytes = storage.cat_file(f"{folder.rstrip('/')}/{_HOLDING}")
+                    yield folder.rstrip("/").rpartition("/")[2], content
+
+    def write_holding(self, content: bytes) -> None:
+        """Say of this pair what the others read by :meth:`holdings`."""
+        with new_file(self._folder / _HOLDING) as file:
+            file.write(content)
 
     def export_path(self, snapshot_id: str) -> ObjectStoragePath:
         return self._folder / snapshot_id / "export.zip"

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from math import ceil
 from statistics import median
@@ -19,7 +19,7 @@ from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed
-from denodo_ha.verdict import Answer, Evidence, Observation, Verdict, Watch
+from denodo_ha.verdict import Answer, Evidence, Observation, Verdict, Watch, goes_on
 from denodo_scheduler.client.logins import LIMIT, Logins
 from denodo_scheduler.client.probe import Observer
 from denodo_scheduler.exceptions import ConfigurationError
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 EndedBy = Literal["confirmed", "passive", "watched"]
 
+GAP = 3
+"""After so many intervals without a round, besides the time that a round takes, the rounds before do not count."""
 _KEPT_LATENCIES = 1000
 _LONGEST_PAUSE = 60.0
 
@@ -41,12 +43,14 @@ class PingMasterTrigger(BaseTrigger):
     It ends the task itself, without another worker, whose start would cost seconds of an outage. The result is a
     dict: ``ended_by``, ``evidence`` (:class:`denodo_ha.verdict.Evidence`), ``second_good`` (when path 2 was last
     seen to work, or empty; it is tried every ``passive_interval``), ``alive_since`` (from when on the master is heard
-    without a gap; None when it is not heard) and ``latencies`` (per path ``count``, ``min``, ``median`` and ``max`` in
-    milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with
-    the event ``error`` that says why. A restarted triggerer gathers its evidence anew.
+    without a gap; None when it is not heard), ``addresses`` (the last address that each name on the way to the master
+    led to, while it was heard there) and ``latencies`` (per path ``count``, ``min``, ``median`` and ``max`` in
+    milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with the event
+    ``error`` that says why. A restarted triggerer gathers its evidence anew.
 
     The other arguments are those of :class:`denodo_scheduler.operators.ping_master.DenodoSchedulerPingMasterOperator`.
 
+    :param addresses: those addresses as the watch before knew them.
     :param begin: when the first probe leaves; None: at once.
     :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched"). Before,
         another verdict than ``known`` ends it ("confirmed"), or what the other two servers do ("passive").
@@ -65,6 +69,7 @@ class PingMasterTrigger(BaseTrigger):
     active_conn_id: str | None = None
     include_projects: Sequence[str] = ("*",)
     include_jobs: Sequence[str] = ("*",)
+    addresses: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -88,7 +93,10 @@ class PingMasterTrigger(BaseTrigger):
             yield TaskSuccessEvent(xcoms={"return_value": await self._watch(observer)})
 
     async def _watch(self, observer: Observer) -> dict[str, Any]:
-        watch, heard, before = Watch(self.fall), _Heard(), None
+        gap = GAP * self.interval + timedelta(seconds=observer.longest_round)
+        watch, heard, before = Watch(self.fall, gap=gap), _Heard(gap), None
+        if self.known == Verdict.MISCONFIGURED:  # maybe because it is the slave that answers
+            await observer.meet_slave()
         awake = asyncio.create_task(self._others_change()) if self.passive_conn_id else None
         second = _SecondPath(observer, self.passive_interval.total_seconds())
         try:
@@ -105,6 +113,7 @@ class PingMasterTrigger(BaseTrigger):
                         "ended_by": ended_by,
                         "evidence": evidence.to_json(),
                         "second_good": await second.last_good(wait=evidence.verdict is Verdict.UP),
+                        "addresses": observer.addresses,
                         **heard.to_json(),
                     }
                 wrong = Answer.MISCONFIGURED in (observation.master, observation.second, observation.slave)
@@ -131,7 +140,7 @@ class PingMasterTrigger(BaseTrigger):
     def _observer(self) -> Observer:
         slave = DenodoSchedulerHook(self.slave_conn_id) if self.slave_conn_id else None
         master = DenodoSchedulerHook(self.denodo_scheduler_conn_id)
-        return Observer.of(master, slave, second_path=self.second_path, logins=self._logins)
+        return Observer.of(master, slave, second_path=self.second_path, logins=self._logins, addresses=self.addresses)
 
     async def _renewed(self, observer: Observer) -> Observer:
         """Read the connections again, because a person may have corrected them."""
@@ -140,6 +149,7 @@ class PingMasterTrigger(BaseTrigger):
         except Exception as error:
             self.log.warning("The connections cannot be read again: %s", error)
             return observer
+        renewed.addresses.update(observer.addresses)
         await observer.aclose()
         return renewed
 
@@ -237,11 +247,16 @@ class _SecondPath:
 class _Heard:
     """What the rounds add up to, beside the evidence."""
 
-    def __init__(self) -> None:
+    def __init__(self, gap: timedelta) -> None:
+        self._gap = gap
+        self._before: datetime | None = None
         self._alive_since: datetime | None = None
         self._milliseconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_LATENCIES))
 
     def add(self, observation: Observation) -> None:
+        if self._before and not goes_on(self._before, observation.at, self._gap):
+            self._alive_since = None
+        self._before = observation.at
         self._alive_since = (self._alive_since or observation.at) if observation.verdict.alive else None
         for path, seconds in observation.seconds.items():
             self._milliseconds[path].append(1000 * seconds)

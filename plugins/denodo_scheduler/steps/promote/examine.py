@@ -39,6 +39,7 @@ from denodo_ha.snapshot.zip_check import ArchiveError
 from denodo_ha.text import counted, listed
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import NotYet, require
 from denodo_scheduler.steps.passive import ensure_two_servers
 from denodo_scheduler.steps.servers import Server, data_sources
@@ -61,6 +62,7 @@ def ensure_may_begin(context: PairContext, record: Record, to: Role) -> None:
         or not_yet_active(record, to)
         or same_servers(record, servers.addresses)
         or two_addresses(servers.connections, servers.addresses)
+        or another_pair(context)
         or (slave_ready(record) if to is Role.SLAVE else promotion_complete(record))
     )
 

@@ -117,7 +117,8 @@ def _claimed(case: Case, record: Record) -> Record:
         to=Role.SLAVE,
         operation_id=context.new_operation(),
         plan=record.snapshot.id,
-        why=f"the master is down: no sign of life on any path, {case.evidence.streak} times in a row",
+        why=f"the master is down: no sign of life on any path, {case.evidence.streak} times in a row"
+        + (f" ({case.evidence.common})" if case.evidence.common else ""),
     )
 
 
@@ -208,6 +209,11 @@ class _Failover(Try):
         event = demotion_event(self.context, self.operation.id, self.operation.started)
         try:
             found = demote_master(self.context, self.claim, event)
+        except Blocked as error:
+            if error.code != "same_server":
+                raise
+            log.warning("It is the slave itself that answers in place of the master: %s", error)
+            return
         except (DenodoSchedulerError, NotYet) as error:
             raise NotYet(
                 "split_brain",

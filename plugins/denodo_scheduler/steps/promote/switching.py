@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from denodo_ha.draining import said
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.outage import ran_at_once
-from denodo_ha.preconditions import other
+from denodo_ha.preconditions import other, two_servers
 from denodo_ha.promotion import (
     EnableOrder,
     just_ran,
@@ -76,6 +76,9 @@ class Switching(Try):
         try:
             rest = self._disable()
             server, statuses = self.context.servers.answering(self.to)
+            resumed = rest if not self.found and self.step is not Step.ENABLING else None
+            if resumed and (one := two_servers(self.context.servers.connections, resumed.statuses.jobs, statuses.jobs)):
+                raise _Back(one.what)  # a name leads elsewhere by now
             order = self._ordered(server, statuses)
             enabled = self._enable(server, order, self._just_ran(order, rest, statuses))
         except (DenodoSchedulerError, _Back) as error:
@@ -341,14 +344,10 @@ class Switching(Try):
                 last_sign=self.last_sign or enabled.verified,
                 at_once=ran_at_once(enabled.statuses.jobs, set(order.order), by_server),
                 also=waited,
-                zone=self._zone(),
+                zone=zone_of(self.context.pair, self.old, self.found),
             ),
             "gap_seconds": round((enabled.verified - self.operation.started).total_seconds(), 1),
         }
-
-    def _zone(self) -> tzinfo | None:
-        """The time zone of the old server; None where it cannot be told."""
-        return zone_of(self.context.pair, self.old, self.found)
 
     # -- back
 

@@ -15,6 +15,7 @@ from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, unchanged
 from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked, NotYet, require
 from denodo_scheduler.steps.passive import DisablingEvent, settle
 from denodo_scheduler.steps.servers import enabled_in
@@ -45,9 +46,9 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     :param operation_id: a name for what this run is going to do, different at each attempt of the guard.
     :param wanted: the moment this run stands for; a committed snapshot taken later makes it a no-op. None: always sync.
     :param reprotect: where the slave is the active server, copy it to the master.
-    :raises Blocked: the pair has no usable record, or both connections lead to one server.
+    :raises Blocked: the pair has no usable record, both connections lead to one server, or another pair has it.
     """
-    require(two_addresses(context.servers.connections, context.servers.addresses))
+    require(two_addresses(context.servers.connections, context.servers.addresses) or another_pair(context))
     record = _load(context)
     source = record.active if reprotect and record.phase is Phase.FAILED_OVER else Role.MASTER
     if reason := sync_may_begin(record, context.now(), source):

@@ -6,7 +6,8 @@ import logging
 
 from denodo_ha.decisions import Alert
 from denodo_ha.reason import Reason
-from denodo_ha.record import Record, RecordError, SyncProblem, sync_failed
+from denodo_ha.record import Record, RecordError, SyncProblem
+from denodo_ha.transitions import sync_failed
 from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.steps.context import Event, PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet

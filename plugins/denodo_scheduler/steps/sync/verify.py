@@ -20,14 +20,13 @@ from denodo_ha.record import (
     Role,
     close_operation,
     commit,
-    doubts_after,
     mark_dirty,
 )
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
 from denodo_ha.text import counted, listed
-from denodo_ha.transitions import UNKNOWN
+from denodo_ha.transitions import UNKNOWN, doubts_after
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, unchanged

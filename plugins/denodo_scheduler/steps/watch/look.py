@@ -7,17 +7,24 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from denodo_ha.decisions import Action, Alert, Decision, decide
-from denodo_ha.preconditions import OPERATIONS_DAG, same_servers
+from denodo_ha.preconditions import OPERATIONS_DAG, same_servers, two_servers
 from denodo_ha.reason import Reason
-from denodo_ha.record import Phase, RecordError, Role
-from denodo_ha.situation import Consents, Heard, Judgement, freshness, situation_of
-from denodo_ha.verdict import Evidence
+from denodo_ha.record import Phase, Record, RecordError, Role
+from denodo_ha.situation import Consents, Heard, Judgement, is_fresh, situation_of
+from denodo_ha.verdict import Evidence, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError
+from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import NothingToDo
-from denodo_scheduler.steps.servers import enabled_in, flagged_in
+from denodo_scheduler.steps.servers import Server, enabled_in, flagged_in
 
 log = logging.getLogger(__name__)
+
+_LET_IT_LEAD = (
+    "nothing is known of the master itself: look where its name or address leads (DNS, virtual IP, load balancer), and "
+    "let it lead to the master; if the master is lost, let it lead nowhere, so that its silence can be judged"
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +38,8 @@ class Case:
 
     @property
     def fresh(self) -> bool:
-        """Whether the evidence is young enough for a failover to begin."""
-        return self.context.now() - self.evidence.decided <= freshness(self.context.pair)
+        """Whether the evidence is young enough for a failover to begin, and not from the future."""
+        return is_fresh(self.evidence.decided, self.context.pair, self.context.now())
 
 
 def judge(case: Case) -> Judgement:
@@ -45,25 +52,34 @@ def judge(case: Case) -> Judgement:
         return Judgement(_decided(error.reason, Alert.HALTED), verdict, None, now)
     if record is None:
         return Judgement(_without_record(context), verdict, None, now)
-    if reason := same_servers(record, context.servers.addresses):
+    reason = same_servers(record, context.servers.addresses)
+    if reason is None and record.phase not in (Phase.FAILING_OVER, Phase.FAILING_BACK):
+        reason = another_pair(context, resolved=False)
+    if reason:
         return Judgement(_decided(reason, Alert.BLOCKED), verdict, record, now)
-    slave = _jobs(context, Role.SLAVE)
-    master = _jobs(context, Role.MASTER, back=record.active is Role.SLAVE) if verdict.alive else None
+    heard = verdict.alive or verdict is Verdict.MISCONFIGURED
+    slave, master = _read(context, Role.SLAVE), _read(context, Role.MASTER) if heard else None
+    one_server = slave and master and two_servers(context.servers.connections, master[1].jobs, slave[1].jobs)
+    if one_server:
+        verdict, master = Verdict.MISCONFIGURED, None
+    of_slave, of_master = _counted(context, slave), _counted(context, master if verdict.alive else None, record)
     facts = partial(
         situation_of,
         record,
         context.pair,
         heard=case.heard,
         now=now,
-        slave_enabled=slave and slave[0] > 0,
-        master_enabled=master and master[0] > 0,
+        slave_enabled=of_slave and of_slave[0] > 0,
+        master_enabled=of_master and of_master[0] > 0,
     )
     situation = facts(consents=case.consents)
     log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
     decision = decide(record.phase, verdict, situation)
+    if one_server and decision.code in ("misconfigured", "failed_over"):
+        decision = _decided(one_server._replace(next_step=_LET_IT_LEAD), Alert.BLOCKED)
     if record.phase is Phase.HALTED and record.halted:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
-    jobs = {role: found for role, found in ((Role.MASTER, master), (Role.SLAVE, slave)) if found}
+    jobs = {role: found for role, found in ((Role.MASTER, of_master), (Role.SLAVE, of_slave)) if found}
     return Judgement(decision, verdict, record, now, facts(consents=Consents()), jobs)
 
 
@@ -92,19 +108,32 @@ def _without_record(context: PairContext) -> Decision:
     return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
 
 
-def _jobs(context: PairContext, role: Role, *, back: bool = False) -> tuple[int, int] | None:
-    """How many jobs in scope are enabled on the server, and how many there are; None when it cannot be read.
+_Read = tuple[Server, Statuses]
 
-    :param back: it is back after a failover. One that was paused shows every job DISABLED [D] and would run all of them
-        when it is resumed, so the jobs' own definitions count too.
-    """
-    scope = context.pair.scope
+
+def _read(context: PairContext, role: Role) -> _Read | None:
+    """The server over a path that answers, and what it said; None where there is none."""
     try:
-        server, statuses = context.servers.answering(role)
-        enabled = len(enabled_in(scope, statuses))
-        if back and not enabled:
-            enabled = len(flagged_in(scope, server, statuses))
-        return enabled, sum(scope.matches(job.key) for job in statuses.jobs)
+        return context.servers.answering(role)
     except DenodoSchedulerError as error:
         log.warning("The %s cannot be read: %s", role, error)
         return None
+
+
+def _counted(context: PairContext, read: _Read | None, record: Record | None = None) -> tuple[int, int] | None:
+    """How many jobs in scope are enabled on a server, and how many there are; None when it cannot be read.
+
+    :param record: of a master that may be back after a failover. One that was paused shows every job DISABLED [D] and
+        would run all of them when it is resumed, so the jobs' own definitions count too.
+    """
+    if read is None:
+        return None
+    (server, statuses), scope = read, context.pair.scope
+    enabled = len(enabled_in(scope, statuses))
+    try:
+        if not enabled and record is not None and record.active is Role.SLAVE:
+            enabled = len(flagged_in(scope, server, statuses))
+    except DenodoSchedulerError as error:
+        log.warning("The definitions of a server cannot be read: %s", error)
+        return None
+    return enabled, sum(scope.matches(job.key) for job in statuses.jobs)

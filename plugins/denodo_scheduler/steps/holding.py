@@ -1,0 +1,62 @@
+"""Making sure that no other pair, of this Airflow or of another one, has jobs of the same servers."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import suppress
+from dataclasses import replace
+
+from denodo_ha.holdings import Holding, held_by_another
+from denodo_ha.reason import Reason
+from denodo_ha.record import Role
+from denodo_ha.server.address import Place, is_loopback
+from denodo_scheduler.state.storage import StorageError
+from denodo_scheduler.steps.context import PairContext
+
+log = logging.getLogger(__name__)
+
+
+def another_pair(context: PairContext, *, resolved: bool = True) -> Reason | None:
+    """No other pair whose snapshots are in the same place holds a server of this pair.
+
+    Says so of this pair, which is how the others know, unless this is a dry run. Storage that cannot tell forbids
+    nothing, because no failover may fail for it.
+
+    :param resolved: compare the addresses that the servers' names lead to now; else those that are known, because a
+        dead name server takes its time.
+    """
+    now, store, scope = context.now(), context.snapshots, context.pair.scope
+    machines = {_machine(context.servers.hook(role).place) for role in Role}
+    names = frozenset(f"{host}:{port}" for host, port in machines)
+    addresses = frozenset(address for host, port in machines for address in _addresses(host, port) if resolved)
+    try:
+        known = {pair: holding for pair, content in store.holdings() if (holding := _read(pair, content))}
+        before = known.pop(context.pair.name, None)
+        mine = Holding(context.pair.name, names, addresses, scope, since=now, seen=now).said_again(before, now)
+        refused = held_by_another(mine, before, known.values(), now, store.base)
+        if not refused and mine != before and not context.dry_run:
+            store.write_holding(mine.to_json())
+    except StorageError as error:
+        log.warning("Whether another pair has the same servers is not known: %s", error)
+        return None
+    return refused
+
+
+def _read(pair: str, content: bytes) -> Holding | None:
+    try:
+        return replace(Holding.from_json(content), pair=pair)
+    except ValueError:
+        log.warning("What the pair %s says of its servers is damaged, and is left out", pair)
+        return None
+
+
+def _machine(place: Place) -> tuple[str, str]:
+    host = socket.gethostname() if is_loopback(place.machine) else place.machine
+    return host.casefold(), place.port
+
+
+def _addresses(host: str, port: str) -> set[str]:
+    with suppress(OSError, UnicodeError):
+        return {f"{each[4][0]}:{port}" for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    return set()
