@@ -1,4 +1,4 @@
-"""``denodo-ha``: state and history of a pair of Denodo Schedulers, read through Airflow's REST API."""
+"""``denodo-ha``: state and history of a pair of servers, through Airflow's REST API; mistakes in the file of pairs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from denodo_cli.airflow_api import AirflowApiError, ApiClient
 from denodo_cli.reading import UnknownPairError, history, read
 from denodo_cli.status import Level, judge
 from denodo_ha.durations import format_duration, parse_duration
+from denodo_ha.pairs_file import pairs_path, read_pairs
 
 MAX_AGE = timedelta(minutes=60)
 
@@ -45,6 +46,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     args = _parser().parse_args(argv)
+    if args.command == "check-config":
+        return _check_config(args.file or pairs_path())
     try:
         return int(args.run(args))
     except Exception as error:  # a traceback would end with 1, which means WARNING
@@ -80,6 +83,13 @@ def _parser() -> argparse.ArgumentParser:
     events.add_argument("--limit", type=_count, default=20, metavar="N", help="the last N (default: %(default)s)")
     events.add_argument("--json", action="store_true", help="whole events, as JSON")
 
+    check = commands.add_parser(
+        "check-config",
+        help="whether a file of pairs is right; needs no Airflow",
+        epilog="Each mistake is a line FILE:LINE: … on standard output. exit codes: 0 right, 1 mistakes, 2 unreadable.",
+    )
+    check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
+
     for command in (status, events):
         command.add_argument("pair", metavar="PAIR")
         url = os.environ.get("AIRFLOW_API_URL") or "http://localhost:8080"
@@ -88,6 +98,19 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from its first line")
         command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)s")
     return parser
+
+
+def _check_config(file: Path) -> int:
+    """List each mistake as compilers do, for editors and pipelines."""
+    read = read_pairs(file)
+    if read.error is None:
+        print(f"{file}: right, with {len(read.pairs)} pairs: {', '.join(read.pairs)}")
+        return 0
+    lines = str(read.error).splitlines()
+    print("\n".join(lines[1:] or lines))
+    good, wrong = (", ".join(names) or "none" for names in (read.pairs, read.wrong))
+    print(f"{lines[0]}; right: {good}; wrong, and without DAGs until corrected: {wrong}", file=sys.stderr)
+    return 1 if lines[1:] else 2
 
 
 def _status(args: argparse.Namespace) -> int:

@@ -72,3 +72,20 @@ def late_event(pair: Pair, run: Mapping[str, Any], now: datetime) -> dict[str, A
         f"{run.get('queued_at')}, has not ended",
         "next_step": "look at Airflow's triggerer and workers; while the monitor stands still, nothing fails over",
     }
+
+
+def wrong_pair_event(name: str, what: str, now: datetime) -> dict[str, Any]:
+    """Make the event of a pair that the file of pairs has wrong.
+
+    :param what: what is wrong, and what that costs.
+    """
+    return {
+        "kind": "problem",
+        "pair": name,
+        "epoch": None,
+        "at": now.isoformat(),
+        "code": "wrong_pair",
+        "what": what,
+        "next_step": "correct the file of pairs; denodo-ha check-config lists its mistakes with file and line, and "
+        "Airflow takes it up by itself",
+    }

@@ -121,6 +121,9 @@ def _storage(value: str) -> str:
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
 DurationOrZero = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_not_negative)]
 Text = Annotated[str, Field(min_length=1)]
+Tag = Annotated[str, Field(min_length=1, max_length=100)]
+Column = Annotated[str, Field(min_length=1, max_length=250)]
+"""What Airflow keeps in a column of its database, which is no longer."""
 Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
@@ -273,9 +276,9 @@ class PairOptions(_Strict):
     master_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
     slave_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
     properties: PropertiesOptions = PropertiesOptions()
-    owner: Text = "denodo-ha"
-    queue: Text | None = None
-    tags: tuple[Text, ...] = ()
+    owner: Column = "denodo-ha"
+    queue: Column | None = None
+    tags: tuple[Tag, ...] = ()
     sync: SyncOptions = SyncOptions()
     watch: WatchOptions = WatchOptions()
     failover: FailoverOptions = FailoverOptions()

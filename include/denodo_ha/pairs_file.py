@@ -1,6 +1,7 @@
 """The file of pairs: where it is, how its groups are read, and how its mistakes are reported.
 
 A mistake is reported with file, line, key, what is wrong and what is allowed, and all mistakes are reported at once.
+Each pair is read by itself: a mistake in one sets that pair aside. What stands outside of the pairs concerns all.
 """
 
 from __future__ import annotations
@@ -8,89 +9,57 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from denodo_ha.pairs import (
-    AlertsOptions,
-    FailoverOptions,
-    MassChangeLimits,
-    Notify,
-    Pair,
-    PairOptions,
-    PropertiesOptions,
-    SnapshotsOptions,
-    SyncOptions,
-    WatchOptions,
-)
+from denodo_ha.pairs import AlertsOptions, Pair, PairOptions
+from denodo_ha.pairs_mistakes import FLAT, GROUPS, PLACES, Where, cut, dotted, explained, new_place, shown, unknown
+from denodo_ha.record import Role
 from denodo_ha.yaml_lines import YamlDocument, read_yaml
+
+__all__ = [
+    "FLAT",
+    "GROUPS",
+    "PairsError",
+    "PairsFile",
+    "configured_pairs",
+    "load_pairs",
+    "new_place",
+    "pairs_path",
+    "read_pairs",
+]
 
 log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
-Where = tuple[str | int, ...]
 
 _MOST_PAIRS = 1000
 _MOST_MISTAKES = 100
 _LONGEST_MESSAGE = 500
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
-GROUPS: dict[str, type[BaseModel]] = {
-    "sync": SyncOptions,
-    "watch": WatchOptions,
-    "failover": FailoverOptions,
-    "snapshots": SnapshotsOptions,
-    "alerts": AlertsOptions,
-}
-
-FLAT = {
-    "schedule": "sync.schedule",
-    "quiet_window": "sync.quiet_window",
-    "quiet_margin": "sync.quiet_margin",
-    "quiet_timeout": "sync.quiet_timeout",
-    "lease": "sync.lease",
-    "import_timeout": "sync.import_timeout",
-    "mass_change": "sync.mass_change",
-    "orphans": "sync.orphans",
-    "verify_definitions": "sync.verify_definitions",
-    "secrets_refresh": "sync.secrets_refresh",
-    "probe_interval": "watch.probe_interval",
-    "fall": "watch.fall",
-    "watch_for": "watch.duration",
-    "second_path": "watch.second_path",
-    "one_path": "watch.one_path",
-    "failover": "failover.policy",
-    "approval_timeout": "failover.approval_timeout",
-    "fencing": "failover.fencing",
-    "fence": "failover.fence",
-    "fence_timeout": "failover.fence_timeout",
-    "oldest_snapshot": "failover.oldest_snapshot",
-    "enable_batch": "failover.enable_batch",
-    "cool_down": "failover.cool_down",
-    "catch_up": "failover.catch_up",
-    "catch_up_jobs": "failover.catch_up_jobs",
-    "on_master_return": "failover.on_master_return",
-    "stable_for": "failover.stable_for",
-    "snapshots": "snapshots.location",
-    "keep_snapshots": "snapshots.keep",
-    "notify": "alerts.notify",
-}
-"""The places of the options of earlier versions, which had no groups. They are still read, with a warning."""
-
-RENAMED = {"timezone": "master_timezone"}
-"""The new names of options that are in no group. The old ones are still read, with a warning."""
-
-PLACES = FLAT | RENAMED | {name: f"{group}.{name}" for group, model in GROUPS.items() for name in model.model_fields}
-"""The place of each option that is in a group, by its name there and its name before there were groups."""
-
 
 class PairsError(ValueError):
     """The file of pairs has mistakes; the message lists them all with file, line and key."""
+
+
+@dataclass(frozen=True)
+class PairsFile:
+    """What a file of pairs says.
+
+    :param pairs: the pairs without a mistake, by name, in the order of the file.
+    :param wrong: the others by name, with the notifiers that can be read of each.
+    :param error: what is wrong, if anything is.
+    """
+
+    pairs: dict[str, Pair] = field(default_factory=dict)
+    wrong: dict[str, AlertsOptions] = field(default_factory=dict)
+    error: PairsError | None = None
 
 
 def pairs_path() -> Path:
@@ -106,28 +75,34 @@ def configured_pairs(only: str | None = None) -> dict[str, Pair]:
 def load_pairs(path: Path, only: str | None = None) -> dict[str, Pair]:
     """Load the pairs of a file by name, in the order of the file.
 
+    :param only: see :func:`read_pairs`.
+    :raises PairsError: the file has mistakes.
+    """
+    read = read_pairs(path, only)
+    if read.error:
+        raise read.error
+    return read.pairs
+
+
+def read_pairs(path: Path, only: str | None = None) -> PairsFile:
+    """Read a file of pairs, each pair by itself.
+
     :param only: the one pair that is needed; the others are not checked, and no warning is logged. It is missing in
         the result if the file does not have it.
-    :raises PairsError: the file has mistakes.
     """
     try:
         document = read_yaml(path)
     except OSError as error:
-        raise PairsError(
+        what = (
             f"{path}: the file of pairs cannot be read ({error.strerror}). Create it, or let the environment variable "
             f"DENODO_HA_PAIRS name another one."
-        ) from None
+        )
+        return PairsFile(error=PairsError(what))
     reader = _Reader(path, document, only)
     pairs = reader.pairs()
     if reader.moved and only is None:
         log.warning("%s: options of earlier versions are still read, but move them:\n%s", path, "\n".join(reader.moved))
-    if reader.mistakes:
-        lines = [text for _, text in sorted(dict.fromkeys(reader.mistakes))]
-        count = f"{len(lines)} mistakes" if len(lines) > 1 else "1 mistake"
-        if reader.full:
-            count = f"{count}, and maybe more,"
-        raise PairsError("\n".join([f"{path}: {count} in the file of pairs", *lines]))
-    return pairs
+    return PairsFile(pairs, reader.wrong, reader.error())
 
 
 class _Reader:
@@ -139,6 +114,7 @@ class _Reader:
         self.only = only
         self.mistakes: list[tuple[int, str]] = []
         self.moved: list[str] = []
+        self.wrong: dict[str, AlertsOptions] = {}
         self._wrong: set[Where] = set()
         self._flat: dict[Where, Where] = {}  # place of an option -> where the file has it instead
         for where, line, message in document.mistakes:
@@ -147,10 +123,21 @@ class _Reader:
 
     @property
     def full(self) -> bool:
-        """Whether there are so many mistakes that no more are looked for."""
+        """Whether there are so many mistakes that no more are told."""
         return len(self.mistakes) >= _MOST_MISTAKES
 
+    def error(self) -> PairsError | None:
+        """Return all mistakes as one error."""
+        if not self.mistakes:
+            return None
+        lines = [text for _, text in sorted(dict.fromkeys(self.mistakes))]
+        count = f"{len(lines)} mistakes" if len(lines) > 1 else "1 mistake"
+        if self.full:
+            count = f"{count}, and maybe more,"
+        return PairsError("\n".join([f"{self.file}: {count} in the file of pairs", *lines]))
+
     def pairs(self) -> dict[str, Pair]:
+        """Return the pairs without a mistake, and leave the names of the others in ``wrong``."""
         data = self.document.data
         if data is None:
             if not self.mistakes:
@@ -159,7 +146,7 @@ class _Reader:
         content = self._mapping(data, ())
         for key in content:
             if key not in ("pairs", "defaults"):
-                self._add((key,), _unknown(key, ("pairs", "defaults")))
+                self._add((key,), unknown(key, ("pairs", "defaults")))
         defaults = self._grouped(content.get("defaults"), ("defaults",))
         self._validated(PairOptions, defaults, ("defaults",))
         named = self._mapping(content.get("pairs"), ("pairs",))
@@ -173,13 +160,26 @@ class _Reader:
         if self.only is None:
             self._distinct_names(named)
             self._one_role_per_server(pairs)
-        return pairs
+        own = {where[1] for where in self._wrong if where[:1] == ("pairs",) and len(where) > 1}
+        all_wrong = any(where[:1] != ("pairs",) or len(where) == 1 for where in self._wrong)
+        self.wrong = {name: self._alerts(value, defaults) for name, value in wanted.items() if all_wrong or name in own}
+        return {name: pair for name, pair in pairs.items() if name not in self.wrong}
+
+    def _alerts(self, value: Any, defaults: Mapping[str, Any]) -> AlertsOptions:
+        """Return what can be read of the notifiers of a pair that is wrong."""
+        given = _merged(defaults, value) if isinstance(value, dict) else defaults
+        alerts = given.get("alerts", {})
+        flat = given.get("notify")
+        try:
+            return AlertsOptions.model_validate(alerts if flat is None else {"notify": flat})
+        except ValidationError:
+            return AlertsOptions()
 
     def _mapping(self, value: Any, where: Where) -> dict[str, Any]:
         if isinstance(value, dict):
             return value
         if value is not None:
-            self._add(where, f"must be a mapping of keys to values, not {_shown(value)}")
+            self._add(where, f"must be a mapping of keys to values, not {shown(value)}")
         return {}
 
     def _grouped(self, value: Any, where: Where) -> dict[str, Any]:
@@ -208,12 +208,10 @@ class _Reader:
         else:
             grouped[name] = value
         self._flat[new] = flat
-        self.moved.append(f"{self.file}:{self.document.line(flat)}: {_dotted(flat)} is now {place}")
+        self.moved.append(f"{self.file}:{self.document.line(flat)}: {dotted(flat)} is now {place}")
 
     def _pair(self, name: str, value: Any, defaults: Mapping[str, Any]) -> Pair | None:
         where = ("pairs", name)
-        if self.full:
-            return None
         if not _NAME.fullmatch(name):
             self._add(
                 where,
@@ -221,7 +219,7 @@ class _Reader:
             )
         own = self._grouped(value, where)
         if "name" in own:
-            self._add((*where, "name"), _unknown("name", PairOptions.model_fields, PLACES))
+            self._add((*where, "name"), unknown("name", PairOptions.model_fields, PLACES))
         return self._validated(Pair, {**_merged(defaults, own), "name": name}, where)
 
     def _validated(self, model: type[M], values: Mapping[str, Any], where: Where) -> M | None:
@@ -229,9 +227,9 @@ class _Reader:
             return model.model_validate(values)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
-                if (
-                    detail["type"] != "default_factory_not_called" and not self.full
-                ):  # follows from a mistake that is reported
+                if self.full:
+                    self._wrong.add(where)
+                elif detail["type"] != "default_factory_not_called":  # which follows from a mistake that is reported
                     self._add_detail(detail, where)
         return None
 
@@ -239,7 +237,7 @@ class _Reader:
         path = self._in_file((*where, *detail["loc"]))
         inherited = self.document.line(path) is None and self._in_file(("defaults", *detail["loc"])) in self._wrong
         if path not in self._wrong and not inherited:
-            self._add(path, _explained(detail))
+            self._add(path, explained(detail))
 
     def _in_file(self, path: Where) -> Where:
         """Return the place in the file of the option at ``path`` in its group."""
@@ -255,10 +253,10 @@ class _Reader:
                 known = known[:-1]
             line = line or 1
         self._wrong.add(where)
-        key = _dotted(where)
-        self.mistakes.append(
-            (line, f"{self.file}:{line}: {f'{key}: ' if key else ''}{_cut(message, _LONGEST_MESSAGE)}")
-        )
+        if self.full:
+            return
+        key = dotted(where)
+        self.mistakes.append((line, f"{self.file}:{line}: {f'{key}: ' if key else ''}{cut(message, _LONGEST_MESSAGE)}"))
 
     def _distinct_names(self, names: Mapping[str, Any]) -> None:
         first: dict[str, str] = {}
@@ -268,19 +266,20 @@ class _Reader:
                 self._add(("pairs", name), f'differs from pair "{other}" only by case; choose another name')
 
     def _one_role_per_server(self, pairs: Mapping[str, Pair]) -> None:
-        passive = {pair.slave: pair.name for pair in pairs.values()}
+        """Whichever pair comes later in the file is wrong, because the earlier one may have been running for long."""
+        first: dict[str, tuple[Role, str]] = {}
         for pair in pairs.values():
-            if pair.master in passive and pair.master != pair.slave:
-                self._add(
-                    ("pairs", pair.name, "master"),
-                    f'"{pair.master}" is the slave of pair "{passive[pair.master]}", whose sync disables its jobs; '
-                    f"a server has one role in all pairs",
-                )
-
-
-def new_place(key: str, value: Any) -> str | None:
-    """Return where an option of an earlier version is now, as in ``sync.lease``; None for an option in its place."""
-    return None if key in GROUPS and isinstance(value, dict) else FLAT.get(key) or RENAMED.get(key)
+            for role in Role:
+                server = getattr(pair, role)
+                earlier, name = first.setdefault(server, (role, pair.name))
+                if earlier is not role:
+                    whose = (
+                        "whose sync disables its jobs" if role is Role.MASTER else "where this sync would disable jobs"
+                    )
+                    self._add(
+                        ("pairs", pair.name, str(role)),
+                        f'"{server}" is the {earlier} of pair "{name}", {whose}; a server has one role in all pairs',
+                    )
 
 
 def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -291,69 +290,3 @@ def _merged(defaults: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, An
         if isinstance(value, dict) and isinstance(defaults.get(key), dict)
     }
     return {**defaults, **own, **both}
-
-
-def _dotted(where: Where) -> str:
-    return ".".join(_cut(str(part), 100) for part in where)
-
-
-def _cut(text: str, longest: int) -> str:
-    """Leave out the middle of a text that is too long."""
-    return text if len(text) <= longest else f"{text[: longest // 2]}…{text[-longest // 2 :]}"
-
-
-def _unknown(key: str, allowed: Iterable[str], elsewhere: Mapping[str, str] | None = None) -> str:
-    known = {**(elsewhere or {}), **{name: name for name in allowed}}
-    near = get_close_matches(key, known, n=1)
-    hint = f'; did you mean "{known[near[0]]}"?' if near else "."
-    return f"is not an option{hint} Allowed: {', '.join(sorted(allowed))}"
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict | list):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    return _cut(repr(value), 80)
-
-
-_NESTED: dict[str, type[BaseModel]] = {
-    "": PairOptions,
-    **GROUPS,
-    "properties": PropertiesOptions,
-    "sync.mass_change": MassChangeLimits,
-    "alerts.notify": Notify,
-}
-
-_EXPECTED = {
-    "string_type": "must be text",
-    "string_too_short": "must not be empty",
-    "too_short": "must not be empty",
-    "tuple_type": 'must be a list such as ["sales_*"]',
-    "int_type": "must be a whole number",
-    "bool_type": "must be true or false",
-    "model_type": "must be a mapping of keys to values",
-    "dict_type": "must be a mapping of keys to values",
-    "string_pattern_mismatch": "must be the path of a class or function, such as package.module.Name",
-    "enum": "must be one of {expected}",
-    "literal_error": "must be {expected}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-}
-_EXAMPLES = {
-    "properties": "must be a mapping of master and slave, each with names and values",
-    "sync.mass_change": "must be a mapping such as {percent: 20, jobs: 5}",
-    "alerts.notify": "must be a mapping such as {notifier: package.module.Notifier, arguments: {}}",
-}
-
-
-def _explained(detail: ErrorDetails) -> str:
-    kind, context = detail["type"], detail.get("ctx", {})
-    *above, key = detail["loc"]
-    if kind == "extra_forbidden":
-        model = _NESTED[_dotted(tuple(part for part in above if isinstance(part, str)))]
-        return _unknown(str(key), model.model_fields, PLACES)
-    if kind == "value_error":
-        return str(context["error"])
-    expected = _EXPECTED[kind].format(**context) if kind in _EXPECTED else detail["msg"]
-    if kind == "model_type":
-        expected = _EXAMPLES.get(_dotted(tuple(part for part in detail["loc"] if isinstance(part, str))), expected)
-    return f"{expected}, not {_shown(detail['input'])}"

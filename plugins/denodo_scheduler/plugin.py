@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from denodo_scheduler.dags import OUR_DAGS
+from denodo_scheduler.dags import OUR_DAGS, PAIRS_DAG_FILE
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 
 class Listener:
     """Loaded by every component, hence the late imports."""
+
+    def __init__(self) -> None:
+        self._told = ""
 
     @hookimpl
     def on_starting(self, component: object) -> None:
@@ -54,6 +59,23 @@ class Listener:
             pool = insert(Pool).values(pool=name, slots=1, description=description, include_deferred=False)
             with suppress(IntegrityError), session.connection().begin_nested():  # another scheduler may be faster
                 session.connection().execute(pool)
+
+    @hookimpl
+    def on_new_dag_import_error(self, filename: str, stacktrace: str) -> None:
+        """Tell people of pairs that are wrong in the file of pairs, for which nothing is protected any more.
+
+        Called in the DAG processor, which must not wait for a notifier.
+        """
+        if Path(filename).name == PAIRS_DAG_FILE and stacktrace != self._told:
+            from denodo_scheduler.dags.pairs import tell
+
+            self._told = stacktrace
+            Thread(target=tell, name="denodo-ha-pairs", daemon=True).start()
+
+    @hookimpl
+    def on_existing_dag_import_error(self, filename: str, stacktrace: str) -> None:
+        """Tell of what was added to the mistakes, and all again when the DAG processor was started anew."""
+        self.on_new_dag_import_error(filename, stacktrace)
 
 
 class DenodoSchedulerPlugin(AirflowPlugin):

@@ -515,3 +515,43 @@ def test_more_assets_than_one_page(airflow: ScriptedAirflow, run: Any) -> None:
     airflow.webtool.on("GET", "//api/v2/assets", *pages)
     assert run("status", "default")[0] == 0
     assert [request.query["offset"] for request in airflow.webtool.asked("GET", "//api/v2/assets")] == ["0", "100"]
+
+
+class TestCheckConfig:
+    """Without any Airflow."""
+
+    def test_a_right_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = tmp_path / "pairs.yaml"
+        file.write_text("pairs: {a: {}, b: {master: x, slave: y}}")
+        assert main(["check-config", str(file)]) == 0
+        assert capsys.readouterr().out == f"{file}: right, with 2 pairs: a, b\n"
+
+    def test_each_mistake_is_a_line_that_editors_understand(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "pairs.yaml"
+        file.write_text("pairs:\n  a: {}\n  b:\n    shedule: null\n    watch: {fall: none}\n")
+        assert main(["check-config", str(file)]) == 1
+        said = capsys.readouterr()
+        assert [line.split(" ")[0] for line in said.out.splitlines()] == [f"{file}:4:", f"{file}:5:"]
+        assert said.err == (
+            f"{file}: 2 mistakes in the file of pairs; right: a; wrong, and without DAGs until corrected: b\n"
+        )
+
+    def test_what_is_no_yaml(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        file = tmp_path / "pairs.yaml"
+        file.write_text("pairs:\n  a: {\n")
+        assert main(["check-config", str(file)]) == 1
+        assert capsys.readouterr().out.startswith(f"{file}:3: is not valid YAML")
+
+    def test_a_file_that_cannot_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check-config", str(tmp_path)]) == 2
+        assert "cannot be read" in capsys.readouterr().out
+
+    def test_the_file_of_this_airflow_by_default(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "mine.yaml").write_text("pairs: {a: {}}")
+        monkeypatch.setenv("DENODO_HA_PAIRS", str(tmp_path / "mine.yaml"))
+        assert main(["check-config"]) == 0
+        assert "mine.yaml: right" in capsys.readouterr().out

@@ -6,3 +6,6 @@ import re
 
 OUR_DAGS = re.compile(r"denodo_scheduler_[a-z]+__(?P<pair>.+)")
 """DAG ids, and the pair in them."""
+
+PAIRS_DAG_FILE = "denodo_scheduler_pairs.py"
+"""The DAG file whose import error tells the mistakes in the file of pairs."""

@@ -21,7 +21,7 @@ from denodo_ha.preconditions import reason_given
 from denodo_ha.record import Phase, Record, RecordError
 from denodo_ha.situation import Consents, Heard
 from denodo_ha.watching import FAILED, Watching, silent_failure
-from denodo_scheduler.alerts import deadline, notifiers
+from denodo_scheduler.alerts import deadline
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.dags import shared
 from denodo_scheduler.operators.ping_master import DenodoSchedulerPingMasterOperator
@@ -162,7 +162,6 @@ def report(watched: Any, **context: Any) -> None:
 
 def failover_dag(pair: Pair) -> DAG:
     """Build the failover DAG of one pair. Makes no request and reads no Variable or Connection."""
-    notifiers(pair)  # a wrong one must be an import error
     look = shared.Assets(pair).look
 
     with shared.pair_dag(

@@ -19,7 +19,7 @@ from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, ObjectStoragePath,
 
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
-from denodo_ha.pairs_file import configured_pairs
+from denodo_ha.pairs_file import configured_pairs, pairs_path, read_pairs
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, RecordError
 from denodo_ha.transitions import is_told, under_way
@@ -65,15 +65,25 @@ ALERTS: dict[str, Alert] = {
 
 
 def dags(build: Callable[[Pair], DAG]) -> dict[str, DAG]:
-    """Build the DAG of each pair, by DAG id."""
-    return {dag.dag_id: dag for dag in map(build, _pairs())}
+    """Build the DAG of each pair for which it can be built, by DAG id; :mod:`denodo_scheduler.dags.pairs` tells why
+    others are left out.
+    """
+    built = {}
+    for pair in _pairs():
+        try:
+            dag = build(pair)
+        except Exception:
+            log.exception("A DAG of the pair %s cannot be built", pair.name)
+        else:
+            built[dag.dag_id] = dag
+    return built
 
 
 def _pairs() -> Iterable[Pair]:
     """Read all pairs. A task, for which its DAG file is read again, needs only that of its own DAG."""
     dag_id = get_parsing_context().dag_id
     if not dag_id:
-        return configured_pairs().values()
+        return read_pairs(pairs_path()).pairs.values()
     ours = OUR_DAGS.fullmatch(dag_id)
     return configured_pairs(ours["pair"]).values() if ours else ()
 
@@ -100,6 +110,7 @@ def pair_dag(
         schedule=schedule,
         start_date=START,
         catchup=False,
+        auto_register=False,  # also what raises half-way would be; the DAG file has those that :func:`dags` returns
         tags=["denodo", "denodo-ha", *pair.tags],
         default_args={**_of_each_task(pair), **default_args},
         user_defined_macros={"pair": pair},  # which never leave the process that parses

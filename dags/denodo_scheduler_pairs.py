@@ -1,0 +1,8 @@
+"""No DAG, but the mistakes in the file of pairs, as the import error of this file; see docs/deployment.md.
+
+(Airflow looks only into files that mention its name. An error in a file with DAGs would take those of all pairs along.)
+"""
+
+from denodo_scheduler.dags.pairs import check
+
+check()

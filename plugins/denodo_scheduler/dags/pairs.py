@@ -1,0 +1,65 @@
+"""What is wrong with the pairs of this Airflow: as the import error of a DAG file without DAGs, and as alerts.
+
+A DAG file that raises loses all its DAGs at once, those of the other pairs included. So the DAG files leave out what
+cannot be built, and ``dags/denodo_scheduler_pairs.py`` says why.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from denodo_ha.alerts import wrong_pair_event
+from denodo_ha.decisions import Alert
+from denodo_ha.pairs import AlertsOptions, Pair
+from denodo_ha.pairs_file import PairsError, pairs_path, read_pairs
+from denodo_scheduler.alerts import notifiers, notify
+from denodo_scheduler.dags.failover import failover_dag
+from denodo_scheduler.dags.operations import operations_dag
+from denodo_scheduler.dags.switchover import switchover_dag
+from denodo_scheduler.dags.sync import sync_dag
+
+log = logging.getLogger(__name__)
+
+
+def check() -> None:
+    """Do nothing where all pairs are right.
+
+    :raises PairsError: with all that is wrong in the file of pairs, and with the pairs' notifiers and DAGs.
+    """
+    file = pairs_path()
+    read = read_pairs(file)
+    problems = [str(read.error)] if read.error else []
+    problems += [f"{file}: pairs.{pair.name}: {said}" for pair in read.pairs.values() if (said := _problem(pair))]
+    if problems:
+        raise PairsError("\n".join(problems))
+
+
+def tell() -> None:
+    """Notify of each pair that is wrong: through its own notifiers, or, where it has none that can be read, through
+    those of the others.
+    """
+    read = read_pairs(pairs_path())
+    others = {str(each): each for pair in read.pairs.values() for each in pair.alerts.notify}
+    for name, alerts in read.wrong.items():
+        pair = Pair(name=name, alerts=alerts if alerts.notify else AlertsOptions(notify=tuple(others.values())))
+        _tell(pair, f"the pair has no DAGs any more, and nothing fails over, because of {read.error}")
+    for pair in read.pairs.values():
+        if said := _problem(pair):
+            _tell(pair, said)
+
+
+def _tell(pair: Pair, what: str) -> None:
+    log.error("Pair %s: %s", pair.name, what)
+    notify(pair, Alert.BLOCKED, wrong_pair_event(pair.name, what, datetime.now(UTC)), {})
+
+
+def _problem(pair: Pair) -> str | None:
+    """Return why not all DAGs of a pair can be built, or not all its notifiers, if so."""
+    try:
+        notifiers(pair)
+        for build in (failover_dag, operations_dag, switchover_dag, sync_dag):
+            build(pair)
+    except Exception as error:
+        return str(error) or repr(error)
+    return None
