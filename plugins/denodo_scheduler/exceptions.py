@@ -5,6 +5,8 @@ from __future__ import annotations
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowException
 
+from denodo_ha.reason import Reason
+
 
 class DenodoSchedulerError(AirflowException):
     """
@@ -35,6 +37,23 @@ class DenodoSchedulerError(AirflowException):
 
 class ConfigurationError(DenodoSchedulerError):
     """The connection or the user's rights are wrong: 401, 403, 404, HTML, a redirect, TLS. No retry helps."""
+
+    code = "configuration"
+    next_step = (
+        "correct the connection, or the user's rights on the server, then clear the task or wait for the next run"
+    )
+
+    @property
+    def reason(self) -> Reason:
+        """Say it as a step does."""
+        return Reason(self.code, str(self), self.next_step)
+
+
+class WrongConnectionError(ConfigurationError):
+    """Airflow's connection does not exist, or holds what cannot be used. No request was sent."""
+
+    code = "connection"
+    next_step = "create or correct the connection in Airflow, then clear the task or wait for the next run"
 
 
 class RequestError(DenodoSchedulerError):

@@ -13,10 +13,12 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowSkipException, ParamValidationError, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, ParamValidationError, TaskDeferred
 from airflow.serialization.serialized_objects import DagSerialization
 
-from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, UnreachableError
+from denodo_ha.record import RecordError
+from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, UnreachableError, WrongConnectionError
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.outcome import Blocked
 
@@ -239,6 +241,70 @@ def test_any_other_sync_is_guarded(dag: DAG, task_context: Any, conf: Any, monke
     guard: Any = dag.get_task("guard").python_callable
     with pytest.raises(_Reached):
         guard(**task_context(dag, conf=conf))
+
+
+@pytest.mark.parametrize("task_id", ["guard", "export_metadata", "import_metadata", "verify"])
+def test_what_a_person_must_correct_fails_at_once_and_says_so(
+    dag: DAG, task_context: Any, monkeypatch: pytest.MonkeyPatch, task_id: str
+) -> None:
+    """Here a connection that Airflow does not have."""
+
+    def pair_context(*_: Any) -> None:
+        _ = DenodoSchedulerHook("no_such_connection").address
+
+    monkeypatch.setattr("denodo_scheduler.dags.shared.pair_context", pair_context)
+    task: Any = dag.get_task(task_id)
+    with pytest.raises(AirflowFailException) as failed:
+        task.python_callable(*task.op_args, **task_context(dag))
+    said = str(failed.value)
+    assert said.startswith("[connection] Connection 'no_such_connection': Airflow has no such connection")
+    assert ". Next: create or correct the connection" in said
+
+
+UNREACHABLE, MISSING = UnreachableError("refused"), WrongConnectionError("no such connection")
+
+
+@pytest.mark.parametrize(
+    ("error", "operation", "try_number", "ends"),
+    [
+        (UNREACHABLE, True, 20, False),
+        (ConfigurationError("404"), True, 20, False),
+        (MISSING, True, 20, False),
+        (UNREACHABLE, None, 2, False),
+        (UNREACHABLE, None, 3, True),
+        (MISSING, None, 1, True),
+        (MISSING, RecordError("x", "y"), 20, False),
+    ],
+)
+def test_the_safety_net_is_for_imports_that_may_be_open(
+    dag: DAG,
+    task_context: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    operation: Any,
+    try_number: int,
+    ends: bool,
+) -> None:
+    """Where the record says that none is, or was ever sent, the task ends after as many tries as others have."""
+
+    def load() -> Any:
+        if isinstance(operation, Exception):
+            raise operation
+        return SimpleNamespace(operation=operation)
+
+    def disable(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("denodo_scheduler.dags.sync.disabling.disable_jobs", disable)
+    monkeypatch.setattr(
+        "denodo_scheduler.dags.shared.pair_context", lambda *_: SimpleNamespace(records=SimpleNamespace(load=load))
+    )
+    context = task_context(dag)
+    context.try_number = try_number
+    task: Any = dag.get_task("disable_jobs").python_callable
+    with pytest.raises(AirflowFailException if ends else type(error)) as failed:
+        task(SyncTicket("op", 1, None).to_json(), **context)
+    assert not ends or str(failed.value).startswith("[nothing_sent] no import is open")
 
 
 class _Reached(Exception):

@@ -48,6 +48,12 @@ _MEANINGS = (
 """What the errors of the storages' clients say by themselves or by their causes, in the order of being asked."""
 
 
+def is_configuration(error: Exception) -> bool:
+    """Whether trying again cannot help: the connection of the storage, or the package for it, is missing."""
+    said = " ".join(f"{type(each).__name__} {each}" for each in causes(error))
+    return any(re.search(pattern, said, re.IGNORECASE) for pattern, *_ in _MEANINGS[:2])
+
+
 def storage_trouble(place: str, error: Exception) -> Reason | None:
     """Say why the storage of ``place`` cannot be used; None for a file that is missing in a storage that can be.
 

@@ -26,12 +26,12 @@ from denodo_ha.transitions import is_told, under_way
 from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import OUR_DAGS
-from denodo_scheduler.exceptions import RETRY_POLICY
+from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
-from denodo_scheduler.state.storage import StorageError
+from denodo_scheduler.state.storage import StorageError, WrongStorageError
 from denodo_scheduler.state.watch_store import WatchStore
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet, readable
@@ -45,6 +45,8 @@ CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
 WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "healthy", "fail_back", "sync"})
 """Tasks that do not know the record."""
+CONFIGURATION = (ConfigurationError, WrongStorageError)
+"""Errors that stay until a person corrects something."""
 THOUSANDS_OF_JOBS = timedelta(hours=1)
 """How long it takes to change and read back as many jobs, at the very most. The next try resumes what is cut off."""
 
@@ -149,15 +151,25 @@ def step(
 ) -> Callable[[Callable[..., Any]], Callable[..., XComArg]]:
     """Make a task of a function in each DAG in which it is called, with the results of other tasks.
 
-    Like Airflow's own ``@task``, whose operators take twice as long to parse.
+    Like Airflow's own ``@task``, whose operators take twice as long to parse. A configuration error fails the task at
+    once, with its reason, unless the step has a retry policy of its own.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., XComArg]:
         name, doc = function.__name__, inspect.getdoc(function)
 
         @wraps(function)
+        def run(*results: Any, **context: Any) -> Any:
+            try:
+                return function(*results, **context)
+            except CONFIGURATION as error:
+                raise Blocked(*error.reason) from None
+
+        call = function if "retry_policy" in arguments else run
+
+        @wraps(function)
         def make(*results: XComArg) -> XComArg:
-            made = operator(task_id=name, doc_md=doc, python_callable=function, op_args=results, **arguments)
+            made = operator(task_id=name, doc_md=doc, python_callable=call, op_args=results, **arguments)
             return XComArg(made)
 
         return make
@@ -347,7 +359,7 @@ def explaining(context: Any) -> Iterator[None]:
     """Leave reason code and text of a step that fails in the XCom ``problem``, for the task that reports."""
     try:
         yield
-    except (Blocked, NotYet, StorageError, RecordError) as error:
+    except (Blocked, NotYet, StorageError, RecordError, ConfigurationError) as error:
         context["ti"].xcom_push(key="problem", value=error.reason.to_json())
         raise
 

@@ -27,6 +27,8 @@ from denodo_scheduler.steps.watch import report as reporting
 
 log = logging.getLogger(__name__)
 
+RETRIES = 2
+
 DAG_DOC = """
 ### Keep the passive server of the pair `{pair.name}` in step with the active one
 
@@ -103,14 +105,22 @@ def import_metadata(ticket: Any, exported: Any, **context: Any) -> dict[str, Any
     trigger_rule=TriggerRule.ALL_DONE,
     retries=20,
     retry_delay=timedelta(seconds=30),
-    retry_policy=None,  # the safety net goes on whatever the error: a web tool that restarts answers 404
+    retry_policy=None,  # while an import is open, whatever the error: a web tool that restarts answers 404
 )
 def disable_jobs(ticket: Any, **context: Any) -> dict[str, Any]:
     """Make sure that no synchronised job of the passive server is enabled, **also when the import failed**. After an
     import of unknown end keep them disabled until nothing can be in flight any more.
     """
     run = _run(context)
-    disabled = disabling.disable_jobs(run, _ticket(ticket))
+    try:
+        disabled = disabling.disable_jobs(run, _ticket(ticket))
+    except (Blocked, NothingToDo):
+        raise
+    except Exception as error:
+        if disabling.is_import_open(run) or not _has_tried(context, error):
+            raise
+        what = f"no import is open, so nothing more is tried: {error}"
+        raise Blocked("nothing_sent", what, "see to the server; the next run looks for enabled jobs again") from error
     shared.publish(run, context)
     return disabled.to_json()
 
@@ -143,7 +153,7 @@ def sync_dag(pair: Pair) -> DAG:
         params=_params(pair),
         schedule=pair.sync.schedule,
         max_active_runs=1,
-        default_args={"retries": 2, "retry_delay": timedelta(seconds=15)},
+        default_args={"retries": RETRIES, "retry_delay": timedelta(seconds=15)},
     ) as dag:
         ticket = guard()
         exported = export_metadata(ticket)
@@ -234,6 +244,11 @@ def _tell_if_nothing_watches(run: PairContext, context: Any) -> tuple[str, ...]:
     log.error("%s", event["what"])
     notify(run.pair, Alert.MONITOR_STOPPED, event, context)
     return (event["id"],)
+
+
+def _has_tried(context: Any, error: Exception) -> bool:
+    """Whether a task was tried as often as others are, or cannot get better."""
+    return isinstance(error, shared.CONFIGURATION) or context["ti"].try_number > RETRIES
 
 
 def _wanted(context: Any) -> datetime | None:

@@ -11,6 +11,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 import urllib3
 from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 from requests import PreparedRequest, Response, Session
 from requests.auth import HTTPBasicAuth
@@ -21,7 +22,7 @@ from denodo_ha.server.connection import Settings, masked, parse_extra
 from denodo_scheduler.client.exchange import BoundedAdapter, BoundedSession, within
 from denodo_scheduler.client.scripts.commands import Scripts
 from denodo_scheduler.client.transport import Call, retrying, server_time
-from denodo_scheduler.exceptions import ConfigurationError
+from denodo_scheduler.exceptions import ConfigurationError, WrongConnectionError
 
 T = TypeVar("T")
 
@@ -58,7 +59,13 @@ class ConnectedHook(HttpHook):
 
     @cached_property
     def _connection(self) -> Connection:
-        return self.get_connection(self.denodo_scheduler_conn_id)
+        try:
+            return self.get_connection(self.denodo_scheduler_conn_id)
+        except AirflowNotFoundException:
+            raise WrongConnectionError(
+                f"Connection {self.denodo_scheduler_conn_id!r}: Airflow has no such connection, or this machine may "
+                "not read it. Create it, or correct its name where it is used."
+            ) from None
 
     @cached_property
     def settings(self) -> Settings:
@@ -68,7 +75,7 @@ class ConnectedHook(HttpHook):
             settings, unknown = parse_extra(self.denodo_scheduler_conn_id, extra)
             settings = settings.of_server(self.scheduler_uri or settings.scheduler_uri)
         except ValueError as error:
-            raise ConfigurationError(str(error)) from None
+            raise WrongConnectionError(str(error)) from None
         if unknown:
             self.log.warning(
                 "Connection %r: unknown keys in its extra are ignored: %s. Correct or remove them. Known are: %s.",
@@ -93,7 +100,7 @@ class ConnectedHook(HttpHook):
         if self.settings.transport == "rest":
             return None
         if not self._connection.login:
-            raise ConfigurationError(f"Connection {self.denodo_scheduler_conn_id!r}: the scripts need a login.")
+            raise WrongConnectionError(f"Connection {self.denodo_scheduler_conn_id!r}: the scripts need a login.")
         return Scripts(self.denodo_scheduler_conn_id, self.settings, self._connection.login, self.place.tool)
 
     def get_conn(self, headers: dict[Any, Any] | None = None, extra_options: dict[str, Any] | None = None) -> Session:
@@ -134,7 +141,7 @@ class ConnectedHook(HttpHook):
         super()._set_base_url(connection)
         address = urlsplit(self.base_url)
         if address.scheme not in {"http", "https"} or not address.hostname or address.username or address.path:
-            raise ConfigurationError(
+            raise WrongConnectionError(
                 f"Connection {self.denodo_scheduler_conn_id!r}: schema must be http or https and host only the name or "
                 "address of the web tool's machine. Port, login and base_path have fields of their own."
             )

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import BaseHook, ObjectStoragePath
 
 from denodo_ha.reason import Explained, Reason
-from denodo_ha.snapshot.trouble import storage_trouble
+from denodo_ha.snapshot.trouble import is_configuration, storage_trouble
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,10 @@ class StorageError(Explained, OSError):
     def __init__(self, reason: Reason) -> None:
         self.reason = reason
         super().__init__(str(reason))
+
+
+class WrongStorageError(StorageError):
+    """Storage that cannot be used until a person corrects something in Airflow."""
 
 
 def is_local(path: ObjectStoragePath) -> bool:
@@ -61,4 +65,4 @@ def explained(path: ObjectStoragePath) -> Iterator[None]:
         if (reason := storage_trouble(str(path), error)) is None:
             raise
         log.warning("%s: %s: %s", path, type(error).__name__, error)
-        raise StorageError(reason) from None
+        raise (WrongStorageError if is_configuration(error) else StorageError)(reason) from None

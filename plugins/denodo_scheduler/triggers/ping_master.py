@@ -12,7 +12,6 @@ from math import ceil
 from statistics import median
 from typing import Any, Literal
 
-from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.timezone import utcnow
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
@@ -78,8 +77,8 @@ class PingMasterTrigger(BaseTrigger):
             await asyncio.sleep((self.begin - utcnow()).total_seconds())
         try:
             observer = await asyncio.to_thread(self._observer)
-        except (ConfigurationError, AirflowNotFoundException) as error:
-            yield TriggerEvent({"error": str(error)})  # type: ignore[no-untyped-call]
+        except ConfigurationError as error:
+            yield TriggerEvent({"error": str(error.reason)})  # type: ignore[no-untyped-call]
         else:
             yield TaskSuccessEvent(xcoms={"return_value": await self._watch(observer)})
 

@@ -18,6 +18,16 @@ from denodo_scheduler.steps.passive import DisablingEvent, settle
 log = logging.getLogger(__name__)
 
 
+def is_import_open(context: PairContext) -> bool:
+    """Whether an import of the pair may have enabled jobs since they were read back disabled; if in doubt, it may."""
+    try:
+        record = context.records.load()
+    except Exception:
+        log.warning("Whether an import is open is not known, because the HA record cannot be read.", exc_info=True)
+        return True
+    return record is None or record.operation is not None
+
+
 def disable_jobs(context: PairContext, ticket: SyncTicket) -> Disabled:
     """Disable every enabled job in scope on the passive server and read back; level-triggered.
 
