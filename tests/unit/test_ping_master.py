@@ -22,6 +22,8 @@ from denodo_demo.processes import wait_for
 from denodo_demo.slowness import allow
 from denodo_demo.standin import BASE_PATH, PASSWORD, StandinPair
 from denodo_ha.verdict import Evidence
+from denodo_scheduler.client.logins import LIMIT
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.operators.ping_master import DenodoSchedulerPingMasterOperator
 from denodo_scheduler.triggers import ping_master as triggers
 from denodo_scheduler.triggers.ping_master import PingMasterTrigger
@@ -74,6 +76,17 @@ def make_trigger(**arguments: Any) -> PingMasterTrigger:
         }
         | arguments
     )
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The connections that were looked up."""
+    found: list[str] = []
+    original = DenodoSchedulerHook.get_connection
+    monkeypatch.setattr(
+        DenodoSchedulerHook, "get_connection", lambda self, conn_id: found.append(conn_id) or original(conn_id)
+    )
+    return found
 
 
 async def first_event(trigger: PingMasterTrigger) -> dict[str, Any]:
@@ -242,7 +255,7 @@ class TestEnds:
 
         async def correct_while_watched() -> dict[str, Any]:
             task = asyncio.create_task(first_event(make_trigger(known="control_path_broken")))
-            await asyncio.to_thread(wait_for, lambda: pair.master.webtool.requests().get(ME, 0) > FALL, 60, "probes")
+            await asyncio.to_thread(wait_for, lambda: pair.master.webtool.requests().get(ME, 0) == LIMIT, 60, "probes")
             define("master")
             return await asyncio.wait_for(task, allow(60))
 
@@ -252,6 +265,26 @@ class TestEnds:
         assert log.count("up") >= 1
         assert "wr0ng" not in log
         assert PASSWORD not in log
+
+    def test_a_login_that_is_refused_on_both_paths_is_sent_three_times(
+        self, pair: StandinPair, define: Callable[..., None], read: list[str]
+    ) -> None:
+        """One more where both paths ask at once; then no more in this watch, although the round goes on for ever."""
+        for name in ("master", "slave"):
+            define(name, password="wr0ng-secret")
+        until = utcnow() + timedelta(seconds=allow(4))
+        event = event_of(make_trigger(known="misconfigured", until=until))
+        assert event["evidence"]["rounds"] > 20
+        assert pair.master.webtool.requests().get(ME, 0) == 1, "the watch before has tried it often enough"
+        assert pair.slave.webtool.requests().get(ME, 0) <= 2
+        for server in pair.servers:
+            server.webtool.reset_requests()
+        event = event_of(make_trigger(known="up", fall=10 * FALL, until=until))
+        assert outcome(event) == ("confirmed", "misconfigured")
+        assert "was refused 3 times in a row" in event["evidence"]["latest"][-1]["details"]["master"]
+        assert pair.master.webtool.requests().get(ME, 0) == LIMIT
+        assert LIMIT <= pair.slave.webtool.requests().get(ME, 0) <= LIMIT + 2, "another look at path 2 included"
+        assert read.count(MASTER) < 20, "the secrets backend is asked ever more seldom"
 
     def test_connections_that_break_meanwhile_are_not_used(
         self, pair: StandinPair, define: Callable[..., None], capfd: pytest.CaptureFixture[str]

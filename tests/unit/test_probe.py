@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair
 from denodo_ha.verdict import Answer, Observation, Verdict
+from denodo_scheduler.client.logins import Logins
 from denodo_scheduler.client.probe import Endpoint, Looker, Observer, over_second_path
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -357,6 +358,46 @@ class TestLikeTheHook:
         assert "login refused" in text
         for secret in (PASSWORD, "s3cret", TOKEN, "Authorization"):
             assert secret not in text
+
+
+class TestRefusedLogins:
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_three_in_a_row_are_followed_by_a_pause(self, alive: Any, answer: Any, status: int) -> None:
+        alive.on("GET", "/me", answer({"message": "no"}, status))
+        rounds = observed(Observer(master=endpoint(alive.port)), rounds=6)
+        assert {each.master for each in rounds} == {Answer.MISCONFIGURED}
+        assert "was refused 3 times in a row" in rounds[-1].details["master"]
+        assert len(alive.requests) == 3
+
+    def test_one_that_is_accepted_in_between_ends_the_row(self, alive: Any, answer: Any) -> None:
+        refused = answer({"message": "no"}, 401)
+        alive.on("GET", "/me", refused, refused, ME, refused, refused, ME)
+        answers = [each.master for each in observed(Observer(master=endpoint(alive.port)), rounds=6)]
+        assert answers == [Answer.MISCONFIGURED, Answer.MISCONFIGURED, Answer.UP] * 2
+
+    def test_another_login_of_the_connection_is_sent_at_once(self, alive: Any, answer: Any) -> None:
+        alive.on("GET", "/me", answer({"message": "no"}, 401))
+        logins = Logins()
+        observed(Observer(master=endpoint(alive.port), logins=logins), rounds=4)
+        assert len(alive.requests) == 3
+        for changed in ({"auth": httpx.BasicAuth("öperator", "another")}, {"conn_id": "other"}):
+            before = len(alive.requests)
+            observed(Observer(master=endpoint(alive.port, **changed), logins=logins))
+            assert len(alive.requests) == before + 1
+
+    def test_after_the_pause_silence_counts_in_each_round(
+        self, alive: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server that dies while its login is refused must not be taken for one that answers."""
+        alive.on("GET", "/me", answer({"message": "no"}, 401))
+        logins = Logins()
+        observed(Observer(master=endpoint(alive.port), logins=logins), rounds=3)
+        monkeypatch.setattr("denodo_scheduler.client.logins.PAUSE", 0.0)
+        with closing(socket.socket()) as unused:
+            unused.bind(("127.0.0.1", 0))
+            dead = endpoint(unused.getsockname()[1], url=f"http://127.0.0.1:{unused.getsockname()[1]}{PATH}")
+            rounds = observed(Observer(master=dead, logins=logins), rounds=4)
+        assert [each.master for each in rounds] == [Answer.NO_ANSWER] * 4
 
 
 class TestSecondUri:

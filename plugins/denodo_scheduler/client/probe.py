@@ -27,6 +27,7 @@ from denodo_ha.server.address import second_path_uri
 from denodo_ha.server.bodies import ANSWER_LIMIT, BodyError, Unpacker
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, unreadable
 from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
+from denodo_scheduler.client.logins import Logins
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
@@ -167,16 +168,32 @@ class Observer:
     :param master: path 1.
     :param slave: the slave's web tool about its own server; None leaves path 1 alone.
     :param second: the slave's web tool about the master, for path 2; None where it does not reach it.
+    :param logins: what is known of refused logins; an observer that takes over from another one goes on with it.
     """
 
-    def __init__(self, *, master: Endpoint, slave: Endpoint | None = None, second: Endpoint | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        master: Endpoint,
+        slave: Endpoint | None = None,
+        second: Endpoint | None = None,
+        logins: Logins | None = None,
+    ) -> None:
         endpoints = {MASTER: master, SECOND: second, SLAVE: slave}
         self._paths = {path: (endpoint, endpoint.client()) for path, endpoint in endpoints.items() if endpoint}
+        logins = logins or Logins()
+        for endpoint, client in self._paths.values():
+            logins.guard(endpoint, client)
         self._in_doubt = False
 
     @classmethod
     def of(
-        cls, master: DenodoSchedulerHook, slave: DenodoSchedulerHook | None = None, *, second_path: str = "auto"
+        cls,
+        master: DenodoSchedulerHook,
+        slave: DenodoSchedulerHook | None = None,
+        *,
+        second_path: str = "auto",
+        logins: Logins | None = None,
     ) -> Self:
         """Read both hooks' connections, which may take requests to Airflow.
 
@@ -187,6 +204,7 @@ class Observer:
             master=Endpoint.of(master),
             slave=Endpoint.of(slave) if slave else None,
             second=Endpoint.of(second) if second else None,
+            logins=logins,
         )
 
     async def aclose(self) -> None:

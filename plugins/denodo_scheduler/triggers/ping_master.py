@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from math import ceil
 from statistics import median
+from time import monotonic
 from typing import Any, Literal
 
 from airflow.sdk.timezone import utcnow
@@ -19,6 +20,7 @@ from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed
 from denodo_ha.verdict import Answer, Evidence, Observation, Verdict, Watch
+from denodo_scheduler.client.logins import LIMIT, Logins
 from denodo_scheduler.client.probe import Observer
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -28,6 +30,7 @@ log = logging.getLogger(__name__)
 EndedBy = Literal["confirmed", "passive", "watched"]
 
 _KEPT_LATENCIES = 1000
+_LONGEST_PAUSE = 60.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -65,6 +68,8 @@ class PingMasterTrigger(BaseTrigger):
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._logins = Logins(1 if self.known == Verdict.MISCONFIGURED else LIMIT)  # the last watch has tried it enough
+        self._renewals = _Renewals(self.interval.total_seconds())
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments."""
@@ -102,7 +107,8 @@ class PingMasterTrigger(BaseTrigger):
                         "second_good": await second.last_good(wait=evidence.verdict is Verdict.UP),
                         **heard.to_json(),
                     }
-                if Answer.MISCONFIGURED in (observation.master, observation.second, observation.slave):
+                wrong = Answer.MISCONFIGURED in (observation.master, observation.second, observation.slave)
+                if self._renewals.due(wrong):
                     observer = second.observer = await self._renewed(observer)
         finally:
             second.stop()
@@ -125,7 +131,7 @@ class PingMasterTrigger(BaseTrigger):
     def _observer(self) -> Observer:
         slave = DenodoSchedulerHook(self.slave_conn_id) if self.slave_conn_id else None
         master = DenodoSchedulerHook(self.denodo_scheduler_conn_id)
-        return Observer.of(master, slave, second_path=self.second_path)
+        return Observer.of(master, slave, second_path=self.second_path, logins=self._logins)
 
     async def _renewed(self, observer: Observer) -> Observer:
         """Read the connections again, because a person may have corrected them."""
@@ -166,6 +172,32 @@ class PingMasterTrigger(BaseTrigger):
         scope = Scope(projects=tuple(self.include_projects), jobs=tuple(self.include_jobs))
         jobs = DenodoSchedulerHook(self.passive_conn_id).statuses().jobs
         return sorted(job.key for job in jobs if job.state.is_enabled and scope.matches(job.key))
+
+
+class _Renewals:
+    """When connections are read again that may be wrong: ever more seldom, since a secrets backend may be asked.
+
+    :param first: seconds after which it is done the second time; then twice as many each time, up to a minute.
+    """
+
+    def __init__(self, first: float) -> None:
+        self._first = self._pause = first
+        self._next = 0.0
+
+    def due(self, wrong: bool) -> bool:
+        """Return whether to read them now.
+
+        :param wrong: the last round has found something wrong with them.
+        """
+        if not wrong:
+            self._pause, self._next = self._first, 0.0
+            return False
+        now = monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._pause
+        self._pause = max(min(2 * self._pause, _LONGEST_PAUSE), self._first)
+        return True
 
 
 class _SecondPath:
