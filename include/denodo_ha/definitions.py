@@ -166,8 +166,10 @@ def noise(pairs: Sequence[tuple[Fields, Fields]], parameters: Collection[str]) -
     """Return the paths that differ although no content does, in readings of the same jobs on two servers.
 
     A path is noise if it differs in every job that has it, if these are at least two jobs or all, and if
-    :func:`is_content` does not forbid it. So one job that differs is never excused; neither are all jobs that differ in
-    what is documented or what the export file carries. What is left is nothing that an import could have delivered.
+    :func:`is_content` does not forbid it. So one job that differs in what both servers have is never excused; neither
+    are all jobs that differ in what is documented or what the export file carries. What only one of the servers has, in
+    a section that both have, is noise in one job too: that of another version adds it. What is left is nothing that an
+    import could have delivered.
 
     :param pairs: the fields of each job on both servers.
     :param parameters: see :func:`is_content`.
@@ -178,9 +180,19 @@ def noise(pairs: Sequence[tuple[Fields, Fields]], parameters: Collection[str]) -
         having.update({_general(path) for path in one.keys() | other.keys()})
         apart.update(differing(one, other))
     enough = min(2, len(pairs))
+    added = _added(pairs)
     return frozenset(
-        path for path, count in apart.items() if count == having[path] >= enough and not is_content(path, parameters)
+        path
+        for path, count in apart.items()
+        if (count == having[path] >= enough or path in added) and not is_content(path, parameters)
     )
+
+
+def _added(pairs: Sequence[tuple[Fields, Fields]]) -> frozenset[str]:
+    """Return the paths that only one of the servers has in any job, although both have their sections."""
+    one, other = ({_general(path) for pair in pairs for path in pair[side]} for side in (0, 1))
+    sections = {path.rpartition(".")[0] for path in one} & {path.rpartition(".")[0] for path in other}
+    return frozenset(path for path in one ^ other if path.rpartition(".")[0] in sections)
 
 
 @dataclass(frozen=True)

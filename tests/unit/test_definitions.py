@@ -247,6 +247,17 @@ def test_line_ends() -> None:
     assert fields_of({"description": "a\r\nb"}) != fields_of({"description": "a\n\nb"})
 
 
+def test_what_only_one_server_has_is_of_its_version() -> None:
+    """Even if only one job has it; but not where its whole section is missing, nor what is documented or in the file."""
+    old, new = {"a": "1", "s.a": "1"}, {"a": "1", "s.a": "1", "s.b": "1", "c": "1"}
+    for rows in ([(old, new), (old, old)], [(new, old), (old, old)]):
+        assert noise(rows, ()) == {"s.b", "c"}
+        assert noise(rows, ("b",)) == {"c"}
+    assert noise([({"a": "1"}, {"a": "1", "s.b": "1"}), (old, old)], ()) == {"s.b"}
+    assert noise([({"a": "1"}, {"a": "1", "s.b": "1"}), ({"a": "1"}, {"a": "1"})], ()) == frozenset()
+    assert noise([(old, {**old, "s.filter": "1"}), (old, old)], ()) == frozenset()
+
+
 def test_a_field_that_only_one_job_of_many_has_is_content() -> None:
     rows = [({"a": "1"}, {"a": "1"}), ({"a": "1", "b": "1"}, {"a": "1", "b": "2"})]
     assert noise(rows, ()) == frozenset()
