@@ -20,6 +20,9 @@ TEXTS = {
 }
 """What notifiers are told to say where they have such an argument and the pair does not give it."""
 
+WRONG_PAIR = "wrong_pair"
+"""The reason code of a pair that the file of pairs has wrong."""
+
 SLACK = timedelta(minutes=10)
 """How much longer than planned a run may take: waiting for a worker, enabling many jobs, reporting."""
 
@@ -84,7 +87,7 @@ def wrong_pair_event(name: str, what: str, now: datetime) -> dict[str, Any]:
         "pair": name,
         "epoch": None,
         "at": now.isoformat(),
-        "code": "wrong_pair",
+        "code": WRONG_PAIR,
         "what": what,
         "next_step": "correct the file of pairs; denodo-ha check-config lists its mistakes with file and line, and "
         "Airflow takes it up by itself",

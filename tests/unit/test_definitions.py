@@ -248,7 +248,7 @@ def test_line_ends() -> None:
 
 
 def test_what_only_one_server_has_is_of_its_version() -> None:
-    """Even if only one job has it; but not where its whole section is missing, nor what is documented or in the file."""
+    """Even if only one job has it; but not where its section is missing, nor what is documented or in the file."""
     old, new = {"a": "1", "s.a": "1"}, {"a": "1", "s.a": "1", "s.b": "1", "c": "1"}
     for rows in ([(old, new), (old, old)], [(new, old), (old, old)]):
         assert noise(rows, ()) == {"s.b", "c"}

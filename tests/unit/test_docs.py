@@ -18,6 +18,7 @@ import pytest
 from airflow.sdk import DAG
 
 from denodo_cli import cli
+from denodo_ha.alerts import WRONG_PAIR
 from denodo_ha.decisions import DECISIONS, RULES, Alert
 from denodo_ha.pairs import MassChangeLimits, Notify, Pair, PairOptions
 from denodo_ha.pairs_file import GROUPS, load_pairs
@@ -29,6 +30,7 @@ from denodo_scheduler.dags.failover import failover_dag
 from denodo_scheduler.dags.operations import operations_dag
 from denodo_scheduler.dags.switchover import switchover_dag
 from denodo_scheduler.dags.sync import sync_dag
+from denodo_scheduler.exceptions import ConfigurationError, WrongConnectionError
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -130,7 +132,7 @@ def codes() -> set[str]:
         words_of(CODED)
         | set(DECISIONS)
         | {rule.otherwise for rule in RULES.values()}
-        | {MONITOR_STOPPED, STEP_FAILED, FAILED.code}
+        | {MONITOR_STOPPED, STEP_FAILED, FAILED.code, WRONG_PAIR, ConfigurationError.code, WrongConnectionError.code}
     )
 
 
