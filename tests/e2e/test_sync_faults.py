@@ -146,7 +146,7 @@ def test_wrong_password_fails_at_once(locked_out: tuple[SyncDag, str, Bookmark])
     guard = dag.task(run_id, "guard")
     assert (guard["state"], guard["try_number"], guard["max_tries"]) == ("failed", 1, 2)
     said = dag.log(run_id, "guard")
-    assert "ConfigurationError: 401: login refused. Check login and password of the connection" in said
+    assert "[configuration] 401: login refused. Check login and password of the connection" in said
     assert "connection 'wrong_password'" in said
     assert mark.read().untouched
     states = dag.states(run_id)

@@ -65,6 +65,7 @@ COMPUTED: dict[tuple[str, str], set[str]] = {
     ("decisions.py", "code"): set(),
     ("decisions.py", "self.code"): set(),
     ("outcome.py", "code"): set(),
+    ("exceptions.py", "self.code"): {ConfigurationError.code, WrongConnectionError.code},
     ("look.py", "reason.code"): set(),
     ("passive.py", "self.kind"): set(),
     ("passive.py", "code"): set(),
@@ -132,7 +133,7 @@ def codes() -> set[str]:
         words_of(CODED)
         | set(DECISIONS)
         | {rule.otherwise for rule in RULES.values()}
-        | {MONITOR_STOPPED, STEP_FAILED, FAILED.code, WRONG_PAIR, ConfigurationError.code, WrongConnectionError.code}
+        | {MONITOR_STOPPED, STEP_FAILED, FAILED.code, WRONG_PAIR}
     )
 
 
