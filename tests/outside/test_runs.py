@@ -33,6 +33,8 @@ from support.pair_fixtures import empty, no_long_pauses
 
 NOT_PLAYED = {
     "circle",
+    "configuration",
+    "connection",
     "committed",
     "deferred",
     "import_late",
@@ -45,6 +47,7 @@ NOT_PLAYED = {
     "metadata_changing",
     "no_moment",
     "not_delivered",
+    "nothing_sent",
     "not_restored",
     "old_answers",
     "record_busy",
@@ -58,6 +61,7 @@ NOT_PLAYED = {
     "version",
     "waits_for_moment",
     "waits_for_pending",
+    "wrong_pair",
 }
 """Reason codes that the story does not lead to; other tests do."""
 OF_AIRFLOW = ("skipmixin_key", "_link_")
