@@ -29,7 +29,7 @@ from airflow.sdk.log import mask_secret
 from denodo_ha.alerts import TEXTS, allowed, late_event, message
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Notify, Pair
-from denodo_ha.pairs_file import load_pairs, pairs_path
+from denodo_ha.pairs_file import pairs_path, read_pairs
 from denodo_ha.text import listed
 
 log = logging.getLogger(__name__)
@@ -141,9 +141,10 @@ def late(pair: str, file: str, context: Mapping[str, Any] | None = None) -> None
     :raises MonitorAlertError: a notifier failed; its log line says why.
     """
     context = context or {}
-    known = load_pairs(Path(file), pair)
+    read = read_pairs(Path(file), pair)
+    known = {**read.pairs, **{name: Pair(name=name, alerts=alerts) for name, alerts in read.wrong.items()}}
     if pair not in known:
-        raise MonitorAlertError(f"The file of pairs {file} has no pair {pair} any more.")
+        raise read.error or MonitorAlertError(f"The file of pairs {file} has no pair {pair} any more.")
     event = late_event(known[pair], context.get("dag_run") or {}, datetime.now(UTC))
     if failed := notify(known[pair], Alert.MONITOR_STOPPED, event, context):
         raise MonitorAlertError(

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from airflow.listeners.listener import get_listener_manager
 
-from denodo_demo.processes import wait_for
 from denodo_scheduler.plugin import Listener
 
 FILE = "/dags/denodo_scheduler_pairs.py"
 NOTIFY = "alerts: {{notify: [{{notifier: support.file_notifier.FileNotifier, arguments: {{path: {path}, token: t}}}}]}}"
 
 
+class AtOnce(Thread):
+    """A thread whose start waits for its end."""
+
+    def start(self) -> None:
+        super().start()
+        self.join()
+
+
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Write the pairs, call the listener as Airflow does, and return the alerts for one reader."""
     monkeypatch.setenv("DENODO_HA_PAIRS", str(tmp_path / "pairs.yaml"))
+    monkeypatch.setattr("denodo_scheduler.plugin.Thread", AtOnce)
     listener = Listener()
 
     def tell(pairs: str, expected: dict[str, int], hook: str = "on_new_dag_import_error", error: str = "1") -> str:
@@ -31,7 +40,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         def alerts(name: str) -> list[Any]:
             return [json.loads(line) for line in lines[name].read_text().splitlines()] if lines[name].exists() else []
 
-        wait_for(lambda: all(len(alerts(name)) == count for name, count in expected.items()), 20, "the alerts")
+        assert {name: len(alerts(name)) for name in expected} == expected
         return "\n".join(str(alert) for name in expected for alert in alerts(name))
 
     return tell

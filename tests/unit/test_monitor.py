@@ -127,6 +127,13 @@ def test_if_nobody_could_be_told_the_callback_fails(file: Path, slack: Any) -> N
         late("sales", str(file), context=CONTEXT)
 
 
+def test_of_a_pair_that_has_become_wrong_too(file: Path, slack: Any) -> None:
+    """Its monitor stops for that reason, and its notifiers can be read all the same."""
+    file.write_text(file.read_text().replace("  sales:", "  sales:\n    shedule: null", 1))
+    late("sales", str(file), context=CONTEXT)
+    assert len(slack.requests) == 1
+
+
 def test_a_pair_that_is_gone(file: Path) -> None:
     with pytest.raises(MonitorAlertError, match="has no pair stock any more"):
         late("stock", str(file), context=CONTEXT)
