@@ -141,7 +141,10 @@ class TestStatus:
     def test_all_is_well(self, run: Any) -> None:
         code, out = run("status", "default")
         assert code == 0
-        assert out.splitlines()[0] == "OK - pair default: master active, epoch 3, snapshot 12 min old"
+        assert out.splitlines()[0] == (
+            "OK - pair default: the master is up and the slave is ready to take over; master active, epoch 3, "
+            "snapshot 12 min old"
+        )
         assert "phase: normal" in out
         assert "active: master (http://a)" in out
         assert "60 jobs, 50 to be enabled" in out

@@ -520,8 +520,11 @@ def test_they_follow_from_defaults_and_own_options_together(file: Path) -> None:
     ("text", "expected"),
     [
         ("pairs:\n  a:\n    jobs: [x]\n    jobs: [y]\n", ["4: pairs.a.jobs: stands twice; first in line 3"]),
-        ("pairs:\n  a: {}\n  b: {}\n  a: {}\n", ["4: pairs.a: stands twice; first in line 2"]),
-        ("pairs:\n  a: {}\n  A: {}\n", ['3: pairs.A: differs from pair "a" only by case; choose another name']),
+        ("pairs:\n  a: {}\n  b: {master: x, slave: y}\n  a: {}\n", ["4: pairs.a: stands twice; first in line 2"]),
+        (
+            "pairs:\n  a: {}\n  A: {master: x, slave: y}\n",
+            ['3: pairs.A: differs from pair "a" only by case; choose another name'],
+        ),
         ("pairs:\n  a: [x]\n", ["2: pairs.a: must be a mapping of keys to values, not a list"]),
         ("pairs:\n", ["1: pairs: names no pair; write at least `default: {}` under `pairs:`"]),
         ("- a\n", ["1: must be a mapping of keys to values, not a list"]),

@@ -126,7 +126,7 @@ def test_a_record_of_schema_2_is_read_with_all_it_says() -> None:
     after = record.to_json()
     after["snapshot"].pop("source")
     after["last_promotion"].pop("since")
-    new = {"pending": [], "capabilities": {}, "version": 0, "exclusive": True}
+    new = {"pending": [], "capabilities": {}, "version": 0, "exclusive": True, "doubts": [], "sync_problem": None}
     assert {**after, "schema_number": 2} == {**before, **new}
     assert Record.from_json(record.to_json()) == record
 
@@ -171,7 +171,12 @@ SHAPES = {
         "Step": "answered claimed disabling enabling importing",
     },
 }
-SHAPES[4] = {**SHAPES[3], "Record": " ".join(sorted([*SHAPES[3]["Record"].split(), "exclusive", "version"]))}
+SHAPES[4] = {
+    **SHAPES[3],
+    "Record": " ".join(sorted([*SHAPES[3]["Record"].split(), "doubts", "exclusive", "sync_problem", "version"])),
+    "Doubt": "accepted_by since text",
+    "SyncProblem": "code next_step since what",
+}
 
 
 def test_another_shape_has_another_number() -> None:

@@ -77,10 +77,7 @@ def verify(
     for each in pending:
         log.warning("Pending: %s", each)
     left_out = (*_left_out(pending, record), *behind)
-    doubts = record.doubts
-    if imported:
-        everything = imported.all_secrets and bool(imported.pieces)
-        doubts = doubts_after(record, imported.warnings, everything=everything, now=context.now())
+    doubts = _doubts(context, record, imported)
     event = context.event(
         "sync",
         record,
@@ -156,6 +153,13 @@ def _left_out(pending: Sequence[Pending], record: Record) -> tuple[PendingJob, .
         if each.key
     ]
     return tuple(sorted(jobs, key=lambda job: rank.get(job.key, len(rank))))
+
+
+def _doubts(context: PairContext, record: Record, imported: Imported | None) -> tuple[Doubt, ...]:
+    if imported is None:
+        return record.doubts
+    everything = imported.all_secrets and bool(imported.pieces)
+    return doubts_after(record, imported.warnings, everything=everything, now=context.now())
 
 
 def _left_behind(record: Record, orphans: Collection[JobKey]) -> tuple[PendingJob, ...]:

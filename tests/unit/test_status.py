@@ -1,0 +1,140 @@
+"""What is said of a pair's state is true by now, and what it advises is possible."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from denodo_ha.decisions import Situation
+from denodo_ha.preconditions import sync_may_begin
+from denodo_ha.record import Dirty, Doubt, Pause, Phase, Promotion, Record, Role, SnapshotRef, SyncProblem
+from denodo_ha.status import Level, Reading, judge
+from denodo_ha.transitions import acknowledged, doubts_after, sync_failed
+from denodo_ha.verdict import Verdict
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SNAPSHOT = SnapshotRef(
+    id="s", taken=NOW - HOUR, committed=NOW - HOUR, imported=NOW - HOUR, content_hash="c", manifest_hash="m", jobs=9,
+    enabled=5,
+)  # fmt: skip
+PROMOTION = Promotion(id="f", kind="failover", at=NOW, plan="s", complete=True)
+HEALTH = {name: {"status": "healthy"} for name in ("metadatabase", "scheduler", "triggerer")}
+
+records = st.builds(
+    lambda over, **fields: Record(
+        phase=Phase.FAILED_OVER if over else Phase.NORMAL,
+        active=Role.SLAVE if over else Role.MASTER,
+        epoch=2 if over else 1,
+        last_promotion=PROMOTION if over else None,
+        **fields,
+    ),
+    over=st.booleans(),
+    snapshot=st.sampled_from([None, SNAPSHOT]),
+    dirty=st.sampled_from([None, Dirty(since=NOW, reason="x"), Dirty(since=NOW - HOUR, reason="x")]),
+    paused=st.sampled_from([None, Pause(since=NOW, reason="x")]),
+    acknowledged=st.booleans(),
+    cool_down_until=st.sampled_from([None, NOW + HOUR]),
+)
+situations = st.builds(Situation, **{name: st.booleans() for name in asdict(Situation())})
+
+
+def looked(situation: Situation, verdict: Verdict, **fields: Any) -> dict[str, Any]:
+    at = (NOW - timedelta(seconds=37)).isoformat()
+    return {"verdict": str(verdict), "code": "x", "at": at, "since": at, "situation": asdict(situation), **fields}
+
+
+def status(record: Record | None, watch: dict[str, Any], **fields: Any) -> Any:
+    reading = Reading(record.to_json() if record else None, watch, {"is_paused": False}, HEALTH, **fields)
+    return judge("p", reading, NOW, HOUR)
+
+
+@given(records, situations, st.sampled_from(Verdict), st.integers(1, 2))
+def test_what_is_advised_is_possible(record: Record, situation: Situation, verdict: Verdict, epoch: int) -> None:
+    found = status(record, looked(situation, verdict, epoch=epoch, code="healthy"))
+    how = found.details.get("next step", "")
+    paused = record.paused is not None
+    if "re-protect" in how:
+        assert sync_may_begin(record, NOW, Role.SLAVE) is None
+    if "fail back" in how:
+        assert record.active is Role.SLAVE
+        assert not paused
+    if how.startswith("run the sync DAG"):
+        assert sync_may_begin(record, NOW, record.active) is None
+    if "acknowledge" in how:
+        assert not record.acknowledged or record.cool_down_until
+    if "resume the pair" in how:
+        assert paused
+    assert "release" not in how
+
+
+@given(records, situations, st.sampled_from(Verdict), st.integers(1, 2))
+def test_ok_means_that_a_living_server_was_seen_with_jobs_and_the_other_one_is_ready(
+    record: Record, situation: Situation, verdict: Verdict, epoch: int
+) -> None:
+    found = status(record, looked(situation, verdict, epoch=epoch, code="healthy"))
+    if found.level is Level.OK and record.operation is None:
+        assert verdict is Verdict.UP
+        assert record.active is Role.MASTER
+        assert record.snapshot
+        assert record.dirty is None
+        assert situation.master_enabled or epoch != record.epoch or not record.snapshot.enabled
+
+
+def test_a_first_sync_ends_what_the_last_look_has_said_of_the_snapshot() -> None:
+    watch = looked(Situation(snapshot=False, jobs_expected=False), Verdict.UP, code="no_snapshot", epoch=1)
+    before, after = status(Record(), watch), status(Record(snapshot=SNAPSHOT), watch)
+    assert "there is no committed snapshot" in before.summary
+    assert before.details["next step"].startswith("run the sync DAG")
+    assert after.level is Level.OK
+    assert "next step" not in after.details
+    assert status(Record(), watch, syncing="r7").details["next step"] == "wait for the end of the sync r7"
+
+
+def test_a_failback_ends_what_the_last_look_has_said_of_the_failover() -> None:
+    seen = Situation(slave_enabled=True, master_enabled=False)
+    watch = looked(seen, Verdict.UP, code="master_back", epoch=2)
+    found = status(Record(epoch=3, snapshot=SNAPSHOT, dirty=Dirty(since=NOW, reason="handed back")), watch)
+    assert "the slave goes on as the active server" not in found.summary
+    assert found.details["next step"] == "wait for the sync, or run the sync DAG"
+
+
+def test_what_a_failed_step_has_said_is_shown_with_its_next_step() -> None:
+    watch = looked(Situation(), Verdict.UP, code="not_enabled", what="3 jobs cannot be enabled", next_step="look")
+    found = status(Record(snapshot=SNAPSHOT), watch)
+    assert (found.level, found.details["next step"]) == (Level.CRITICAL, "look")
+    assert "[not_enabled] 3 jobs cannot be enabled" in found.summary
+
+
+def test_syncs_that_fail_and_doubts_keep_a_pair_from_being_ok() -> None:
+    watch = looked(Situation(), Verdict.UP, code="healthy", epoch=1)
+    good = Record(snapshot=SNAPSHOT)
+    assert status(good, watch).level is Level.OK
+    problem = SyncProblem(since=NOW - HOUR, code="mass_change", what="9 jobs vanished", next_step="accept it")
+    found = status(sync_failed(good, problem), watch)
+    assert found.level is Level.WARNING
+    assert "no sync has succeeded since 60 min ago: [mass_change] 9 jobs vanished" in found.summary
+    assert found.details["next step"] == "accept it"
+    doubtful = good.model_copy(update={"doubts": (Doubt(since=NOW, text="a password cannot be decrypted"),)})
+    assert "a password cannot be decrypted" in status(doubtful, watch).summary
+    assert status(acknowledged(doubtful, by="ana"), watch).level is Level.OK
+
+
+def test_a_doubt_stays_until_an_import_of_everything_does_not_warn_of_it_again() -> None:
+    record = Record(doubts=(Doubt(since=NOW - HOUR, text="a", accepted_by="ana"), Doubt(since=NOW, text="b")))
+    partly = doubts_after(record, ["c", "c"], everything=False, now=NOW)
+    assert [(each.text, each.accepted_by) for each in partly] == [("a", "ana"), ("b", None), ("c", None)]
+    wholly = doubts_after(record, ["a"], everything=True, now=NOW)
+    assert [(each.text, each.since) for each in wholly] == [("a", NOW - HOUR)]
+
+
+def test_the_first_of_several_failures_in_a_row_counts() -> None:
+    first = SyncProblem(since=NOW - HOUR, code="a", what="x", next_step="y")
+    later = SyncProblem(since=NOW, code="b", what="x", next_step="y")
+    found = sync_failed(sync_failed(Record(), first), later).sync_problem
+    assert found
+    assert (found.since, found.code) == (NOW - HOUR, "b")
