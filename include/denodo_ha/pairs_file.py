@@ -161,11 +161,16 @@ class _Reader:
         if self.only is None:
             self._distinct_names(named)
             self._one_role_per_server(pairs)
-            self._one_pair_per_job(pairs)
-        own = {where[1] for where in self._wrong if where[:1] == ("pairs",) and len(where) > 1}
+            own = self._wrong_names()
+            self._one_pair_per_job({name: pair for name, pair in pairs.items() if name not in own})
+        own = self._wrong_names()
         all_wrong = any(where[:1] != ("pairs",) or len(where) == 1 for where in self._wrong)
         self.wrong = {name: self._alerts(value, defaults) for name, value in wanted.items() if all_wrong or name in own}
         return {name: pair for name, pair in pairs.items() if name not in self.wrong}
+
+    def _wrong_names(self) -> set[str]:
+        """Return the names of the pairs that have mistakes of their own."""
+        return {where[1] for where in self._wrong if where[:1] == ("pairs",) and len(where) > 1}
 
     def _alerts(self, value: Any, defaults: Mapping[str, Any]) -> AlertsOptions:
         """Return what can be read of the notifiers of a pair that is wrong."""

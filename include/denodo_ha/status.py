@@ -117,7 +117,7 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
 
 def decision_now(record: Record, seen: Watching, now: datetime) -> Decision | None:
     """What the decision table says by now; where no look has left what it needs, what it said then, if anything."""
-    if not seen.situation or not seen.verdict:
+    if not seen.verdict or (seen.code != "healthy" and not seen.situation):
         return DECISIONS.get(seen.code)
     return decide(record.phase, Verdict(seen.verdict), situation_now(seen, record, now))
 

@@ -44,6 +44,7 @@ class TaskContext(dict[str, Any]):
     def __init__(self, dag: DAG, *, conf: dict[str, Any] | None = None, xcoms: Any = None, **params: Any) -> None:
         super().__init__(dag=dag, params=dag.params.dump() | params, dag_run=SimpleNamespace(conf=conf), ti=self)
         self.xcoms = xcoms or {}
+        self.try_number, self.max_tries = 1, 20
 
     def xcom_pull(self, task_ids: str, key: str = "return_value", **_: Any) -> Any:
         return self.xcoms.get(task_ids)

@@ -297,7 +297,8 @@ def test_the_safety_net_is_for_imports_that_may_be_open(
 
     monkeypatch.setattr("denodo_scheduler.dags.sync.disabling.disable_jobs", disable)
     monkeypatch.setattr(
-        "denodo_scheduler.dags.shared.pair_context", lambda *_: SimpleNamespace(records=SimpleNamespace(load=load))
+        "denodo_scheduler.dags.shared.pair_context",
+        lambda *_: SimpleNamespace(records=SimpleNamespace(load=load), dry_run=True),
     )
     context = task_context(dag)
     context.try_number = try_number

@@ -332,5 +332,5 @@ def test_record() -> None:
             "words": {name: part["enum"] for name, part in schema["$defs"].items() if "enum" in part},
         },
     )
-    newest = {**SCHEMA_3, "schema_number": 4, "version": 7, "exclusive": False}
+    newest = {**SCHEMA_3, "schema_number": 4, "version": 7, "exclusive": False, "doubts": [], "sync_problem": None}
     assert Record.from_json(newest).to_json() == newest

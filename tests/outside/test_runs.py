@@ -56,6 +56,7 @@ NOT_PLAYED = {
     "shared_storage",
     "slave_active",
     "still_enabled",
+    "sync_failed",
     "storage",
     "unreadable",
     "unsteady",

@@ -155,7 +155,7 @@ class TestStatus:
         ("changes", "code", "says"),
         [
             ({"phase": Phase.FAILING_OVER, "operation": CHANGE}, 1, "failing over"),
-            ({"phase": Phase.FAILED_OVER, "active": Role.SLAVE}, 1, "failed over; slave active"),
+            ({"phase": Phase.FAILED_OVER, "active": Role.SLAVE}, 1, "failed over; the master is back"),
             ({"phase": Phase.FAILING_BACK, "active": Role.SLAVE, "operation": CHANGE}, 1, "failing back"),
             ({"phase": Phase.HALTED, "halted": HALT}, 2, "a mess"),
             ({"phase": Phase.HALTED}, 2, "the pair's HA record cannot be read (halted: "),
@@ -164,7 +164,7 @@ class TestStatus:
             ({"paused": Pause(since=NOW, reason="update", until=NOW - MINUTE)}, 0, "phase: normal"),
             ({"acknowledged": False}, 1, "acknowledged: no"),
             ({"dirty": Dirty(since=NOW, reason="half an import")}, 1, "half an import"),
-            ({"snapshot": None}, 0, "no snapshot"),
+            ({"snapshot": None}, 1, "there is no committed snapshot"),
             ({"cool_down_until": NOW + 60 * MINUTE}, 0, "cool-down: until"),
             ({"approval": Approval(requested_by="r", until=NOW + MINUTE)}, 0, "approval: waits for an answer"),
             (
