@@ -168,7 +168,7 @@ class _Reader:
         self.wrong = {name: self._alerts(value, defaults) for name, value in wanted.items() if all_wrong or name in own}
         return {name: pair for name, pair in pairs.items() if name not in self.wrong}
 
-    def _wrong_names(self) -> set[str]:
+    def _wrong_names(self) -> set[str | int]:
         """Return the names of the pairs that have mistakes of their own."""
         return {where[1] for where in self._wrong if where[:1] == ("pairs",) and len(where) > 1}
 
