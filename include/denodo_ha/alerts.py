@@ -39,6 +39,26 @@ def message(pair: Pair, alert: Alert, event: Mapping[str, Any]) -> str:
     return f"{said} Next: {one_line(next_step)}." if next_step else said
 
 
+def run_note(event: Mapping[str, Any]) -> str:
+    """Say in one sentence what a run has done, from the event that tells of it."""
+    after = event.get("after") or {}
+    enabled = event.get("enabled", after.get("enabled"))
+    counts = {
+        "jobs missing there": event.get("missing"),
+        "jobs that could not be enabled": event.get("failed"),
+        "jobs pending": event.get("pending"),
+    }
+    facts = [
+        f"the {after['active']} is active" if after.get("active") else "",
+        f"{event['jobs']} jobs of the {event['source']}" if event["kind"] == "sync" else "",
+        f"{enabled} jobs enabled{' there' if event['kind'] == 'sync' else ''}" if isinstance(enabled, int) else "",
+        *(f"{found['jobs']} {what}" for what, found in counts.items() if isinstance(found, dict) and found["jobs"]),
+        f"{missed} occurrences missed" if (missed := (event.get("missed") or {}).get("occurrences")) else "",
+        str(event.get("comparison") or event.get("why") or ""),
+    ]
+    return f"{event['kind'].replace('_', ' ').upper()}: {one_line(', '.join(filter(None, facts)))}"
+
+
 def _facts(event: Mapping[str, Any]) -> str:
     after = event.get("after")
     facts = {

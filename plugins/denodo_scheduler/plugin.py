@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
-from denodo_scheduler.dags import OUR_DAGS, PAIRS_DAG_FILE
+from denodo_scheduler.dags import NOTE, OUR_DAGS, PAIRS_DAG_FILE
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -61,6 +61,14 @@ class Listener:
                 session.connection().execute(pool)
 
     @hookimpl
+    def on_dag_run_success(self, dag_run: DagRun, msg: str) -> None:
+        _write_note(dag_run)
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: DagRun, msg: str) -> None:
+        _write_note(dag_run)
+
+    @hookimpl
     def on_new_dag_import_error(self, filename: str, stacktrace: str) -> None:
         """Tell people of pairs that are wrong in the file of pairs, for which nothing is protected any more.
 
@@ -76,6 +84,22 @@ class Listener:
     def on_existing_dag_import_error(self, filename: str, stacktrace: str) -> None:
         """Tell of what was added to the mistakes, and all again when the DAG processor was started anew."""
         self.on_new_dag_import_error(filename, stacktrace)
+
+
+def _write_note(dag_run: DagRun) -> None:
+    """Make the sentence that a task has left last the note of its run, where no person has written one.
+
+    A task itself cannot write one. Called in the scheduler, in the session that ends the run.
+    """
+    from airflow.models.xcom import XComModel
+    from sqlalchemy.orm import object_session
+
+    session, known = object_session(dag_run), dag_run.dag_run_note
+    if not OUR_DAGS.fullmatch(dag_run.dag_id) or session is None or (known and known.user_id is not None):
+        return
+    left = XComModel.get_many(run_id=dag_run.run_id, dag_ids=dag_run.dag_id, key=NOTE)
+    if found := session.scalars(left.order_by(None).order_by(XComModel.timestamp.desc()).limit(1)).first():
+        dag_run.note = str(XComModel.deserialize_value(found))[:1000]
 
 
 class DenodoSchedulerPlugin(AirflowPlugin):

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.timezone import utcnow
 from airflow.utils.types import DagRunType
 
-from denodo_ha.record import Pause, Phase, Record, Role
+from denodo_ha.record import Pause, Phase, Record, Role, SnapshotRef
 from denodo_ha.watching import FAILED
 from denodo_scheduler.dags import failover, shared
 from denodo_scheduler.state.record_store import RECORD_KEY
@@ -26,6 +26,18 @@ WATCH = timedelta(minutes=40)
 REACTION = timedelta(seconds=20) + failover.OVERLAP
 """Four rounds of five seconds, and until the next watch is at it."""
 SETTLED = {"verdict": "up", "code": "healthy", "settled": True}
+
+
+SNAPSHOT = SnapshotRef(
+    id="s",
+    taken=utcnow(),
+    committed=utcnow(),
+    imported=utcnow(),
+    content_hash="c",
+    manifest_hash="m",
+    jobs=9,
+    enabled=5,
+)
 
 
 class State(dict[str, Any]):
@@ -93,7 +105,7 @@ def test_after_a_failed_look_it_waits(watch: Any) -> None:
 @pytest.mark.parametrize(
     ("phase", "active", "looked_at"),
     [
-        (Phase.NORMAL, Role.MASTER, ("denodo_scheduler_slave", None)),
+        (Phase.NORMAL, Role.MASTER, ("denodo_scheduler_slave", "denodo_scheduler_master")),
         (Phase.FAILED_OVER, Role.SLAVE, ("denodo_scheduler_master", "denodo_scheduler_slave")),
         (Phase.FAILING_OVER, Role.SLAVE, (None, None)),
     ],
@@ -102,8 +114,13 @@ def test_after_a_failed_look_it_waits(watch: Any) -> None:
 def test_the_other_servers_that_it_looks_at(
     watch: Any, phase: Phase, active: Role, looked_at: Any, by_hand: bool
 ) -> None:
-    trigger, _ = watch(SETTLED, Record(phase=phase, active=active), by_hand=by_hand)
+    trigger, _ = watch(SETTLED, Record(phase=phase, active=active, snapshot=SNAPSHOT), by_hand=by_hand)
     assert (trigger.passive_conn_id, trigger.active_conn_id) == looked_at
+
+
+def test_where_no_job_is_to_run_none_is_missed(watch: Any) -> None:
+    trigger, _ = watch(SETTLED, Record(snapshot=SNAPSHOT.model_copy(update={"enabled": 0})))
+    assert trigger.active_conn_id is None
 
 
 def test_a_pause_that_ends_by_itself_ends_the_watch(watch: Any) -> None:

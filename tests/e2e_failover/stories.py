@@ -111,7 +111,8 @@ def night(stage: Stage) -> Scenes:
     failover = stage.wait_for_event("failover")
     taken = enabled(servers.slave)
     old_run = failover["operation"].rpartition("/")[0]
-    yield "master killed", stage.end(wanted=wanted, enabled=taken, died=died, addresses=sites)
+    dag.wait(old_run)
+    yield "master killed", stage.end(wanted=wanted, enabled=taken, died=died, addresses=sites, note=dag.note(old_run))
 
     run_id = dag.sync.trigger(reason="what if?")
     dag.sync.wait(run_id)
@@ -275,10 +276,10 @@ def asked_for(rejected: Stage, approved: Stage) -> Scenes:
     approved.begin()
     max(approved.versions.glob("*.json")).unlink()
     run_id = approved.dag.trigger(reason="the storage is of yesterday")
-    approved.dag.wait(run_id)
-    state = approved.dag.states(run_id)["blocked"]
+    run = approved.dag.wait(run_id)
+    state, note = approved.dag.states(run_id)["blocked"], approved.dag.note(run_id)
     log = approved.dag.log(run_id, "blocked")
-    yield "storage of yesterday", approved.end(state=state, slave=enabled(slave, "yes"), log=log)
+    yield "storage of yesterday", approved.end(run=run, state=state, note=note, slave=enabled(slave, "yes"), log=log)
 
 
 # -- interrupted: several runs at once, and the worker of one of them is killed

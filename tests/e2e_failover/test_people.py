@@ -47,7 +47,8 @@ def test_airflows_database_is_lost_or_restored(story: Story, scene: str) -> None
 def test_the_storage_of_the_record_is_of_yesterday(story: Story) -> None:
     """F28"""
     scene = story["storage of yesterday"]
-    assert scene.seen["state"] == "failed"
+    assert (scene.seen["run"], scene.seen["state"]) == ("failed", "failed")
+    assert scene.seen["note"].startswith("[record_lost] ")
     assert "[record_lost]" in scene.seen["log"]
     assert scene.seen["slave"] == jobs("yes", 6)
     assert touched(scene.books.slave_audit, "yes") == []

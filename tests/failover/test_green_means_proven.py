@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from typing import Any
 
+import pytest
+from airflow.sdk.timezone import utcnow
+
+from denodo_demo.slowness import allow
 from denodo_ha.decisions import Alert
 from denodo_ha.record import Dirty
 from denodo_ha.verdict import Verdict
+from denodo_scheduler.triggers.ping_master import PingMasterTrigger
 from support.failover import Failover
 from support.sync import act, enabled, untouched
 
@@ -51,6 +58,35 @@ def test_nobody_is_told_of_the_slave_that_a_failback_has_left(failover: Failover
     assert (out.code, out.judgement.decision.alert) == ("to_be_synced", None)
     _touched(failover, minutes=16)
     assert failover.run().code == "dirty_snapshot"
+
+
+@pytest.mark.parametrize("where", ["master", "slave"])
+def test_a_watch_ends_when_nothing_runs_on_the_active_server_any_more(failover: Failover, where: str) -> None:
+    """The slave is the active one where it was enabled in a failover; the silence of the master ends nothing then."""
+    active = failover.master
+    if where == "slave":
+        failover.silence()
+        failover.run()
+        active = failover.slave
+    trigger = PingMasterTrigger(
+        denodo_scheduler_conn_id="denodo_scheduler_master",
+        slave_conn_id="denodo_scheduler_slave",
+        second_path="auto",
+        interval=timedelta(seconds=0.1),
+        fall=1,
+        until=utcnow() + timedelta(hours=1),
+        known="up" if where == "master" else "down",
+        passive_conn_id=f"denodo_scheduler_{'slave' if where == 'master' else 'master'}",
+        passive_interval=timedelta(seconds=0.2),
+        active_conn_id=f"denodo_scheduler_{where}",
+    )
+    act(active, "disable", *enabled(active))
+    [event] = asyncio.run(asyncio.wait_for(_events(trigger), allow(30)))
+    assert event.xcoms["return_value"]["ended_by"] == "passive"
+
+
+async def _events(trigger: PingMasterTrigger) -> list[Any]:
+    return [event async for event in trigger.run()]
 
 
 def _touched(failover: Failover, **ago: float) -> None:

@@ -256,6 +256,10 @@ class FailoverDag(SyncDag):
 
         return self._wait(watcher, f"a watch in the state {' or '.join(codes)}")
 
+    def note(self, run_id: str) -> str:
+        """The note of a run, which is there as soon as the run has ended."""
+        return str(self.airflow.api.get(f"/dags/{self.dag_id}/dagRuns/{run_id}")["note"])
+
     def wait_for_success(self, run_id: str) -> None:
         assert self.wait(run_id) == "success", self.why(run_id)
 

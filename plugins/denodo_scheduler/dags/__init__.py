@@ -9,3 +9,6 @@ OUR_DAGS = re.compile(r"denodo_scheduler_[a-z]+__(?P<pair>.+)")
 
 PAIRS_DAG_FILE = "denodo_scheduler_pairs.py"
 """The DAG file whose import error tells the mistakes in the file of pairs."""
+
+NOTE = "note"
+"""The XCom in which a task leaves one sentence on its run."""

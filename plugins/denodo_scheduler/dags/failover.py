@@ -15,9 +15,11 @@ from airflow.sdk import DAG, AssetOrTimeSchedule, Context, DeltaTriggerTimetable
 from airflow.sdk.timezone import utcnow
 from airflow.utils.types import DagRunType
 
+from denodo_ha.alerts import run_note
 from denodo_ha.decisions import Action
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
+from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, RecordError
 from denodo_ha.situation import Consents, Heard
 from denodo_ha.watching import FAILED, Watching, latest, silent_failure
@@ -66,7 +68,7 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
 
     def execute(self, context: Context) -> None:
         pair, record = shared.pair_of(context), _record(context)
-        passive, active = _passive_and_active(pair, record.phase if record else None)
+        passive, active = _passive_and_active(pair, record)
         store = shared.watch_store(context)
         seen = store.load()
         if _by_hand(context):
@@ -155,6 +157,7 @@ def report(watched: Any, **context: Any) -> None:
     problem = shared.problem_of(context, context["task"].upstream_task_ids)
     if judgement and not problem and not run.dry_run:
         problem = silent_failure(seen, judgement, _state_of(judgement["action"], context))
+    shared.note(context, _note(judgement, problem or (None if judgement else FAILED), context))
     look_again = save_report(run, store, judgement, problem, shared.seen_by(watched), by_hand=_by_hand(context))
     shared.publish(run, context)
     if look_again:
@@ -202,6 +205,15 @@ def failover_dag(pair: Pair) -> DAG:
         decided >> branches >> report(watched)
         branches >> outcome
     return dag
+
+
+def _note(judgement: dict[str, Any] | None, problem: Reason | None, context: Any) -> str:
+    if problem or not judgement:
+        return str(problem)
+    if context["params"]["dry_run"]:
+        return f"DRY RUN: would go on with {judgement['action']}, because {judgement['what']}"
+    done = context["ti"].xcom_pull(task_ids=judgement["action"])
+    return run_note(done) if isinstance(done, dict) and "kind" in done else f"{judgement['code']}: {judgement['what']}"
 
 
 def _optional(pair: Pair, watched: XComArg) -> Iterator[Any]:
@@ -271,11 +283,13 @@ def _record(context: Any) -> Record | None:
         return None
 
 
-def _passive_and_active(pair: Pair, phase: Phase | None) -> tuple[str | None, str | None]:
-    """Connections of the server that should be passive, and of the active one where that is not the master."""
-    if phase is Phase.NORMAL:
-        return pair.slave, None
-    return (pair.master, pair.slave) if phase is Phase.FAILED_OVER else (None, None)
+def _passive_and_active(pair: Pair, record: Record | None) -> tuple[str | None, str | None]:
+    """Connections of the server that should be passive, and of the one on which jobs should be enabled."""
+    if record is None or record.phase not in (Phase.NORMAL, Phase.FAILED_OVER):
+        return None, None
+    if record.phase is Phase.FAILED_OVER:
+        return pair.master, pair.slave
+    return pair.slave, pair.master if record.snapshot and record.snapshot.enabled else None
 
 
 def _by_hand(context: Any) -> bool:

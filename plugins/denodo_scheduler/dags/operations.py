@@ -39,6 +39,7 @@ def operate(**context: Any) -> dict[str, Any]:
         active = Role(params["active"]) if params["active"] else None
         request = operating.Request(params["operation"], until=_moment(params["until"]), active=active)
         done = operating.operate(run, request)
+    shared.note(context, done.what)
     shared.ask_for_a_look(context, params["operation"])
     return done.to_json()
 

@@ -25,7 +25,7 @@ from denodo_ha.record import Record, RecordError
 from denodo_ha.transitions import is_told, under_way
 from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
-from denodo_scheduler.dags import OUR_DAGS
+from denodo_scheduler.dags import NOTE, OUR_DAGS
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
@@ -355,6 +355,11 @@ def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True) -> None:
     context["outlet_events"][assets.history].add(assets.look, extra={"reason": reason})
 
 
+def note(context: Any, text: str) -> None:
+    """Leave one sentence on what this run was; the plugin's listener makes it the note of the run."""
+    context["ti"].xcom_push(key=NOTE, value=text)
+
+
 @contextmanager
 def explaining(context: Any) -> Iterator[None]:
     """Leave reason code and text of a step that fails in the XCom ``problem``, for the task that reports."""
@@ -362,6 +367,7 @@ def explaining(context: Any) -> Iterator[None]:
         yield
     except (Blocked, NotYet, StorageError, RecordError, ConfigurationError) as error:
         context["ti"].xcom_push(key="problem", value=error.reason.to_json())
+        note(context, str(error.reason))
         raise
 
 

@@ -10,6 +10,7 @@ from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Param, TriggerRule
 
+from denodo_ha.alerts import run_note
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
 from denodo_ha.record import Role
@@ -77,7 +78,9 @@ def switch_over(plan: Any, **context: Any) -> dict[str, Any]:
     if plan is None:
         raise NothingToDo("not_begun", "the check of this run did not let it begin")
     with shared.publishing(run, context), shared.explaining(context):
-        return switching.switch(run, _switch(context), epoch=plan["epoch"])
+        done = switching.switch(run, _switch(context), epoch=plan["epoch"])
+    shared.note(context, run_note(done))
+    return done
 
 
 @shared.step(trigger_rule=TriggerRule.ALL_DONE, priority_weight=50)

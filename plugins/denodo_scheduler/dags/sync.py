@@ -12,6 +12,7 @@ from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, Param, TriggerRule
 
+from denodo_ha.alerts import run_note
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.reason import Explained, Reason
@@ -71,6 +72,7 @@ def guard(**context: Any) -> dict[str, Any] | None:
     shared.publish(run, context, told=told)
     context["ti"].xcom_push(key="verdict", value=admission.to_json())
     if admission.ticket is None:
+        shared.note(context, admission.message)
         log.warning("%s The rest of this run is skipped.", admission.message)
         return None
     return admission.ticket.to_json()
@@ -148,6 +150,7 @@ def verify(ticket: Any, exported: Any, imported: Any, disabled: Any, **context: 
             accept_mass_change=context["params"]["accept_mass_change"],
         )
     shared.publish(run, context)
+    shared.note(context, run_note(result))
     return result
 
 
@@ -246,7 +249,9 @@ def _step(context: Any) -> Iterator[PairContext]:
         ti = context["ti"]
         final = isinstance(error, (Blocked, *shared.CONFIGURATION)) or ti.try_number > ti.max_tries
         if final and not run.dry_run:
-            note_problem(run, _reason(error, context["task"].task_id))
+            reason = _reason(error, context["task"].task_id)
+            note_problem(run, reason)
+            shared.note(context, str(reason))
             shared.publish(run, context)
         raise
 

@@ -40,7 +40,8 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
     :param passive_conn_id: connection of the server that should be passive: enabled jobs there end the watch.
         (templated)
     :param passive_interval: from one read of that server to the next, and from one look at path 2 to the next.
-    :param active_conn_id: connection of another server that should answer: twice no answer ends the watch.
+    :param active_conn_id: connection of the server on which jobs should be enabled: twice none, or no answer of another
+        server than the watched one, ends the watch.
     :param delay: how long to wait before the first probe.
     :param include_projects: glob patterns of the projects that count there. (templated)
     :param include_jobs: glob patterns of the jobs that count there. (templated)

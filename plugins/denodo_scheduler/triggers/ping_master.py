@@ -154,33 +154,36 @@ class PingMasterTrigger(BaseTrigger):
         return renewed
 
     async def _others_change(self) -> None:
-        """Return when the server that should be passive has enabled jobs, or the active one is silent twice."""
+        """Return when the server that should be passive has enabled jobs, or the active one twice none or no answer."""
         enabled: list[JobKey] = []
-        silent = 0
-        while not enabled and silent < 2:
+        idle = 0
+        while not enabled and idle < 2:
             await asyncio.sleep(self.passive_interval.total_seconds())
             try:
-                enabled = await asyncio.to_thread(self._enabled)
+                enabled = await asyncio.to_thread(self._enabled, self.passive_conn_id)
             except Exception as error:
                 self.log.warning("The server that should be passive cannot be read: %s", error)
-            silent = 0 if await self._active_answers() else silent + 1
+            idle = 0 if await self._active_works() else idle + 1
         if enabled:
             self.log.warning("Jobs are enabled on the server that should be passive: %s", listed(enabled))
 
-    async def _active_answers(self) -> bool:
+    async def _active_works(self) -> bool:
+        """Whether jobs are enabled on the active server. The silence of the master is for the probe to judge."""
         if self.active_conn_id is None:
             return True
         try:
-            await asyncio.to_thread(DenodoSchedulerHook(self.active_conn_id).me)
+            enabled = await asyncio.to_thread(self._enabled, self.active_conn_id)
         except Exception as error:
             self.log.warning("The active server cannot be read: %s", error)
-            return False
-        return True
+            return self.active_conn_id == self.denodo_scheduler_conn_id
+        if not enabled:
+            self.log.warning("No job is enabled on the active server")
+        return bool(enabled)
 
-    def _enabled(self) -> list[JobKey]:
-        assert self.passive_conn_id is not None
+    def _enabled(self, conn_id: str | None) -> list[JobKey]:
+        assert conn_id is not None
         scope = Scope(projects=tuple(self.include_projects), jobs=tuple(self.include_jobs))
-        jobs = DenodoSchedulerHook(self.passive_conn_id).statuses().jobs
+        jobs = DenodoSchedulerHook(conn_id).statuses().jobs
         return sorted(job.key for job in jobs if job.state.is_enabled and scope.matches(job.key))
 
 
