@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 
 from denodo_ha.checks import ran_since
-from denodo_ha.jobs import JobKey, JobStatus
+from denodo_ha.jobs import JobKey, JobState, JobStatus
 from denodo_ha.promotion import EnableOrder
 from denodo_ha.quartz.missed import Missed, missed_occurrences
 from denodo_ha.snapshot.manifest import Manifest
@@ -71,6 +71,11 @@ def _enabled_at(statuses: Sequence[JobStatus], since: datetime, last_sign: datet
         else last_sign
         for status in statuses
     }
+
+
+def has_started(before: JobStatus, after: JobStatus) -> bool:
+    """Whether a job that rested runs now, or has run since."""
+    return after.state is JobState.RUNNING or after.previous_execution != before.previous_execution
 
 
 def ran_at_once(statuses: Sequence[JobStatus], keys: Collection[JobKey], since: datetime) -> tuple[JobKey, ...]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from denodo_scheduler.exceptions import RequestError
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps import jobs as enabling
 from denodo_scheduler.steps.claim import LEASE
 from support.failover import Failover, killed
@@ -86,6 +88,28 @@ def test_missed_jobs_are_started_where_the_pair_wants_it(
     assert event["missed"]["listed"] == [{"job": HOURLY, "at": DUE}]
     assert event["burst"]["jobs"] == 0
     assert event["caught_up"]["names"] == ran(slave) == started
+
+
+def test_only_what_was_read_back_counts_as_started(unsynced: Failover, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server refuses to start the jobs of one project."""
+    for project in ("default", "Sales", "another"):
+        add_job(unsynced.master, project, "hourly", "0 8 * * * ?")
+    unsynced.sync.synced()
+    unsynced.slave.scheduler.guesses(**RECORDS)
+    slave, change = Books(unsynced.slave), DenodoSchedulerHook.set_jobs_status
+
+    def refused(hook: Any, action: Any, keys: Any, **known: Any) -> int:
+        if action == "start" and keys[0].project == "another":
+            raise RequestError("500: the server refused the request")
+        return change(hook, action, keys, **known)
+
+    monkeypatch.setattr(DenodoSchedulerHook, "set_jobs_status", refused)
+    unsynced.silence()
+    unsynced.dead_for(minutes=3)
+    heard = unsynced.seen(heard=timedelta(minutes=2, seconds=30))
+    event = unsynced.run(evidence=heard, pair={"catch_up": "start_missed"}).done
+    assert sorted(ran(slave)) == sorted(event["caught_up"]["names"]) == ["Sales / hourly", "default / hourly"]
+    assert event["not_caught_up"]["names"] == ["another / hourly"]
 
 
 def test_what_runs_late_by_itself_is_not_started_besides(pair: Failover) -> None:

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from denodo_ha.decisions import Action
 from denodo_ha.jobs import JobKey
+from denodo_ha.outage import ran_at_once
 from denodo_ha.promotion import EnableOrder, left_behind, maybe_ran, order_enabling, told_behind
 from denodo_ha.quartz.missed import server_zone
 from denodo_ha.record import Phase, Record, Role, Step
@@ -28,7 +29,7 @@ from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.promote import switchover
 from denodo_scheduler.steps.promote.fence import Down, Fence
 from denodo_scheduler.steps.promote.operation import Try, begun, left, not_fenced, taken_over
-from denodo_scheduler.steps.promote.report import describe
+from denodo_scheduler.steps.promote.report import describe, occurrences
 from denodo_scheduler.steps.watch.act import demote_master, demotion_event
 from denodo_scheduler.steps.watch.look import Case, expected, judge
 
@@ -289,6 +290,7 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
             f"{len(enabled.left)} jobs could not be enabled on the slave, such as {enabled.left[0]}",
             "look at these jobs in the slave's web tool; this is tried again",
         )
+    found = enabled.statuses
     event = context.event(
         "completed",
         record,
@@ -297,6 +299,17 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
         after={"complete": True},
         enabled=len(enabled.told),
         missing=len(order.missing),
+        **occurrences(
+            context,
+            context.servers.own_path(Role.SLAVE),
+            manifest,
+            order,
+            enabled,
+            since=promotion.at,
+            last_sign=enabled.verified,
+            at_once=ran_at_once(found.jobs, set(order.order), found.server_time - (enabled.verified - promotion.at)),
+            zone=zone,
+        ),
     )
     claim.save(completed, event)
     return event

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.outage import missed_in_outage, ran_at_once
+from denodo_ha.outage import has_started, missed_in_outage, ran_at_once
 from denodo_ha.promotion import EnableOrder
 from denodo_ha.quartz.missed import Missed
 from denodo_ha.record import Role
@@ -17,6 +18,7 @@ from denodo_ha.scope import Scope
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.text import counted
 from denodo_scheduler.exceptions import DenodoSchedulerError
+from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed
 from denodo_scheduler.steps.servers import Server
@@ -103,10 +105,13 @@ def occurrences(
     if total:
         log.warning("%d occurrences were missed, such as %s at %s", total, missed[0].key, missed[0].at)
     due = {each.key for each in missed}.union(also) - set(at_once) - set(enabled.left)
+    chosen = _to_catch_up(context, due, enabled)
+    started = _start(server, chosen, enabled.statuses)
     return {
         "missed": listed_occurrences(missed, total if manifest else None, zone),
         "burst": counted(at_once),
-        "caught_up": counted(_catch_up(context, server, due, enabled)),
+        "caught_up": counted(started),
+        "not_caught_up": counted([key for key in chosen if key not in started]),
     }
 
 
@@ -123,14 +128,26 @@ def listed_occurrences(missed: Iterable[Missed], total: int | None, zone: tzinfo
     }
 
 
-def _catch_up(context: PairContext, server: Server, missed: Collection[JobKey], enabled: Changed) -> tuple[JobKey, ...]:
-    """Start once what was missed, where the pair wants that."""
+def _to_catch_up(context: PairContext, missed: Collection[JobKey], enabled: Changed) -> tuple[JobKey, ...]:
+    """The jobs that are started once, where the pair wants that."""
     if context.pair.failover.catch_up == "none":
         return ()
     scope = Scope(jobs=context.pair.failover.catch_up_jobs)
-    chosen = tuple(sorted(key for key in missed if scope.matches(key) and key in enabled.statuses.by_key))
+    return tuple(sorted(key for key in missed if scope.matches(key) and key in enabled.statuses.by_key))
+
+
+def _start(server: Server, keys: Sequence[JobKey], before: Statuses) -> tuple[JobKey, ...]:
+    """Start the jobs, project by project, so that one that refuses costs no other. Return those that were read back."""
+    if not keys:
+        return ()
+    for project, jobs in groupby(keys, key=lambda key: key.project):
+        try:
+            server.set_jobs_status("start", list(jobs), before)
+        except DenodoSchedulerError as error:
+            log.error("The missed jobs of the project %s could not all be started: %s", project, error)
     try:
-        server.set_jobs_status("start", chosen, enabled.statuses)
+        now = server.statuses().by_key
     except DenodoSchedulerError as error:
-        log.error("The missed jobs could not all be started: %s", error)
-    return chosen
+        log.error("Whether the missed jobs were started could not be read back: %s", error)
+        return ()
+    return tuple(key for key in keys if key in now and has_started(before.by_key[key], now[key]))
