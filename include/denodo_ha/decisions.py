@@ -244,6 +244,12 @@ _ALL = (
         settled=False,
     ),
     _blocked(
+        "master_unread",
+        "the master is alive, and which of its jobs are enabled cannot be read",
+        "see the log of decide, and correct the rights of the master's connection; it is looked at again",
+        settled=False,
+    ),
+    _blocked(
         "slave_may_be_active",
         "jobs are enabled on the slave, and the master is not seen to be the active server",
         f"look which server is to be active: disable the slave's jobs, or initialise the pair with {_OPERATIONS}",
@@ -332,10 +338,11 @@ RULES: dict[str, Rule] = {
     "resuming": Rule("a server was changed already", "interrupted", lambda s: s.resuming),
     "complete": Rule("all planned jobs are enabled", "complete", lambda s: s.complete),
     "stay": Rule("no failback by policy now", "fail_back", lambda s: not s.fail_back),
+    "master_read": Rule("the master's jobs can be read", "master_unread", lambda s: s.master_enabled is not None),
     "master_runs": Rule(
         "jobs are enabled on the master, or none was in the snapshot",
         "nothing_enabled",
-        lambda s: s.master_enabled is not False or not s.jobs_expected,
+        lambda s: s.master_enabled or not s.jobs_expected,
     ),
     "slave_runs": Rule(
         "jobs are enabled on the slave, or none was in the snapshot",
@@ -366,6 +373,7 @@ _READY = (
     "slave_reachable",
     "not_both_enabled",
     "slave_passive",
+    "master_read",
     "master_runs",
 )
 _MAY_FAIL_OVER = (

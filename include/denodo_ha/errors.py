@@ -40,6 +40,14 @@ _SILENCE = {
 }
 
 
+_NO_WAY = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.ENETUNREACH}
+"""What a machine says that has no IPv6, or no IPv4, about an address of the other kind."""
+
+
+def _numbers(error: BaseException) -> set[int]:
+    return {each.errno for each in causes(error) if isinstance(each, OSError) and each.errno}
+
+
 def is_silence(error: BaseException) -> bool:
     """Whether a request that failed was sent to a server that did not answer.
 
@@ -47,7 +55,8 @@ def is_silence(error: BaseException) -> bool:
     """
     found = list(causes(error))
     if group := next((each for each in found if isinstance(each, BaseExceptionGroup)), None):
-        return all(map(is_silence, group.exceptions))  # each address of a name was tried
+        tried = [each for each in group.exceptions if not _NO_WAY.intersection(_numbers(each))] or group.exceptions
+        return all(map(is_silence, tried))  # each address of a name to which this machine has a way
     of_system = [
         each for each in found if isinstance(each, OSError) and each.errno and not isinstance(each, ssl.SSLError)
     ]

@@ -133,8 +133,11 @@ def situation_now(seen: Watching, record: Record, now: datetime) -> Situation:
     """
     known = {each.name: seen.situation[each.name] for each in fields(Situation) if each.name in seen.situation}
     found = replace(Situation(**cast("Any", known)), **cast("Any", _told_by(record, now)))
-    if record.snapshot and seen.at and record.snapshot.taken >= datetime.fromisoformat(seen.at):
+    if record.snapshot and seen.at and record.snapshot.committed >= datetime.fromisoformat(seen.at):
         found = replace(found, snapshot_fresh=True)
+    if found.second_path and seen.second_good:
+        proven = now - datetime.fromisoformat(seen.second_good) <= PROOF_HOLDS
+        found = replace(found, second_path=proven)
     if record.epoch == seen.epoch:
         return found
     on_slave = record.active is Role.SLAVE

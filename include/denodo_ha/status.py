@@ -189,14 +189,17 @@ def _of_standby(record: Record, now: datetime) -> Iterator[Finding]:
 
 
 def _of_look(record: Record | None, seen: Watching, decision: Decision | None, syncing: str) -> Iterator[Finding]:
-    """Yield findings about the result of the last look at the pair."""
+    """Yield findings about the result of the last look at the pair; what a step has said itself comes first."""
+    if seen.code and seen.code not in DECISIONS:
+        yield from _said(record, seen)
     if decision:
         how = "" if decision.next_step == "nothing" else decision.next_step
         if syncing and decision.code in SYNC_HELPS:
             how = f"wait for the end of the sync {syncing}"
         yield Finding(level(decision.code, seen.verdict), decision.what, how)
-    if not seen.code or seen.code in DECISIONS:
-        return
+
+
+def _said(record: Record | None, seen: Watching) -> Iterator[Finding]:
     if record and seen.code == "not_initialised":
         yield Finding(
             Level.UNKNOWN, "the pair was not looked at since it has a record", "trigger the failover DAG, which looks"

@@ -174,6 +174,7 @@ def promoted(
         active=Role.SLAVE,
         last_promotion=promotion,
         pending=behind,
+        sync_problem=None,
         cool_down_until=now + cool_down if cool_down else record.cool_down_until,
         acknowledged=cool_down is None,
     )
@@ -198,6 +199,7 @@ def failed_back(record: Record, *, now: datetime, behind: tuple[PendingJob, ...]
         Phase.FAILING_BACK,
         Phase.NORMAL,
         active=Role.MASTER,
+        sync_problem=None,
         dirty=dirty,
         pending=behind,
         acknowledged=True,

@@ -92,14 +92,18 @@ def _write_note(dag_run: DagRun) -> None:
     A task itself cannot write one. Called in the scheduler, in the session that ends the run.
     """
     from airflow.models.xcom import XComModel
+    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.orm import object_session
 
-    session, known = object_session(dag_run), dag_run.dag_run_note
-    if not OUR_DAGS.fullmatch(dag_run.dag_id) or session is None or (known and known.user_id is not None):
+    session = object_session(dag_run) if OUR_DAGS.fullmatch(dag_run.dag_id) else None
+    if session is None:
         return
     left = XComModel.get_many(run_id=dag_run.run_id, dag_ids=dag_run.dag_id, key=NOTE)
-    if found := session.scalars(left.order_by(None).order_by(XComModel.timestamp.desc()).limit(1)).first():
-        dag_run.note = str(XComModel.deserialize_value(found))[:1000]
+    with suppress(SQLAlchemyError), session.connection().begin_nested():  # a note is not worth the end of the run
+        known = dag_run.dag_run_note
+        found = session.scalars(left.order_by(None).order_by(XComModel.timestamp.desc()).limit(1)).first()
+        if found and (known is None or known.user_id is None):
+            dag_run.note = str(XComModel.deserialize_value(found))[:1000]
 
 
 class DenodoSchedulerPlugin(AirflowPlugin):

@@ -40,6 +40,7 @@ _LARGE = 256 * 1024
 """Bytes of an answer from which on it is read in a thread, because the loop is not ours alone."""
 _TOLD_APART = 60.0
 """How many seconds two servers with equal projects are taken for two, once their jobs have told them apart."""
+_NEVER_COUNTS = "its silence would prove nothing. Write an address, or a name that resolves here, into 'second_path'"
 _SILENT = (Answer.FAILED, Answer.NO_ANSWER)
 
 
@@ -188,6 +189,7 @@ class Observer:
             logins.guard(path.endpoint, path.client)
         self._in_doubt = False
         self._names = Names(addresses or {})
+        self._met = False
         self._apart: dict[str, tuple[frozenset[tuple[str, str]] | None, float]] = {}
 
     @classmethod
@@ -260,7 +262,15 @@ class Observer:
         By its web tool alone, because that one's silence is what counts later.
         """
         await self.meet_slave()
-        return SECOND in self._paths and (await self._ask_second()).answer is Answer.UP
+        if SECOND not in self._paths or (await self._ask_second()).answer is not Answer.UP:
+            return False
+        host = uri_host(self._paths[SECOND].endpoint.server)
+        if is_name(host) and host not in self._names.known:
+            log.warning(
+                "Path 2 leads to the master by the name %s, which does not resolve here: %s", host, _NEVER_COUNTS
+            )
+            return False
+        return True
 
     async def meet_slave(self) -> None:
         """Read what tells the slave's server from the master's."""
@@ -346,7 +356,8 @@ class Observer:
         path, slave = self._paths[name], self._paths[SLAVE]
         before, until = self._apart.get(name, (path.projects, 0.0))
         self._apart[name] = path.projects, until
-        if before != path.projects:
+        if before != path.projects or not self._met:
+            self._met = True
             await slave.meet()
         if slave.projects is None:
             return None

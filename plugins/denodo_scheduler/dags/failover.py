@@ -287,9 +287,8 @@ def _passive_and_active(pair: Pair, record: Record | None) -> tuple[str | None, 
     """Connections of the server that should be passive, and of the one on which jobs should be enabled."""
     if record is None or record.phase not in (Phase.NORMAL, Phase.FAILED_OVER):
         return None, None
-    if record.phase is Phase.FAILED_OVER:
-        return pair.master, pair.slave
-    return pair.slave, pair.master if record.snapshot and record.snapshot.enabled else None
+    passive, active = (pair.master, pair.slave) if record.phase is Phase.FAILED_OVER else (pair.slave, pair.master)
+    return passive, active if record.snapshot and record.snapshot.enabled else None
 
 
 def _by_hand(context: Any) -> bool:

@@ -6,7 +6,7 @@ import inspect
 import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
@@ -317,7 +317,11 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
     for event in waiting:
         if not under_way(event, run.now(), run.pair.sync.lease):
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
-            if event["id"] not in told and (alert := event.get("alert") or ALERTS.get(event.get("kind", ""))):
+            if (
+                event["id"] not in told
+                and not event.get("told")
+                and (alert := event.get("alert") or ALERTS.get(event.get("kind", "")))
+            ):
                 known = Alert(alert) if alert in tuple(Alert) else Alert.BLOCKED  # another version knows more
                 notify(run.pair, known, event, context)
 
@@ -367,7 +371,8 @@ def explaining(context: Any) -> Iterator[None]:
         yield
     except (Blocked, NotYet, StorageError, RecordError, ConfigurationError) as error:
         context["ti"].xcom_push(key="problem", value=error.reason.to_json())
-        note(context, str(error.reason))
+        with suppress(Exception):
+            note(context, str(error.reason))
         raise
 
 

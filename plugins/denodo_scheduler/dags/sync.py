@@ -249,11 +249,18 @@ def _step(context: Any) -> Iterator[PairContext]:
         ti = context["ti"]
         final = isinstance(error, (Blocked, *shared.CONFIGURATION)) or ti.try_number > ti.max_tries
         if final and not run.dry_run:
-            reason = _reason(error, context["task"].task_id)
-            note_problem(run, reason)
-            shared.note(context, str(reason))
-            shared.publish(run, context)
+            _tell(run, _reason(error, context["task"].task_id), context)
         raise
+
+
+def _tell(run: PairContext, reason: Reason, context: Any) -> None:
+    """Whatever goes wrong here must not hide why the step has failed."""
+    try:
+        shared.note(context, str(reason))
+        if event := note_problem(run, reason):
+            notify(run.pair, Alert.BLOCKED, event, context)
+    except Exception:
+        log.exception("Why the sync has failed could not be kept or told")
 
 
 def _reason(error: Exception, task_id: str) -> Reason:

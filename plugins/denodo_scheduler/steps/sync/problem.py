@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import logging
-
 from denodo_ha.decisions import Alert
 from denodo_ha.reason import Reason
-from denodo_ha.record import Record, RecordError, SyncProblem
+from denodo_ha.record import Phase, Record, SyncProblem
 from denodo_ha.transitions import sync_failed
-from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.steps.context import Event, PairContext
-from denodo_scheduler.steps.outcome import Blocked, NotYet
-
-log = logging.getLogger(__name__)
 
 
-def note_problem(context: PairContext, reason: Reason) -> None:
-    """Note why this sync has failed for good. Where the record cannot be changed, its own trouble is told elsewhere."""
+def note_problem(context: PairContext, reason: Reason) -> Event | None:
+    """Note why this sync has failed for good, where the pair is still one that is synced.
+
+    :return: the event, of which the caller notifies people, since a task that fails emits none; None where the same was
+        told before.
+    """
     problem = SyncProblem(since=context.now(), code=reason.code, what=reason.what, next_step=reason.next_step)
+    told: list[Event] = []
 
     def failed(record: Record) -> tuple[Record, Event | None]:
+        told.clear()
+        if record.phase not in (Phase.NORMAL, Phase.FAILED_OVER):
+            return record, None
         known = record.sync_problem
-        if known and known.code == reason.code:
-            return sync_failed(record, problem), None
-        before = {"code": known.code if known else None}
-        details = {"alert": str(Alert.BLOCKED), **reason.to_json(), "run": context.run_id}
-        return sync_failed(record, problem), context.event("problem", record, before=before, **details)
+        if known is None or known.code != reason.code:
+            before = {"code": known.code if known else None}
+            details = {"alert": str(Alert.BLOCKED), "told": True, **reason.to_json(), "run": context.run_id}
+            told.append(context.event("problem", record, before=before, **details))
+        return sync_failed(record, problem), told[0] if told else None
 
-    try:
-        context.save(failed)
-    except (Blocked, NotYet, RecordError, StorageError) as error:
-        log.warning("Why the sync has failed cannot be kept in the HA record: %s", error)
+    context.save(failed)
+    return told[0] if told else None

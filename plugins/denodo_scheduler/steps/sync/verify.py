@@ -6,6 +6,8 @@ import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from denodo_ha.decisions import Alert
@@ -77,7 +79,7 @@ def verify(
     for each in pending:
         log.warning("Pending: %s", each)
     left_out = (*_left_out(pending, record), *behind)
-    doubts = _doubts(context, record, imported)
+    doubts = partial(_doubts, imported, context.now())
     event = context.event(
         "sync",
         record,
@@ -90,10 +92,10 @@ def verify(
         suspected_double_runs=[str(key) for key in ran],
         pending=counted([job.key for job in left_out]),
         **exposure(imported, disabled),
-        **_alert(context.pair, ran, left_out, doubts, record, ticket.target),
+        **_alert(context.pair, ran, left_out, doubts(record), record, ticket.target),
     )
     snapshot = reference(record, exported, imported, context.now(), ticket.source)
-    done = claim.save(lambda latest: commit(latest, snapshot, left_out, doubts), event)
+    done = claim.save(lambda latest: commit(latest, snapshot, left_out, doubts(latest)), event)
     if delete:
         event = _delete_orphans(context, ticket, done, orphans, event)
     context.snapshots.retire(context.pair.snapshots.keep, done.stored)
@@ -155,11 +157,11 @@ def _left_out(pending: Sequence[Pending], record: Record) -> tuple[PendingJob, .
     return tuple(sorted(jobs, key=lambda job: rank.get(job.key, len(rank))))
 
 
-def _doubts(context: PairContext, record: Record, imported: Imported | None) -> tuple[Doubt, ...]:
+def _doubts(imported: Imported | None, now: datetime, record: Record) -> tuple[Doubt, ...]:
     if imported is None:
         return record.doubts
     everything = imported.all_secrets and bool(imported.pieces)
-    return doubts_after(record, imported.warnings, everything=everything, now=context.now())
+    return doubts_after(record, imported.warnings, everything=everything, now=now)
 
 
 def _left_behind(record: Record, orphans: Collection[JobKey]) -> tuple[PendingJob, ...]:
@@ -178,6 +180,21 @@ def _alert(
     """What people are notified of: jobs that ran on both servers, jobs that became pending, what an import has warned
     of for the first time, and that syncs succeed again.
     """
+    told = _news(pair, ran, pending, doubts, record, target)
+    if problem := record.sync_problem:
+        over = f"syncs succeed again, after [{problem.code}] {problem.what}"
+        return {"alert": Alert.RECOVERED, **told, "what": "; ".join(filter(None, [told.get("what"), over]))}
+    return told
+
+
+def _news(
+    pair: Pair,
+    ran: Sequence[JobKey],
+    pending: Sequence[PendingJob],
+    doubts: Sequence[Doubt],
+    record: Record,
+    target: Role,
+) -> dict[str, str]:
     if ran:
         return {
             "alert": Alert.DOUBLE_RUN,
@@ -200,8 +217,6 @@ def _alert(
             "next_step": "repair it on the source, such as by entering the password again, and sync; or accept it with "
             f"{pair.dag_id_operations}, operation 'acknowledge'",
         }
-    if problem := record.sync_problem:
-        return {"alert": Alert.RECOVERED, "what": f"syncs succeed again, after [{problem.code}] {problem.what}"}
     return {}
 
 
