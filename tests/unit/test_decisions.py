@@ -206,7 +206,13 @@ INVARIANTS: dict[str, Invariant] = {
             look.decision.code in ("healthy", "to_be_synced", "control_path_broken", "failed_over", "master_back")
             or look.does(Action.FAIL_BACK)
         ),
-        lambda s: not s.jobs_expected or (s.slave_enabled or s.master_enabled is not False),
+        lambda s: not s.jobs_expected or bool(s.slave_enabled or s.master_enabled),
+    ),
+    "a normal pair is well only while its master can be read": Invariant(
+        lambda look: (
+            look.phase is Phase.NORMAL and look.decision.code in ("healthy", "to_be_synced", "control_path_broken")
+        ),
+        lambda s: s.master_enabled is not None,
     ),
     "a failed over pair is well only while jobs are enabled on its slave, if there were any": Invariant(
         lambda look: (
@@ -369,7 +375,7 @@ def test_the_cases_cover_every_situation_once(phase: Phase, verdict: Verdict, si
         (Phase.NORMAL, Verdict.UP, {"dirty": True}, "dirty_snapshot"),
         (Phase.NORMAL, Verdict.UP, {"dirty": True, "just_touched": True}, "to_be_synced"),
         (Phase.NORMAL, Verdict.UP, {"master_enabled": False}, "nothing_enabled"),
-        (Phase.NORMAL, Verdict.UP, {"master_enabled": None}, "healthy"),
+        (Phase.NORMAL, Verdict.UP, {"master_enabled": None}, "master_unread"),
         (Phase.NORMAL, Verdict.UP, {"master_enabled": False, "jobs_expected": False}, "healthy"),
         (Phase.NORMAL, Verdict.DOWN, {"dirty": True, "just_touched": True}, "dirty_snapshot"),
         (Phase.NORMAL, Verdict.UP, {"paused": True, "slave_enabled": True}, "paused_split_brain"),

@@ -51,7 +51,9 @@ class TestSilence:
 
     def test_each_address_of_a_name_must_be_silent(self) -> None:
         refused, own = ConnectionRefusedError(errno.ECONNREFUSED, "no"), OSError(errno.EMFILE, "Too many open files")
-        for members, wanted in (([refused, refused], True), ([refused, own], False)):
+        no_way = OSError(errno.EADDRNOTAVAIL, "a machine without IPv6"), OSError(errno.EAFNOSUPPORT, "likewise")
+        cases = ([refused, refused], True), ([refused, own], False), ([*no_way, refused], True), ([*no_way], False)
+        for members, wanted in cases:
             error = OSError("All connection attempts failed")
             error.__cause__ = ExceptionGroup("multiple connection attempts failed", members)
             assert is_silence(error) is wanted
