@@ -25,6 +25,7 @@ from denodo_scheduler.exceptions import (
     ServerBusyError,
     UnexpectedAnswerError,
     UnreachableError,
+    WrongConnectionError,
 )
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
@@ -268,7 +269,7 @@ def test_credentials_are_in_no_log_exception_or_repr(
 def test_an_address_that_cannot_work_is_refused(connect: Connect, fields: dict[str, Any]) -> None:
     error = _failure(connect(**fields))
 
-    assert type(error) is ConfigurationError
+    assert type(error) is WrongConnectionError
     assert "schema must be http or https" in str(error)
     assert "p4ssw0rd" not in str(error)
 
