@@ -74,7 +74,7 @@ class Listener:
 
         Called in the DAG processor, which must not wait for a notifier.
         """
-        if Path(filename).name == PAIRS_DAG_FILE and stacktrace != self._told:
+        if Path(filename).name == PAIRS_DAG_FILE:
             from denodo_scheduler.dags.pairs import tell
 
             self._told = stacktrace
@@ -83,7 +83,8 @@ class Listener:
     @hookimpl
     def on_existing_dag_import_error(self, filename: str, stacktrace: str) -> None:
         """Tell of what was added to the mistakes, and all again when the DAG processor was started anew."""
-        self.on_new_dag_import_error(filename, stacktrace)
+        if stacktrace != self._told:
+            self.on_new_dag_import_error(filename, stacktrace)
 
 
 def _write_note(dag_run: DagRun) -> None:

@@ -76,6 +76,7 @@ def test_the_same_mistakes_are_told_once_and_others_again(told: Any) -> None:
     told(text, {"mine": 1})
     told(text, {"mine": 1}, "on_existing_dag_import_error")
     told(text, {"mine": 2}, "on_existing_dag_import_error", error="another")
+    told(text, {"mine": 3}, error="another")  # it was corrected, and made again
 
 
 def test_of_other_dag_files_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

