@@ -172,6 +172,8 @@ class Rules:
         # A retry takes over what its own run has begun.
         if before and alive and owner and owner.root is not task.root and task.kind != "operator":
             self._violated(6, f"the {before.kind} {before.id}, at which another task still is, is changed or ended")
+        if before and operation and before.plan != operation.plan and before.plan in self._carried:
+            self._carried[operation.plan or ""] = self._carried[before.plan]  # its list was written anew
         if operation is None or (before and before.id == operation.id):
             return
         self._owner[operation.id] = task
