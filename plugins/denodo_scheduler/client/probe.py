@@ -417,6 +417,11 @@ class Looker:
         with self._runner as runner:
             runner.run(self._observer.aclose())
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """See :attr:`Observer.addresses`."""
+        return self._observer.addresses
+
     def look(self) -> Observation:
         """Ask one round, see :meth:`Observer.observe`."""
         return self._runner.run(self._observer.observe())
