@@ -192,11 +192,14 @@ class PairMachine(RuleBasedStateMachine):
     def failover_run_by_hand(self, old: bool, fenced: bool) -> None:
         self.pair.failover(fail_over=True, accept_old_snapshot=old, fenced=fenced)
 
-    @rule(stop_at=interruption, fate=fates)
-    def master_dies_and_is_noticed(self, stop_at: int | None, fate: Fate) -> None:
+    @rule(stop_at=interruption, fate=fates, name_moves=st.booleans())
+    def master_dies_and_is_noticed(self, stop_at: int | None, fate: Fate, name_moves: bool) -> None:
         self.pair.note("the Scheduler of the master crashes")
         self.network.machines[MASTER].crash()
         self.pair.failover(stop_at=stop_at, fate=fate)
+        if name_moves:
+            self.name_of_the_master_leads(SLAVE)
+            self.pair.failover(rounds=4)
 
     @rule(to=st.sampled_from(Role), stop_at=interruption, fate=fates, stop=st.booleans(), busy=st.booleans())
     def switchover(self, to: Role, stop_at: int | None, fate: Fate, stop: bool, busy: bool) -> None:

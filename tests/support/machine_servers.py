@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -306,10 +307,14 @@ class _FromAirflow(httpx.AsyncBaseTransport):
         self._network = network
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        answer = await self._network.ask(
-            self._network.led_to(request.url.host), request.method, str(request.url), request.headers.items(), b""
+        role = self._network.led_to(request.url.host)
+        status, headers, content = await self._network.ask(
+            role, request.method, str(request.url), request.headers.items(), b""
         )
-        return httpx.Response(answer[0], headers=answer[1], stream=httpx.ByteStream(answer[2]))
+        peer = SimpleNamespace(get_extra_info=lambda _: (ADDRESSES[role], 9090))
+        return httpx.Response(
+            status, headers=headers, stream=httpx.ByteStream(content), extensions={"network_stream": peer}
+        )
 
 
 class _Rmi(httpx.AsyncBaseTransport):
