@@ -20,6 +20,7 @@ from support.sync import NOW, act, enabled, fill, status_of
 
 PAIRS = """\
 defaults:
+  sync: {{initialise: automatic}}
   probe_interval: 1s
   fall: 1
   watch_for: 1m
