@@ -1,5 +1,5 @@
-"""A pair without a record: neither server is changed before a person has said which one is active, or the pair's file has
-said that nobody is asked. The DAGs' own tasks run here, against the stand-ins.
+"""A pair without a record: neither server is changed before a person has said which one is active, or the pair's file
+has said that nobody is asked. The DAGs' own tasks run here, against the stand-ins.
 """
 
 from __future__ import annotations
