@@ -96,10 +96,11 @@ def test_a_first_sync_ends_what_the_last_look_has_said_of_the_snapshot() -> None
 
 
 def test_without_a_record_the_next_step_is_to_say_which_server_is_active() -> None:
-    found = status(None, looked(Situation(), Verdict.UP, code="not_initialised", what="no record", next_step="x"))
+    watch = looked(Situation(), Verdict.UP, code="not_initialised", what="no record", next_step="x")
+    found = status(None, watch)
     assert found.level is Level.CRITICAL
     assert found.details["next step"] == look_and_initialise("denodo_scheduler_operations__p")
-    assert "a7" in status(None, {}, syncing="a7").details["next step"]
+    assert "wait for the end of the sync a7" in status(None, watch, syncing="a7").details["next step"]
 
 
 def test_a_failback_ends_what_the_last_look_has_said_of_the_failover() -> None:
