@@ -11,7 +11,7 @@ from typing import Any
 from denodo_ha.decisions import DECISIONS, Decision, decide
 from denodo_ha.durations import format_duration
 from denodo_ha.pairs import Pair
-from denodo_ha.preconditions import OPERATIONS_DAG, one_writer
+from denodo_ha.preconditions import OPERATIONS_DAG, look_and_initialise, one_writer
 from denodo_ha.record import LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
 from denodo_ha.situation import situation_now
 from denodo_ha.text import listed
@@ -92,7 +92,7 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
     :param max_age: how long ago the last look at the pair may have been before the monitor counts as stopped.
     :param verbose: the details name each pending job, and what was learned of the servers.
     """
-    record, problem = _record(reading)
+    record, problem = _record(pair, reading)
     seen = Watching.from_json(reading.watch)
     decision = decision_now(record, seen, now) if record else None
     findings = [*_monitor(pair, reading, seen, now, max_age), *problem]
@@ -122,10 +122,12 @@ def decision_now(record: Record, seen: Watching, now: datetime) -> Decision | No
     return decide(record.phase, Verdict(seen.verdict), situation_now(seen, record, now))
 
 
-def _record(reading: Reading) -> tuple[Record | None, list[Finding]]:
+def _record(pair: str, reading: Reading) -> tuple[Record | None, list[Finding]]:
     if reading.record is None:
         text = "there is no HA record, so nothing would fail over"
-        how = "wait for the end of the sync" if reading.syncing else "run the sync DAG"
+        how = look_and_initialise(Pair(name=pair).dag_id_operations)
+        if reading.syncing:
+            how = f"wait for the end of the sync {reading.syncing}, whose note says what it has done or only seen"
         return None, [Finding(Level.CRITICAL, text, how)]
     try:
         return Record.from_json(reading.record), []

@@ -50,6 +50,7 @@ from support.sync import TASKS, DagRun, MemoryState
 START = datetime(2026, 3, 2, 6, 7, tzinfo=UTC)
 OPTIONS: dict[str, Any] = {
     "schedule": None,
+    "initialise": "automatic",
     "quiet_window": "2m",
     "quiet_margin": "10s",
     "lease": "5m",

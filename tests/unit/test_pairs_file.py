@@ -190,7 +190,7 @@ class TestUnknownOptions:
 
     def test_what_is_like_nothing(self, file: Path) -> None:
         (found,) = mistakes(file, "pairs:\n  a:\n    sync: {zzz: 1}\n")
-        assert found.startswith("3: pairs.a.sync.zzz: is not an option. Allowed: import_timeout, lease, ")
+        assert found.startswith("3: pairs.a.sync.zzz: is not an option. Allowed: import_timeout, initialise, lease, ")
 
 
 class TestOneOfMany:

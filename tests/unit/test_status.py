@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from denodo_ha.decisions import Situation
-from denodo_ha.preconditions import sync_may_begin
+from denodo_ha.preconditions import look_and_initialise, sync_may_begin
 from denodo_ha.record import Dirty, Doubt, Pause, Phase, Promotion, Record, Role, SnapshotRef, SyncProblem
 from denodo_ha.status import Level, Reading, judge
 from denodo_ha.transitions import acknowledged, doubts_after, sync_failed
@@ -93,6 +93,14 @@ def test_a_first_sync_ends_what_the_last_look_has_said_of_the_snapshot() -> None
     assert after.level is Level.OK
     assert "next step" not in after.details
     assert status(Record(), watch, syncing="r7").details["next step"] == "wait for the end of the sync r7"
+
+
+def test_without_a_record_the_next_step_is_to_say_which_server_is_active() -> None:
+    watch = looked(Situation(), Verdict.UP, code="not_initialised", what="no record", next_step="x")
+    found = status(None, watch)
+    assert found.level is Level.CRITICAL
+    assert found.details["next step"] == look_and_initialise("denodo_scheduler_operations__p")
+    assert "wait for the end of the sync a7" in status(None, watch, syncing="a7").details["next step"]
 
 
 def test_a_snapshot_becomes_too_old_between_two_looks_and_young_again_by_a_sync() -> None:

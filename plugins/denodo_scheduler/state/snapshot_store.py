@@ -132,6 +132,14 @@ class SnapshotStore:
         plans = [name[len(_PLAN) : -len(_JSON)] for name in files if name.startswith(_PLAN) and name.endswith(_JSON)]
         return sorted(name for name in folders if name != RECORD_FOLDER), sorted(plans)
 
+    def newest(self) -> str | None:
+        """Id of the newest complete snapshot."""
+        for snapshot_id in reversed(self.listed()[0]):
+            with suppress(FileNotFoundError):
+                self._read(f"{snapshot_id}/manifest.json")
+                return snapshot_id
+        return None
+
     def retire(self, keep: int, protected: Collection[str], before: datetime | None = None) -> None:
         """Delete all but the newest ``keep`` and the ``protected`` snapshots, and of the lists likewise; only those
         from ``before``, where that is given.

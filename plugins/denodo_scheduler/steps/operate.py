@@ -12,7 +12,7 @@ from typing import Any
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.operations import MANUAL_OPERATIONS, Asked, ManualOperation, change
-from denodo_ha.preconditions import other, reason_given, two_addresses
+from denodo_ha.preconditions import look_and_initialise, other, reason_given, two_addresses
 from denodo_ha.reason import Reason
 from denodo_ha.record import NewerRecordError, Record, RecordError, Role
 from denodo_ha.text import listed
@@ -92,7 +92,7 @@ def _record(context: PairContext) -> Record:
         raise Blocked(
             "not_initialised",
             f"the pair {context.pair.name} has no HA record",
-            "run the sync DAG once, or initialise the pair if you know which server is the active one",
+            look_and_initialise(context.pair.dag_id_operations),
         )
     return record
 

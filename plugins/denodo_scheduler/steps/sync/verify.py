@@ -57,12 +57,10 @@ def verify(
     :raises Blocked: a job or data source is missing or different, or a job enabled; the pair stays dirty and the next
         run tries again.
     """
-    if context.dry_run:
-        raise NothingToDo("dry_run", "this is a dry run")
+    claim = _committable(context, ticket, exported, imported)
     record = context.record()
     if record.snapshot_id == exported.snapshot:
         return _committed(record)
-    claim = _committable(context, ticket, exported, imported)
     record = claim.check()
     pending = _pending(exported, imported)
     _ensure_not_hollow(context, pending, exported.jobs, accept_mass_change)

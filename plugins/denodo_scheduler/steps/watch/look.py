@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from denodo_ha.decisions import Action, Alert, Decision, decide
-from denodo_ha.preconditions import OPERATIONS_DAG, same_servers, two_servers
+from denodo_ha.preconditions import look_and_initialise, same_servers, two_servers
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, RecordError, Role
 from denodo_ha.situation import Consents, Heard, Judgement, is_fresh, situation_of
@@ -104,7 +104,7 @@ def _decided(reason: Reason, alert: Alert) -> Decision:
 
 
 def _without_record(context: PairContext) -> Decision:
-    how = f"run the sync DAG once; if the slave is the active server now, initialise the pair with {OPERATIONS_DAG}"
+    how = look_and_initialise(context.pair.dag_id_operations)
     what = f"the pair {context.pair.name} has no HA record yet, so it cannot fail over"
     return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
 
