@@ -192,14 +192,19 @@ def _changes(old: Record | None, new: Record) -> Iterator[Change]:
         yield _other_phase(old, new, where)
     elif (new.acknowledged, new.cool_down_until) != (old.acknowledged, old.cool_down_until):
         yield Change(("acknowledged",), epoch)
+    yield from _beside(old, new, epoch)
+
+
+def _beside(old: Record, new: Record, epoch: dict[str, Any]) -> Iterator[Change]:
+    """What may change in the same moment as the phase."""
     if new.snapshot_id != old.snapshot_id:
         yield Change(("sync",), {**epoch, "after.snapshot": new.snapshot_id})
     if new.paused != old.paused:
         yield Change(("paused",) if new.paused else ("resumed",), epoch)
     if new.approval != old.approval and new.approval:
         yield Change(("approved",) if new.approval.granted_by else ("approval_asked",), epoch)
-    if (problem := new.sync_problem) and (old.sync_problem is None or old.sync_problem.code != problem.code):
-        yield Change(("problem",), {**epoch, "code": problem.code})
+    if (code := _sync_problem(new)) and code != _sync_problem(old):
+        yield Change(("problem",), {**epoch, "code": code})
     if _complete(new) and not _complete(old) and new.active is old.active:
         yield Change(("completed",), epoch)
 
@@ -210,6 +215,10 @@ def _other_phase(old: Record, new: Record, where: dict[str, Any]) -> Change:
     assert old.operation is not None
     kind = old.operation.kind
     return Change((f"{kind}_given_up", f"{kind}_rolled_back"), {**where, "operation": old.operation.id})
+
+
+def _sync_problem(record: Record) -> str:
+    return record.sync_problem.code if record.sync_problem else ""
 
 
 def _complete(record: Record) -> bool:

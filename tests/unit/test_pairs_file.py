@@ -16,6 +16,7 @@ FLAT_OPTIONS = {
     "quiet_margin": "40s",
     "quiet_timeout": "1h",
     "lease": "1h",
+    "initialise": "automatic",
     "import_timeout": "5m",
     "mass_change": "{jobs: 9}",
     "orphans": "delete",
