@@ -69,12 +69,16 @@ def ensure_may_begin(context: PairContext, record: Record, to: Role) -> None:
 
 @dataclass(frozen=True)
 class Examined:
-    """Both servers, read right one after the other; the rules about them hold."""
+    """Both servers, read right one after the other; the rules about them hold.
+
+    :param statuses: of the server that is left. :param there: of the one that takes over.
+    """
 
     record: Record
     to: Role
     path: Server
     statuses: Statuses
+    there: Statuses
     active: Manifest
     target: Manifest
 
@@ -114,7 +118,7 @@ def examine(context: PairContext, record: Record, to: Role, *, accept_difference
         or all_on_target(active, target, to, record.pending, accepted=accept_differences)
         or (None if any_definition else equal_on_target(active, target, to, record.pending))
     )
-    return Examined(record, to, path, statuses, active, target)
+    return Examined(record, to, path, statuses, target_statuses, active, target)
 
 
 @dataclass(frozen=True)

@@ -210,12 +210,9 @@ class _Failover(Try):
         event = demotion_event(self.context, self.operation.id, self.operation.started)
         try:
             found = demote_master(self.context, self.claim, event)
-        except Blocked as error:
-            if error.code != "same_server":
+        except (DenodoSchedulerError, Blocked, NotYet) as error:
+            if isinstance(error, Blocked) and error.code != "same_server":
                 raise
-            log.warning("It is the slave itself that answers in place of the master: %s", error)
-            return
-        except (DenodoSchedulerError, NotYet) as error:
             raise NotYet(
                 "split_brain",
                 "jobs are enabled on the slave already, the master is heard again and its jobs cannot be disabled: "

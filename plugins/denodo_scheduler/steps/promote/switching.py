@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from denodo_ha.checks import may_go_on
 from denodo_ha.draining import said
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.outage import ran_at_once
-from denodo_ha.preconditions import other, two_servers
+from denodo_ha.preconditions import LET_IT_LEAD, other, two_servers
 from denodo_ha.promotion import (
     EnableOrder,
     just_ran,
@@ -76,9 +78,8 @@ class Switching(Try):
         try:
             rest = self._disable()
             server, statuses = self.context.servers.answering(self.to)
-            resumed = rest if not self.found and self.step is not Step.ENABLING else None
-            if resumed and (one := two_servers(self.context.servers.connections, resumed.statuses.jobs, statuses.jobs)):
-                raise _Back(one.what)  # a name leads elsewhere by now
+            if rest and self.step is not Step.ENABLING:
+                self._ensure_two(rest.statuses, statuses)
             order = self._ordered(server, statuses)
             enabled = self._enable(server, order, self._just_ran(order, rest, statuses))
         except (DenodoSchedulerError, _Back) as error:
@@ -88,6 +89,24 @@ class Switching(Try):
     def give_up(self, why: str) -> dict[str, Any]:
         """Go back to the phase before; no server was changed."""
         return self.leave("switchover_given_up", given_up, why)
+
+    # -- two servers
+
+    def _ensure_two(self, old: Statuses, new: Statuses) -> None:
+        """Clones at rest look like one server, and are two where both are still those that were told apart before.
+
+        :raises NotYet: the name of one server leads to the other one by now.
+        """
+        found = self.found
+        if found and may_go_on(found.statuses.jobs, old.jobs) and may_go_on(found.there.jobs, new.jobs):
+            return
+        if one := two_servers(self.context.servers.connections, old.jobs, new.jobs):
+            raise NotYet(one.code, one.what, LET_IT_LEAD)
+
+    def _ensure_still_two(self, old: Statuses) -> None:
+        """Before a change of the old server, see :meth:`_ensure_two`. Another one that cannot be read is not this one."""
+        with suppress(DenodoSchedulerError):
+            self._ensure_two(old, self.context.servers.answering(self.to)[1])
 
     # -- break
 
@@ -150,6 +169,7 @@ class Switching(Try):
         return until if self.patience is None else min(until, self.context.now() + self.patience)
 
     def _before_disabling(self, statuses: Statuses, keys: Sequence[JobKey]) -> None:
+        self._ensure_still_two(statuses)
         if self.step is Step.CLAIMED and self.wanted.quiet_window:
             self._ensure_quiet(statuses)
         step = Step.ENABLING if self.step is Step.ENABLING else Step.DISABLING
@@ -369,6 +389,7 @@ class Switching(Try):
         self._rest_other()
         try:
             server, statuses = self.context.servers.answering(self.old)
+            self._ensure_still_two(statuses)
             self._read_jobs(server, statuses)
             wanted = self.context.snapshots.read_job_list(self.plan_id)
             order = order_enabling(wanted, self._dependencies, [job.key for job in statuses.jobs])
