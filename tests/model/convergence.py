@@ -88,7 +88,13 @@ class Convergence:
 def _healed(state: State) -> State:
     """Only a fenced master stays down, until a person starts it when nothing else goes on."""
     return state._replace(
-        master_up=not state.fenced, first_path=True, second_path=True, slave_up=True, name="master", round=None, faults=0
+        master_up=not state.fenced,
+        first_path=True,
+        second_path=True,
+        slave_up=True,
+        name="master",
+        round=None,
+        faults=0,
     )
 
 

@@ -7,7 +7,7 @@ from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.transitions import advanced, claim, failed_back, given_up, promoted, renewed, rolled_back
 from denodo_ha.verdict import Verdict
 from model.rules import Rules
-from model.state import ALL, FALL, LEASE, NOW, Call, Process, Server, State, fresh_id
+from model.state import ALL, FALL, LEASE, NOW, Call, Process, Server, State, alive, fresh_id
 from model.tasks import Move, begun, calls, operation_of, owns
 
 
@@ -73,7 +73,7 @@ def _believed_down(process: Process, old: Server, rules: Rules) -> bool:
 
 
 def _heard(state: State, rules: Rules) -> bool:
-    return state.reached(rules) and state.jobs("master") != 0
+    return alive(state, rules) and (state.jobs("master") != 0 or not state.reached(rules))
 
 
 def _make(state: State, process: Process, rules: Rules) -> Iterator[Move]:
@@ -82,7 +82,10 @@ def _make(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     if not _reached(state, new, rules):
         yield from _fail(state, process, rules)
     elif missing and rules.doubt and rules.break_before_make and new == "slave" and _heard(state, rules):
-        yield Move("hears the master with enabled jobs", state, process._replace(step="disable"))
+        if state.reached(rules):
+            yield Move("hears the master with enabled jobs", state, process._replace(step="disable"))
+        else:
+            yield Move("fails: the master is heard, and is not reached by its name", state)
     elif missing:
         going = state.saved(_gone_on(state, Step.ENABLING))
         yield calls(f"enables a batch on the {new}", going, Call("enable", new, missing & -missing), process, rules)

@@ -50,7 +50,7 @@ _PROGRAMS = {
 
 class World:
     """:param faults: how many faults may happen on the way; healing is free.
-    :param names: the master's name may lead elsewhere, and the paths stay whole.
+    :param names: the faults are that the master's name leads elsewhere, or that a server dies.
     """
 
     def __init__(self, rules: Rules, faults: int, *, names: bool = False) -> None:
@@ -58,6 +58,7 @@ class World:
         self._faults = faults
         self._parts = {part: words for part, words in _PARTS.items() if not (names and part in _PATHS)}
         self._leads = _LEADS if names else {}
+        self._lost_tasks = not names
 
     def steps(self, state: State) -> Iterator[Step[State]]:
         for step in self._raw(state):
@@ -100,7 +101,7 @@ class World:
                     yield Step(f"{words} fails", replaced(state, part, False)._replace(faults=state.faults + 1))
             elif part != "master_up" or not state.fenced or not self._rules.lasting_fence:
                 yield Step(f"{words} is back", replaced(state, part, True))
-        if state.faults < self._faults:
+        if state.faults < self._faults and self._lost_tasks:
             yield from self._mishaps(state._replace(faults=state.faults + 1))
         if state.fenced and state.record.phase in (Phase.NORMAL, Phase.FAILED_OVER):
             yield Step("a person starts the fenced master", state._replace(fenced=False, master_up=True))
@@ -163,7 +164,7 @@ class World:
     def _may_be_lost(self, state: State, process: Process) -> bool:
         """Whether a request of this process can be on its way when the process is gone."""
         free = state.late is None or state.late is process
-        return free and state.faults < self._faults and owns(state, process, self._rules)
+        return free and self._lost_tasks and state.faults < self._faults and owns(state, process, self._rules)
 
     def rounds(self, state: State) -> Iterator[Step[State]]:
         """One round of the watch; a confirmed verdict starts a run of the failover DAG."""

@@ -52,7 +52,7 @@ def enable_jobs(case: Case, look: Look) -> dict[str, Any]:
     if judged.decision.code == "complete":
         return _complete(case, record)
     if record.operation and record.operation.kind == "switchover":
-        return _resume_switchover(case, record)
+        return _resume_switchover(case, record, look)
     failover = _begun_or_resumed(case, judged, look)
     try:
         return failover.run()
@@ -123,11 +123,11 @@ def _claimed(case: Case, record: Record) -> Record:
     )
 
 
-def _resume_switchover(case: Case, record: Record) -> dict[str, Any]:
+def _resume_switchover(case: Case, record: Record, look: Look) -> dict[str, Any]:
     to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
     confirmed = to is Role.SLAVE and case.evidence.verdict is Verdict.DOWN and case.fresh
     down = Down(case.evidence.since, fenced=case.consents.fenced) if confirmed else None
-    return switchover.resume(case.context, to, down=down)
+    return switchover.resume(case.context, to, down=down, alive=lambda: look().verdict.alive)
 
 
 def _stale(case: Case) -> NothingToDo | None:
