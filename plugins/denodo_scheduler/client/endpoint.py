@@ -157,6 +157,10 @@ def over_second_path(
     return hook
 
 
+_SILENCE = (httpx.NetworkError, httpx.RemoteProtocolError, OSError)
+"""Of all errors of a request only these may mean that a server was asked and did not answer."""
+
+
 def classified(error: Exception, *, proxied: bool) -> tuple[Answer, str]:
     """Tell what a request without an answer proves, silence or nothing at all, and why."""
     said = readable(error)
@@ -168,13 +172,13 @@ def classified(error: Exception, *, proxied: bool) -> tuple[Answer, str]:
         ]
     if proxied and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return Answer.MISCONFIGURED, f"the HTTP proxy cannot be reached: {said}"[:400]
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout):
         connected = not isinstance(error, httpx.ConnectTimeout)
         return Answer.NO_ANSWER, "no answer in time" if connected else "no connection in time"
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return Answer.MISCONFIGURED, "the answer is not HTTP; check schema and port"
-    ours = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL)
-    return Answer.MISCONFIGURED if ours or not is_silence(error) else Answer.NO_ANSWER, said[:400]
+    silent = isinstance(error, _SILENCE) and not isinstance(error, httpx.CloseError) and is_silence(error)
+    return Answer.NO_ANSWER if silent else Answer.MISCONFIGURED, said[:400]
 
 
 def _is_tls(error: BaseException) -> bool:
