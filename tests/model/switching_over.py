@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.transitions import advanced, claim, failed_back, given_up, promoted, renewed, rolled_back
 from denodo_ha.verdict import Verdict

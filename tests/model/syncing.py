@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+
 from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import (
     Role,

@@ -61,7 +61,9 @@ def check_body(path: str, content_type: str, body: bytes, limit: int = ANSWER_LI
         content = parse_json(body, limit)
     except BodyError as error:
         if content_type and "json" not in content_type.casefold():
-            what = f"the answer to GET {path} is of the kind {content_type[:40]!r}: it is another application that answers"
+            what = (
+                f"the answer to GET {path} is of the kind {content_type[:40]!r}: it is another application that answers"
+            )
             raise NotProven(Answer.MISCONFIGURED, what) from None
         raise unreadable(path, error) from None
     if not PROOF[path](content):

@@ -22,7 +22,7 @@ import httpx
 
 from denodo_ha.checks import same_server
 from denodo_ha.jobs import JobStatus
-from denodo_ha.server.address import at, is_name, uri_host
+from denodo_ha.server.address import at, common_name, is_name, uri_host
 from denodo_ha.server.answers import read_statuses
 from denodo_ha.server.bodies import BodyError, Unpacker, parse_json
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, fingerprint, unreadable
@@ -294,12 +294,17 @@ class Observer:
         if reply.elsewhere:
             if last in ("", path.peer):
                 return reply
-        elif await names.lookup(tool, connect):
-            return reply
+        elif address := await names.lookup(tool, connect):
+            if last in ("", address) or reply.answer is not Answer.NO_ANSWER:
+                return reply
         elif not last:
             return _no_vote(tool, reply)
         found = await self._ask(MASTER, _Way(address=last))
-        return reply if reply.elsewhere and found.answer not in _SILENT else found
+        if reply.elsewhere:
+            return found if found.answer in _SILENT else reply
+        if tool in names.missing:
+            return found
+        return _led_elsewhere(tool, reply) if found.answer is Answer.UP else reply
 
     async def _ask_second(self) -> Reply:
         """Ask over path 2: by the server's name and at its address.
@@ -376,8 +381,9 @@ class Observer:
 
     def _common(self) -> str:
         """What both paths to the master have in common, so that it may have failed for both."""
-        tool = self._paths[MASTER].endpoint.tool
-        if SECOND not in self._paths or uri_host(self._paths[SECOND].endpoint.server) != tool or not is_name(tool):
+        second = self._paths[SECOND].endpoint.server if SECOND in self._paths else ""
+        tool = common_name(self._paths[MASTER].endpoint.tool, second)
+        if not tool:
             return ""
         said = f"both paths lead to the master by the name {tool}"
         if tool not in self._names.missing:
@@ -390,6 +396,11 @@ class Observer:
 
 def _no_vote(host: str, reply: Reply) -> Reply:
     said = f"the name {host} does not resolve, and no address of it is known, which proves nothing about the server"
+    return replace(reply, answer=Answer.MISCONFIGURED, detail=f"{said}: {reply.detail}")
+
+
+def _led_elsewhere(host: str, reply: Reply) -> Reply:
+    said = f"the name {host} leads to another address than before, and at its last one the server answers"
     return replace(reply, answer=Answer.MISCONFIGURED, detail=f"{said}: {reply.detail}")
 
 

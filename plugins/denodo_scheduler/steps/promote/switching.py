@@ -98,7 +98,7 @@ class Switching(Try):
         return self.leave("switchover_given_up", given_up, why)
 
     def _ensure_still_two(self, old: Statuses) -> None:
-        """Before a change of the old server. Where the other one cannot be read, it is not the one that was just read."""
+        """Before a change of the old server. Another one that cannot be read is not the one that was just read."""
         with suppress(DenodoSchedulerError):
             ensure_still_two(self.context, self.found, old, self.context.servers.answering(self.to)[1])
 

@@ -21,6 +21,9 @@ from denodo_scheduler.steps.servers import Server, enabled_in, flagged_in
 
 log = logging.getLogger(__name__)
 
+_OF_THE_PATHS = ("misconfigured", "one_path", "isolated")
+"""Decisions that are about the paths to the master; what these have in common may be the cause."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -72,6 +75,8 @@ def judge(case: Case) -> Judgement:
     decision = decide(record.phase, verdict, situation)
     if one_server and decision.code in ("misconfigured", "failed_over"):
         decision = _decided(one_server._replace(next_step=LET_IT_LEAD), Alert.BLOCKED)
+    elif case.evidence.common and decision.code in _OF_THE_PATHS:
+        decision = replace(decision, what=f"{decision.what} ({case.evidence.common})")
     if record.phase is Phase.HALTED and record.halted:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
     jobs = {role: found for role, found in ((Role.MASTER, of_master), (Role.SLAVE, of_slave)) if found}
