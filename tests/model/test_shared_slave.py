@@ -1,4 +1,4 @@
-"""Two pairs with one slave: neither changes jobs of the other one, whoever comes first and whatever it calls the server.
+"""Two pairs with one slave: neither changes jobs of the other one, whoever comes first, by whatever name.
 
 What each pair says of its servers is judged by the real code, ``denodo_ha.holdings``. Taken for granted: reading what
 the others say and writing what this pair says is one step, and a pair that is at work looks at least once in a day.
