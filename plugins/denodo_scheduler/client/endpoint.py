@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from time import monotonic
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -19,7 +21,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from denodo_ha.errors import causes, is_silence, readable, tls_next_step
 from denodo_ha.server.address import second_path_uri
 from denodo_ha.server.bodies import ANSWER_LIMIT
-from denodo_ha.verdict import Answer
+from denodo_ha.verdict import Answer, Reply
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
@@ -183,3 +185,17 @@ def classified(error: Exception, *, proxied: bool) -> tuple[Answer, str]:
 
 def _is_tls(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+
+
+async def pinged(endpoint: Endpoint) -> Reply:
+    """Ask by ``ping.sh``; an answer other than "up" says nothing about the server."""
+    assert endpoint.ping is not None
+    began = monotonic()
+    answer, detail = Answer.UP, "ping.sh: the Scheduler server is alive"
+    try:
+        async with asyncio.timeout(endpoint.deadline):
+            await asyncio.to_thread(endpoint.ping)
+    except Exception as error:
+        said = "no end in time" if isinstance(error, TimeoutError) else str(error)
+        answer, detail = Answer.NOT_ASKED, f"ping.sh proves nothing: {said}"
+    return Reply(answer, monotonic() - began, detail)

@@ -27,9 +27,9 @@ from denodo_ha.server.answers import read_statuses
 from denodo_ha.server.bodies import BodyError, Unpacker, parse_json
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, fingerprint, unreadable
 from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
-from denodo_scheduler.client.endpoint import Endpoint, classified, over_second_path
+from denodo_scheduler.client.endpoint import Endpoint, classified, over_second_path, pinged
 from denodo_scheduler.client.logins import Logins
-from denodo_scheduler.client.names import Names
+from denodo_scheduler.client.names import Names, led_elsewhere, no_vote
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 __all__ = ["Endpoint", "Looker", "Observer", "over_second_path"]
@@ -245,7 +245,7 @@ class Observer:
                 others = {SECOND: self._ask_second, SLAVE: self._ask_slave}
                 tasks |= {path: group.create_task(ask()) for path, ask in others.items() if path in self._paths}
                 scripts = {path: self._paths[path].endpoint for path in (MASTER, SECOND) if path in self._paths}
-                pings = {path: group.create_task(_ping(each)) for path, each in scripts.items() if each.ping}
+                pings = {path: group.create_task(pinged(each)) for path, each in scripts.items() if each.ping}
             await asyncio.wait([tasks[MASTER]])
             self._in_doubt = tasks[MASTER].result().answer is not Answer.UP
             if not self._in_doubt:
@@ -298,13 +298,13 @@ class Observer:
             if last in ("", address) or reply.answer is not Answer.NO_ANSWER:
                 return reply
         elif not last:
-            return _no_vote(tool, reply)
+            return no_vote(tool, reply)
         found = await self._ask(MASTER, _Way(address=last))
         if reply.elsewhere:
             return found if found.answer in _SILENT else reply
         if tool in names.missing:
             return found
-        return _led_elsewhere(tool, reply) if found.answer is Answer.UP else reply
+        return led_elsewhere(tool, reply) if found.answer is Answer.UP else reply
 
     async def _ask_second(self) -> Reply:
         """Ask over path 2: by the server's name and at its address.
@@ -334,7 +334,7 @@ class Observer:
         if reply.answer is Answer.MISCONFIGURED and not (reply.elsewhere and found):
             return reply
         if not found:
-            return _no_vote(host, reply)
+            return no_vote(host, reply)
         return next((each for each in found if each.answer not in _SILENT), found[-1])
 
     async def _ask(self, name: str, way: _Way = _BY_NAME) -> Reply:
@@ -396,16 +396,6 @@ def _statuses(body: bytes, limit: int) -> list[JobStatus]:
     return read_statuses(parse_json(body, limit), projects=list, jobs=list)
 
 
-def _no_vote(host: str, reply: Reply) -> Reply:
-    said = f"the name {host} does not resolve, and no address of it is known, which proves nothing about the server"
-    return replace(reply, answer=Answer.MISCONFIGURED, detail=f"{said}: {reply.detail}")
-
-
-def _led_elsewhere(host: str, reply: Reply) -> Reply:
-    said = f"the name {host} leads to another address than before, and at its last one the server answers"
-    return replace(reply, answer=Answer.MISCONFIGURED, detail=f"{said}: {reply.detail}")
-
-
 class Looker:
     """The same for a step in a worker: a context manager whose looks cost a few milliseconds each.
 
@@ -436,17 +426,3 @@ class Looker:
     def look(self) -> Observation:
         """Ask one round, see :meth:`Observer.observe`."""
         return self._runner.run(self._observer.observe())
-
-
-async def _ping(endpoint: Endpoint) -> Reply:
-    """Ask by ``ping.sh``; an answer other than "up" says nothing about the server."""
-    assert endpoint.ping is not None
-    began = monotonic()
-    answer, detail = Answer.UP, "ping.sh: the Scheduler server is alive"
-    try:
-        async with asyncio.timeout(endpoint.deadline):
-            await asyncio.to_thread(endpoint.ping)
-    except Exception as error:
-        said = "no end in time" if isinstance(error, TimeoutError) else str(error)
-        answer, detail = Answer.NOT_ASKED, f"ping.sh proves nothing: {said}"
-    return Reply(answer, monotonic() - began, detail)

@@ -133,7 +133,7 @@ def ensure_still_two(context: PairContext, found: Examined | None, old: Statuses
     if found and may_go_on(found.statuses.jobs, old.jobs) and may_go_on(found.there.jobs, new.jobs):
         return
     if one := two_servers(context.servers.connections, old.jobs, new.jobs):
-        raise NotYet(one.code, one.what, LET_IT_LEAD)
+        raise NotYet("same_server", one.what, LET_IT_LEAD)
 
 
 @dataclass(frozen=True)
