@@ -56,6 +56,13 @@ def two_servers(connections: tuple[str, str], master: Sequence[JobStatus], slave
     )
 
 
+LET_IT_LEAD = (
+    "nothing is known of the master itself: look where its name or address leads (DNS, virtual IP, load balancer), and "
+    "let it lead to the master; if the master is lost, let it lead nowhere, so that its silence can be judged"
+)
+"""What a person does where the way to the master leads to the slave."""
+
+
 def moved(record: Record, addresses: tuple[str, str]) -> tuple[Role, str, str] | None:
     """Return the server whose connection leads to another address than before: its role, old and new address."""
     known = (record.master, record.slave)

@@ -139,7 +139,7 @@ def situation_now(seen: Watching, record: Record, now: datetime) -> Situation:
     if record.snapshot and seen.oldest_snapshot:
         found = replace(found, snapshot_fresh=_is_young(record.snapshot, timedelta(seconds=seen.oldest_snapshot), now))
     if found.second_path and seen.second_good:
-        proven = now - datetime.fromisoformat(seen.second_good) <= PROOF_HOLDS
+        proven = -CLOCK_SKEW <= now - datetime.fromisoformat(seen.second_good) <= PROOF_HOLDS
         found = replace(found, second_path=proven)
     if record.epoch == seen.epoch:
         return found

@@ -646,3 +646,21 @@ class TestNames:
             (seen,) = observed(Observer(master=named, addresses=known))
             assert seen.master is expected, seen
         assert {request.headers["host"] for request in alive.requests} == {f"localhost:{alive.port}"}
+
+    def test_a_name_that_leads_to_a_silent_address_is_no_vote_while_the_last_one_answers(
+        self, alive: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A slip in a zone file: the master is alive where it was."""
+        resolve, leads = socket.getaddrinfo, "127.0.0.9"
+
+        def moved(host: Any, *arguments: Any, **more: Any) -> Any:
+            named = (host.decode() if isinstance(host, bytes) else host) == "master.example"
+            return resolve(leads if named else host, *arguments, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", moved)
+        named = endpoint(alive.port, url=f"http://master.example:{alive.port}{PATH}")
+        (seen,) = observed(Observer(master=named, addresses={"master.example": "127.0.0.1"}))
+        assert (seen.master, seen.verdict) == (Answer.MISCONFIGURED, Verdict.MISCONFIGURED)
+        assert "leads to another address than before, and at its last one the server answers" in str(seen)
+        (seen,) = observed(Observer(master=named, addresses={"master.example": "127.0.0.8"}))
+        assert seen.master is Answer.NO_ANSWER

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from denodo_ha.jobs import Job, JobKey, Project
-from denodo_ha.server.address import Place, is_loopback, second_path_uri
+from denodo_ha.server.address import Place, common_name, is_loopback, second_path_uri
 from denodo_ha.server.answers import (
     AnswerError,
     import_warnings,
@@ -190,3 +190,20 @@ class TestConnection:
             assert field["schema"]["type"] == ["string", "null"], name
             assert field["label"], name
             assert field["description"].endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("tool", "server", "common"),
+    [
+        ("m.example", "//m.example:8000", "m.example"),
+        ("m.example", "//M.Example:8000", "m.example"),
+        ("m.example", "//other.example:8000", ""),
+        ("m.example", "//10.0.0.1:8000", ""),
+        ("10.0.0.1", "//10.0.0.1:8000", ""),
+        ("fd00::1", "//[fd00::1]:8000", ""),
+        ("localhost", "//localhost:8000", ""),
+        ("m.example", "", ""),
+    ],
+)
+def test_only_a_name_is_a_common_cause(tool: str, server: str, common: str) -> None:
+    assert common_name(tool, server) == common

@@ -9,11 +9,12 @@ from datetime import timedelta, tzinfo
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from denodo_ha.checks import enabled_by_definition
+from denodo_ha.checks import enabled_by_definition, may_go_on
 from denodo_ha.definitions import Fields, Names, compare, fields
 from denodo_ha.jobs import DataSource, Job, JobKey
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import (
+    LET_IT_LEAD,
     all_on_target,
     equal_on_target,
     looks_paused,
@@ -29,6 +30,7 @@ from denodo_ha.preconditions import (
     something_enabled,
     target_at_rest,
     two_addresses,
+    two_servers,
 )
 from denodo_ha.quartz.missed import server_zone
 from denodo_ha.quiet_window import assess
@@ -69,12 +71,16 @@ def ensure_may_begin(context: PairContext, record: Record, to: Role) -> None:
 
 @dataclass(frozen=True)
 class Examined:
-    """Both servers, read right one after the other; the rules about them hold."""
+    """Both servers, read right one after the other; the rules about them hold.
+
+    :param statuses: of the server that is left. :param there: of the one that takes over.
+    """
 
     record: Record
     to: Role
     path: Server
     statuses: Statuses
+    there: Statuses
     active: Manifest
     target: Manifest
 
@@ -114,7 +120,20 @@ def examine(context: PairContext, record: Record, to: Role, *, accept_difference
         or all_on_target(active, target, to, record.pending, accepted=accept_differences)
         or (None if any_definition else equal_on_target(active, target, to, record.pending))
     )
-    return Examined(record, to, path, statuses, active, target)
+    return Examined(record, to, path, statuses, target_statuses, active, target)
+
+
+def ensure_still_two(context: PairContext, found: Examined | None, old: Statuses, new: Statuses) -> None:
+    """Both servers, read anew in the midst of a switchover, are two.
+
+    :param found: both before it began, if that is known. Clones at rest look like one server; they are two where both
+        may still be those that were told apart then.
+    :raises NotYet: the name of one leads to the other one by now.
+    """
+    if found and may_go_on(found.statuses.jobs, old.jobs) and may_go_on(found.there.jobs, new.jobs):
+        return
+    if one := two_servers(context.servers.connections, old.jobs, new.jobs):
+        raise NotYet("same_server", one.what, LET_IT_LEAD)
 
 
 @dataclass(frozen=True)

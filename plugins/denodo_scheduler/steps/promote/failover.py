@@ -52,7 +52,7 @@ def enable_jobs(case: Case, look: Look) -> dict[str, Any]:
     if judged.decision.code == "complete":
         return _complete(case, record)
     if record.operation and record.operation.kind == "switchover":
-        return _resume_switchover(case, record)
+        return _resume_switchover(case, record, look)
     failover = _begun_or_resumed(case, judged, look)
     try:
         return failover.run()
@@ -123,11 +123,11 @@ def _claimed(case: Case, record: Record) -> Record:
     )
 
 
-def _resume_switchover(case: Case, record: Record) -> dict[str, Any]:
+def _resume_switchover(case: Case, record: Record, look: Look) -> dict[str, Any]:
     to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
     confirmed = to is Role.SLAVE and case.evidence.verdict is Verdict.DOWN and case.fresh
     down = Down(case.evidence.since, fenced=case.consents.fenced) if confirmed else None
-    return switchover.resume(case.context, to, down=down)
+    return switchover.resume(case.context, to, down=down, alive=lambda: look().verdict.alive)
 
 
 def _stale(case: Case) -> NothingToDo | None:
@@ -210,12 +210,9 @@ class _Failover(Try):
         event = demotion_event(self.context, self.operation.id, self.operation.started)
         try:
             found = demote_master(self.context, self.claim, event)
-        except Blocked as error:
-            if error.code != "same_server":
+        except (DenodoSchedulerError, Blocked, NotYet) as error:
+            if isinstance(error, Blocked) and error.code != "same_server":
                 raise
-            log.warning("It is the slave itself that answers in place of the master: %s", error)
-            return
-        except (DenodoSchedulerError, NotYet) as error:
             raise NotYet(
                 "split_brain",
                 "jobs are enabled on the slave already, the master is heard again and its jobs cannot be disabled: "

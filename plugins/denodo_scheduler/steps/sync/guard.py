@@ -20,7 +20,9 @@ from denodo_ha.preconditions import (
     two_addresses,
 )
 from denodo_ha.record import Phase, Record, RecordError, Role, close_operation, covers
+from denodo_ha.server.address import common_name
 from denodo_ha.text import listed
+from denodo_scheduler.client.probe import over_second_path
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, unchanged
 from denodo_scheduler.steps.context import PairContext
@@ -63,6 +65,7 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     if looks := found is None and not begins:
         context = replace(context, dry_run=True)
     require(two_addresses(context.servers.connections, context.servers.addresses) or another_pair(context))
+    _warn_of_one_name(context)
     record = found or Record(master=context.master.address, slave=context.slave.address)
     if begins and not context.dry_run:
         record = _initialise(context, record)
@@ -88,6 +91,18 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
         )
         return Admission(None, "covered", f"[covered] {what}. Nothing was changed.")
     return Admission(go, "go", "sync")
+
+
+def _warn_of_one_name(context: PairContext) -> None:
+    """Two paths that use one name are not independent: a name server that fails, fails for both."""
+    second = over_second_path(context.pair.watch.second_path, context.master, context.slave)
+    if second and (name := common_name(context.master.place.tool, second.server)):
+        log.warning(
+            "Both paths to the master use the name %s, so what happens to this name happens to both. Next: write the "
+            "master's address into 'second_path' of the pair, such as //10.0.0.1:%s.",
+            name,
+            context.master.place.port,
+        )
 
 
 def _load(context: PairContext) -> Record | None:
