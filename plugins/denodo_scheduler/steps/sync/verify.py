@@ -79,7 +79,7 @@ def verify(
     for each in pending:
         log.warning("Pending: %s", each)
     left_out = (*_left_out(pending, record), *behind)
-    doubts = partial(_doubts, imported, context.now())
+    doubts = partial(_doubts, imported, left_out, context.now())
     event = context.event(
         "sync",
         record,
@@ -157,11 +157,12 @@ def _left_out(pending: Sequence[Pending], record: Record) -> tuple[PendingJob, .
     return tuple(sorted(jobs, key=lambda job: rank.get(job.key, len(rank))))
 
 
-def _doubts(imported: Imported | None, now: datetime, record: Record) -> tuple[Doubt, ...]:
-    if imported is None:
-        return record.doubts
-    everything = imported.all_secrets and bool(imported.pieces)
-    return doubts_after(record, imported.warnings, everything=everything, now=now)
+def _doubts(
+    imported: Imported | None, pending: Sequence[PendingJob], now: datetime, record: Record
+) -> tuple[Doubt, ...]:
+    warnings = imported.warnings if imported else []
+    everything = imported is not None and imported.all_secrets and bool(imported.pieces)
+    return doubts_after(record, warnings, everything=everything, now=now, pending=pending)
 
 
 def _left_behind(record: Record, orphans: Collection[JobKey]) -> tuple[PendingJob, ...]:
@@ -215,7 +216,7 @@ def _news(
             "alert": Alert.PENDING,
             "what": f"the {target} may lack what its import has warned of: {listed(warned)}",
             "next_step": "repair it on the source, such as by entering the password again, and sync; or accept it with "
-            f"{pair.dag_id_operations}, operation 'acknowledge'",
+            f"{pair.dag_id_operations}, operation 'acknowledge', by its name under 'doubts'",
         }
     return {}
 
