@@ -181,7 +181,9 @@ class Airflow:
             "inlet_events": _Any(_Shown(self.history)),
             "outlet_events": _Any(SimpleNamespace(add=lambda asset, extra: emitted.append((asset.name, extra)))),
             "params": run.params,
-            "ti": SimpleNamespace(xcom_pull=run.pull, xcom_push=push, get_task_states=states, try_number=1),
+            "ti": SimpleNamespace(
+                xcom_pull=run.pull, xcom_push=push, get_task_states=states, try_number=1, max_tries=task.retries
+            ),
         }
 
 

@@ -331,14 +331,23 @@ def _may_delete(context: PairContext, orphans: Sequence[JobKey], may_be_so_many:
 def _delete_orphans(
     context: PairContext, ticket: SyncTicket, done: Record, orphans: Sequence[JobKey], event: dict[str, Any]
 ) -> dict[str, Any]:
-    """Delete them after the commit, whose event is completed then; what is left the next sync deletes."""
+    """Delete them after the commit, whose event tells then what was read back. The next sync deletes the rest."""
+    hook = context.servers.hook(ticket.target)
     try:
         unchanged(context, done).check()
-        context.servers.hook(ticket.target).delete_jobs(orphans)
+        hook.delete_jobs(orphans)
     except (DenodoSchedulerError, NothingToDo) as error:
         log.error("Not all orphans could be deleted from the %s; the next sync tries again: %s", ticket.target, error)
+    try:
+        there = hook.statuses().by_key
+    except DenodoSchedulerError as error:
+        log.error("Which orphans were deleted from the %s could not be read back: %s", ticket.target, error)
         return event
-    log.warning("Orphans deleted from the %s: %s", ticket.target, listed(sorted(orphans)))
-    complete = {**event, "orphans": {**event["orphans"], "deleted": True}}
+    left, gone = ([key for key in orphans if (key in there) is wanted] for wanted in (True, False))
+    if left:
+        log.error("Still there on the %s, although it was told to delete them: %s", ticket.target, listed(sorted(left)))
+    log.warning("Orphans deleted from the %s: %s", ticket.target, listed(sorted(gone)) or "none")
+    told = {"jobs": len(gone or left), "names": listed(sorted(gone or left)), "deleted": bool(gone)}
+    complete = {**event, "orphans": told | ({"left": listed(sorted(left))} if gone and left else {})}
     context.save(lambda latest: (latest, complete))
     return complete
