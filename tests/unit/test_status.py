@@ -164,10 +164,10 @@ def test_each_kind_of_doubt_is_told_until_a_person_accepts_it_by_its_name() -> N
 
 
 def test_a_wrong_name_is_refused_with_those_that_are_open() -> None:
-    refused = operation(_doubtful(), doubts=["no key", "pending Sales / lod"])
+    refused = operation(_doubtful(), doubts=["no key", "pending Sales / none"])
     assert isinstance(refused, Reason)
     assert refused.code == "no_such_doubt"
-    assert "'pending Sales / lod'; the open ones are no key; pending Sales / load;" in refused.what
+    assert "'pending Sales / none'; the open ones are no key; pending Sales / load;" in refused.what
     assert "none is open" in getattr(operation(Record(), doubts=["x"]), "what", "")
 
 
