@@ -101,6 +101,11 @@ class PairMachine(RuleBasedStateMachine):
         self.network.cut ^= {path}
         self.pair.note(f"the path from {path[0]} to {path[1]} is {'cut' if path in self.network.cut else 'mended'}")
 
+    @rule(to=st.sampled_from((None, SLAVE, MASTER)))
+    def name_of_the_master_leads(self, to: str | None) -> None:
+        self.network.names[MASTER] = to
+        self.pair.note(f"the master's name leads to {to}")
+
     @rule(role=roles)
     def an_answer_will_be_lost(self, role: str) -> None:
         self.network.lose_answer.add(role)

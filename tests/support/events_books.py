@@ -235,6 +235,8 @@ def _changes(old: Record | None, new: Record) -> Iterator[Change]:
         yield Change(("paused",) if new.paused else ("resumed",), epoch)
     if new.approval != old.approval and new.approval:
         yield Change(("approved",) if new.approval.granted_by else ("approval_asked",), epoch)
+    if (problem := new.sync_problem) and (old.sync_problem is None or old.sync_problem.code != problem.code):
+        yield Change(("problem",), {**epoch, "code": problem.code})
     if _complete(new) and not _complete(old) and new.active is old.active:
         yield Change(("completed",), epoch)
 

@@ -101,6 +101,17 @@ def test_a_first_sync_ends_what_the_last_look_has_said_of_the_snapshot() -> None
     assert status(Record(), watch, syncing="r7").details["next step"] == "wait for the end of the sync r7"
 
 
+def test_a_snapshot_becomes_too_old_between_two_looks_and_young_again_by_a_sync() -> None:
+    limit = (2 * HOUR).total_seconds()
+    old = SNAPSHOT.model_copy(update={"taken": NOW - 3 * HOUR})
+    fresh, stale = (
+        looked(Situation(snapshot_fresh=each), Verdict.UP, code="healthy", oldest_snapshot=limit)
+        for each in (True, False)
+    )
+    assert "older than" in status(Record(snapshot=old), fresh).summary
+    assert status(Record(snapshot=SNAPSHOT), stale).level is Level.OK
+
+
 def test_a_failback_ends_what_the_last_look_has_said_of_the_failover() -> None:
     seen = Situation(slave_enabled=True, master_enabled=False)
     watch = looked(seen, Verdict.UP, code="master_back", epoch=2)

@@ -110,7 +110,7 @@ class _Path:
         try:
             async with asyncio.timeout(self.endpoint.deadline):
                 body = (await self._fetched("/jobs/status", way))[1]
-            return read_statuses(parse_json(body, self.endpoint.answer_limit), projects=list, jobs=list)
+                return await asyncio.to_thread(_statuses, body, self.endpoint.answer_limit)
         except Exception as error:
             log.info("The jobs of connection %r cannot be read: %s", self.endpoint.conn_id, error)
             return None
@@ -366,13 +366,11 @@ class Observer:
         if before == path.projects and monotonic() < until:
             return None
         jobs, of_slave = await asyncio.gather(path.statuses(way), slave.statuses())
-        if jobs is None or of_slave is None:
-            return None
-        if same_server(jobs, of_slave):
+        if jobs and of_slave and same_server(jobs, of_slave):
             self._apart[name] = path.projects, 0.0
             return False
         self._apart[name] = path.projects, monotonic() + _TOLD_APART
-        return True
+        return None if jobs is None or of_slave is None else True
 
     def _common(self) -> str:
         """What both paths to the master have in common, so that it may have failed for both."""
@@ -386,6 +384,10 @@ class Observer:
         return f"{said}, which does not resolve; " + (
             f"it was asked at its last address, {last}" if last else "so neither counts"
         )
+
+
+def _statuses(body: bytes, limit: int) -> list[JobStatus]:
+    return read_statuses(parse_json(body, limit), projects=list, jobs=list)
 
 
 def _no_vote(host: str, reply: Reply) -> Reply:
@@ -414,6 +416,11 @@ class Looker:
     def __exit__(self, *_: object) -> None:
         with self._runner as runner:
             runner.run(self._observer.aclose())
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """See :attr:`Observer.addresses`."""
+        return self._observer.addresses
 
     def look(self) -> Observation:
         """Ask one round, see :meth:`Observer.observe`."""

@@ -47,10 +47,13 @@ class SnapshotStore:
         """What each pair whose folder is in the same place says of its servers."""
         storage = filesystem(self._base)
         with suppress(FileNotFoundError), explained(self._base):
-            for folder in storage.ls(self._base.path, detail=False):
+            folders = [folder.rstrip("/") for folder in storage.ls(self._base.path, detail=False)]
+            found = storage.cat([f"{folder}/{_HOLDING}" for folder in folders], on_error="return")
+            for path, content in found.items():
                 with suppress(FileNotFoundError, NotADirectoryError):
-                    content: bytes = storage.cat_file(f"{folder.rstrip('/')}/{_HOLDING}")
-                    yield folder.rstrip("/").rpartition("/")[2], content
+                    if isinstance(content, Exception):
+                        raise content
+                    yield path.split("/")[-2], content
 
     def write_holding(self, content: bytes) -> None:
         """Say of this pair what the others read by :meth:`holdings`."""

@@ -80,7 +80,8 @@ def judge(case: Case) -> Judgement:
     if record.phase is Phase.HALTED and record.halted:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
     jobs = {role: found for role, found in ((Role.MASTER, of_master), (Role.SLAVE, of_slave)) if found}
-    return Judgement(decision, verdict, record, now, facts(consents=Consents()), jobs)
+    oldest = context.pair.failover.oldest_snapshot
+    return Judgement(decision, verdict, record, now, facts(consents=Consents()), jobs, oldest)
 
 
 def still(case: Case, action: Action) -> Judgement:
