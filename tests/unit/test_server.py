@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from denodo_ha.jobs import Job, JobKey, Project
 from denodo_ha.server.address import Place, common_name, is_loopback, second_path_uri
@@ -43,6 +46,19 @@ def jobs() -> list[Job]:
 
 def nobody() -> Any:
     raise AssertionError("asked for what the answer has said")
+
+
+WORDS = st.text("ab \n/", max_size=6)
+NAMES = st.sampled_from(["message", "job", "reason", "Warning"])
+
+
+def _leaves(said: Any) -> Iterator[str]:
+    """Each text and each number that is not nothing, in one line."""
+    if isinstance(said, dict | list):
+        for value in said.values() if isinstance(said, dict) else said:
+            yield from _leaves(value)
+    elif said not in (None, False, 0):
+        yield " ".join(str(said).split())
 
 
 class TestAddress:
@@ -117,6 +133,23 @@ class TestAnswers:
         assert import_warnings({"result": {"Errors": [{"message": "a"}, "b"]}, "imported": 3}) == ("a", "b")
         assert import_warnings({"imported": 3}) == ("imported: 3",)
         assert import_warnings("OK") == ()
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | WORDS,
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | WORDS, inner, max_size=3),
+            max_leaves=12,
+        ),
+        st.sampled_from(["warnings", "importErrors"]),
+    )
+    def test_whatever_its_shape_a_warning_is_plain_text_in_one_line_and_whole(self, said: Any, name: str) -> None:
+        found = import_warnings({name: said})
+        assert all(text and text == " ".join(text.split()) for text in found)
+        told = " ".join(found)
+        for leaf in _leaves(said):
+            assert leaf in told, "nothing that was said is lost"
+        assert not set("{}[]'\"").intersection(told), "neither JSON nor Python"
+        assert "None" not in told
 
     def test_pages_for_people(self) -> None:
         assert is_html("text/html;charset=UTF-8", b"")

@@ -22,7 +22,7 @@ from denodo_scheduler.dags import shared
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo, readable
+from denodo_scheduler.steps.outcome import CONFIGURATION, Blocked, NothingToDo, readable
 from denodo_scheduler.steps.sync import disable as disabling
 from denodo_scheduler.steps.sync import export as exporting
 from denodo_scheduler.steps.sync import guard as guarding
@@ -256,7 +256,7 @@ def _step(context: Any) -> Iterator[PairContext]:
         raise
     except Exception as error:
         ti = context["ti"]
-        final = isinstance(error, (Blocked, *shared.CONFIGURATION)) or ti.try_number > ti.max_tries
+        final = isinstance(error, (Blocked, *CONFIGURATION)) or ti.try_number > ti.max_tries
         if final and not run.dry_run:
             _tell(run, _reason(error, context["task"].task_id), context)
         raise
@@ -275,7 +275,7 @@ def _tell(run: PairContext, reason: Reason, context: Any) -> None:
 
 
 def _reason(error: Exception, task_id: str) -> Reason:
-    if isinstance(error, (Explained, *shared.CONFIGURATION)):
+    if isinstance(error, (Explained, *CONFIGURATION)):
         return error.reason
     what = str(error) if isinstance(error, DenodoSchedulerError) else type(error).__name__
     return Reason("sync_failed", f"{task_id} failed: {what}", f"see the log of {task_id}; the next run tries again")
@@ -303,7 +303,7 @@ def _tell_if_nothing_watches(run: PairContext, context: Any) -> tuple[str, ...]:
 
 def _has_tried(context: Any, error: Exception) -> bool:
     """Whether a task was tried as often as others are, or cannot get better."""
-    return isinstance(error, shared.CONFIGURATION) or context["ti"].try_number > RETRIES
+    return isinstance(error, CONFIGURATION) or context["ti"].try_number > RETRIES
 
 
 def _wanted(context: Any) -> datetime | None:

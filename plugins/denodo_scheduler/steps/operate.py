@@ -6,6 +6,7 @@ None of it touches a server.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,11 +36,13 @@ class Request:
     """What a person asks for.
 
     :param until: when a pause ends by itself. :param active: of ``initialise``: the server that is the active one.
+    :param doubts: of ``acknowledge``: the names of what is accepted.
     """
 
     operation: ManualOperation
     until: datetime | None = None
     active: Role | None = None
+    doubts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def operate(context: PairContext, request: Request) -> Done:
 
 
 def _change(context: PairContext, request: Request) -> Done:
-    asked = Asked(context.actor, context.reason, context.now(), request.until)
+    asked = Asked(context.actor, context.reason, context.now(), request.until, request.doubts)
     done = Done("")
 
     def changed(record: Record) -> tuple[Record, Event | None]:

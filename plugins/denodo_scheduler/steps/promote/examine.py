@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Any, Self
-from zoneinfo import ZoneInfo
 
 from denodo_ha.checks import enabled_by_definition, may_go_on
 from denodo_ha.definitions import Fields, Names, compare, fields
@@ -32,7 +31,7 @@ from denodo_ha.preconditions import (
     two_addresses,
     two_servers,
 )
-from denodo_ha.quartz.missed import server_zone
+from denodo_ha.quartz.missed import ServerZone, configured_zone, server_zone
 from denodo_ha.quiet_window import assess
 from denodo_ha.record import Record, Role
 from denodo_ha.snapshot.contents import ArchiveContents
@@ -210,10 +209,10 @@ def ensure_quiet(pair: Pair, statuses: Statuses) -> None:
         raise NotYet(*reason._replace(next_step=how))
 
 
-def zone_of(pair: Pair, role: Role, found: Examined | None) -> tzinfo | None:
-    """The time zone of a server's crons: as the pair says it, or the one that fits what was found.
+def zone_of(pair: Pair, role: Role, found: Examined | None, until: datetime) -> ServerZone | None:
+    """The time zone of a server's crons until then: as the pair says it, or what tells of it in what was found.
 
-    :return: None where it cannot be told.
+    :return: None where nothing tells.
     """
-    said = ZoneInfo(zone) if (zone := pair.timezone_of(role)) else None
-    return server_zone(found.active, found.statuses.server_time, said) if found else said
+    said = configured_zone(pair.timezone_of(role))
+    return said or (server_zone(found.active, found.statuses.server_time, until) if found else None)

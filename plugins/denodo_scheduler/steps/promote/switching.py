@@ -298,7 +298,7 @@ class Switching(Try):
 
     def _commit(self, server: Server, order: EnableOrder, enabled: Changed, rest: AtRest | None) -> dict[str, Any]:
         last_run = _last_runs(rest.statuses) if rest else {}
-        gap = self._gap(server, order, enabled, last_run, since_enabled=self.operation.started)
+        gap = self._gap(server, order, enabled, last_run, idle_since=self.operation.started)
         record, now = self.claim.check(), self.context.now()
         behind = left_behind(order, enabled.statuses.jobs, record.pending, self.to)
         change: Callable[[Record], Record]
@@ -340,15 +340,14 @@ class Switching(Try):
         enabled: Changed,
         last_run: Mapping[JobKey, datetime],
         *,
-        since_enabled: datetime,
+        idle_since: datetime,
     ) -> dict[str, Any]:
         """What was not run between the disabling and the enabling of the jobs, see :func:`occurrences`.
 
-        :param since_enabled: a job that ran on ``server`` after this ran because it was enabled.
+        :param idle_since: a job that ran on ``server`` after this ran because it was enabled.
         """
         self.claim.check()
         waited = self.drain.waited if self.drain else set()
-        by_server = enabled.statuses.server_time - (enabled.verified - since_enabled)
         return {
             "waited": counted(waited),
             **occurrences(
@@ -360,9 +359,9 @@ class Switching(Try):
                 since=self.operation.started,
                 last_run=last_run,
                 last_sign=self.last_sign or enabled.verified,
-                at_once=ran_at_once(enabled.statuses.jobs, set(order.order), by_server),
+                idle_since=idle_since,
                 also=waited,
-                zone=zone_of(self.context.pair, self.old, self.found),
+                zone=zone_of(self.context.pair, self.old, self.found, enabled.statuses.server_time),
             ),
             "gap_seconds": round((enabled.verified - self.operation.started).total_seconds(), 1),
         }
@@ -407,8 +406,8 @@ class Switching(Try):
             )
         interrupted = counted(self._interrupted(statuses))
         again = EnableOrder(tuple(key for key in order.order if key in enabled.told), order.missing)
-        since_enabled = min(enabled.told.values(), default=enabled.verified)
-        gap = self._gap(server, again, enabled, _last_runs(statuses), since_enabled=since_enabled)
+        idle_since = min(enabled.told.values(), default=enabled.verified)
+        gap = self._gap(server, again, enabled, _last_runs(statuses), idle_since=idle_since)
         details = {"enabled": len(order.order), "interrupted": interrupted, **gap}
         return self.leave("switchover_rolled_back", rolled_back, str(error), **details)
 
