@@ -13,7 +13,6 @@ from typing import Any
 from denodo_ha.draining import said
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, JobStatus
-from denodo_ha.outage import ran_at_once
 from denodo_ha.preconditions import other
 from denodo_ha.promotion import (
     EnableOrder,
