@@ -74,7 +74,8 @@ def test_the_first_run_looks_whoever_started_it_and_its_note_says_how_to_begin(s
             assert ends(run) == LOOKED
             plan = run.xcoms["export_metadata"]["return_value"]["plan"]
             assert plan["added"]["jobs"] == len(states(sync.master))
-            assert note(run).startswith("LOOKED ONLY: nothing was changed; to deliver: ")
+            assert note(run).startswith("LOOKED ONLY: nothing was changed. To begin: ")
+            assert "to deliver: " in note(run)
             assert run.ends["import_metadata"].code == "not_initialised"
         assert ends(obey(pair, note(runs[-1]))) == {"operate": "success"}
     assert pair.run("sync", **STARTS[start]).ends["verify"].state == "success"
