@@ -225,8 +225,9 @@ NOT_READY = [
 
 
 @pytest.mark.parametrize("changes", NOT_READY)
-def test_who_is_not_ready_is_not_said_to_be_ready_but(changes: dict[str, Any]) -> None:
-    found = status(_doubtful().model_copy(update=changes), looked(Situation(), Verdict.UP, code="healthy", epoch=1))
+@pytest.mark.parametrize("watch", [{}, looked(Situation(), Verdict.UP, code="healthy", epoch=1)])
+def test_who_is_not_ready_is_not_said_to_be_ready_but(changes: dict[str, Any], watch: dict[str, Any]) -> None:
+    found = status(_doubtful().model_copy(update=changes), watch)
     assert "ready, but" not in found.summary + "".join(found.details)
     assert "no key" in found.details["doubts about the slave"]
 
@@ -330,6 +331,9 @@ def test_a_job_that_runs_nowhere_is_told_although_its_delay_was_accepted() -> No
     assert "left behind Sales / load" in status(over, watch).details["doubts about the slave"]
     known = accepted(over, ["left behind Sales / load"], by="ana", now=NOW)
     assert "missing or outdated" not in status(known, watch).summary
+    assert "left behind Sales / load" in names(moved(moved(known, Role.MASTER), Role.SLAVE, (left,))), (
+        "it is another time"
+    )
     back = moved(known, Role.MASTER, (left,))
     assert open_doubts(back, NOW)[0].role is Role.MASTER
     assert "left behind Sales / load" in names(back)
@@ -369,7 +373,9 @@ def test_who_accepts_a_limit_of_one_server_does_not_accept_that_of_the_other() -
     record = Record(snapshot=SNAPSHOT, capabilities=dict.fromkeys(Role, replaces))
     over = moved(accepted(record, ["limit import"], by="ana", now=NOW), Role.SLAVE)
     assert [(each.role, each.name) for each in open_doubts(over, NOW)] == [(Role.MASTER, "limit import")]
-    assert operation(over.model_copy(update={"acknowledged": True}), doubts=["limit import"])
+    masters = operation(over, doubts=["limit import"])
+    assert isinstance(masters, Change), "what is accepted already is that of the slave"
+    assert "limit import (of the master)" in masters.what
     assert names(moved(reprotected(over), Role.MASTER)) == [], "that of the slave is accepted still"
 
 
