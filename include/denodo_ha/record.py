@@ -183,10 +183,9 @@ class SyncProblem(_Value):
 
 
 class Doubt(_Value):
-    """What an import has warned of, so that its target may lack it although it looks equal, or what was accepted.
+    """What an import has warned of, so that ``role``, its target, may lack it although it looks equal.
 
-    :param role: the server that may lack it. :param text: the warning, or the name of what was accepted.
-    :param accepted_by: the person who has accepted it; until then the pair is not ready without a "but".
+    :param accepted_by: the person who has accepted it; ``text`` may then also be the name of another kind of doubt.
     """
 
     since: Time
