@@ -25,7 +25,6 @@ Any change of the schema, including a new optional field, needs a new number: an
 record, nor take it for a damaged one.
 """
 
-
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of two workers may be apart."""
 
@@ -184,12 +183,13 @@ class SyncProblem(_Value):
 
 
 class Doubt(_Value):
-    """What an import has warned of, so that the passive server may lack it although it looks equal.
+    """What an import has warned of, so that ``role``, its target, may lack it although it looks equal.
 
-    :param accepted_by: the person who has accepted it; until then the pair is not ready without a "but".
+    :param accepted_by: the person who has accepted it; ``text`` may then also be the name of another kind of doubt.
     """
 
     since: Time
+    role: Role = Role.SLAVE
     text: str
     accepted_by: str | None = None
 
@@ -265,8 +265,8 @@ class Record(_Value):
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
     each server as a target. ``sync_problem`` is there until a sync succeeds, ``doubts`` until an import of everything
-    that holds secrets has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether the storage
-    lets only one writer make each of them, as the last sync has tried it.
+    that holds secrets to that server has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether
+    the storage lets only one writer make each of them, as the last sync has tried it.
     """
 
     schema_number: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA

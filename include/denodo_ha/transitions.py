@@ -6,15 +6,14 @@ the decisions of :mod:`denodo_ha.decisions` never lead to it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from denodo_ha.doubts import outlasts
+from denodo_ha.doubts import still_meant
 from denodo_ha.record import (
     Approval,
     Dirty,
-    Doubt,
     Halt,
     Operation,
     Pause,
@@ -183,6 +182,7 @@ def promoted(
         active=Role.SLAVE,
         last_promotion=promotion,
         pending=behind,
+        doubts=still_meant(record, behind, Role.SLAVE),
         sync_problem=None,
         cool_down_until=now + cool_down if cool_down else record.cool_down_until,
         acknowledged=cool_down is None,
@@ -211,6 +211,7 @@ def failed_back(record: Record, *, now: datetime, behind: tuple[PendingJob, ...]
         sync_problem=None,
         dirty=dirty,
         pending=behind,
+        doubts=still_meant(record, behind, Role.MASTER),
         acknowledged=True,
     )
 
@@ -237,24 +238,6 @@ def unpaused(record: Record) -> Record:
     return record.model_copy(update={"paused": None})
 
 
-def doubts_after(
-    record: Record,
-    warnings: Collection[str],
-    *,
-    everything: bool,
-    now: datetime,
-    pending: Collection[PendingJob] = (),
-) -> tuple[Doubt, ...]:
-    """What is to be doubted after an import with these warnings, and what of the rest a person has accepted.
-
-    :param everything: it has sent all that holds secrets, so what it did not warn of again is in order.
-    :param pending: the jobs that it left out.
-    """
-    known = {doubt.text: doubt for doubt in record.doubts}
-    kept = [text for text, doubt in known.items() if text not in warnings and outlasts(doubt, everything, pending)]
-    return tuple(known.get(text) or Doubt(since=now, text=text) for text in dict.fromkeys([*kept, *warnings]))
-
-
 def sync_failed(record: Record, problem: SyncProblem) -> Record:
     """Note why a sync has failed; ``since`` is kept from the first of the failures in a row."""
     since = record.sync_problem.since if record.sync_problem else problem.since
@@ -264,13 +247,6 @@ def sync_failed(record: Record, problem: SyncProblem) -> Record:
 def acknowledged(record: Record) -> Record:
     """Note that a person has acknowledged the last failover."""
     return record.model_copy(update={"acknowledged": True, "cool_down_until": None})
-
-
-def accepted(record: Record, names: Collection[str], *, by: str, now: datetime) -> Record:
-    """Note that a person accepts these doubts, see :func:`~denodo_ha.doubts.open_doubts`."""
-    known = {doubt.text: doubt for doubt in record.doubts}
-    said = {name: known.get(name, Doubt(since=now, text=name)).model_copy(update={"accepted_by": by}) for name in names}
-    return record.model_copy(update={"doubts": tuple({**known, **said}.values())})
 
 
 def approval_asked(record: Record, *, by: str, until: datetime) -> Record:
@@ -307,6 +283,7 @@ def initialised(
         dirty=Dirty(since=now, reason="initialised by hand, not synced yet"),
         snapshot=old.snapshot if old else None,
         paused=old.paused if old else None,
+        doubts=still_meant(old, (), active) if old else (),
         last_promotion=None if active is Role.MASTER else plan,
         version=version,
         exclusive=old.exclusive if old else True,

@@ -174,7 +174,8 @@ SHAPES = {
 SHAPES[4] = {
     **SHAPES[3],
     "Record": " ".join(sorted([*SHAPES[3]["Record"].split(), "doubts", "exclusive", "sync_problem", "version"])),
-    "Doubt": "accepted_by since text",
+    "Doubt": "accepted_by role since text",
+    "Operation": "alike id kind lease_until plan started step target",
     "SyncProblem": "code next_step since what",
 }
 
