@@ -21,8 +21,8 @@ class Outage:
     """What became of the occurrences by cron while no server ran jobs. A job is in one of both lists at most.
 
     :param missed: the first occurrences that no server ran. :param total: how many there are.
-    :param late: jobs that have run since they were enabled, most of them at once and late, but once for all that they
-        had missed: a resumed trigger that is overdue may fire at once [Q].
+    :param late: jobs that have run since they were enabled and not at a time of their crons, most of them at once and
+        late, but once for all that they had missed: a resumed trigger that is overdue may fire at once [Q].
     """
 
     missed: tuple[Missed, ...]
@@ -56,22 +56,38 @@ def missed_in_outage(
     :param zone: the time zone of the crons.
     :param last_run: when the old server ran each job last, by its clock, as far as it can be asked. What was due until
         then it has run.
-    :return: an occurrence within a second after the enabling is missed too, unless the job has run since.
+    :return: an occurrence within a second after the enabling is missed too, unless the job has run since. A server
+        tells a job's last run only: one that ran on time counts as if it had not run before.
     """
     ordered = {*order.order}
-    late = set(ran_since([status for status in statuses if status.key in ordered], idle_since + skew))
     until = dict.fromkeys(ordered, last_sign + skew) | {key: at + skew for key, at in told.items()}
     until |= dict.fromkeys((*left, *order.missing), verified + skew)
+    ran = set(ran_since([status for status in statuses if status.key in ordered], idle_since + skew))
+    on_time = {
+        status.key
+        for status in statuses
+        if status.key in ran and _ran_on_time(manifest, status, until[status.key] + _WHOLE, zone)
+    }
+    late = ran - on_time
     end = verified + skew + _WHOLE
     wanted = ordered.union(order.missing) - late
     found, total = missed_occurrences(manifest, wanted, since=since + skew, until=end, zone=zone)
 
     def is_missed(each: Missed) -> bool:
-        ran = last_run.get(each.key)
-        return each.at - until[each.key] <= _WHOLE and (ran is None or each.at > ran)
+        before, slack = last_run.get(each.key), timedelta(0) if each.key in on_time else _WHOLE
+        return each.at - until[each.key] <= slack and (before is None or each.at > before)
 
     missed = tuple(each for each in found if is_missed(each))
     return Outage(missed, total - (len(found) - len(missed)), tuple(sorted(late)))
+
+
+def _ran_on_time(manifest: Manifest, status: JobStatus, enabled: datetime, zone: tzinfo) -> bool:
+    """Whether the job's last run is one that its crons asked for after it was ``enabled``."""
+    if status.previous_execution is None:
+        return False
+    ran = status.previous_execution.replace(microsecond=0)
+    times, _ = missed_occurrences(manifest, [status.key], since=max(ran - _WHOLE, enabled), until=ran, zone=zone)
+    return bool(times)
 
 
 def has_started(before: JobStatus, after: JobStatus) -> bool:

@@ -147,12 +147,14 @@ def promoted(
     left: str | None = None,
     behind: tuple[PendingJob, ...] = (),
     since: datetime | None = None,
+    heard: datetime | None = None,
 ) -> Record:
     """Note that the slave is the active server.
 
     :param left: the stored list of planned jobs that were not read back enabled, if there are any.
     :param behind: the jobs that it lacks or runs in an older definition.
     :param since: where the master was not seen at rest: the earliest moment at which a job may have been enabled.
+    :param heard: of a failover: when the master was heard last.
     :param cool_down: after a failover: how long no other may follow, and a person has to acknowledge it. None after a
         switchover, which a person began.
     """
@@ -167,6 +169,7 @@ def promoted(
         complete=left is None,
         left=left,
         since=since,
+        heard=heard,
     )
     return _moved(
         close_operation(record),

@@ -249,6 +249,7 @@ class _Failover(Try):
             left=remaining,
             behind=behind,
             since=self.operation.started,
+            heard=self._heard,
         )
         done = promote(record)
         event = context.event(
@@ -268,7 +269,7 @@ class _Failover(Try):
 
 
 def _complete(case: Case, record: Record) -> dict[str, Any]:
-    """Enable again what the promotion had left over."""
+    """Enable again what the promotion had left over; what these jobs have missed counts as it does in the failover."""
     context, promotion = case.context, record.last_promotion
     assert promotion is not None
     claim = of_epoch(context, record, Phase.FAILED_OVER, while_paused=False)
@@ -299,7 +300,7 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
             manifest,
             order,
             enabled,
-            since=promotion.at,
+            since=promotion.heard or promotion.at,
             last_sign=enabled.verified,
             idle_since=promotion.at,
             zone=zone,
