@@ -20,6 +20,8 @@ _WHOLE = timedelta(seconds=1)
 class Outage:
     """What became of the occurrences by cron while no server ran jobs. A job is in one of both lists at most.
 
+    A server tells the last run of a job only, so a late run between two reads is hidden by one on time after it.
+
     :param missed: the first occurrences that no server ran. :param total: how many there are.
     :param late: jobs that have run since they were enabled and not at a time of their crons, most of them at once and
         late, but once for all that they had missed: a resumed trigger that is overdue may fire at once [Q].
@@ -48,7 +50,7 @@ def missed_in_outage(
     """List the occurrences by cron from when the old server ran jobs last until the new one could run the job.
 
     :param told: when each job was told to be enabled. :param left: jobs that could not be enabled.
-    :param statuses: of the new server, read back at ``verified``.
+    :param statuses: of the new server, read back at ``verified``, and those that were read before in the same change.
     :param since: when the old server was last heard, or began to be disabled.
     :param last_sign: when jobs that were enabled already had been enabled at the latest.
     :param idle_since: a job that ran on the new server after this ran because it was enabled.
@@ -56,19 +58,14 @@ def missed_in_outage(
     :param zone: the time zone of the crons.
     :param last_run: when the old server ran each job last, by its clock, as far as it can be asked. What was due until
         then it has run.
-    :return: an occurrence within a second after the enabling is missed too, unless the job has run since. A server
-        tells a job's last run only: one that ran on time counts as if it had not run before.
+    :return: an occurrence within a second after the enabling is missed too, unless the job has run since.
     """
     ordered = {*order.order}
     until = dict.fromkeys(ordered, last_sign + skew) | {key: at + skew for key, at in told.items()}
     until |= dict.fromkeys((*left, *order.missing), verified + skew)
-    ran = set(ran_since([status for status in statuses if status.key in ordered], idle_since + skew))
-    on_time = {
-        status.key
-        for status in statuses
-        if status.key in ran and _ran_on_time(manifest, status, until[status.key] + _WHOLE, zone)
-    }
-    late = ran - on_time
+    ran = [status for status in statuses if status.key in ordered and ran_since([status], idle_since + skew)]
+    late = {each.key for each in ran if not _ran_on_time(manifest, each, until[each.key] + _WHOLE, zone)}
+    on_time = {each.key for each in ran} - late
     end = verified + skew + _WHOLE
     wanted = ordered.union(order.missing) - late
     found, total = missed_occurrences(manifest, wanted, since=since + skew, until=end, zone=zone)

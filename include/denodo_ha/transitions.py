@@ -184,12 +184,14 @@ def promoted(
     )
 
 
-def completed(record: Record) -> Record:
-    """Note that the jobs that the last promotion could not enable are enabled now."""
+def completed(record: Record, left: str | None = None) -> Record:
+    """Note that jobs that the last promotion could not enable are enabled now.
+
+    :param left: the stored list of those that are not, if there are any.
+    """
     assert record.last_promotion is not None
-    return record.model_copy(
-        update={"last_promotion": record.last_promotion.model_copy(update={"complete": True, "left": None})}
-    )
+    update = {"complete": left is None, "left": left}
+    return record.model_copy(update={"last_promotion": record.last_promotion.model_copy(update=update)})
 
 
 def failed_back(record: Record, *, now: datetime, behind: tuple[PendingJob, ...] = ()) -> Record:

@@ -82,7 +82,8 @@ def occurrences(
     """Say which occurrences neither server ran, and start once what was missed, where the pair wants that.
 
     ``missed`` are occurrences by cron that neither server ran, as far as is known: an old server that cannot be asked
-    may have run some. ``burst`` are jobs that ran late, as soon as they were enabled; none of them is in ``missed``.
+    may have run some. ``burst`` are jobs that have run since they were enabled, and not at a time of their crons: once
+    for all that they had missed. None of them is in ``missed``; one that ran on time may be, with what was due before.
 
     :param server: the one whose jobs were enabled.
     :param manifest: the jobs with their crons; None where they cannot be read.
@@ -97,7 +98,7 @@ def occurrences(
         order,
         told=enabled.told,
         left=enabled.left,
-        statuses=statuses.jobs,
+        statuses=enabled.seen,
         since=since,
         verified=verified,
         last_sign=last_sign,
