@@ -184,30 +184,63 @@ def test_a_job_does_not_wait_for_others_that_cannot_be_enabled(
     assert sorted(each for each in ran(slave) if each in both) == sorted(both)
 
 
-@pytest.mark.parametrize("misfire", ["record", "fire_once"])
-def test_a_job_that_ran_on_time_while_others_waited_has_missed_what_was_due_before(
-    unsynced: Failover, monkeypatch: pytest.MonkeyPatch, misfire: str
-) -> None:
-    """It is enabled at 06:09:30 and due at 06:08 and 06:10; another one has to wait until 06:10:12. A server that runs
-    at once what is overdue has run it for 06:08 already."""
+def enabled_while_another_waits(unsynced: Failover, monkeypatch: pytest.MonkeyPatch, runs: float = 0) -> dict[str, Any]:
+    """A job is enabled at 06:09:30 that is due at 06:08 and 06:10. Another one has to wait until 06:10:12.
+
+    :param runs: how long each run lasts, in seconds.
+    """
     add_job(unsynced.master, "default", "hourly", "0 8,10 * * * ?")
     add_job(unsynced.master, "default", "waits", "10 9 * * * ?")
     unsynced.sync.synced()
-    unsynced.slave.scheduler.guesses(misfire=misfire)
-    slave = Books(unsynced.slave)
+    unsynced.slave.scheduler.duration(runs)
     unsynced.silence()
     sleeping(unsynced, monkeypatch)
     unsynced.dead_for(minutes=2, seconds=30)
     evidence = unsynced.seen(heard=timedelta(minutes=2))
     evidence = replace(evidence, since=evidence.decided - timedelta(seconds=15))
-    event = unsynced.run(evidence=evidence, pair=CATCH_UP).done
-    how = sorted(entry["trigger"] for entry in slave.journal if entry["job"] == "hourly")
-    lost = [each["at"] for each in event["missed"]["listed"] if each["job"] == HOURLY]
-    late = misfire == "fire_once"
-    assert how == ["cron", "misfire" if late else "manual"]
-    assert lost == ([] if late else [DUE])
-    assert (HOURLY in event["burst"]["names"]) is late
-    assert (HOURLY in event["caught_up"]["names"]) is not late
+    return unsynced.run(evidence=evidence, pair=CATCH_UP).done
+
+
+def triggers(slave: Books) -> list[str]:
+    return sorted(entry["trigger"] for entry in slave.journal if entry["job"] == "hourly")
+
+
+def lost(event: dict[str, Any]) -> list[str]:
+    return [each["at"] for each in event["missed"]["listed"] if each["job"] == HOURLY]
+
+
+def test_a_job_that_ran_on_time_while_others_waited_has_missed_what_was_due_before(
+    unsynced: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsynced.slave.scheduler.guesses(**RECORDS)
+    slave = Books(unsynced.slave)
+    event = enabled_while_another_waits(unsynced, monkeypatch)
+    assert triggers(slave) == ["cron", "manual"]
+    assert lost(event) == [DUE]
+    assert HOURLY not in event["burst"]["names"]
+    assert HOURLY in event["caught_up"]["names"]
+
+
+def test_a_job_that_ran_at_once_and_then_on_time_has_missed_nothing(
+    unsynced: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last run alone does not tell that."""
+    slave = Books(unsynced.slave)
+    event = enabled_while_another_waits(unsynced, monkeypatch)
+    assert triggers(slave) == ["cron", "misfire"]
+    assert lost(event) == []
+    assert HOURLY in event["burst"]["names"]
+    assert HOURLY not in event["caught_up"]["names"]
+
+
+def test_a_job_that_runs_on_time_is_not_told_as_started(unsynced: Failover, monkeypatch: pytest.MonkeyPatch) -> None:
+    unsynced.slave.scheduler.guesses(**RECORDS)
+    slave = Books(unsynced.slave)
+    event = enabled_while_another_waits(unsynced, monkeypatch, runs=7200)
+    assert triggers(slave) == ["cron"]
+    assert lost(event) == [DUE]
+    assert HOURLY in event["not_caught_up"]["names"]
+    assert HOURLY not in event["caught_up"]["names"]
 
 
 # -- once

@@ -38,7 +38,7 @@ class Changed:
     :param told: when each job was told to change.
     :param left: jobs that were not read back as wanted.
     :param verified: when the server was read back, and ``statuses`` what it said.
-    :param seen: all that it said since the first change, in this order: of its runs a job tells the last one only.
+    :param earlier: what it said where a piece asked to read it: of its runs a job tells the last one only.
     :param requests: how many changing requests were sent.
     :param refused: the last error with which the server refused a piece, if it did.
     """
@@ -47,7 +47,7 @@ class Changed:
     left: tuple[JobKey, ...]
     verified: datetime
     statuses: Statuses
-    seen: tuple[JobStatus, ...]
+    earlier: tuple[JobStatus, ...]
     requests: int
     refused: DenodoSchedulerError | None
 
@@ -77,13 +77,13 @@ def change_jobs(
     accepted: set[JobKey] = set()
     requests, refused = 0, None
     statuses = statuses or server.statuses()
-    seen: list[JobStatus] = []
+    earlier: list[JobStatus] = []
     number = 0
     while (left := wrong(statuses)) and not enough(number):
         due = [key for key in left if key not in accepted]
         for piece in pieces(statuses, due, number):
             if not piece:
-                seen += server.statuses().jobs
+                earlier += server.statuses().jobs
                 continue
             sent = now()
             try:
@@ -97,9 +97,8 @@ def change_jobs(
                 accepted.update(piece if patient else ())
             told.update(dict.fromkeys(piece, sent))
         statuses = server.statuses()
-        seen += statuses.jobs
         number += 1
-    return Changed(told, tuple(left), now(), statuses, tuple(seen or statuses.jobs), requests, refused)
+    return Changed(told, tuple(left), now(), statuses, tuple(earlier), requests, refused)
 
 
 def by_project(keys: Iterable[JobKey]) -> Iterator[list[JobKey]]:
