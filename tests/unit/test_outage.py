@@ -18,7 +18,7 @@ AT = datetime(2026, 3, 2, 6, 1, tzinfo=UTC)
 
 
 class Server:
-    """A server that takes over at ``AT``; its clock may be ahead, and its times are in whole seconds."""
+    """A server that takes over at ``AT``, and whose clock may be ahead."""
 
     def __init__(self, cron: str, *, told: float, ran: tuple[float, ...] = (), skew: float = 0, **job: Any) -> None:
         entry = SimpleNamespace(key=KEY, crons=(cron,), next_execution=AT - timedelta(hours=1), enabled=True)
@@ -29,7 +29,7 @@ class Server:
         statuses: Any = [
             SimpleNamespace(
                 key=KEY,
-                previous_execution=(AT + timedelta(seconds=each) + ahead).replace(microsecond=0),
+                previous_execution=AT + timedelta(seconds=each) + ahead,
                 state=job.get("state", JobState.NOT_RUNNING),
             )
             for each in ran
@@ -104,6 +104,11 @@ def test_a_run_within_a_second_of_the_enabling_may_be_the_one_that_was_overdue()
         server = Server(TWICE, told=told, ran=(60,))
         assert server.is_late is (told > 59)
         assert server.missed == ([-300, 0] if told < 59 else [])
+
+
+def test_what_was_due_within_a_second_of_the_enabling_has_run_where_the_next_one_ran_on_time() -> None:
+    assert Server(TWICE, told=-0.5, ran=(60,)).missed == [-300]
+    assert Server(TWICE, told=-0.5).missed == [-300, 0]
 
 
 def test_a_job_that_runs_began_on_time_or_late() -> None:

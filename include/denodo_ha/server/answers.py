@@ -237,7 +237,7 @@ def _is_of_one(name: str) -> bool:
 
 def _plain(raw: object) -> str:
     """A text or a number as text; empty for what says nothing or is no single value."""
-    if isinstance(raw, bool | list | dict) or not raw:
+    if isinstance(raw, list | dict) or not raw:
         return ""
     text = str(raw).strip()
     return "" if text.casefold() in _NOTHING else text
