@@ -80,9 +80,9 @@ def missed_in_outage(
 
 def _ran_on_time(manifest: Manifest, status: JobStatus, enabled: datetime, zone: tzinfo) -> bool:
     """Whether the job's last run is one that its crons asked for after it was ``enabled``."""
-    if status.previous_execution is None:
+    ran = status.previous_execution
+    if ran is None:
         return False
-    ran = status.previous_execution.replace(microsecond=0)
     times, _ = missed_occurrences(manifest, [status.key], since=max(ran - _WHOLE, enabled), until=ran, zone=zone)
     return bool(times)
 

@@ -15,7 +15,7 @@ import pytest
 
 from denodo_demo.judge import exposures
 from denodo_demo.standin import LOGIN, PASSWORD
-from denodo_ha.record import Doubt
+from denodo_ha.record import Doubt, Record
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_scheduler.client import transfer
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -331,7 +331,7 @@ def test_warnings_beyond_those_that_are_kept_are_counted_and_disprove_no_doubt(
 ) -> None:
     """What an earlier import has warned of may be among those that are not listed."""
     monkeypatch.setattr(transfer, "_MOST_WARNINGS", kept)
-    sync.change(doubts=(Doubt(since=sync.now(), text="told before"),))
+    sync.save(Record(doubts=(Doubt(since=sync.now(), text="told before"),)))
     sync.slave.scheduler.guesses(import_warnings=["a", "b", "c"])
     out = sync.synced()
     assert out.event
