@@ -209,7 +209,7 @@ class Promotion(_Value):
     :param kind: ``failover`` or ``switchover``.
     :param plan: the snapshot, or the stored list, whose jobs were to be enabled.
     :param complete: whether all of them were read back enabled; until then those that were not are tried again.
-    :param left: the stored list of the jobs that were not.
+    :param left: the stored list of the jobs that were not. :param heard: when the master was, before a failover.
     :param since: from when on a run on the other server may have been one too many, where that was before ``at``.
     """
 
@@ -220,6 +220,7 @@ class Promotion(_Value):
     complete: bool
     left: str | None = None
     since: datetime | None = None
+    heard: Time | None = None
 
 
 class SnapshotRef(_Value):
