@@ -411,11 +411,6 @@ def commit(
     return record.model_copy(update={**left, "snapshot": snapshot, "pending": pending, "doubts": doubts})
 
 
-def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
-    """Note what was learned of a server as the target of a sync."""
-    return record.model_copy(update={"capabilities": {**record.capabilities, role: capabilities}})
-
-
 def covers(record: Record, wanted: datetime, now: datetime) -> bool:
     """Return whether the committed snapshot is at least as new as the moment a run stands for.
 

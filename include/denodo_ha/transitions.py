@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.doubts import still_meant
 from denodo_ha.record import (
     Approval,
@@ -241,6 +242,11 @@ def paused(record: Record, *, now: datetime, reason: str, by: str, until: dateti
 
 def unpaused(record: Record) -> Record:
     return record.model_copy(update={"paused": None})
+
+
+def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
+    """Note what was learned of a server as the target of a sync."""
+    return record.model_copy(update={"capabilities": {**record.capabilities, role: capabilities}})
 
 
 def sync_failed(record: Record, problem: SyncProblem) -> Record:

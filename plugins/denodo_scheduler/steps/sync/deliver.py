@@ -17,11 +17,11 @@ from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.plan import LARGEST_BATCH, DeliveryPlan, Pending, Piece
 from denodo_ha.jobs import Job, JobKey
 from denodo_ha.properties import rewrite_element
-from denodo_ha.record import learned
 from denodo_ha.snapshot.archive import cut_archive
 from denodo_ha.snapshot.contents import Element, Identity
 from denodo_ha.sync_results import Imported
 from denodo_ha.text import counted, listed
+from denodo_ha.transitions import learned
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import SyncTicket
