@@ -34,10 +34,10 @@ from denodo_ha.record import (
     commit,
     covers,
     importing,
-    learned,
     mark_dirty,
     superseded,
 )
+from denodo_ha.transitions import learned
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LEASE = timedelta(minutes=15)
