@@ -175,6 +175,13 @@ class DenodoSchedulerHook(ConnectedHook):
                 ", ".join(bound.exposed),
                 direction,
             )
+        if bound.assumed:
+            self.log.info(
+                "Connection %r: for the %s, the web tool's /v3/api-docs leaves something to be assumed: %s.",
+                self.denodo_scheduler_conn_id,
+                direction,
+                "; ".join(bound.assumed),
+            )
         return bound
 
     def export_metadata(
