@@ -90,16 +90,18 @@ class Slot:
                 if as_text(choice) == as_text(value):
                     return choice
             raise LookupError(f"takes only {listed(map(as_text, self.choices))}"[:200])
-        kinds = {"array"} if isinstance(value, list) else {"object"} if isinstance(value, Mapping) else {"string"}
-        if as_text(value) in ("true", "false"):
-            kinds.add("boolean")
-        elif isinstance(value, int | float):
-            kinds |= {"number", "integer"}
+        kinds = {"string", "boolean", "number", "integer"}  # text may be anything written
+        if isinstance(value, bool):
+            kinds = {"string", "boolean"}
+        elif isinstance(value, list | Mapping):
+            kinds = {"array"} if isinstance(value, list) else {"object"}
         if self.takes_file or (self.types and not self.types & kinds):
             raise LookupError(f"takes {' or '.join(sorted(self.types)) or 'a file'}"[:200])
         if isinstance(value, bool) and self.types and "boolean" not in self.types:
             return as_text(value)
-        return as_text(value) == "true" if self.types == {"boolean"} else value
+        if self.types == {"boolean"} and as_text(value) in ("true", "false"):
+            return as_text(value) == "true"
+        return value
 
 
 def offered(document: Schema, action: Direction) -> tuple[str, list[list[Slot]], bool]:
