@@ -42,8 +42,6 @@ async def asked(
     if text and shape.part is None:
         ensure_type(request, JSON_TYPE)
     body = _object(text or "{}")
-    if shape.composed and "preset" in body:
-        raise Refused(400)
     return _options(body, shape, names), await _file(form, shape), _selected(body, shape)
 
 
@@ -83,7 +81,8 @@ def _selected(body: dict[str, Any], shape: Shape) -> list[str]:
     tree = body.get(shape.selection)
     if not isinstance(tree, dict):
         raise Refused(400)
-    return [str(node["name"]) for node in tree.get("projects") or []]
+    nodes = tree.get("projects") or []
+    return [str(node["name"]) for node in nodes if isinstance(node, dict) and "name" in node]
 
 
 def _object(text: Any) -> dict[str, Any]:
@@ -110,7 +109,9 @@ class _Parser(MultiPartParser):
 
 
 async def _form(request: Request, json_part: str | None) -> FormData:
-    """Read the parts of a multipart body; a file part is kept on disk, not in memory."""
+    """Read the parts of a multipart body, or of none; a file part is kept on disk, not in memory."""
+    if "content-type" not in request.headers:
+        return FormData()
     ensure_type(request, "multipart/form-data")
     parser = _Parser(request)
     try:

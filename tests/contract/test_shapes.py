@@ -199,7 +199,6 @@ def test_overrides_of_an_import_name_parts_and_files(hook: Hook, webtool: Proces
         ("multipart_object", EXPORT, 415, {"options": (None, '{"drivers": true}')}),
         ("multipart_object", EXPORT, 400, {"options": (None, "{'drivers': True}", "application/json")}),
         ("multipart_object", EXPORT, 400, {"options": (None, '{"drivers": "true"}', "application/json")}),
-        ("composed", EXPORT, 400, {"request": (None, '{"preset": "all"}', "application/json")}),
         ("multipart_object", IMPORT, 415, {"file": ("x.zip", packed({}), "text/plain")}),
         ("two_files", IMPORT, 400, {"properties": ("x.zip", packed({}), "application/zip")}),
         (
