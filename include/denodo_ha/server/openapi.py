@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from itertools import product
 from typing import Any, Literal
 
@@ -247,36 +247,38 @@ class _Described:
     def _choices(self, own: Schema, followed: set[str]) -> Iterator[tuple[Schema | None, frozenset[str]]]:
         """Give what ``oneOf`` or ``anyOf`` allow, with the references on the way to each; ``None`` for null.
 
-        All of ``anyOf`` at once are allowed too.
+        All of ``anyOf`` at once are allowed too, and come first, since they offer most.
         """
         key = next((key for key in ("oneOf", "anyOf") if own.get(key)), None)
         if key is None:
             yield own, frozenset(followed)
             return
         base = {name: value for name, value in own.items() if name != key}
-        together: Schema = base
-        together_followed = set(followed)
+        choices: list[tuple[Schema, set[str]]] = []
         for reference in own[key]:
             names = set(followed)
             choice = self._resolve(reference, names)
             if choice.get("type") == "null":
                 yield None, frozenset()
-                continue
-            together = self._merged(together, choice)
-            together_followed |= names
+            else:
+                choices.append((choice, names))
+        if key == "anyOf" and len(choices) > 1:
+            together = reduce(self._merged, (choice for choice, _ in choices), base)
+            yield (
+                {**together, "required": base.get("required") or ()},
+                frozenset[str]().union(*(names for _, names in choices)),
+            )
+        for choice, names in choices:
             yield from self._choices(self._merged(base, choice), names)
-        if key == "anyOf" and len(own[key]) > 1:
-            yield {**together, "required": base.get("required") or ()}, frozenset(together_followed)
 
     def _slot(self, schemas: list[Schema], words: Words, required: bool, within: Words) -> Slot:
         types: set[str] = set()
         known = True
-        choices: list[Any] = []
         for each in schemas:
             its = each.get("type") or ("object" if each.get("properties") else ())
             types |= {_text(kind) for kind in ([its] if isinstance(its, str) else its)}
             known = known and bool(its)
-            choices += [each["const"]] if "const" in each else each.get("enum") or ()
+        listed_values = [[each["const"]] if "const" in each else each.get("enum") or [] for each in schemas]
         return Slot(
             "",
             words[0] if words else "",
@@ -284,7 +286,7 @@ class _Described:
             takes_file=any(self._is_file(each) for each in schemas),
             words=words,
             types=frozenset(types - {"null"}) if known else frozenset(),
-            choices=tuple(choices),
+            choices=tuple(value for values in listed_values for value in values) if all(listed_values) else (),
             within=within,
             says=" ".join(str(each.get(key) or "") for each in schemas for key in ("title", "description")),
         )
