@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from denodo_ha.server.bodies import BodyError, TooLargeError, parse_json
 
 ZIP = b"PK\x03\x04"
+
+_FOLDERS = {"config": ("config", "config-dbStored"), "permissions": ("permissions",)}
+"""Where an export holds what belongs to the server's own host [S]."""
 
 _AROUND = 64 * 1024
 """How many bytes the JSON around the file may have before it, and after it."""
@@ -20,6 +24,13 @@ _ESCAPE = re.compile(rb"\\(?:u00([0-9a-fA-F]{2})|([^u]))")
 _BLANK = re.compile(rb"\s+")
 _CONTROLS = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
+
+
+def unasked(entry: str, options: Mapping[str, Any]) -> bool:
+    """Return whether an entry of an export file is of a kind that was not to be exported, whatever the server did."""
+    top, kind, folder, *_ = [*entry.split("/"), "", ""]
+    found = (option for option, folders in _FOLDERS.items() if folder in folders)
+    return (top, kind) == ("data", "resources") and any(options.get(option) is False for option in found)
 
 
 def unwrapped(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
