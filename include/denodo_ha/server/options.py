@@ -192,9 +192,9 @@ class _Filling:
         return self
 
     def _place(self, option: str, wish: Any) -> tuple[Slot, Any]:
-        if isinstance(wish, Mapping) and set(wish) != {"value"}:
+        value = wish.get("value") if isinstance(wish, Mapping) and set(wish) == {"value"} else wish
+        if isinstance(wish, Mapping) and (value is wish or value is None):
             return self._override(option, wish)
-        value = wish["value"] if isinstance(wish, Mapping) else wish
         slot = self._find(option, value)
         return slot, slot.sent(value)
 
@@ -219,11 +219,11 @@ class _Filling:
     def _override(self, option: str, wish: Mapping[str, Any]) -> tuple[Slot, Any]:
         said: list[Any] = [wish.get(key) for key in _KEYS]
         place, name, inner, value, media_type = said
-        path = inner.split(".") if isinstance(inner, str) else inner or []
+        path = [] if inner is None else inner.split(".") if isinstance(inner, str) else inner
         right = (
             place in ("query", "json", "form")
-            and all(isinstance(each, str) and each for each in (name, *path))
             and isinstance(path, list)
+            and all(isinstance(each, str) and each for each in (name, *path))
             and value is not None
             and (media_type is None or (isinstance(media_type, str) and place == "form"))
         )
@@ -260,7 +260,8 @@ class _Filling:
         found = [slot for slot in found if slot.types <= {"boolean", "string"}]
         if self._action != "import" or not wanted or len(found) != 1:
             return dict(missing)
-        values = [wish for option in IMPORT_OPTIONS if (wish := options.get(option)) is not None]
+        wishes = [wish for option in IMPORT_OPTIONS if (wish := options.get(option)) is not None]
+        values = [wish.get("value") if isinstance(wish, Mapping) else wish for wish in wishes]
         if any(value != values[0] for value in values) or not isinstance(values[0], bool):
             why = f"{found[0]} is one switch for all that is replaced, of which different things are wanted"
             return {option: f"{option}: {why}" if option in wanted else said for option, said in missing.items()}
