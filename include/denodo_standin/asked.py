@@ -131,7 +131,7 @@ async def _file(form: FormData, shape: Shape) -> AsyncIterator[bytes]:
     properties = form.get(shape.properties_file or "")
     if not isinstance(file, UploadFile) or (isinstance(properties, UploadFile) and await properties.read(2) == b"PK"):
         raise Refused(400)
-    _ensure_part_type(file.content_type or "", *_FILE_TYPES)
+    _ensure_part_type(file.content_type or _FILE_TYPES[0], *_FILE_TYPES)
     return _chunks(file)
 
 

@@ -246,7 +246,7 @@ def _options_schema(
 
 def _exported(shape: Shape) -> dict[str, Any]:
     if shape.base64 is None:
-        return {"description": "The export file", "content": {"application/octet-stream": {"schema": _BINARY}}}
+        return {"description": "The export file", "content": {"application/zip": {"schema": _BINARY}}}
     schema = {"type": "object", "properties": {shape.base64: {"type": "string", "format": "byte"}}}
     return {"description": "The export file in base64", "content": {"application/json": {"schema": schema}}}
 

@@ -79,13 +79,15 @@ def test_whoever_reads_the_document_can_export_and_import(
 
 
 def test_every_reading_answers_as_described(webtool: Process, send: Send) -> None:
-    for path, operations in described(webtool).items():
-        if "GET" not in operations:
-            continue
-
+    def check(operation: Any) -> None:
         @some(3)
-        @given(operations["GET"].as_strategy())
-        def check(case: Any, path: str = path) -> None:
-            assert send(case).status_code in {200, 400, 404, 422}, path
+        @given(operation.as_strategy())
+        def read(case: Any) -> None:
+            assert send(case).status_code in {200, 400, 404, 422}
 
-        check()
+        read()
+
+    operations = [each["GET"] for each in described(webtool).values() if "GET" in each]
+    assert len(operations) > 8
+    for operation in operations:
+        check(operation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -188,7 +189,7 @@ def test_a_tree_to_select_from_is_left_empty(tree: Any, sent: Any) -> None:
     endless = obj({"jobs": ref("Endless"), "name": {"type": "string"}})
     bound = export(document("export", json_body(schema), Node=NODE, Endless=endless))
     assert bound.json == {**EXPORT_OPTIONS, "selection": sent}
-    assert any("selection (json) is left empty" in said for said in bound.assumed)
+    assert any(said.startswith("selection") and "is left empty" in said for said in bound.assumed)
     schema["required"] = []
     assert export(document("export", json_body(schema), Node=NODE, Endless=endless)).json == dict(EXPORT_OPTIONS)
 
@@ -287,10 +288,9 @@ class TestOverrides:
     )
     def test_values_are_json_and_never_python(self, wish: Any, part: Any) -> None:
         assert export(self.DOCUMENT, {"more": {"in": "form", "name": "x", **wish}}).form["x"] == part
-        asked = {"more": {"in": "query", "name": "x", "value": wish["value"]}}
-        assert export(self.DOCUMENT, asked).query["x"] == (part.text if isinstance(part, Part) else part).strip(
-            '"'
-        ).replace('\\"', '"')
+        value = wish["value"]
+        asked = export(self.DOCUMENT, {"more": {"in": "query", "name": "x", "value": value}}).query["x"]
+        assert asked == (value if isinstance(value, str) else json.dumps(value))
 
     def test_a_place_that_is_not_offered_is_said(self) -> None:
         bound = export(self.DOCUMENT, {"drivers": {"in": "query", "name": "jars"}})

@@ -253,7 +253,7 @@ class _Described:
         if key is None:
             yield own, frozenset(followed)
             return
-        base = {name: value for name, value in own.items() if name != key}
+        base: Schema = {name: value for name, value in own.items() if name != key}
         choices: list[tuple[Schema, set[str]]] = []
         for reference in own[key]:
             names = set(followed)

@@ -297,9 +297,8 @@ class _Filling:
         if len(found) != 1:
             what = " and ".join(map(str, found[:2])) + " both take a file" if found else "nothing offered takes a file"
             raise LookupError(f"{_FILE}: {what}")
-        if len(takers) > 1:
-            others = listed(slot for slot in takers if slot != found[0])
-            self.assumed.append(f"{_FILE}: {found[0]} takes the export file, and {others} something else")
+        if others := [slot for slot in self._slots if slot.takes_file and slot != found[0]]:
+            self.assumed.append(f"{_FILE}: {found[0]} takes the export file, and {listed(others)} something else")
         return found[0]
 
     def _require(self) -> None:
