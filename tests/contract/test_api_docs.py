@@ -87,7 +87,8 @@ def test_every_reading_answers_as_described(webtool: Process, send: Send) -> Non
 
         read()
 
-    operations = [each["GET"] for each in described(webtool).values() if "GET" in each]
+    paths = webtool.client.get(f"{BASE_PATH}/v3/api-docs").json()["paths"]
+    operations = [described(webtool)[path]["GET"] for path, methods in paths.items() if "get" in methods]
     assert len(operations) > 8
     for operation in operations:
         check(operation)
