@@ -88,7 +88,7 @@ def test_a_name_may_be_said_in_pieces() -> None:
     assert part == Part('{"jobs": true, "dataSources": true, "plugins": true, "drivers": true}', "application/json")
 
 
-@pytest.mark.parametrize("word", ["exclude", "skipped", "without", "doNot", "ignore", "replace"])
+@pytest.mark.parametrize("word", ["exclude", "skipped", "without", "do_not", "ignore", "replace"])
 def test_an_object_that_turns_the_meaning_round_is_not_meant(word: str) -> None:
     schema = obj({**{name: FLAG for name in EXPORT_OPTIONS if name != "drivers"}, word: obj({"drivers": FLAG})})
     assert "drivers: nothing of that name is offered" in complaint(document("export", json_body(schema)), "export")

@@ -12,9 +12,9 @@ ONE_FOR_ALL = frozenset({"replace", "replaceall", "replaceexisting"})
 
 _SELECTION = re.compile(r"select|project|job|element|item|tree|scope")
 _ARCHIVE = re.compile(r"zip|xml|archive|metadata|export")
-_PROPERTIES = re.compile(r"propert|environment|^pf$")
+_PROPERTIES = re.compile(r"propert(?:y|ies)|environment|^pf$")
 _SYNONYMS = {"configuration": "config", "serverconfiguration": "config", "serverconfig": "config"}
-_TURNING = re.compile(r"exclu|without|ignor|omit|skip|remov|delet|replac|overwrit")
+_TURNING = re.compile(r"exclu|without|ignor|omit|skip|remov|delete|deletion|replac|overwrit")
 _TURNING_WORDS = frozenset({"no", "not", "keep", "except"})
 
 
