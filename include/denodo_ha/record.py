@@ -127,7 +127,7 @@ class Operation(_Value):
 
     ``target`` is the address of the server, ``lease_until`` the time after which no request of the operation can still
     be in flight. ``plan`` names the stored list of jobs that a switchover carries over, or the snapshot that a failover
-    promotes.
+    promotes. ``alike``: the two servers of a switchover cannot be told apart while both are at rest.
     """
 
     kind: Literal["sync", "failover", "switchover"]
@@ -137,6 +137,7 @@ class Operation(_Value):
     started: Time
     lease_until: Time
     plan: str | None = None
+    alike: bool = False
 
     def open(self, now: datetime) -> bool:
         """Return whether the task that began it may still act; no other task takes it over before."""

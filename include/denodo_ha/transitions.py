@@ -86,10 +86,18 @@ def claim(
     plan: str,
     now: datetime,
     lease: timedelta,
+    alike: bool = False,
 ) -> Record:
     """Note the intent to make ``to`` the active server, in a new epoch, before its first effect."""
     operation = Operation(
-        kind=kind, id=operation_id, target=target, step=Step.CLAIMED, started=now, lease_until=now + lease, plan=plan
+        kind=kind,
+        id=operation_id,
+        target=target,
+        step=Step.CLAIMED,
+        started=now,
+        lease_until=now + lease,
+        plan=plan,
+        alike=alike,
     )
     over = to is Role.SLAVE
     start, end = (Phase.NORMAL, Phase.FAILING_OVER) if over else (Phase.FAILED_OVER, Phase.FAILING_BACK)

@@ -79,7 +79,8 @@ class Books:
                 self._saved[event["id"]] = event
                 untrue = [*self._untrue(event), *(self._untrue_lists(event) if "missed" in event else ())]
                 self.wrong += [f"{event['kind']} claims: {what}" for what in untrue]
-                if event["kind"].endswith("_begun") or event["kind"] == "failover":
+                resumes = event["kind"].endswith("_begun") and event["before"]["phase"] == event["after"]["phase"]
+                if (event["kind"].endswith("_begun") and not resumes) or event["kind"] == "failover":
                     self._runs_before = {role: self._runs_so_far(role) for role in ROLES}
 
     def changed(self, machine: Machine, by: str, job: Job, change: str) -> None:

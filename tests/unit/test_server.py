@@ -226,17 +226,17 @@ class TestConnection:
 
 
 @pytest.mark.parametrize(
-    ("tool", "server", "common"),
+    ("tool", "own", "server", "common"),
     [
-        ("m.example", "//m.example:8000", "m.example"),
-        ("m.example", "//M.Example:8000", "m.example"),
-        ("m.example", "//other.example:8000", ""),
-        ("m.example", "//10.0.0.1:8000", ""),
-        ("10.0.0.1", "//10.0.0.1:8000", ""),
-        ("fd00::1", "//[fd00::1]:8000", ""),
-        ("localhost", "//localhost:8000", ""),
-        ("m.example", "", ""),
+        ("m.example", "//localhost:8000", "//m.example:8000", "m.example"),
+        ("m.example", "//localhost:8000", "//M.Example:8000", "M.Example"),
+        ("web.example", "//sched.example:8000", "//sched.example:8000", "sched.example"),
+        ("m.example", "//localhost:8000", "//other.example:8000", ""),
+        ("m.example", "//localhost:8000", "//10.0.0.1:8000", ""),
+        ("10.0.0.1", "//localhost:8000", "//10.0.0.1:8000", ""),
+        ("fd00::1", "//localhost:8000", "//[fd00::1]:8000", ""),
+        ("localhost", "//localhost:8000", "//localhost:8000", ""),
     ],
 )
-def test_only_a_name_is_a_common_cause(tool: str, server: str, common: str) -> None:
-    assert common_name(tool, server) == common
+def test_only_a_name_is_a_common_cause(tool: str, own: str, server: str, common: str) -> None:
+    assert common_name(Place(tool, own), server) == common
