@@ -12,7 +12,7 @@ ONE_FOR_ALL = frozenset({"replace", "replaceall", "replaceexisting"})
 
 _SELECTION = re.compile(r"select|project|job|element|item|tree|scope")
 _ARCHIVE = re.compile(r"zip|xml|archive|metadata|export")
-_PROPERTIES = re.compile(r"propert(?:y|ies)|environment|^pf$")
+_PROPERTIES = re.compile(r"property|properties|environment|^pf$")
 _SYNONYMS = {"configuration": "config", "serverconfiguration": "config", "serverconfig": "config"}
 _TURNING = re.compile(r"exclu|without|ignor|omit|skip|remov|delete|deletion|replac|overwrit")
 _TURNING_WORDS = frozenset({"no", "not", "keep", "except"})
