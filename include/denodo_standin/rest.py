@@ -230,7 +230,9 @@ async def export_metadata(server: Server, body: Body) -> Response:
     References never leave a project, secrets are only encoded and the format is always XML, so the other options have
     no effect here.
     """
-    folders = [folder for option, folders in _RESOURCES.items() if body.get(option) is True for folder in folders]
+    always = server.store.settings.guesses.exports_always
+    chosen = [option for option in _RESOURCES if body.get(option) is True or option in always]
+    folders = [folder for option in chosen for folder in _RESOURCES[option]]
     projects = body.get("projects")
     chunks = server.export(projects.split(",") if isinstance(projects, str) else projects, folders)
     name = f"scheduler-metadata-{server.clock.now():%Y%m%d-%H%M%S}.zip"

@@ -25,6 +25,7 @@ class Guesses(BaseModel):
     :param import_warnings: warnings in the answer to every import
     :param salted_secrets: no two exports hold the same secrets
     :param export_padding_mb: megabytes of drivers added to every export
+    :param exports_always: options of the export that are taken for true, whatever the client says
     :param volatile_fields: jobs and data sources in JSON have unknown fields that change at each read
     :param server_fields: jobs and data sources in JSON have unknown fields that are the same in all of one server, and
         differ between servers of different ``--id-offset``
@@ -57,6 +58,7 @@ class Guesses(BaseModel):
     import_warnings: list[str] = []
     salted_secrets: bool = True
     export_padding_mb: NonNegativeInt = 0
+    exports_always: list[Literal["config", "drivers", "plugins", "permissions"]] = []
     volatile_fields: bool = False
     server_fields: bool = False
     newer_fields: bool = False

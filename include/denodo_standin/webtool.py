@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -13,9 +14,9 @@ import httpx
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
-from starlette.datastructures import FormData, UploadFile
 from starlette.requests import ClientDisconnect
 
+from denodo_standin.asked import JSON_TYPE, Refused, asked, ensure_type
 from denodo_standin.faults import (
     INTERNAL_ERROR,
     FaultMiddleware,
@@ -26,7 +27,7 @@ from denodo_standin.faults import (
     readable,
     until_disconnect,
 )
-from denodo_standin.openapi import EXPORT_OPTIONS, IMPORT_OPTIONS, TEXT_OPTIONS, ApiDocsStyle, document
+from denodo_standin.openapi import EXPORT_OPTIONS, IMPORT_OPTIONS, STYLES, ApiDocsStyle, document
 from denodo_standin.serving import run
 
 BASE_PATH = "/webadmin/denodo-scheduler-admin"
@@ -47,14 +48,6 @@ class Guesses(BaseModel):
     upload_limit_mb: NonNegativeInt | None = None
 
 
-class _Refused(Exception):
-    """The web tool itself answers with an error, without asking a server."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 def create_app(base_path: str = BASE_PATH) -> FastAPI:
     """Create the web tool under ``base_path``, with its control endpoint beside it."""
     faults = Faults()
@@ -69,7 +62,7 @@ def create_app(base_path: str = BASE_PATH) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.state.guesses = Guesses()
-    app.add_exception_handler(_Refused, _refuse)
+    app.add_exception_handler(Refused, _refuse)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
 
     def state() -> dict[str, Any]:
@@ -132,31 +125,23 @@ async def _pass_on(request: Request, path: str) -> Response:
 
 
 async def _export(request: Request) -> Response:
-    match request.app.state.guesses.api_docs_style:
-        case "query":
-            options = _options(request.query_params, EXPORT_OPTIONS)
-        case "json":
-            options = _options(await _json_object(request), EXPORT_OPTIONS)
-        case _:
-            options = _options(await _form(request), EXPORT_OPTIONS)
-    body = json.dumps(options).encode()
-    headers = {"content-type": "application/json", "content-length": str(len(body))}
-    return await _call(request, "serverMetadata/export", headers=headers, body=_once(body))
+    shape, _ = STYLES[request.app.state.guesses.api_docs_style]
+    options, _, projects = await asked(request, shape, EXPORT_OPTIONS)
+    body = json.dumps({**options, "projects": projects or None}).encode()
+    headers = {"content-type": JSON_TYPE, "content-length": str(len(body))}
+    answer = await _call(request, "serverMetadata/export", headers=headers, body=_once(body))
+    if shape.base64 and isinstance(answer, StreamingResponse) and answer.status_code == 200:
+        return StreamingResponse(_in_base64(shape.base64, answer.body_iterator), media_type=JSON_TYPE)
+    return answer
 
 
 async def _import(request: Request) -> Response:
+    _, shape = STYLES[request.app.state.guesses.api_docs_style]
     headers = {"content-type": "application/octet-stream"}
-    if request.app.state.guesses.api_docs_style == "multipart":
-        form = await _form(request)
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise _Refused(400, "Illegal argument")
-        options, body = _options(form, IMPORT_OPTIONS), _chunks(file)
-    else:
-        if not request.headers.get("content-type", "").startswith("application/octet-stream"):
-            raise _Refused(400, "Illegal argument")
-        options, body = _options(request.query_params, IMPORT_OPTIONS), request.stream()
+    if shape.file is None:
+        ensure_type(request, "application/octet-stream")
         headers |= {name: value for name, value in request.headers.items() if name == "content-length"}
+    options, body, _ = await asked(request, shape, IMPORT_OPTIONS)
     query = [(name, json.dumps(value)) for name, value in options.items()]
     limited = _limited(body, request.app.state.guesses.upload_limit_mb)
     return await _call(request, "serverMetadata/import", query=query, headers=headers, body=limited)
@@ -173,7 +158,7 @@ async def _call(
     """Ask the Scheduler server that ``uri`` names, both bodies as streams."""
     server = re.fullmatch(r"//([\w.-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})", request.query_params.get("uri", ""))
     if server is None:
-        raise _Refused(400, "Illegal argument")
+        raise Refused(400, "Illegal argument")
     if headers is None:
         headers = {name: value for name in _RELAYED_HEADERS if (value := request.headers.get(name))}
     client: httpx.AsyncClient = request.app.state.client
@@ -197,15 +182,15 @@ async def _scheduler_down(request: Request) -> Response:
     if switch == "hang":
         await until_disconnect(request.receive)
         return Response()
-    raise _Refused(int(switch), INTERNAL_ERROR)
+    raise Refused(int(switch), INTERNAL_ERROR)
 
 
 async def _not_found(path: str) -> Response:
-    raise _Refused(404, f"No static resource {path}.")
+    raise Refused(404, f"No static resource {path}.")
 
 
 async def _refuse(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, _Refused)
+    assert isinstance(error, Refused)
     headers = {"WWW-Authenticate": 'Basic realm="Denodo"'} if error.status == 401 else None
     return JSONResponse(error_body(error.status, str(error)), error.status, headers)
 
@@ -216,44 +201,23 @@ async def _nobody_listens(_request: Request, _error: Exception) -> Response:
 
 async def _authorization(request: Request) -> None:
     if not request.headers.get("authorization", "").lower().startswith("basic "):
-        raise _Refused(401, "Full authentication is required to access this resource")
-
-
-def _options(given: Any, names: tuple[str, ...]) -> dict[str, bool | str]:
-    """Read the options of export or import from a mapping; unknown keys are ignored, as in Spring."""
-    options: dict[str, bool | str] = {}
-    for name in names:
-        value = given.get(name)
-        if value is None or isinstance(value, UploadFile):
-            continue
-        options[name] = str(value) if name in TEXT_OPTIONS else str(value).lower() == "true"
-    return options
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.body() or b"{}")
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise _Refused(400, "Illegal argument")
-    return body
-
-
-async def _form(request: Request) -> FormData:
-    """Read the parts of a multipart body; a file part is kept on disk, not in memory."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise _Refused(400, "Illegal argument")
-    return await request.form()
+        raise Refused(401, "Full authentication is required to access this resource")
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
-async def _chunks(file: UploadFile) -> AsyncIterator[bytes]:
-    while chunk := await file.read(65536):
-        yield chunk
+async def _in_base64(field: str, content: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+    """Carry a file in the field of a JSON object."""
+    rest = b""
+    yield b'{"fileName": "scheduler-metadata.zip", "%s": "' % field.encode()
+    async for chunk in content:
+        rest += chunk
+        whole = len(rest) - len(rest) % 3
+        yield base64.b64encode(rest[:whole])
+        rest = rest[whole:]
+    yield base64.b64encode(rest) + b'"}'
 
 
 async def _limited(body: AsyncIterator[bytes], limit_mb: int | None) -> AsyncIterator[bytes]:
@@ -261,7 +225,7 @@ async def _limited(body: AsyncIterator[bytes], limit_mb: int | None) -> AsyncIte
     async for chunk in body:
         size += len(chunk)
         if limit_mb is not None and size > limit_mb * 1024 * 1024:
-            raise _Refused(413, "Maximum upload size exceeded")
+            raise Refused(413, "Maximum upload size exceeded")
         yield chunk
 
 

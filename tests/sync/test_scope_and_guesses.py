@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import pytest
 
 from denodo_standin.openapi import ApiDocsStyle
@@ -92,7 +95,7 @@ def test_a_server_that_gives_replaced_jobs_new_ids_is_synced_all_the_same(sync: 
     assert not enabled(sync.slave)
 
 
-@pytest.mark.parametrize("style", ["query", "json", "multipart"])
+@pytest.mark.parametrize("style", ["query", "json", "multipart", "multipart_object", "selection", "composed"])
 def test_wherever_the_options_of_export_and_import_go_the_sync_finds_them(sync: Sync, style: ApiDocsStyle) -> None:
     for server in sync.servers.servers:
         server.webtool.guesses(api_docs_style=style)
@@ -106,6 +109,24 @@ def test_wherever_the_options_of_export_and_import_go_the_sync_finds_them(sync: 
     assert not enabled(sync.slave)
     assert out.event
     assert out.event["orphans"]["names"] == victim
+
+
+def test_what_a_server_exports_unasked_is_not_delivered(sync: Sync) -> None:
+    kinds = ("config", "config-dbStored", "permissions", "drivers")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("data/server-metadata.properties", "installation.version=9.1.0\n")
+        for kind in kinds:
+            archive.writestr(f"data/resources/{kind}/of-the-master.txt", b"x")
+    octets = {"content-type": "application/octet-stream"}
+    sync.master.request("POST", "/serverMetadata/import", content=file.getvalue(), headers=octets)
+    sync.master.scheduler.guesses(exports_always=["config", "permissions"])
+    sync.synced()
+    asked = {"uri": sync.slave.uri, **dict.fromkeys(("config", "permissions", "drivers"), "true")}
+    exported = sync.slave._http.post("/serverMetadata/export", params=asked).content
+    names = zipfile.ZipFile(io.BytesIO(exported)).namelist()
+    delivered = {kind for kind in kinds if f"data/resources/{kind}/of-the-master.txt" in names}
+    assert delivered == {"drivers"}
 
 
 def test_a_definition_that_differs_on_the_slave_after_the_import_is_not_committed(sync: Sync) -> None:

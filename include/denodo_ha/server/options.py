@@ -2,30 +2,50 @@
 Where the options of export and import go in a request, found out at run time.
 
 Denodo does not publish the parameters of ``serverMetadata/export`` and ``serverMetadata/import``. So each wanted option
-is looked up in the OpenAPI document of the web tool: among the operation's query parameters, the properties of its
-JSON body and the parts of its multipart body.
+is looked up in the OpenAPI document of the web tool: among the query parameters, the properties of the JSON body, the
+parts of the multipart body and the properties of a part that is JSON, however deep they are nested.
 
-An option is given as ``{option: value}`` and found by its name, in which case, ``_``, ``-`` and a leading ``export``,
-``import``, ``include`` or ``with`` do not matter. Where that fails, or another value is wanted, the connection's extra
-``export_options`` or ``import_options`` says so:
+An option is given as ``{option: value}`` and found by its name. Case, ``_``, ``-`` and a verb before it (``export``,
+``import``, ``include``, ``with``, ``add``) do not matter, and the name may be said in pieces, by an object and what is
+in it. Where that fails, or another value is wanted, ``export_options`` or ``import_options`` of the connection's extra
+says so:
 
-* ``{"permissions": true}``: another value, or one more option found by its name;
+* ``{"permissions": true}``: another value, or one more option found by its name (``{"value": …}`` for an object);
 * ``{"drivers": null}``: leave the option out;
 * ``{"drivers": {"in": "query", "name": "jars"}}``: a place (``query``, ``json``, ``form``), maybe a ``"value"``;
+* ``{"drivers": {"in": "form", "name": "options", "property": "with.jars"}}``: a place inside the JSON of a part, of a
+  property of the JSON body, or of a query parameter; a list of names where one has a dot in it;
+* ``{"all": {"in": "form", "name": "options", "value": {"jars": true}, "content_type": "application/json"}}``: the whole
+  JSON of a place, and the media type of a part;
 * ``{"file": {"in": "form", "name": "archive"}}``: the part that takes the file of an import; or ``{"in": "body"}``.
+
+Objects and lists are sent as JSON; true and false as JSON inside JSON, and as text elsewhere.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
+from denodo_ha.server.openapi import OCTETS, Direction, OptionsError, Slot, as_text, offered
+from denodo_ha.server.spelling import ONE_FOR_ALL, archives, fitting, is_secret, plain, selects, stem
 from denodo_ha.text import listed
 
-Direction = Literal["export", "import"]
+__all__ = [
+    "EXPORT_OPTIONS",
+    "IMPORT_OPTIONS",
+    "METADATA_PASSWORD",
+    "BoundRequest",
+    "Direction",
+    "OptionsError",
+    "Part",
+    "Slot",
+    "bind",
+    "merged",
+]
 
 METADATA_PASSWORD = "metadataPassword"  # noqa: S105 - the name of an option
 
@@ -45,31 +65,28 @@ IMPORT_OPTIONS: Mapping[str, Any] = {
     "replaceDrivers": True,
 }
 
+_ANYWAY: Mapping[str, tuple[bool, str, str]] = {
+    "config": (False, "config", "it is taken not to be exported"),
+    "permissions": (False, "permission", "they are taken not to be exported"),
+    "exportDependencies": (True, "dependenc", "all projects are exported, and with them whatever a job depends on"),
+}
+"""Options that may be absent where this value is wanted, since a server does that anyway [G]; the word in the name of
+anything of the kind, which would have to be bound; and what is assumed."""
+
 _FILE = "file"
-_LONGEST_SEARCH = 100_000
-"""How many nodes and properties of a document are looked at."""
-_ENDLESS = (
-    "The web tool's /v3/api-docs refers to itself without end, or is far larger than is believed. Look at that "
-    "document in a browser, and check base_path of the connection and the web tool's version (9.x is needed)."
-)
+_JSON = "application/json"
 _MOST_NAMED = 100
-
-
-class OptionsError(ValueError):
-    """Options that cannot be passed on; the message names all of them, and no value."""
+_KEYS = ("in", "name", "property", "value", "content_type")
+_SHAPE = '{"in": "query", "name": "...", "value": true}'
+_PIECES = "in (query, json, form), name, maybe property, value, and content_type in a form"
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One place in a request that the document offers."""
+class Part:
+    """A part of a multipart body with a media type of its own: its text, and that."""
 
-    place: str
-    name: str
-    required: bool = False
-    takes_file: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.name[:100]} ({self.place})"
+    text: str
+    media_type: str
 
 
 @dataclass(frozen=True)
@@ -80,17 +97,21 @@ class BoundRequest:
     :param path: path below the application's base path.
     :param query: query parameters.
     :param json: properties of the JSON body, ``None`` for no such body.
-    :param form: text parts of the multipart body.
+    :param form: parts of the multipart body: plain text, or with a media type.
     :param file: where the file goes: a part (``form``) or the whole body (``body``); ``None`` for no file.
     :param exposed: passwords for which the server offers nothing but the query, which logs on the way show.
+    :param assumed: what was taken for granted where the document does not say it, one sentence each without full stop.
+    :param places: where each option went, as text for people.
     """
 
     path: str
     query: dict[str, str] = field(default_factory=dict)
     json: dict[str, Any] | None = None
-    form: dict[str, str] = field(default_factory=dict)
+    form: dict[str, str | Part] = field(default_factory=dict)
     file: Slot | None = None
     exposed: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = field(default=(), compare=False)
+    places: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def merged(defaults: Mapping[str, Any], *overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,236 +132,281 @@ def bind(
     """
     Put every option of an export or import into its place.
 
+    Where the document allows several ways of making the request, the first that leaves the least to assume is taken.
+
     :param document: the parsed OpenAPI document.
     :param options: what :func:`merged` gives; see the module's text for their form.
     :param optional: options that are left out when nothing of their name is offered.
     :raises OptionsError: naming every option that has no place, all that is offered, and how to override.
     """
-    path, slots = _offered(document, action)
-    problems: list[str] = []
-    placed: dict[str, tuple[Slot, Any]] = {}
-    for option, wish in options.items():
-        if wish is None or option == _FILE:
-            continue
-        try:
-            placed[option] = _place(option, wish, [slot for slot in slots if not slot.takes_file])
-        except LookupError as error:
-            if option not in optional:
-                problems.append(str(error))
-    file = None
-    if action == "import":
-        try:
-            file = _file_slot(options.get(_FILE), slots)
-        except LookupError as error:
-            problems.append(str(error))
-    problems += _clashes(placed)
-    taken = {(slot.place, slot.name) for slot, _ in placed.values()}
-    problems += [
-        f"{slot} is required by the server and has no value here"
-        for slot in slots
-        if slot.required and slot.name != "uri" and not slot.takes_file and (slot.place, slot.name) not in taken
-    ]
-    if problems:
-        raise OptionsError(_complaint(path, action, problems, slots))
-    bound = _assemble(path, placed.values(), file, has_json_body=any(slot.place == "json" for slot in slots))
-    exposed = (option for option, (slot, _) in placed.items() if slot.place == "query" and _is_secret(option))
-    return replace(bound, exposed=tuple(exposed))
+    path, alternatives, whole = offered(document, action)
+    fillings = [_Filling(action, slots, whole).fill(options, optional) for slots in alternatives]
+    best = min(fillings, key=lambda filling: (len(filling.problems), len(filling.assumed)))
+    if best.problems:
+        names = dict.fromkeys(str(slot) for slots in alternatives for slot in slots)
+        raise OptionsError(_complaint(path, action, best.problems, names))
+    return best.bound(path)
 
 
-def _offered(document: Mapping[str, Any], action: Direction) -> tuple[str, list[Slot]]:
-    """Return the path of an export or import, and all places in its request.
-
-    :raises OptionsError: the document does not describe it, or not in a form that can be read.
-    """
-    try:
-        path, operation = _operation(document, action)
-        return path, list(_Described(document).slots(operation))
-    except RecursionError:
-        raise OptionsError(_ENDLESS) from None
-    except (AttributeError, LookupError, TypeError) as error:
-        raise OptionsError(
-            f"The web tool's /v3/api-docs describes serverMetadata/{action} in a form that cannot be read "
-            f"({type(error).__name__}). Look at that document in a browser, and check base_path of the connection and "
-            "the web tool's version (9.x is needed)."
-        ) from None
+class _Missing(LookupError):
+    """Nothing of an option's name is offered."""
 
 
-def _operation(document: Mapping[str, Any], action: str) -> tuple[str, Mapping[str, Any]]:
-    ending = f"/serverMetadata/{action}".casefold()
-    paths: Mapping[str, Any] = document.get("paths") or {}
-    found = [
-        (path, {**item["post"], "parameters": [*item.get("parameters", []), *item["post"].get("parameters", [])]})
-        for path, item in paths.items()
-        if path.startswith("/") and path.casefold().endswith(ending) and "post" in item
-    ]
-    public = [entry for entry in found if "/public/" in entry[0]] or found
-    if len(public) != 1:
-        what = "none" if not public else " and ".join(path for path, _ in public)
-        raise OptionsError(
-            f"The web tool's /v3/api-docs should describe one POST .../serverMetadata/{action} and describes {what}. "
-            "Check base_path of the connection and the web tool's version (9.x is needed)."
-        )
-    return public[0]
+class _Filling:
+    """One way of filling in a request: what went where, what is wrong with it, and what it takes for granted."""
 
+    def __init__(self, action: Direction, slots: list[Slot], whole: bool) -> None:
+        self.problems: list[str] = []
+        self.assumed: list[str] = []
+        self.file: Slot | None = None
+        self._action = action
+        self._slots = slots
+        self._whole = whole
+        self._by_wire = {(slot.place, slot.name, slot.path): slot for slot in reversed(slots)}
+        self._placed: dict[str, tuple[Slot, Any]] = {}
 
-class _Described:
-    """The places that a document offers. It is read for a bounded time, whatever refers to whatever in it."""
-
-    def __init__(self, document: Mapping[str, Any]) -> None:
-        self._document = document
-        self._steps = _LONGEST_SEARCH
-
-    def slots(self, operation: Mapping[str, Any]) -> Iterator[Slot]:
-        for reference in operation["parameters"]:
-            parameter = self._resolve(reference)
-            if parameter.get("in") != "query":
+    def fill(self, options: Mapping[str, Any], optional: Collection[str]) -> _Filling:
+        missing: dict[str, str] = {}
+        for option, wish in options.items():
+            if wish is None or option == _FILE:
                 continue
-            schema = self._resolve(parameter.get("schema") or {})
-            if schema.get("properties"):  # a parameter object: its properties travel on their own
-                yield from self._properties("query", schema)
-            else:
-                required = bool(parameter.get("required")) and "default" not in schema
-                yield Slot("query", _named(parameter["name"]), required)
-        yield from self._body_slots(self._resolve(operation.get("requestBody") or {}))
-
-    def _body_slots(self, body: Mapping[str, Any]) -> Iterator[Slot]:
-        """Places in the body. A binary property means multipart, whatever content type the document calls it."""
-        bodies = [
-            (content_type, self._resolve(content.get("schema") or {}))
-            for content_type, content in (body.get("content") or {}).items()
+            try:
+                self._placed[option] = self._place(option, wish)
+            except LookupError as error:
+                if isinstance(error, _Missing):
+                    missing[option] = str(error)
+                elif option not in optional:
+                    self.problems.append(str(error))
+        self.problems += self._clashes()
+        missing = self._all_by_one(missing, options)
+        self.problems += [
+            why for option, why in missing.items() if option not in optional and self._lacks(option, options)
         ]
-        for content_type, schema in bodies:
-            slots = list(self._properties("json", schema))
-            if "multipart" in content_type or any(slot.takes_file for slot in slots):
-                yield from (Slot("form", slot.name, slot.required, slot.takes_file) for slot in slots)
-            elif "json" in content_type:
-                yield from slots
-            elif not slots and _is_binary(schema):
-                yield Slot("body", content_type, takes_file=True)
+        if self._action == "import":
+            try:
+                self.file = self._file_slot(options.get(_FILE))
+            except LookupError as error:
+                self.problems.append(str(error))
+        self._require()
+        self._ensure_one_body()
+        return self
 
-    def _properties(self, place: str, schema: Mapping[str, Any]) -> Iterator[Slot]:
-        required = set(schema.get("required") or ())
-        for name, reference in (schema.get("properties") or {}).items():
-            own = self._resolve(reference)
-            yield Slot(place, name, name in required and "default" not in own, takes_file=_is_binary(own))
+    def _place(self, option: str, wish: Any) -> tuple[Slot, Any]:
+        value = wish.get("value") if isinstance(wish, Mapping) and set(wish) == {"value"} else wish
+        if isinstance(wish, Mapping) and (value is wish or value is None):
+            return self._override(option, wish)
+        slot = self._find(option, value)
+        return slot, slot.sent(value)
 
-    def _resolve(self, node: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Follow local references and merge ``allOf``."""
-        self._step()
-        while "$ref" in node:
-            target: Any = self._document
-            self._step(1 + len(node["$ref"]))
-            for step in str(node["$ref"]).removeprefix("#/").split("/"):
-                target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
-            node = target or {}
-        if "allOf" not in node:
-            return node
-        properties: dict[str, Any] = {}
-        required: set[str] = set()
-        for part in map(self._resolve, node["allOf"]):
-            properties |= part.get("properties") or {}
-            required.update(part.get("required") or ())
-            self._step(len(properties) + len(required))
-        return {"properties": properties, "required": required}
+    def _find(self, option: str, value: Any) -> Slot:
+        """Return the one place that fits the option and takes such a value."""
+        beside = _beside_the_query(option, self._slots) if is_secret(option) else []
+        unfit = ""
+        for found in fitting(option, beside or self._slots):
+            takers: list[Slot] = []
+            for slot in found:
+                try:
+                    slot.sent(value)
+                    takers.append(slot)
+                except LookupError as error:
+                    unfit = unfit or f"{option}: {slot} {error}"
+            if len(takers) > 1:
+                raise LookupError(f"{option}: {' and '.join(map(str, takers[:2]))} both fit")
+            if takers:
+                return takers[0]
+        raise LookupError(unfit) if unfit else _Missing(f"{option}: nothing of that name is offered")
 
-    def _step(self, number: int = 1) -> None:
-        self._steps -= number
-        if self._steps < 0:
-            raise OptionsError(_ENDLESS)
+    def _override(self, option: str, wish: Mapping[str, Any]) -> tuple[Slot, Any]:
+        said: list[Any] = [wish.get(key) for key in _KEYS]
+        place, name, inner, value, media_type = said
+        path = [] if inner is None else inner.split(".") if isinstance(inner, str) else inner
+        right = (
+            place in ("query", "json", "form")
+            and isinstance(path, list)
+            and all(isinstance(each, str) and each for each in (name, *path))
+            and value is not None
+            and (media_type is None or (isinstance(media_type, str) and place == "form"))
+        )
+        if not right or wish.keys() - set(_KEYS):
+            raise LookupError(f"{option}: its override must look like {_SHAPE}, with {_PIECES}")
+        if place == "query" and is_secret(option) and (others := _beside_the_query(option, self._slots)):
+            raise LookupError(f"{option}: a password is not put into the query where the server offers {others[0]}")
+        known = self._by_wire.get((place, name, tuple(path)))
+        if known is None:
+            whole = self._by_wire.get((place, name, ()))
+            known = Slot(place, name, path=tuple(path), media_type=whole.media_type if whole else None)
+            self.assumed.append(f"{option}: {known} is not offered, and is used because the connection says so")
+        if media_type:
+            known = Slot(place, name, path=known.path, media_type=media_type, words=known.words)
+        return known, value
 
+    def _clashes(self) -> Iterator[str]:
+        """Two options in one place. Beside an object given as a whole, others go where it says nothing."""
+        for option, (slot, value) in self._placed.items():
+            for other, (taken, whole) in self._placed.items():
+                if other == option:
+                    break
+                inner, outer, held = (slot, taken, whole) if len(slot.key) >= len(taken.key) else (taken, slot, value)
+                if inner.key[: len(outer.key)] != outer.key:
+                    continue
+                rest = inner.key[len(outer.key) :]
+                if not rest or _held(held, rest) not in (None, value if inner is slot else whole):
+                    yield f"{option}: {slot} already takes {other}"
 
-def _named(name: Any) -> str:
-    if not isinstance(name, str):
-        raise TypeError
-    return name
+    def _all_by_one(self, missing: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, str]:
+        """Let one switch ``replace`` stand for what has none of its own, if all that is replaced is wanted alike."""
+        wanted = [option for option in missing if option in IMPORT_OPTIONS]
+        found = [slot for slot in self._slots if stem("".join(slot.words)) in ONE_FOR_ALL or _last(slot) in ONE_FOR_ALL]
+        found = [slot for slot in found if slot.types <= {"boolean", "string"}]
+        if self._action != "import" or not wanted or len(found) != 1:
+            return dict(missing)
+        wishes = [wish for option in IMPORT_OPTIONS if (wish := options.get(option)) is not None]
+        values = [wish.get("value") if isinstance(wish, Mapping) else wish for wish in wishes]
+        if any(value != values[0] for value in values) or not isinstance(values[0], bool):
+            why = f"{found[0]} is one switch for all that is replaced, of which different things are wanted"
+            return {option: f"{option}: {why}" if option in wanted else said for option, said in missing.items()}
+        self.assumed.append(f"{found[0]} is taken to be one switch for all that is replaced")
+        for option in wanted:
+            self._placed[option] = found[0], found[0].sent(values[0])
+        return {option: said for option, said in missing.items() if option not in wanted}
 
+    def _lacks(self, option: str, options: Mapping[str, Any]) -> bool:
+        """Whether a missing option is one that has to be said; note it where a server does anyway what is wanted."""
+        value, kind, why = _ANYWAY.get(option, (None, "", ""))
+        if self._action != "export" or options[option] is not value or not self._whole:
+            return True
+        wrappers = {slot.key[:end] for slot, _ in self._placed.values() for end in range(2, len(slot.key))}
+        of_kind = any(
+            kind in plain(word) and slot.key[: number + 2] not in wrappers
+            for slot in self._slots
+            for number, word in enumerate(slot.words)
+        )
+        chosen = option == "exportDependencies" and any(
+            selects(slot) and value for slot, value in self._placed.values()
+        )
+        if of_kind or chosen:
+            return True
+        self.assumed.append(f"{option}: nothing of that kind is offered, and {why}")
+        return False
 
-def _is_binary(schema: Mapping[str, Any]) -> bool:
-    return schema.get("format") == "binary" or "contentMediaType" in schema
+    def _file_slot(self, wish: Any) -> Slot:
+        if wish is not None:
+            return _file_override(wish if isinstance(wish, Mapping) else {})
+        takers = [slot for slot in self._slots if slot.takes_file and not _is_text(slot)]
+        found = archives(takers)
+        if len(found) != 1:
+            what = " and ".join(map(str, found[:2])) + " both take a file" if found else "nothing offered takes a file"
+            raise LookupError(f"{_FILE}: {what}")
+        if others := [slot for slot in self._slots if slot.takes_file and slot != found[0]]:
+            self.assumed.append(f"{_FILE}: {found[0]} takes the export file, and {listed(others)} something else")
+        return found[0]
 
+    def _require(self) -> None:
+        """Fill in what has to be there and can be told; note what is left empty. What is inside comes first."""
+        for slot in reversed(self._slots):
+            keys = [taken.key for taken, _ in self._placed.values()] + ([self.file.key] if self.file else [])
+            filled = any(key[: len(slot.key)] == slot.key or slot.key[: len(key)] == key for key in keys)
+            around = (slot.place, *slot.within)
+            present = not slot.within or any(key[: len(around)] == around for key in keys)
+            if filled or not present or (slot.place, slot.name) == ("query", "uri"):
+                continue
+            if slot.required and len(slot.choices) == 1:
+                self._placed[str(slot)] = slot, slot.choices[0]
+            elif slot.required and not selects(slot):
+                file = " as a file" if slot.takes_file else ""
+                self.problems.append(f"{slot} is required by the server{file} and has no value here")
+            elif slot.required:
+                self._placed[str(slot)] = slot, [] if "array" in slot.types else {}
+            if selects(slot) and not slot.within:
+                self.assumed.append(f"{slot} is left empty, which is taken to mean everything")
 
-def _place(option: str, wish: Any, slots: list[Slot]) -> tuple[Slot, Any]:
-    if not isinstance(wish, Mapping):
-        return _find(option, slots), wish
-    place, name, value = (wish.get(key) for key in ("in", "name", "value"))
-    if place not in ("query", "json", "form") or not isinstance(name, str) or value is None:
-        raise LookupError(f'{option}: its override must look like {{"in": "query", "name": "...", "value": true}}')
-    if place == "query" and _is_secret(option) and (others := _beside_the_query(option, slots)):
-        raise LookupError(f"{option}: a password is not put into the query where the server offers {others[0]}")
-    return Slot(place, name), value
+    def _ensure_one_body(self) -> None:
+        used = {slot.place: (option, slot) for option, (slot, _) in self._placed.items() if slot.place != "query"}
+        if self.file:
+            used.setdefault(self.file.place, (_FILE, self.file))
+        (first, one), *others = used.values() or [(_FILE, None)]
+        self.problems += [
+            f"{option}: {slot} and {one}, which takes {first}, belong to two kinds of body, and a request has one"
+            for option, slot in others
+        ]
 
-
-def _find(option: str, slots: list[Slot]) -> Slot:
-    """The one place whose name is the option's; a leading verb counts only if that is needed and unambiguous."""
-    found = _beside_the_query(option, slots) if _is_secret(option) else []
-    if not found:
-        found = [slot for slot in slots if _plain(slot.name) == _plain(option)]
-    if not found:
-        found = [slot for slot in slots if _stem(slot.name) == _stem(option)]
-    if not found:
-        raise LookupError(f"{option}: nothing of that name is offered")
-    if len(found) > 1:
-        raise LookupError(f"{option}: {' and '.join(map(str, found[:2]))} both fit")
-    return found[0]
-
-
-def _is_secret(option: str) -> bool:
-    return "password" in _plain(option)
+    def bound(self, path: str) -> BoundRequest:
+        places: dict[str, dict[str, Any]] = {"query": {}, "json": {}, "form": {}}
+        media_types: dict[str, str | None] = {}
+        for slot, value in sorted(self._placed.values(), key=lambda item: len(item[0].path)):
+            _put(places[slot.place], (slot.name, *slot.path), value)
+            if slot.place == "form":
+                media_types[slot.name] = slot.media_type or (_JSON if slot.path else media_types.get(slot.name))
+        has_json_body = not self.file and not places["form"] and any(slot.place == "json" for slot in self._slots)
+        exposed = (option for option, (slot, _) in self._placed.items() if slot.place == "query" and is_secret(option))
+        return BoundRequest(
+            path,
+            query={name: as_text(value) for name, value in places["query"].items()},
+            json=places["json"] if places["json"] or has_json_body else None,
+            form={name: _part(value, media_types[name]) for name, value in places["form"].items()},
+            file=self.file,
+            exposed=tuple(exposed),
+            assumed=tuple(self.assumed),
+            places={option: str(slot) for option, (slot, _) in self._placed.items()}
+            | ({_FILE: str(self.file)} if self.file else {}),
+        )
 
 
 def _beside_the_query(option: str, slots: list[Slot]) -> list[Slot]:
-    return [slot for slot in slots if slot.place != "query" and _stem(slot.name) == _stem(option)]
+    return [slot for slot in slots if slot.place != "query" and stem(slot.words[-1]) == stem(option)]
 
 
-def _file_slot(wish: Any, slots: list[Slot]) -> Slot:
-    if isinstance(wish, Mapping) and wish.get("in") in ("form", "body"):
-        return Slot(wish["in"], str(wish.get("name") or "application/octet-stream"), takes_file=True)
-    found = [slot for slot in slots if slot.takes_file]
-    if len(found) > 1:
-        found = [slot for slot in found if _plain(slot.name) == _FILE] or found
-    if len(found) != 1:
-        what = " and ".join(map(str, found)) + " both take a file" if found else "nothing offered takes a file"
-        raise LookupError(f"{_FILE}: {what}")
-    return found[0]
+def _last(slot: Slot) -> str:
+    return stem(slot.words[-1])
 
 
-def _clashes(placed: Mapping[str, tuple[Slot, Any]]) -> Iterator[str]:
-    seen: dict[tuple[str, str], str] = {}
-    for option, (slot, _) in placed.items():
-        other = seen.setdefault((slot.place, slot.name), option)
-        if other != option:
-            yield f"{option}: {slot} already takes {other}"
+def _is_text(slot: Slot) -> bool:
+    """Whether it takes text or XML only: an export is a ZIP here."""
+    media_type = (slot.media_type or "") if slot.place == "form" else slot.name
+    return any(kind in media_type for kind in ("xml", "text/")) and "zip" not in media_type
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.casefold())
+def _file_override(wish: Mapping[str, Any]) -> Slot:
+    place, name, media_type = map(wish.get, ("in", "name", "content_type"))
+    if place == "body" and all(each is None or isinstance(each, str) for each in (name, media_type)):
+        return Slot("body", media_type or name or OCTETS, takes_file=True)
+    if place == "form" and isinstance(name, str) and name and (media_type is None or isinstance(media_type, str)):
+        return Slot("form", name, takes_file=True, media_type=media_type)
+    raise LookupError(f'{_FILE}: its override must look like {{"in": "form", "name": "..."}} or {{"in": "body"}}')
 
 
-def _stem(name: str) -> str:
-    return re.sub(r"^(export|import|include|with)(?=.)", "", _plain(name))
+def _held(value: Any, path: tuple[str, ...]) -> Any:
+    """Return what an object holds at ``path``: ``None`` for nothing, itself where something else is in the way."""
+    for name in path:
+        if not isinstance(value, Mapping):
+            return value
+        value = value.get(name)
+        if value is None:
+            return None
+    return value
 
 
-def _complaint(path: str, action: str, problems: Iterable[str], slots: Iterable[Slot]) -> str:
-    offered = listed(slots, _MOST_NAMED) or "nothing"
+def _put(target: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        target[name] = dict(target.get(name) or {})
+        target = target[name]
+    target[path[-1]] = value
+
+
+def _part(value: Any, media_type: str | None) -> str | Part:
+    """Make a part: of an object or a list as JSON, of anything else as text, unless its media type is said."""
+    if media_type is None and isinstance(value, Mapping | list):
+        media_type = _JSON
+    if media_type is None:
+        return as_text(value)
+    return Part(json.dumps(value) if "json" in media_type else as_text(value), media_type)
+
+
+def _complaint(path: str, action: str, problems: list[str], slots: Collection[str]) -> str:
     wrong = "; ".join(islice(problems, _MOST_NAMED))
     return (
         f"POST {path} cannot be filled in from the web tool's /v3/api-docs. {wrong}. "
-        f"Offered: {offered}. Name the right place in {action}_options of the connection's extra, as in "
+        f"Offered: {listed(slots, _MOST_NAMED) or 'nothing'}. "
+        f"Name the right place in {action}_options of the connection's extra, as in "
         f'{{"<option>": {{"in": "query", "name": "<name>"}}}}, or leave an option out with {{"<option>": null}}.'
     )
-
-
-def _assemble(path: str, placed: Iterable[tuple[Slot, Any]], file: Slot | None, *, has_json_body: bool) -> BoundRequest:
-    query: dict[str, str] = {}
-    form: dict[str, str] = {}
-    json: dict[str, Any] = {}
-    for slot, value in placed:
-        if slot.place == "json":
-            json[slot.name] = value
-        else:
-            (query if slot.place == "query" else form)[slot.name] = _text(value)
-    return BoundRequest(path, query, json if json or has_json_body else None, form, file)
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,13 +12,15 @@ from airflow.sdk import ObjectStoragePath
 from requests import Response
 from requests_toolbelt.multipart.encoder import MultipartEncoder  # type: ignore[import-untyped]
 
+from denodo_ha.server.exported import ZIP, unwrapped
 from denodo_ha.server.options import BoundRequest
 from denodo_scheduler.client.transport import Call
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnexpectedAnswerError
 from denodo_scheduler.state.files import new_file
 
-_ZIP = b"PK\x03\x04"
 _MOST_WARNINGS = 1000
+_AROUND = 1024**2
+"""Bytes that JSON around an export may have."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ def save_zip(
     :param refusal: makes the error for a content that is no zip file, of how that begins.
     """
     head = b""
-    while len(head) < len(_ZIP) and (chunk := next(chunks, b"")):
+    while len(head) < len(ZIP) and (chunk := next(chunks, b"")):
         head += chunk
-    if not head.startswith(_ZIP):
+    if not head.startswith(ZIP):
         raise refusal(head)
     digest, size = hashlib.sha256(), 0
     with new_file(destination) as file:
@@ -69,10 +71,10 @@ def save_zip(
 
 def save(call: Call, response: Response, destination: ObjectStoragePath, limit: int) -> ExportResult:
     """
-    Write the answer of an export to ``destination``, which appears whole or not at all.
+    Write the file in the answer of an export to ``destination``, which appears whole or not at all.
 
-    :param limit: bytes that it may have.
-    :raises DenodoSchedulerError: the answer is not a zip file, or ends too early; nothing is left behind.
+    :param limit: bytes that the file may have; an answer that carries it in base64 may have twice as many.
+    :raises DenodoSchedulerError: the answer carries no zip file, or ends too early; nothing is left behind.
     """
 
     def refusal(head: bytes) -> DenodoSchedulerError:
@@ -84,16 +86,18 @@ def save(call: Call, response: Response, destination: ObjectStoragePath, limit: 
             UnexpectedAnswerError, f"the exported content {what}. Nothing was written; look into the server's log"
         )
 
-    return save_zip(call.chunks(response, limit), destination, refusal)
+    return save_zip(unwrapped(call.chunks(response, 2 * limit + _AROUND), limit), destination, refusal)
 
 
 def body(bound: BoundRequest, file: IO[bytes] | None = None) -> dict[str, Any]:
     """Return the arguments of a ``requests`` call that carry the body of ``bound``."""
     if file is not None and bound.file is not None and bound.file.place == "body":
         return {"data": file, "headers": {"Content-Type": bound.file.name}}
-    parts: dict[str, Any] = dict(bound.form)
+    parts: dict[str, Any] = {
+        name: part if isinstance(part, str) else (None, part.text, part.media_type) for name, part in bound.form.items()
+    }
     if file is not None and bound.file is not None:
-        parts[bound.file.name] = ("metadata.zip", file, "application/zip")
+        parts[bound.file.name] = ("metadata.zip", file, bound.file.media_type or "application/zip")
     if parts:
         encoder = MultipartEncoder(parts)
         # Without a file the body is small, and as bytes it can be sent again when the request is retried.

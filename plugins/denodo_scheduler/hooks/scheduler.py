@@ -175,7 +175,22 @@ class DenodoSchedulerHook(ConnectedHook):
                 ", ".join(bound.exposed),
                 direction,
             )
+        if bound.assumed:
+            self.log.info(
+                "Connection %r: for the %s, the web tool's /v3/api-docs leaves something to be assumed: %s.",
+                self.denodo_scheduler_conn_id,
+                direction,
+                "; ".join(bound.assumed),
+            )
         return bound
+
+    def binding(self, direction: Direction) -> BoundRequest:
+        """
+        Return where each option of an export or import goes over REST, and what is assumed; nothing is exported.
+
+        :raises ConfigurationError: an option could not be bound; the message lists all of them.
+        """
+        return self._bound(direction, self.settings.options(direction))
 
     def export_metadata(
         self, destination: ObjectStoragePath, *, options: Mapping[str, Any] | None = None
@@ -239,11 +254,10 @@ class DenodoSchedulerHook(ConnectedHook):
 
         :raises ConfigurationError: an option could not be bound; the message lists all of them.
         """
-        wanted = self.settings.options("import")
         if self.scripts:
-            self.scripts.check_import(wanted)
+            self.scripts.check_import(self.settings.options("import"))
         else:
-            self._bound("import", wanted)
+            self.binding("import")
 
     def validate_cron(self, expressions: Iterable[str]) -> list[str]:
         """Ask the server about Quartz cron expressions: one text each, empty for a valid one, else what is wrong."""

@@ -19,7 +19,8 @@ from denodo_ha.properties import unreachable_hosts
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
-from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect
+from denodo_ha.server.exported import unasked
+from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, cut_archive, filter_archive, inspect
 from denodo_ha.snapshot.ids import new_id
 from denodo_ha.snapshot.manifest import Manifest, ManifestError, build_manifest
 from denodo_ha.sync_results import Exported, summary
@@ -216,11 +217,21 @@ def _ensure_in_scope(context: PairContext, source: DenodoSchedulerHook, jobs: Se
 def _export_file(context: PairContext, ticket: SyncTicket, snapshot_id: str) -> tuple[ArchiveContents, int]:
     """Export into the snapshot's folder, check the file, and cut it down to the pair's scope."""
     path = context.snapshots.export_path(snapshot_id)
-    result = context.servers.hook(ticket.source).export_metadata(path)
+    hook = context.servers.hook(ticket.source)
+    result = hook.export_metadata(path)
     try:
         contents = inspect(path, expected_size=result.size)
+        options = hook.settings.options("export")
+        if odd := {element.entry for element in contents.elements if unasked(element.entry, options)}:
+            log.warning(
+                "The %s exports what it was asked to leave out, which is not delivered: %s",
+                ticket.source,
+                listed(sorted(odd)),
+            )
+            with new_file(path) as destination:
+                contents = cut_archive(path, contents, destination, lambda element: element.entry not in odd)
         if context.pair.scope.everything:
-            return contents, result.size
+            return contents, path.stat().st_size
         with new_file(path) as destination:
             filtered = filter_archive(path, contents, destination, context.pair.scope)
     except (ArchiveError, ScopeError) as error:
