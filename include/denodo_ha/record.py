@@ -209,7 +209,7 @@ class Promotion(_Value):
     :param kind: ``failover`` or ``switchover``.
     :param plan: the snapshot, or the stored list, whose jobs were to be enabled.
     :param complete: whether all of them were read back enabled; until then those that were not are tried again.
-    :param left: the stored list of the jobs that were not.
+    :param left: the stored list of the jobs that were not. :param heard: when the master was, before a failover.
     :param since: from when on a run on the other server may have been one too many, where that was before ``at``.
     """
 
@@ -220,6 +220,7 @@ class Promotion(_Value):
     complete: bool
     left: str | None = None
     since: datetime | None = None
+    heard: Time | None = None
 
 
 class SnapshotRef(_Value):
@@ -408,11 +409,6 @@ def commit(
     """Note that the passive server was read back and equals ``snapshot``, but for the jobs that are ``pending``."""
     left = {"operation": None, "dirty": None, "sync_problem": None}
     return record.model_copy(update={**left, "snapshot": snapshot, "pending": pending, "doubts": doubts})
-
-
-def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
-    """Note what was learned of a server as the target of a sync."""
-    return record.model_copy(update={"capabilities": {**record.capabilities, role: capabilities}})
 
 
 def covers(record: Record, wanted: datetime, now: datetime) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.doubts import still_meant
 from denodo_ha.record import (
     Approval,
@@ -154,12 +155,14 @@ def promoted(
     left: str | None = None,
     behind: tuple[PendingJob, ...] = (),
     since: datetime | None = None,
+    heard: datetime | None = None,
 ) -> Record:
     """Note that the slave is the active server.
 
     :param left: the stored list of planned jobs that were not read back enabled, if there are any.
     :param behind: the jobs that it lacks or runs in an older definition.
     :param since: where the master was not seen at rest: the earliest moment at which a job may have been enabled.
+    :param heard: of a failover: when the master was heard last.
     :param cool_down: after a failover: how long no other may follow, and a person has to acknowledge it. None after a
         switchover, which a person began.
     """
@@ -174,6 +177,7 @@ def promoted(
         complete=left is None,
         left=left,
         since=since,
+        heard=heard,
     )
     return _moved(
         close_operation(record),
@@ -189,12 +193,14 @@ def promoted(
     )
 
 
-def completed(record: Record) -> Record:
-    """Note that the jobs that the last promotion could not enable are enabled now."""
+def completed(record: Record, left: str | None = None) -> Record:
+    """Note that jobs that the last promotion could not enable are enabled now.
+
+    :param left: the stored list of those that are not, if there are any.
+    """
     assert record.last_promotion is not None
-    return record.model_copy(
-        update={"last_promotion": record.last_promotion.model_copy(update={"complete": True, "left": None})}
-    )
+    update = {"complete": left is None, "left": left}
+    return record.model_copy(update={"last_promotion": record.last_promotion.model_copy(update=update)})
 
 
 def failed_back(record: Record, *, now: datetime, behind: tuple[PendingJob, ...] = ()) -> Record:
@@ -236,6 +242,11 @@ def paused(record: Record, *, now: datetime, reason: str, by: str, until: dateti
 
 def unpaused(record: Record) -> Record:
     return record.model_copy(update={"paused": None})
+
+
+def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
+    """Note what was learned of a server as the target of a sync."""
+    return record.model_copy(update={"capabilities": {**record.capabilities, role: capabilities}})
 
 
 def sync_failed(record: Record, problem: SyncProblem) -> Record:

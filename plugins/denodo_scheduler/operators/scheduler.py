@@ -120,6 +120,8 @@ class DenodoSchedulerImportMetadataOperator(DenodoSchedulerOperator):
         result = self.hook.import_metadata(_path(self.source), options=self.options)
         for warning in result.warnings:
             self.log.warning("The server warns: %s", warning)
+        if result.unlisted:
+            self.log.warning("The server tells %d warnings more, which are not listed here.", result.unlisted)
         return {"warnings": list(result.warnings)}
 
 

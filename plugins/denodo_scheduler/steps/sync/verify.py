@@ -160,7 +160,7 @@ def _doubts(
     imported: Imported | None, pending: Sequence[PendingJob], now: datetime, record: Record
 ) -> tuple[Doubt, ...]:
     warnings = imported.warnings if imported else []
-    everything = imported is not None and imported.all_secrets and bool(imported.pieces)
+    everything = imported is not None and imported.all_secrets and bool(imported.pieces) and not imported.unlisted
     return doubts_after(record, warnings, everything=everything, now=now, pending=pending)
 
 
