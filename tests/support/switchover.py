@@ -64,7 +64,7 @@ class SwitchPair(Sync):
         return jsonable(switching.resume(self.step(run_id=run_id, **asked), to, **known))
 
     def operate(self, operation: ManualOperation, **asked: Any) -> Done:
-        what = {name: asked.pop(name) for name in ("until", "active") if name in asked}
+        what = {name: asked.pop(name) for name in ("until", "active", "doubts") if name in asked}
         return operate(self.step(**asked), Request(operation, **what))
 
     def clean(self) -> None:
