@@ -124,9 +124,9 @@ class SchedulerProcess(StandinProcess):
         """Set how long runs last from now on: those of jobs whose ``project / name`` matches, or all."""
         self.control("POST", "/duration", json={"seconds": seconds, "match": match})
 
-    def results(self, result: str, match: str = "", report: Json | None = None) -> None:
-        """Set how runs end from now on, and what their reports hold besides: those of jobs that match, or all."""
-        self.control("POST", "/results", json={"result": result, "match": match, "report": report or {}})
+    def results(self, result: str, **more: Any) -> None:
+        """Set how runs end from now on: ``match=`` those of some jobs, ``report=`` what their reports hold besides."""
+        self.control("POST", "/results", json={"result": result, **more})
 
     def journal(self, since: int = 0) -> list[Json]:
         """Return every run with job, start, end and trigger."""
