@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -98,9 +99,9 @@ class Run:
             "started": self.started.isoformat() if self.started else None,
             "ended": self.ended.isoformat() if self.ended else None,
             "reported": self.reported,
-            "messages": list(_messages(self.content))[:_MOST],
-            "counts": dict(list(_counts(self.content))[:_MOST]),
-            "files": list(_files(self.content))[:_MOST],
+            "messages": _texts(self.content, _SAYS),
+            "counts": dict(islice(_counts(self.content), _MOST)),
+            "files": _texts(self.content, _NAMES_A_FILE),
         }
 
 
@@ -216,17 +217,11 @@ def _named(path: tuple[str, ...], words: Collection[str]) -> bool:
     return any(word in name.casefold() for name in path for word in words)
 
 
-def _texts(content: Any, words: Collection[str]) -> Iterator[str]:
+def _texts(content: Any, words: Collection[str]) -> list[str]:
     found = (value for path, value in _leaves(content) if isinstance(value, str) and _named(path, words))
-    yield from dict.fromkeys(redacted(one_line(text))[:_LONGEST] for text in found if text.strip())
-
-
-def _messages(content: Any) -> Iterator[str]:
-    yield from _texts(content, _SAYS)
-
-
-def _files(content: Any) -> Iterator[str]:
-    yield from _texts(content, _NAMES_A_FILE)
+    said = islice((text for text in found if text.strip()), _MOST)
+    # Cut first, because a text may be huge; twice as long, so that the cut does not hide that a secret is one.
+    return list(dict.fromkeys(redacted(one_line(text[: 2 * _LONGEST]))[:_LONGEST] for text in said))
 
 
 def _counts(content: Any) -> Iterator[tuple[str, int]]:

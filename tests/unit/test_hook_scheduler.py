@@ -187,15 +187,6 @@ def test_without_a_date_the_local_clock_counts(
     assert before <= hook.statuses().server_time <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize(
-    ("raw", "asked"),
-    [
-        ({"jobId": 1001, "name": "load", "projectId": 7, "project": "sales", "state": "RUNNING"}, 1),
-        (_without(STATUS, "projectName"), 2),
-        (_without(STATUS, "projectName", "projectID"), 2),
-        (_without(STATUS, "projectName", "projectID", "jobName"), 2),
-    ],
-)
 def test_the_status_of_one_job(webtool: Any, hook: DenodoSchedulerHook, answer: Any) -> None:
     key = JobKey(project="Sales", name="LOAD")
     date = {"Date": "Sat, 21 Nov 2026 08:00:00 GMT"}
@@ -219,6 +210,15 @@ def test_the_status_of_a_job_that_is_unknown(webtool: Any, hook: DenodoScheduler
         hook.status(JobKey(project="sales", name="gone"))
 
 
+@pytest.mark.parametrize(
+    ("raw", "asked"),
+    [
+        ({"jobId": 1001, "name": "load", "projectId": 7, "project": "sales", "state": "RUNNING"}, 1),
+        (_without(STATUS, "projectName"), 2),
+        (_without(STATUS, "projectName", "projectID"), 2),
+        (_without(STATUS, "projectName", "projectID", "jobName"), 2),
+    ],
+)
 def test_the_names_in_a_status_are_a_guess_that_nothing_rests_on(
     webtool: Any, hook: DenodoSchedulerHook, raw: dict[str, Any], asked: int
 ) -> None:
