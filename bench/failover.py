@@ -30,7 +30,7 @@ _PATIENCE = 300.0
 _CALM = timedelta(seconds=100)
 _PAIRS = """
 defaults:
-  sync: {{schedule: null, quiet_window: 5s, quiet_margin: 1s}}
+  sync: {{schedule: null, initialise: automatic, quiet_window: 5s, quiet_margin: 1s}}
   watch: {{probe_interval: {interval}s, fall: {fall}}}
 pairs: {{{names}}}
 """

@@ -25,7 +25,7 @@ HOURS = 5
 _HOUR = timedelta(hours=1)
 _WATCH_FOR = Pair(name="default").watch.duration
 _PAIRS = """
-defaults: {{sync: {{schedule: null, quiet_window: 5s, quiet_margin: 1s}}}}
+defaults: {{sync: {{schedule: null, initialise: automatic, quiet_window: 5s, quiet_margin: 1s}}}}
 pairs:
   short: {{{own}, watch: {{duration: {seconds}s, probe_interval: 1s}}}}
   default: {{}}

@@ -83,7 +83,7 @@ class Syncs:
         records: type[RecordStore] = RecordStore,
     ) -> None:
         """:param mirror: in place of Airflow's state store. :param records: how the record is kept."""
-        self.pair = pair or Pair(name="bench")
+        self.pair = (pair or Pair(name="bench")).with_sync(initialise="automatic")
         self._mirror, self._records = mirror or Memory(), records
         self._folder = ObjectStoragePath(f"file://{folder / 'snapshots'}") / self.pair.name
         self._snapshots = SnapshotStore(ObjectStoragePath(f"file://{folder / 'snapshots'}"), self.pair.name)

@@ -8,6 +8,7 @@ from typing import Any
 
 from denodo_ha.decisions import DECISIONS, Alert
 from denodo_ha.pairs import Pair
+from denodo_ha.reason import Reason
 from denodo_ha.text import one_line
 from denodo_ha.watching import MONITOR_STOPPED
 
@@ -57,6 +58,16 @@ def run_note(event: Mapping[str, Any]) -> str:
         str(event.get("comparison") or event.get("why") or ""),
     ]
     return f"{event['kind'].replace('_', ' ').upper()}: {one_line(', '.join(filter(None, facts)))}"
+
+
+def look_note(comparison: str, looks: Reason) -> str:
+    """Say in one line what a run has seen that only looked.
+
+    :param comparison: what a sync would have to deliver; it is cut so that the command at the end of the note is not.
+    :param looks: why the run only looked, and what a person does to begin.
+    """
+    seen = one_line(comparison)[:200]
+    return f"LOOKED ONLY: nothing was changed; {seen}; {looks.what}. To begin: {looks.next_step}"
 
 
 def _facts(event: Mapping[str, Any]) -> str:

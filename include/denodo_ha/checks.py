@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from denodo_ha.definitions import Names, digest
 from denodo_ha.jobs import DataSource, Job, JobKey, JobState, JobStatus
@@ -173,6 +173,9 @@ def ran_since(statuses: Sequence[JobStatus], since: datetime) -> tuple[JobKey, .
     )
 
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
 def same_server(a: Sequence[JobStatus], b: Sequence[JobStatus]) -> bool:
     """Return whether two reads, made one right after the other, come from one and the same server.
 
@@ -191,6 +194,17 @@ def same_server(a: Sequence[JobStatus], b: Sequence[JobStatus]) -> bool:
         return bool(shared) and whole and all(_life(one) == _life(other) for one, other in shared)
     agreeing = sum(_life(one) == _life(other) for one, other in alive)
     return 2 * agreeing >= len(alive)
+
+
+def may_go_on(before: Sequence[JobStatus], now: Sequence[JobStatus]) -> bool:
+    """Return whether a later read may come from the same server: no job has another id, and no execution is gone."""
+    known = {status.key: status for status in before}
+    shared = [(known[status.key], status) for status in now if status.key in known]
+    return all(
+        (one.job_id, one.project_id) == (later.job_id, later.project_id)
+        and (one.previous_execution is None or one.previous_execution <= (later.previous_execution or _NEVER))
+        for one, later in shared
+    )
 
 
 def _life(status: JobStatus) -> tuple[JobState, datetime | None, datetime | None]:

@@ -162,8 +162,8 @@ _ALL = (
     ),
     _blocked(
         "misconfigured",
-        "the master's web tool refuses the question (login, address, TLS or another application), which says nothing "
-        "about the server",
+        "the master's web tool cannot be asked, or refuses the question (name, login, address, TLS or another "
+        "application), which says nothing about the server",
         "correct the master's connection",
     ),
     _blocked(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 _UNITS = ("days", "hours", "minutes", "seconds")
 _PLAIN = re.compile(r"(?:(\d+)d)? *(?:(\d+)h)? *(?:(\d+)m)? *(?:(\d+)s)?", re.ASCII | re.IGNORECASE)
@@ -36,3 +36,12 @@ def format_duration(value: timedelta) -> str:
         number, rest = divmod(rest, size)
         text += f"{number}{letter}" if number else ""
     return text or "0s"
+
+
+def age_of(moment: datetime, now: datetime) -> str:
+    """Format an age: whole minutes from one minute on, hours and minutes from two hours on."""
+    age = max(now - moment, timedelta(0))
+    minutes = int(age.total_seconds() // 60)
+    if minutes == 0:
+        return f"{int(age.total_seconds())} s"
+    return f"{minutes} min" if minutes < 120 else format_duration(timedelta(minutes=minutes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 
@@ -57,10 +58,13 @@ def is_silence(error: BaseException) -> bool:
     if group := next((each for each in found if isinstance(each, BaseExceptionGroup)), None):
         tried = [each for each in group.exceptions if not _NO_WAY.intersection(_numbers(each))] or group.exceptions
         return all(map(is_silence, tried))  # each address of a name to which this machine has a way
-    of_system = [
-        each for each in found if isinstance(each, OSError) and each.errno and not isinstance(each, ssl.SSLError)
-    ]
-    return not of_system or of_system[-1].errno in _SILENCE
+    of_system = [each for each in found if isinstance(each, OSError) and not isinstance(each, ssl.SSLError)]
+    if any(isinstance(each, socket.gaierror | socket.herror) for each in of_system):
+        return False
+    numbered = [each.errno for each in of_system if each.errno]
+    if numbered:
+        return numbered[-1] in _SILENCE
+    return all(isinstance(each, ConnectionError | TimeoutError) for each in of_system)
 
 
 def tls_next_step(said: str) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from denodo_ha.doubts import open_doubts
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record
 from denodo_ha.text import listed
-from denodo_ha.transitions import acknowledged, halted, paused, released, unpaused
+from denodo_ha.transitions import accepted, acknowledged, halted, paused, released, unpaused
 
 ManualOperation = Literal["pause", "resume", "acknowledge", "halt", "release", "initialise"]
 MANUAL_OPERATIONS: tuple[ManualOperation, ...] = get_args(ManualOperation)
@@ -20,13 +21,14 @@ MANUAL_OPERATIONS: tuple[ManualOperation, ...] = get_args(ManualOperation)
 class Asked:
     """The request of a person: who asks, why, and when.
 
-    :param until: when a pause ends by itself.
+    :param until: when a pause ends by itself. :param doubts: of *acknowledge*: the names of what is accepted.
     """
 
     by: str
     reason: str
     now: datetime
     until: datetime | None = None
+    doubts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,26 @@ def _pause(record: Record, asked: Asked) -> Change | Reason:
     return Change(what, "paused", new, {"paused": record.is_paused(asked.now)}, {"paused": True, "until": until})
 
 
-def _acknowledge(record: Record, asked: Asked) -> Change | str:
-    doubts = [doubt.text for doubt in record.doubts if doubt.accepted_by is None]
+def _acknowledge(record: Record, asked: Asked) -> Change | str | Reason:
+    """Without names, what waits longest for a person: the last failover, or else all that imports have warned of."""
+    doubts = open_doubts(record, asked.now)
+    warned = [doubt.text for doubt in record.doubts if doubt.accepted_by is None]
     over = record.acknowledged and record.cool_down_until is None
-    if over and not doubts:
+    names = list(dict.fromkeys(asked.doubts)) or (warned if over else [])
+    if over and not names:
         return "There is no failover to be acknowledged, and no warning of an import to be accepted."
-    before = {
-        "acknowledged": record.acknowledged,
-        "cool_down_until": record.cool_down_until.isoformat() if record.cool_down_until else None,
-    }
-    said = [] if over else ["The last failover is acknowledged, its cool-down is over: the pair may fail over again."]
-    if doubts:
-        said.append(f"Accepted, although imports have warned of it: {listed(doubts)}.")
-    after = {"acknowledged": True, "cool_down_until": None, "accepted": doubts}
-    return Change(" ".join(said), "acknowledged", acknowledged(record, by=asked.by), before, after)
+    if wrong := [name for name in names if name not in doubts]:
+        there = f"the open ones are {'; '.join(doubts)}" if doubts else "none is open"
+        return Reason("no_such_doubt", f"no doubt is named {listed(map(repr, wrong))}; {there}", "choose one of these")
+    new = accepted(record, names, by=asked.by, now=asked.now) if names else acknowledged(record)
+    if names:
+        what = f"Accepted, and no longer told as doubtful: {'; '.join(names)}."
+    else:
+        what = "The last failover is acknowledged, its cool-down is over: the pair may fail over again."
+    before, after = _acknowledgement(record), {**_acknowledgement(new), "accepted": names}
+    return Change(what, "acknowledged", new, before, after)
+
+
+def _acknowledgement(record: Record) -> dict[str, Any]:
+    until = record.cool_down_until
+    return {"acknowledged": record.acknowledged, "cool_down_until": until.isoformat() if until else None}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
 from denodo_ha.checks import ran_since
@@ -15,6 +16,20 @@ _WHOLE = timedelta(seconds=1)
 """A server tells its time in whole seconds, so its clock is ahead of what it says by less than this."""
 
 
+@dataclass(frozen=True)
+class Outage:
+    """What became of the occurrences by cron while no server ran jobs. A job is in one of both lists at most.
+
+    :param missed: the first occurrences that no server ran. :param total: how many there are.
+    :param late: jobs that have run since they were enabled, most of them at once and late, but once for all that they
+        had missed: a resumed trigger that is overdue may fire at once [Q].
+    """
+
+    missed: tuple[Missed, ...]
+    total: int
+    late: tuple[JobKey, ...]
+
+
 def missed_in_outage(
     manifest: Manifest,
     order: EnableOrder,
@@ -25,62 +40,40 @@ def missed_in_outage(
     since: datetime,
     verified: datetime,
     last_sign: datetime,
+    idle_since: datetime,
     skew: timedelta,
-    zone: tzinfo | None,
+    zone: tzinfo,
     last_run: Mapping[JobKey, datetime],
-) -> tuple[list[Missed], int]:
+) -> Outage:
     """List the occurrences by cron from when the old server ran jobs last until the new one could run the job.
 
     :param told: when each job was told to be enabled. :param left: jobs that could not be enabled.
     :param statuses: of the new server, read back at ``verified``.
     :param since: when the old server was last heard, or began to be disabled.
     :param last_sign: when jobs that were enabled already had been enabled at the latest.
+    :param idle_since: a job that ran on the new server after this ran because it was enabled.
     :param skew: how far the new server's clock, by which the jobs go, is ahead of the one that gave these moments.
-    :param zone: the time zone of the crons; None stands for UTC.
+    :param zone: the time zone of the crons.
     :param last_run: when the old server ran each job last, by its clock, as far as it can be asked. What was due until
         then it has run.
-    :return: the first occurrences, and how many there are. One within a second of the enabling is listed unless the
-        statuses show that the new server ran it.
+    :return: an occurrence within a second after the enabling is missed too, unless the job has run since.
     """
-    wanted = {*order.order, *order.missing}
-    end = verified + skew + _WHOLE
-    found, total = missed_occurrences(manifest, wanted, since=since + skew, until=end, zone=zone)
-    until = _enabled_at(statuses, since + skew, last_sign + skew)
-    until |= {key: at + skew for key, at in told.items()}
+    ordered = {*order.order}
+    late = set(ran_since([status for status in statuses if status.key in ordered], idle_since + skew))
+    until = dict.fromkeys(ordered, last_sign + skew) | {key: at + skew for key, at in told.items()}
     until |= dict.fromkeys((*left, *order.missing), verified + skew)
-    ran = {status.key: status.previous_execution for status in statuses}
+    end = verified + skew + _WHOLE
+    wanted = ordered.union(order.missing) - late
+    found, total = missed_occurrences(manifest, wanted, since=since + skew, until=end, zone=zone)
 
     def is_missed(each: Missed) -> bool:
-        late = each.at - until[each.key]
-        in_doubt = late > timedelta(0) and not _after(each.at, ran.get(each.key))
-        return late <= _WHOLE and not in_doubt and _after(each.at, last_run.get(each.key))
+        ran = last_run.get(each.key)
+        return each.at - until[each.key] <= _WHOLE and (ran is None or each.at > ran)
 
-    missed = [each for each in found if is_missed(each)]
-    return missed, total - (len(found) - len(missed))
-
-
-def _after(moment: datetime, run: datetime | None) -> bool:
-    return run is None or moment > run
-
-
-def _enabled_at(statuses: Sequence[JobStatus], since: datetime, last_sign: datetime) -> dict[JobKey, datetime]:
-    """Return by when jobs of an earlier try were enabled at the latest: before they ran, if they did."""
-    return {
-        status.key: min(last_sign, status.previous_execution - timedelta(seconds=1))
-        if status.previous_execution and status.previous_execution > since
-        else last_sign
-        for status in statuses
-    }
+    missed = tuple(each for each in found if is_missed(each))
+    return Outage(missed, total - (len(found) - len(missed)), tuple(sorted(late)))
 
 
 def has_started(before: JobStatus, after: JobStatus) -> bool:
     """Whether a job that rested runs now, or has run since."""
     return after.state is JobState.RUNNING or after.previous_execution != before.previous_execution
-
-
-def ran_at_once(statuses: Sequence[JobStatus], keys: Collection[JobKey], since: datetime) -> tuple[JobKey, ...]:
-    """Return the jobs that ran as soon as they were enabled: a resumed trigger that is overdue may fire at once [Q].
-
-    :param since: by the clock of the server that gave the statuses.
-    """
-    return ran_since([status for status in statuses if status.key in keys], since)

@@ -168,6 +168,7 @@ class SyncOptions(_Strict):
     mass_change: MassChangeLimits = MassChangeLimits()
     orphans: Literal["report", "delete"] = "report"
     reprotect: Literal["manual", "automatic"] = "manual"
+    initialise: Literal["manual", "automatic"] = "manual"
     verify_definitions: bool = Field(default=True, strict=True)
     secrets_refresh: DurationOrZero = timedelta(hours=24)
 

@@ -40,6 +40,7 @@ FLAT = {
     "import_timeout": "sync.import_timeout",
     "mass_change": "sync.mass_change",
     "orphans": "sync.orphans",
+    "initialise": "sync.initialise",
     "verify_definitions": "sync.verify_definitions",
     "secrets_refresh": "sync.secrets_refresh",
     "probe_interval": "watch.probe_interval",

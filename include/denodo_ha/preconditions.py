@@ -56,6 +56,13 @@ def two_servers(connections: tuple[str, str], master: Sequence[JobStatus], slave
     )
 
 
+LET_IT_LEAD = (
+    "nothing is known of the master itself: look where its name or address leads (DNS, virtual IP, load balancer), and "
+    "let it lead to the master; if the master is lost, let it lead nowhere, so that its silence can be judged"
+)
+"""What a person does where the way to the master leads to the slave."""
+
+
 def moved(record: Record, addresses: tuple[str, str]) -> tuple[Role, str, str] | None:
     """Return the server whose connection leads to another address than before: its role, old and new address."""
     known = (record.master, record.slave)
@@ -80,6 +87,45 @@ def same_servers(record: Record, addresses: tuple[str, str]) -> Reason | None:
 
 
 # -- the record
+
+
+def to_initialise(dag_id: str, active: Role = Role.MASTER) -> str:
+    """Return how a person says which server is the active one, by form or by command.
+
+    :param dag_id: of the pair's operations DAG.
+    """
+    conf = f'{{"operation": "initialise", "active": "{active}", "reason": "the first sync"}}'
+    return (
+        f"trigger {dag_id} with the operation 'initialise', the active server '{active}' and a reason, or run: airflow "
+        f"dags trigger {dag_id} --conf '{conf}'"
+    )
+
+
+def look_and_initialise(dag_id: str) -> str:
+    """Return what a person does where there is no record, and it is not known which server has enabled jobs.
+
+    :param dag_id: of the pair's operations DAG.
+    """
+    return f"look which server has enabled jobs; if that is the master, {to_initialise(dag_id)}; then run the sync DAG"
+
+
+def to_begin(dag_id: str, master: Collection[JobKey], slave: Collection[JobKey]) -> str:
+    """Return what a person does to begin with a pair that has no record.
+
+    :param dag_id: of the pair's operations DAG.
+    :param master: the enabled jobs of the master. :param slave: those of the slave.
+    """
+    if slave and not master:
+        look = f"no job is enabled on the master and {len(slave)} are on the slave; if that is the active server"
+        return f"{look}, {to_initialise(dag_id, Role.SLAVE)}"
+    how, then = to_initialise(dag_id), "then run the sync DAG again"
+    if only := sorted(set(slave) - set(master)):
+        look = f"{len(only)} jobs are enabled on the slave and not on the master ({listed(only, 3)})"
+        return f"{look}; if the master is the active server, disable them there or enable them here, {how}; {then}"
+    if slave:
+        also = f"which disables the {len(slave)} jobs that are enabled on the slave"
+        return f"if the master is the active server, {how}; {then}, {also}"
+    return f"{how}; {then}"
 
 
 def one_writer(record: Record) -> Reason | None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from denodo_ha.decisions import Decision, Situation
 from denodo_ha.pairs import Pair
-from denodo_ha.record import CLOCK_SKEW, Record, Role, Step
+from denodo_ha.record import CLOCK_SKEW, Record, Role, SnapshotRef, Step
 from denodo_ha.verdict import Verdict
 from denodo_ha.watching import Watching
 
@@ -52,6 +52,7 @@ class Judgement:
 
     :param situation: the facts, without the consents of a person.
     :param jobs: of each server that was read: how many jobs are enabled, and how many there are in the pair's scope.
+    :param oldest_snapshot: how old a snapshot may be that is promoted.
     """
 
     decision: Decision
@@ -60,6 +61,7 @@ class Judgement:
     at: datetime
     situation: Situation | None = None
     jobs: Mapping[Role, tuple[int, int]] = field(default_factory=dict)
+    oldest_snapshot: timedelta = timedelta(0)
 
     def to_json(self) -> dict[str, Any]:
         decision = self.decision
@@ -77,6 +79,7 @@ class Judgement:
             "epoch": self.record.epoch if self.record else None,
             "situation": asdict(self.situation) if self.situation else None,
             "jobs": {str(role): list(numbers) for role, numbers in self.jobs.items()},
+            "oldest_snapshot": self.oldest_snapshot.total_seconds(),
         }
 
 
@@ -111,7 +114,7 @@ def situation_of(
     return Situation(
         **_told_by(record, now),
         snapshot_fresh=snapshot is not None
-        and (consents.accept_old_snapshot or -CLOCK_SKEW <= now - snapshot.taken <= pair.failover.oldest_snapshot),
+        and (consents.accept_old_snapshot or _is_young(snapshot, pair.failover.oldest_snapshot, now)),
         slave_reachable=slave_enabled is not None,
         second_path=consents.fail_over
         or (heard.second_good is not None and -CLOCK_SKEW <= now - heard.second_good <= PROOF_HOLDS),
@@ -133,15 +136,19 @@ def situation_now(seen: Watching, record: Record, now: datetime) -> Situation:
     """
     known = {each.name: seen.situation[each.name] for each in fields(Situation) if each.name in seen.situation}
     found = replace(Situation(**cast("Any", known)), **cast("Any", _told_by(record, now)))
-    if record.snapshot and seen.at and record.snapshot.committed >= datetime.fromisoformat(seen.at):
-        found = replace(found, snapshot_fresh=True)
+    if record.snapshot and seen.oldest_snapshot:
+        found = replace(found, snapshot_fresh=_is_young(record.snapshot, timedelta(seconds=seen.oldest_snapshot), now))
     if found.second_path and seen.second_good:
-        proven = now - datetime.fromisoformat(seen.second_good) <= PROOF_HOLDS
+        proven = -CLOCK_SKEW <= now - datetime.fromisoformat(seen.second_good) <= PROOF_HOLDS
         found = replace(found, second_path=proven)
     if record.epoch == seen.epoch:
         return found
     on_slave = record.active is Role.SLAVE
     return replace(found, slave_reachable=True, slave_enabled=on_slave, master_enabled=not on_slave)
+
+
+def _is_young(snapshot: SnapshotRef, oldest: timedelta, now: datetime) -> bool:
+    return -CLOCK_SKEW <= now - snapshot.taken <= oldest
 
 
 def _told_by(record: Record, now: datetime) -> dict[str, bool]:

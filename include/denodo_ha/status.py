@@ -9,9 +9,10 @@ from enum import IntEnum
 from typing import Any
 
 from denodo_ha.decisions import DECISIONS, Decision, decide
-from denodo_ha.durations import format_duration
+from denodo_ha.doubts import open_doubts, pending_name
+from denodo_ha.durations import age_of
 from denodo_ha.pairs import Pair
-from denodo_ha.preconditions import OPERATIONS_DAG, one_writer
+from denodo_ha.preconditions import OPERATIONS_DAG, look_and_initialise, one_writer
 from denodo_ha.record import LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
 from denodo_ha.situation import situation_now
 from denodo_ha.text import listed
@@ -92,12 +93,13 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
     :param max_age: how long ago the last look at the pair may have been before the monitor counts as stopped.
     :param verbose: the details name each pending job, and what was learned of the servers.
     """
-    record, problem = _record(reading)
+    record, problem = _record(pair, reading)
     seen = Watching.from_json(reading.watch)
     decision = decision_now(record, seen, now) if record else None
     findings = [*_monitor(pair, reading, seen, now, max_age), *problem]
     if record:
-        findings += [*_of_record(record, now), *_of_standby(record, now)]
+        doubts = open_doubts(record, now)
+        findings += [*_of_record(record, now), *_of_standby(record, doubts, now)]
     findings += _of_look(record, seen, decision, reading.syncing)
     findings.sort(key=lambda finding: _SEVERITY.index(finding.level), reverse=True)
     worst = findings[0].level if findings else Level.OK
@@ -107,7 +109,7 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
         level=worst,
         summary=f"{worst.name} - pair {pair}: {'; '.join(texts)}",
         details={
-            **(_told_by_record(record, now) if record else {}),
+            **(_told_by_record(record, now) | _but(doubts, verbose) if record else {}),
             **_told_by_look(seen, now),
             **_next_step(findings),
             **(_verbose(record) if record and verbose else {}),
@@ -122,10 +124,12 @@ def decision_now(record: Record, seen: Watching, now: datetime) -> Decision | No
     return decide(record.phase, Verdict(seen.verdict), situation_now(seen, record, now))
 
 
-def _record(reading: Reading) -> tuple[Record | None, list[Finding]]:
+def _record(pair: str, reading: Reading) -> tuple[Record | None, list[Finding]]:
     if reading.record is None:
         text = "there is no HA record, so nothing would fail over"
-        how = "wait for the end of the sync" if reading.syncing else "run the sync DAG"
+        how = look_and_initialise(Pair(name=pair).dag_id_operations)
+        if reading.syncing:
+            how = f"wait for the end of the sync {reading.syncing}, whose note says what it has done or only seen"
         return None, [Finding(Level.CRITICAL, text, how)]
     try:
         return Record.from_json(reading.record), []
@@ -171,7 +175,7 @@ def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "the last failover is not acknowledged", f"acknowledge it with {OPERATIONS_DAG}")
 
 
-def _of_standby(record: Record, now: datetime) -> Iterator[Finding]:
+def _of_standby(record: Record, open_: Mapping[str, str], now: datetime) -> Iterator[Finding]:
     """Yield what is not known to be in order on the passive server."""
     if record.dirty and record.operation is None:
         yield Finding(Level.WARNING, f"the passive server cannot be trusted: {record.dirty.reason}")
@@ -179,13 +183,21 @@ def _of_standby(record: Record, now: datetime) -> Iterator[Finding]:
         text = f"no sync has succeeded since {_ago(problem.since, now)}: [{problem.code}] {problem.what}"
         yield Finding(Level.WARNING, text, problem.next_step)
     if doubts := [doubt.text for doubt in record.doubts if doubt.accepted_by is None]:
-        accept = f"repair it on the source and sync, or accept it with {OPERATIONS_DAG}, operation 'acknowledge'"
+        how = f"accept it with {OPERATIONS_DAG}, operation 'acknowledge', by its name under 'doubts'"
+        accept = f"repair it on the source and sync, or {how}"
         yield Finding(Level.WARNING, f"imports have warned of the passive server: {listed(doubts)}", accept)
-    behind = sum(job.code == LEFT_BEHIND for job in record.pending)
+    pending = [job for job in record.pending if pending_name(job) in open_]
+    behind = sum(job.code == LEFT_BEHIND for job in pending)
     if behind:
         yield Finding(Level.WARNING, f"{_jobs(behind)} missing or outdated on the {record.active} since it is active")
-    if len(record.pending) > behind:
-        yield Finding(Level.WARNING, f"{_jobs(len(record.pending) - behind)} not delivered to the passive server yet")
+    if len(pending) > behind:
+        yield Finding(Level.WARNING, f"{_jobs(len(pending) - behind)} not delivered to the passive server yet")
+
+
+def _but(doubts: Mapping[str, str], verbose: bool) -> dict[str, str]:
+    """What may be missing on the passive server although it is ready, with the names by which it can be accepted."""
+    said = [name if name == why else f"{name} ({why})" for name, why in doubts.items()]
+    return {"ready, but": listed(said, len(said) if verbose else 5)} if said else {}
 
 
 def _of_look(record: Record | None, seen: Watching, decision: Decision | None, syncing: str) -> Iterator[Finding]:
@@ -218,7 +230,7 @@ def level(code: str, verdict: str) -> Level:
 
 
 def _standing(record: Record, now: datetime) -> str:
-    snapshot = f"snapshot {_age(record.snapshot.taken, now)} old" if record.snapshot else "no snapshot"
+    snapshot = f"snapshot {age_of(record.snapshot.taken, now)} old" if record.snapshot else "no snapshot"
     return f"{record.active} active, epoch {record.epoch}, {snapshot}"
 
 
@@ -312,13 +324,4 @@ def _when(moment: datetime | None, now: datetime) -> str:
 
 
 def _ago(moment: datetime, now: datetime) -> str:
-    return f"{_age(moment, now)} ago" if moment <= now else f"in {_age(now, moment)}"
-
-
-def _age(moment: datetime, now: datetime) -> str:
-    """Format an age: whole minutes from one minute on, hours and minutes from two hours on."""
-    age = max(now - moment, timedelta(0))
-    minutes = int(age.total_seconds() // 60)
-    if minutes == 0:
-        return f"{int(age.total_seconds())} s"
-    return f"{minutes} min" if minutes < 120 else format_duration(timedelta(minutes=minutes))
+    return f"{age_of(moment, now)} ago" if moment <= now else f"in {age_of(now, moment)}"

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from denodo_ha.doubts import outlasts
 from denodo_ha.record import (
     Approval,
     Dirty,
@@ -228,13 +229,21 @@ def unpaused(record: Record) -> Record:
     return record.model_copy(update={"paused": None})
 
 
-def doubts_after(record: Record, warnings: Collection[str], *, everything: bool, now: datetime) -> tuple[Doubt, ...]:
-    """What is to be doubted after an import with these warnings.
+def doubts_after(
+    record: Record,
+    warnings: Collection[str],
+    *,
+    everything: bool,
+    now: datetime,
+    pending: Collection[PendingJob] = (),
+) -> tuple[Doubt, ...]:
+    """What is to be doubted after an import with these warnings, and what of the rest a person has accepted.
 
     :param everything: it has sent all that holds secrets, so what it did not warn of again is in order.
+    :param pending: the jobs that it left out.
     """
     known = {doubt.text: doubt for doubt in record.doubts}
-    kept = [] if everything else [text for text in known if text not in warnings]
+    kept = [text for text, doubt in known.items() if text not in warnings and outlasts(doubt, everything, pending)]
     return tuple(known.get(text) or Doubt(since=now, text=text) for text in dict.fromkeys([*kept, *warnings]))
 
 
@@ -244,12 +253,16 @@ def sync_failed(record: Record, problem: SyncProblem) -> Record:
     return record.model_copy(update={"sync_problem": problem.model_copy(update={"since": since})})
 
 
-def acknowledged(record: Record, *, by: str) -> Record:
-    """Note that a person has acknowledged the last failover, and accepts what imports have warned of."""
-    accepted = tuple(
-        doubt if doubt.accepted_by else doubt.model_copy(update={"accepted_by": by}) for doubt in record.doubts
-    )
-    return record.model_copy(update={"acknowledged": True, "cool_down_until": None, "doubts": accepted})
+def acknowledged(record: Record) -> Record:
+    """Note that a person has acknowledged the last failover."""
+    return record.model_copy(update={"acknowledged": True, "cool_down_until": None})
+
+
+def accepted(record: Record, names: Collection[str], *, by: str, now: datetime) -> Record:
+    """Note that a person accepts these doubts, see :func:`~denodo_ha.doubts.open_doubts`."""
+    known = {doubt.text: doubt for doubt in record.doubts}
+    said = {name: known.get(name, Doubt(since=now, text=name)).model_copy(update={"accepted_by": by}) for name in names}
+    return record.model_copy(update={"doubts": tuple({**known, **said}.values())})
 
 
 def approval_asked(record: Record, *, by: str, until: datetime) -> Record:

@@ -69,6 +69,7 @@ _USABLE: dict[str, Callable[[Any], bool]] = {
     "next_step": _is_text,
     "situation": _is_situation,
     "jobs": _are_counts,
+    "oldest_snapshot": lambda value: type(value) in (int, float) and 0 <= value < 1e10,
     "addresses": lambda value: isinstance(value, Mapping) and all(map(_is_text, (*value, *value.values()))),
     **dict.fromkeys(("since", "at", "last_alive", "second_good"), _is_moment),
 }
@@ -87,6 +88,7 @@ class Watching:
     :param last_alive: when the master was last heard. :param second_good: when path 2 was last seen to work. ISO 8601.
     :param situation: the facts on which the last decision rests; without the consents of a person, which held once.
     :param jobs: by server: how many jobs were enabled then, and how many there were in the pair's scope.
+    :param oldest_snapshot: how old a snapshot may be that is promoted, in seconds; 0: not known.
     :param addresses: the last address that each name on the way to the master led to, while the master was heard there.
     :param outbox: events that tell of a change of this state and are not in the history yet.
     """
@@ -104,6 +106,7 @@ class Watching:
     next_step: str = ""
     situation: dict[str, bool | None] = field(default_factory=dict)
     jobs: dict[str, list[int]] = field(default_factory=dict)
+    oldest_snapshot: float = 0
     addresses: dict[str, str] = field(default_factory=dict)
     outbox: tuple[dict[str, Any], ...] = ()
 
@@ -192,6 +195,7 @@ def compare(
         next_step=reason.next_step,
         situation=(judgement.get("situation") or {}) if judgement else seen.situation,
         jobs=(judgement.get("jobs") or {}) if judgement else seen.jobs,
+        oldest_snapshot=(judgement.get("oldest_snapshot") or 0) if judgement else seen.oldest_snapshot,
         last_alive=latest(now, seen.last_alive, evidence.get("last_alive")),
         second_good=latest(now, seen.second_good, (watched or {}).get("second_good")),
         addresses={**seen.addresses, **((watched or {}).get("addresses") or {})},

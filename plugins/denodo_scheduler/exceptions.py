@@ -56,6 +56,13 @@ class WrongConnectionError(ConfigurationError):
     next_step = "create or correct the connection in Airflow, then clear the task or wait for the next run"
 
 
+class WrongArgumentError(ConfigurationError, ValueError):
+    """An argument of an operator, a sensor or a trigger cannot be used, such as one that a template rendered."""
+
+    code = "argument"
+    next_step = "correct the argument in the DAG, then clear the task"
+
+
 class RequestError(DenodoSchedulerError):
     """The server refused the request: 400, 422, and 500, which is Denodo's answer to user mistakes [V]."""
 

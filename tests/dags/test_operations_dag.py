@@ -49,7 +49,7 @@ def test_documentation(dag: DAG) -> None:
 
 def test_form(dag: DAG) -> None:
     found = {name: dag.params.get_param(name) for name in dag.params}
-    assert set(found) == {"operation", "reason", "until", "active"}
+    assert set(found) == {"operation", "reason", "until", "active", "doubts"}
     assert all(param.schema["title"] and param.description for param in found.values())
     assert found["operation"].schema["enum"] == list(MANUAL_OPERATIONS)
     assert not found["operation"].has_value

@@ -164,6 +164,10 @@ def test_only_a_moment_is_waited_for(dag: DAG, task_context: Any) -> None:
         )
     with pytest.raises(AirflowSkipException, match="does not wait"):
         before(task_context(dag, xcoms={"export_metadata": due}, dry_run=True))
+    looks = SyncTicket("op", 1, None, to_begin="initialise the pair").to_json()
+    with pytest.raises(AirflowSkipException, match="does not wait"):
+        before(task_context(dag, xcoms={"export_metadata": due, "guard": looks}))
+    before(task_context(dag, xcoms={"export_metadata": due, "guard": {**looks, "to_begin": ""}}))
 
 
 @pytest.mark.parametrize(

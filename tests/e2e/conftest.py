@@ -40,6 +40,7 @@ PAIRS = """\
 defaults:
   sync:
     schedule: null
+    initialise: automatic
     quiet_window: 5s
     quiet_margin: 1s
     quiet_timeout: {quiet_timeout:.0f}s
@@ -189,7 +190,7 @@ def history(airflow: LocalAirflow, session_pair: StandinPair) -> History:
     mark = Bookmark(session_pair)
     due = seal_restless(session_pair.master, seconds=allow(45))
     seen: set[tuple[str, str]] = set()
-    run_id = dag.trigger(reason="cleaning up", orphans="delete")
+    run_id = dag.trigger(reason="cleaning up", orphans="delete", quiet_timeout=3600)
     state = dag.wait(run_id, lambda tasks: seen.update((task["task_id"], task["state"]) for task in tasks))
     assert state == "success", dag.why(run_id)
     second = Chapter(run_id, mark.read(), dag.record())

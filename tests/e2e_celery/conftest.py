@@ -29,6 +29,7 @@ pairs:
   default:
     sync:
       schedule: null
+      initialise: automatic
       quiet_window: 5s
       quiet_margin: 1s
       quiet_timeout: {quiet_timeout:.0f}s

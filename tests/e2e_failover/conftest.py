@@ -40,7 +40,7 @@ TOKEN = "the-notifiers-own-secret"
 
 PAIRS = """\
 defaults:
-  sync: {{schedule: null, quiet_window: 2s, quiet_margin: 0}}
+  sync: {{schedule: null, initialise: automatic, quiet_window: 2s, quiet_margin: 0}}
   watch: {{probe_interval: 1s, fall: 2}}
   failover: {{enable_batch: 4}}
   snapshots: {{location: "file://{snapshots}"}}

@@ -44,7 +44,7 @@ WITHOUT_EVENT = {
 """Saves of the record that no event tells of, and why. None changes what the pair's phase, active server, epoch,
 snapshot, or a person's word for it are."""
 
-WITH_EVENT = {("operate.py", "changed"), ("operation.py", "change")}
+WITH_EVENT = {("operate.py", "changed"), ("operation.py", "change"), ("problem.py", "failed")}
 """Functions that give the changed record and its event."""
 
 

@@ -14,7 +14,9 @@ import pytest
 from denodo_ha.decisions import Alert
 from denodo_ha.verdict import Evidence, Observation, Verdict, Watch
 from denodo_scheduler.client.probe import Looker, Observer
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 from denodo_scheduler.steps.outcome import Blocked
+from denodo_scheduler.steps.sync.guard import guard
 from support.failover import Failover, Outcome
 from support.forwarding import Address, address
 from support.sync import enabled, untouched
@@ -106,6 +108,7 @@ def test_a_dead_name_server_is_no_dead_master(named: Failover, names: NameServer
         assert "proves nothing about the server" in str(evidence.latest[-1])
         out = named.run(evidence=evidence)
     assert out.code == "misconfigured"
+    assert out.judgement.decision.what.endswith(f"({evidence.common})")
     assert len(enabled(named.master)) == 9
 
 
@@ -134,6 +137,16 @@ def test_silence_at_the_last_address_counts_although_the_name_server_is_dead_too
     assert evidence.common.endswith("which does not resolve; it was asked at its last address, 127.0.0.1")
     out = act_on(named, evidence, addresses)
     assert enabled(named.slave) == wanted, out.error
+
+
+def test_a_sync_warns_of_two_paths_that_use_one_name(named: Failover, caplog: pytest.LogCaptureFixture) -> None:
+    said = f"Both paths to the master use the name {NAME}"
+    guard(named.prepared(dry_run=True), operation_id="s", wanted=None)
+    assert said in caplog.text
+    caplog.clear()
+    named.options = {"second_path": named.master.uri}
+    guard(named.prepared(dry_run=True), operation_id="s", wanted=None)
+    assert said not in caplog.text
 
 
 # -- to the slave
@@ -203,3 +216,28 @@ def test_a_name_that_was_moved_to_the_slave_is_asked_at_its_last_address(
         assert evidence.verdict is Verdict.DOWN
         assert act_on(failover, evidence, addresses).code == "fail_over"
     assert enabled(failover.slave) == wanted
+
+
+def test_nothing_more_is_enabled_beside_a_master_that_is_back_and_whose_name_leads_to_the_slave(
+    failover: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is heard at its last address, and its jobs cannot be disabled under its name."""
+    wanted = enabled(failover.master)
+    failover.options = {"enable_batch": 1}
+    failover.silence()
+    read = DenodoSchedulerHook.statuses
+
+    def led(hook: DenodoSchedulerHook) -> Statuses:
+        to_master = hook.denodo_scheduler_conn_id == "denodo_scheduler_master"
+        return read(DenodoSchedulerHook("denodo_scheduler_slave") if to_master else hook)
+
+    def back(number: int) -> None:
+        if number == 2:
+            failover.wake()
+            monkeypatch.setattr(DenodoSchedulerHook, "statuses", led)
+
+    out = failover.run(at_look=back)
+    assert out.code == "split_brain"
+    assert len(enabled(failover.slave)) == 1
+    assert enabled(failover.master) == wanted, "nothing was sent to it under its name"
+    assert failover.record.operation is not None, "it goes on when the name leads to the master, or nowhere"

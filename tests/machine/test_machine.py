@@ -101,6 +101,11 @@ class PairMachine(RuleBasedStateMachine):
         self.network.cut ^= {path}
         self.pair.note(f"the path from {path[0]} to {path[1]} is {'cut' if path in self.network.cut else 'mended'}")
 
+    @rule(to=st.sampled_from((None, SLAVE, MASTER)))
+    def name_of_the_master_leads(self, to: str | None) -> None:
+        self.network.names[MASTER] = to
+        self.pair.note(f"the master's name leads to {to}")
+
     @rule(role=roles)
     def an_answer_will_be_lost(self, role: str) -> None:
         self.network.lose_answer.add(role)
@@ -187,11 +192,14 @@ class PairMachine(RuleBasedStateMachine):
     def failover_run_by_hand(self, old: bool, fenced: bool) -> None:
         self.pair.failover(fail_over=True, accept_old_snapshot=old, fenced=fenced)
 
-    @rule(stop_at=interruption, fate=fates)
-    def master_dies_and_is_noticed(self, stop_at: int | None, fate: Fate) -> None:
+    @rule(stop_at=interruption, fate=fates, name_moves=st.booleans())
+    def master_dies_and_is_noticed(self, stop_at: int | None, fate: Fate, name_moves: bool) -> None:
         self.pair.note("the Scheduler of the master crashes")
         self.network.machines[MASTER].crash()
         self.pair.failover(stop_at=stop_at, fate=fate)
+        if name_moves:
+            self.name_of_the_master_leads(SLAVE)
+            self.pair.failover(rounds=4)
 
     @rule(to=st.sampled_from(Role), stop_at=interruption, fate=fates, stop=st.booleans(), busy=st.booleans())
     def switchover(self, to: Role, stop_at: int | None, fate: Fate, stop: bool, busy: bool) -> None:

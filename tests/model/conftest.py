@@ -35,7 +35,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 def explore() -> Callable[..., Result]:
     """Searches all states with these rules and this many faults, or until a property breaks."""
 
-    def run(rules: Rules, *, faults: int = FAULTS, until: Property | None = None) -> Result:
-        return search(START, World(rules, faults).steps, check=Convergence(rules).broken, until=until)
+    def run(rules: Rules, *, faults: int = FAULTS, until: Property | None = None, names: bool = False) -> Result:
+        return search(START, World(rules, faults, names=names).steps, check=Convergence(rules).broken, until=until)
 
     return run

@@ -63,7 +63,9 @@ class Convergence:
     def _judge(self, state: State) -> tuple[Property, ...]:
         if not _only_the_active_works(state):
             return (Property.L1,)
-        return () if self._promotable_after_a_sync(state) else (Property.L2,)
+        if not self._promotable_after_a_sync(state):
+            return (Property.L2,)
+        return () if self._survives_its_site(state) else (Property.L3,)
 
     def _promotable_after_a_sync(self, state: State) -> bool:
         if state.record.phase is not Phase.NORMAL:
@@ -75,11 +77,24 @@ class Convergence:
             return state.record.dirty is None and _only_the_active_works(state)
         return False
 
+    def _survives_its_site(self, state: State) -> bool:
+        """Whether the slave takes over when the master dies, and with it the name server that knows its name."""
+        if state.record.phase is not Phase.NORMAL or state.record.dirty or not state.record.acknowledged:
+            return True
+        task = self._watched(state._replace(master_up=False, name="nobody")).task
+        return task is not None and task.program == "failover"
+
 
 def _healed(state: State) -> State:
     """Only a fenced master stays down, until a person starts it when nothing else goes on."""
     return state._replace(
-        master_up=not state.fenced, first_path=True, second_path=True, slave_up=True, round=None, faults=0
+        master_up=not state.fenced,
+        first_path=True,
+        second_path=True,
+        slave_up=True,
+        name="master",
+        round=None,
+        faults=0,
     )
 
 

@@ -90,12 +90,21 @@ def _look(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     if not alive(state, rules):
         confirmed = process.verdict is Verdict.DOWN and process.streak >= FALL
         touched = operation_of(state).step is not Step.CLAIMED
-        broken = () if touched or confirmed else (Property.S5,)
-        yield Move("does not hear the master in its last look", state, on, broken)
+        whole = state.master_up and state.slave_up and state.first_path and state.second_path
+        broken = {Property.S5: not confirmed, Property.S7: whole}
+        failed = tuple(each for each, wrong in broken.items() if wrong and not touched)
+        yield Move("does not hear the master in its last look", state, on, failed)
     elif _must_stop(state, rules):
         yield from _give_up(state, process, rules)
     else:
-        yield calls("quenches the master, which is back", state, QUENCH, on, rules)
+        yield _quenched(state, on, rules)
+
+
+def _quenched(state: State, on: Process, rules: Rules) -> Move:
+    """Nothing is enabled beside a master that is heard, and whose jobs cannot be disabled."""
+    if not state.reached(rules):
+        return Move("fails: the master is back, and is not reached by its name", state)
+    return calls("quenches the master, which is back", state, QUENCH, on, rules)
 
 
 def _fence(state: State, process: Process, rules: Rules) -> Iterator[Move]:
@@ -121,8 +130,8 @@ def _enable(state: State, process: Process, rules: Rules) -> Iterator[Move]:
         yield Move("reads all back enabled and commits", state.saved(after))
     elif heard and _must_stop(state, rules):
         yield from _give_up(state, process, rules)
-    elif heard and state.master_jobs:
-        yield calls("quenches the master, which is back", state, QUENCH, process, rules)
+    elif heard and (state.jobs("master") or not state.reached(rules)):
+        yield _quenched(state, process, rules)
     else:
         going = state.saved(advanced(renewed(state.record, NOW + LEASE), Step.ENABLING))
         batch = Call("enable", "slave", missing & -missing)
@@ -141,7 +150,7 @@ def quench(state: State, process: Process, rules: Rules) -> Iterator[Move]:
 
 def repair(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     """Only where the master is seen to be the active server."""
-    seen = state.first_path_answers and state.master_jobs
+    seen = state.exchanges("master", rules) and state.jobs("master")
     if seen and state.slave_up and _still(state, process, rules, Action.REPAIR_SLAVE):
         move = calls("repairs the slave", state, REPAIR, None, rules)
         yield move._replace(state=move.state.saved(close_operation(state.record)))

@@ -27,6 +27,9 @@ class Rules:
     :param look_again: a failover looks for the master right before each batch.
     :param point_of_no_return: nothing is given up after the first job may have been enabled.
     :param quench_after_reprotect: a master is quenched although a dead re-protect has left its operation open.
+    :param no_vote: the silence of a name that does not resolve is none of the master.
+    :param last_address: what answers nothing by its name is asked at the last address of that name.
+    :param tell_apart: what answers in place of the master is compared with the slave.
     :param lasting_fence: a fenced master stays down until a person starts it.
     """
 
@@ -46,3 +49,6 @@ class Rules:
     point_of_no_return: bool = True
     quench_after_reprotect: bool = True
     lasting_fence: bool = True
+    no_vote: bool = True
+    last_address: bool = True
+    tell_apart: bool = True

@@ -12,6 +12,10 @@ Effect = tuple[State, tuple[Property, ...]]
 
 def carry_out(state: State, call: Call, rules: Rules, *, planned: bool = False) -> Effect:
     """The state after a call of a task that has just made sure that it may; ``planned``: of a switchover."""
+    return _carry_out(state, call._replace(server=state.led_to(call.server)), rules, planned)
+
+
+def _carry_out(state: State, call: Call, rules: Rules, planned: bool) -> Effect:
     if call.action == "import":
         return _import(state, call)
     if call.action == "disable":
@@ -29,7 +33,7 @@ def _import(state: State, call: Call) -> Effect:
 
 def land(state: State, call: Call, rules: Rules) -> Effect:
     """The state after a call whose task is gone."""
-    after, broken = carry_out(state, call, rules)
+    after, broken = _carry_out(state, call, rules, False)
     if call.action == "enable":
         broken = (Property.S1_LATE,) if _passive(state, call.server) else ()
     return after, broken

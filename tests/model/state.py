@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar, Literal, NamedTuple
 
+from denodo_ha.checks import same_server
+from denodo_ha.jobs import JobState, JobStatus
 from denodo_ha.record import Dirty, Phase, Record, SnapshotRef
 from denodo_ha.verdict import Answer, Observation, Verdict
 from model.rules import Rules
@@ -33,6 +35,10 @@ def snapshot(name: str) -> SnapshotRef:
     return SnapshotRef(
         id=name, taken=NOW, committed=NOW, imported=NOW, content_hash="", manifest_hash="", jobs=3, enabled=2
     )
+
+
+Server = Literal["master", "slave"]
+Leads = Literal["master", "nobody", "slave"]
 
 
 class Kept:
@@ -76,7 +82,7 @@ class Call(NamedTuple):
     """A request that nobody waits for any more, and that a server may still carry out."""
 
     action: Literal["import", "enable", "disable"]
-    server: Literal["master", "slave"]
+    server: Server
     jobs: int = 0
 
 
@@ -84,6 +90,7 @@ class State(NamedTuple):
     """:param master_up: the master's Scheduler runs; :param first_path: Airflow reaches it through its web tool.
     :param second_path: the slave's web tool reaches it.
     :param slave_up: the slave and its web tool work and are reached.
+    :param name: where the master's name leads, for Airflow and for the slave's web tool alike.
     :param fenced: the master was stopped by the fence.
     :param verified: the slave holds what was verified there, and nothing was imported since.
     :param carried: the jobs that the open switchover carries over, as it has stored them.
@@ -97,6 +104,7 @@ class State(NamedTuple):
     first_path: bool = True
     second_path: bool = True
     slave_up: bool = True
+    name: Leads = "master"
     fenced: bool = False
     master_jobs: int = WANTED
     slave_jobs: int = 0
@@ -120,9 +128,35 @@ class State(NamedTuple):
         """Whether the master can be heard on any path there is."""
         return self.first_path_answers or (self.slave_up and self.second_path and self.master_up)
 
+    def answering(self, rules: Rules) -> bool:
+        """Whether anything answers a task under the master's name, on a path that is used."""
+        if self.name == "slave":
+            return self.slave_up
+        heard = self.observable if rules.second_path else self.first_path_answers
+        return heard and self.name == "master"
+
     def reached(self, rules: Rules) -> bool:
-        """Whether the master can be heard, and its jobs disabled, on a path that is used."""
-        return self.observable if rules.second_path else self.first_path_answers
+        """Whether a task can read the master, and disable its jobs, or what it takes for the master."""
+        return self.answering(rules) and not (rules.tell_apart and self.is_one_server)
+
+    def exchanges(self, server: Server, rules: Rules) -> bool:
+        """Whether a server answers through its own web tool, as exports and imports need it."""
+        if server == "slave":
+            return self.slave_up
+        return self.reached(rules) and (self.name == "slave" or self.first_path_answers)
+
+    @property
+    def is_one_server(self) -> bool:
+        """Whether both names lead to one server, by what is read over both."""
+        return _is_one_server(self.led_to("master"), self.jobs("master"), self.slave_jobs)
+
+    def led_to(self, server: Server) -> Server:
+        """The server that gets what is sent to the one of this name."""
+        return "slave" if self.name == "slave" else server
+
+    def jobs(self, server: Server) -> int:
+        """The enabled jobs that are read under the name of a server."""
+        return self.slave_jobs if self.led_to(server) == "slave" else self.master_jobs
 
     def saved(self, record: Record) -> State:
         return self._replace(kept=Kept.of(record))
@@ -137,17 +171,61 @@ def replaced(state: State, name: str, value: Any) -> State:
     return state._replace(**{name: value})
 
 
+@cache
+def _is_one_server(led_to: Server, of_master: int, of_slave: int) -> bool:
+    return same_server(_shown(led_to, of_master), _shown("slave", of_slave))
+
+
+def _shown(server: Server, enabled: int) -> list[JobStatus]:
+    """What a server says of its jobs: imports give them ids of its own, and each server has run them by itself."""
+    first, ran = (0, NOW - timedelta(hours=1)) if server == "master" else (100, NOW - timedelta(days=1))
+    return [
+        JobStatus(
+            job_id=first + job,
+            name=str(job),
+            project_id=first,
+            project="p",
+            state=JobState.NOT_RUNNING if enabled & job else JobState.DISABLED,
+            previous_execution=ran,
+        )
+        for job in (FIRST, SECOND, DISABLED, ORPHAN)
+    ]
+
+
 def answers(state: State, rules: Rules) -> tuple[Answer, Answer, Answer]:
     """What one round of requests says now: through the master's web tool, through the slave's, about the slave."""
-    if state.first_path_answers:
-        return Answer.UP, Answer.NOT_ASKED, Answer.NOT_ASKED
-    first = Answer.FAILED if state.first_path else Answer.NO_ANSWER
+    first = _first(state, rules)
+    if first is Answer.UP:
+        return first, Answer.NOT_ASKED, Answer.NOT_ASKED
     slave = Answer.UP if state.slave_up else Answer.NO_ANSWER
     if not rules.second_path:
         return first, Answer.NOT_ASKED, slave
-    if not state.slave_up:
-        return first, Answer.NO_ANSWER, slave
-    return first, Answer.UP if state.observable else Answer.FAILED, slave
+    return first, _second(state, rules) if state.slave_up else Answer.NO_ANSWER, slave
+
+
+def _first(state: State, rules: Rules) -> Answer:
+    found = Answer.UP if state.master_up else Answer.FAILED
+    found = found if state.first_path else Answer.NO_ANSWER
+    if state.name == "slave":
+        if not state.slave_up:
+            return Answer.NO_ANSWER
+        at_its_address = found if rules.last_address and found is not Answer.UP else Answer.MISCONFIGURED
+        return at_its_address if rules.tell_apart else Answer.UP
+    return found if state.name == "master" else _without_name(found, Answer.NO_ANSWER, rules)
+
+
+def _second(state: State, rules: Rules) -> Answer:
+    found = Answer.UP if state.observable else Answer.FAILED
+    if state.name == "slave":
+        at_its_address = found if rules.last_address else Answer.MISCONFIGURED
+        return at_its_address if rules.tell_apart else Answer.UP
+    return found if state.name == "master" else _without_name(found, Answer.FAILED, rules)
+
+
+def _without_name(found: Answer, silence: Answer, rules: Rules) -> Answer:
+    if not rules.no_vote:
+        return silence
+    return found if rules.last_address else Answer.MISCONFIGURED
 
 
 @cache

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.transitions import advanced, claim, failed_back, given_up, promoted, renewed, rolled_back
 from denodo_ha.verdict import Verdict
 from model.rules import Rules
-from model.state import ALL, FALL, LEASE, NOW, Call, Process, State, fresh_id
+from model.state import ALL, FALL, LEASE, NOW, Call, Process, Server, State, alive, fresh_id
 from model.tasks import Move, begun, calls, operation_of, owns
-
-Server = Literal["master", "slave"]
 
 
 def begin(state: State, rules: Rules) -> Iterator[Move]:
@@ -23,7 +20,7 @@ def begin(state: State, rules: Rules) -> Iterator[Move]:
             state.record, kind="switchover", to=to, operation_id=name, target=to, plan="", now=NOW, lease=LEASE
         )
         process = begun(claimed, Process("switchover", "disable"), "disable" if rules.break_before_make else "make")
-        carried = _jobs(state, "master" if to is Role.SLAVE else "slave")
+        carried = state.jobs("master" if to is Role.SLAVE else "slave")
         yield Move(f"claims a switchover to the {to}", state.saved(claimed)._replace(carried=carried), process)
 
 
@@ -32,9 +29,9 @@ def _direction(state: State, rules: Rules) -> Role | None:
     record = state.record
     if not (state.reached(rules) and state.slave_up) or record.operation:
         return None
-    if record.phase is Phase.NORMAL and record.dirty is None and state.master_jobs and not state.slave_jobs:
+    if record.phase is Phase.NORMAL and record.dirty is None and state.jobs("master") and not state.slave_jobs:
         return Role.SLAVE
-    if record.phase is Phase.FAILED_OVER and state.slave_jobs and not state.master_jobs:
+    if record.phase is Phase.FAILED_OVER and state.slave_jobs and not state.jobs("master"):
         return Role.MASTER
     return None
 
@@ -50,7 +47,7 @@ def _disable(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     """Drain the server that was active: disable one job after the other, since each may run for as long as it likes,
     until nothing is enabled there; what was enabled is carried over."""
     old, step = _old(state), operation_of(state).step
-    enabled, on = _jobs(state, old), process._replace(step="make")
+    enabled, on = state.jobs(old), process._replace(step="make")
     if not _reached(state, old, rules):
         if step is Step.ENABLING:
             yield Move(f"takes the {old} to be at rest, as it was", state, on)
@@ -77,16 +74,19 @@ def _believed_down(process: Process, old: Server, rules: Rules) -> bool:
 
 
 def _heard(state: State, rules: Rules) -> bool:
-    return state.reached(rules) and state.master_jobs != 0
+    return alive(state, rules) and (state.jobs("master") != 0 or not state.reached(rules))
 
 
 def _make(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     new = _new(state)
-    missing = (state.carried if rules.enabled_set else ALL) & ~_jobs(state, new)
+    missing = (state.carried if rules.enabled_set else ALL) & ~state.jobs(new)
     if not _reached(state, new, rules):
         yield from _fail(state, process, rules)
     elif missing and rules.doubt and rules.break_before_make and new == "slave" and _heard(state, rules):
-        yield Move("hears the master with enabled jobs", state, process._replace(step="disable"))
+        if state.reached(rules):
+            yield Move("hears the master with enabled jobs", state, process._replace(step="disable"))
+        else:
+            yield Move("fails: the master is heard, and is not reached by its name", state)
     elif missing:
         going = state.saved(_gone_on(state, Step.ENABLING))
         yield calls(f"enables a batch on the {new}", going, Call("enable", new, missing & -missing), process, rules)
@@ -109,7 +109,7 @@ def _fail(state: State, process: Process, rules: Rules, why: str = "a server doe
 
 def _back(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     old = _old(state)
-    missing = state.carried & ~_jobs(state, old)
+    missing = state.carried & ~state.jobs(old)
     if not _reached(state, old, rules):
         yield Move("fails: it cannot go back either", state)
     elif missing:
@@ -133,10 +133,6 @@ def _new(state: State) -> Server:
 
 def _old(state: State) -> Server:
     return "master" if state.record.phase is Phase.FAILING_OVER else "slave"
-
-
-def _jobs(state: State, server: Server) -> int:
-    return state.slave_jobs if server == "slave" else state.master_jobs
 
 
 def _reached(state: State, server: Server, rules: Rules) -> bool:

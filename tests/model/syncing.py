@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import (
@@ -17,7 +16,7 @@ from denodo_ha.record import (
 )
 from model.rules import Rules
 from model.servers import carry_out
-from model.state import LEASE, NOW, Call, Process, Program, State, fresh_id, snapshot
+from model.state import LEASE, NOW, Call, Process, Program, Server, State, fresh_id, snapshot
 from model.tasks import Move, calls, owns
 
 SOURCES: dict[Program, Role] = {"sync": Role.MASTER, "reprotect": Role.SLAVE}
@@ -26,23 +25,18 @@ SOURCES: dict[Program, Role] = {"sync": Role.MASTER, "reprotect": Role.SLAVE}
 
 def sync(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     target = _target(process.program)
-    if not _answers(state, target):
+    if not state.exchanges(target, rules):
         yield Move(f"fails: the {target} does not answer", state)
     else:
         yield from _STEPS[process.step](state, process, rules)
 
 
-def _target(program: Program) -> Literal["master", "slave"]:
+def _source(program: Program) -> Server:
+    return "master" if SOURCES[program] is Role.MASTER else "slave"
+
+
+def _target(program: Program) -> Server:
     return "slave" if SOURCES[program] is Role.MASTER else "master"
-
-
-def _answers(state: State, server: str) -> bool:
-    """Whether a server answers through its own web tool, as exports and imports need it."""
-    return state.slave_up if server == "slave" else state.first_path_answers
-
-
-def _jobs(state: State, server: str) -> int:
-    return state.slave_jobs if server == "slave" else state.master_jobs
 
 
 def refused(state: State, program: Program, rules: Rules) -> bool:
@@ -57,30 +51,30 @@ def begin(state: State, rules: Rules) -> Iterator[Move]:
 def _begun(state: State, program: Program, rules: Rules) -> Iterator[Move]:
     """Guard and export: repair what an earlier run has left behind, and take over what the source has enabled."""
     record, operation = state.record, state.record.operation
-    source, target = SOURCES[program].value, _target(program)
-    if not _answers(state, target) or refused(state, program, rules):
+    source, target = _source(program), _target(program)
+    if not state.exchanges(target, rules) or refused(state, program, rules):
         return
     disable = Call("disable", target)
     if operation and operation.in_flight(NOW):
-        if _jobs(state, target):
+        if state.jobs(target):
             after, broken = carry_out(state, disable, rules)
             yield Move("disables while a lost import may go on", after, None, broken)
     elif operation or record.dirty:
-        if operation or not _jobs(state, target) or (_answers(state, source) and _jobs(state, source)):
+        if operation or not state.jobs(target) or (state.exchanges(source, rules) and state.jobs(source)):
             after, broken = carry_out(state, disable, rules)
             after = after.saved(close_operation(record))
-            yield Move(f"repairs the {target}", after, _exported(after, program), broken)
-    elif exported := _exported(state, program):
+            yield Move(f"repairs the {target}", after, _exported(after, program, rules), broken)
+    elif exported := _exported(state, program, rules):
         yield Move(f"of the {source} begins and exports", state, exported)
 
 
-def _exported(state: State, program: Program) -> Process | None:
+def _exported(state: State, program: Program, rules: Rules) -> Process | None:
     """The rest of a sync; None: the source does not answer, or shows no enabled job."""
-    record, source = state.record, SOURCES[program].value
-    if not _answers(state, source) or not _jobs(state, source):
+    record, source = state.record, _source(program)
+    if not state.exchanges(source, rules) or not state.jobs(source):
         return None
     planned = Process(program, "intent", record.epoch, fresh_id(state), base=record.snapshot_id)
-    return planned._replace(jobs=_jobs(state, source))
+    return planned._replace(jobs=state.jobs(source))
 
 
 def _is_superseded(state: State, process: Process, rules: Rules) -> bool:
@@ -95,7 +89,7 @@ def _intent(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     if _is_superseded(state, process, rules) or (record.operation is None and refused(state, process.program, rules)):
         yield Move("is superseded", state)
     elif record.operation and record.operation.in_flight(NOW):
-        if _jobs(state, target):
+        if state.jobs(target):
             after, broken = carry_out(state, disable, rules)
             yield Move("disables while an earlier try may go on", after, process, broken)
     elif record.operation:
@@ -142,7 +136,7 @@ def _verify(state: State, process: Process, rules: Rules) -> Iterator[Move]:
     record, target = state.record, _target(process.program)
     if not _still_own(state, process, rules):
         yield Move("is superseded", state)
-    elif _jobs(state, target):
+    elif state.jobs(target):
         dirty = mark_dirty(close_operation(record), now=NOW, reason="the target does not equal the snapshot")
         yield Move("finds enabled jobs: not verified", state.saved(dirty))
     else:

@@ -33,7 +33,7 @@ def calls(label: str, state: State, call: Call, process: Process | None, rules: 
     """The move that sends ``call`` and gets its answer."""
     planned = process is not None and process.program == "switchover"
     after, broken = carry_out(state, call, rules, planned=planned)
-    return Move(label, after, process, broken, call, state)
+    return Move(label, after, process, broken, call._replace(server=state.led_to(call.server)), state)
 
 
 def operation_of(state: State) -> Operation:
@@ -61,6 +61,8 @@ def decision(state: State, verdict: Verdict, rules: Rules, *, own: str = "") -> 
 
     :param own: the operation of an earlier try of the same task, which is not waited for.
     """
+    if rules.tell_apart and state.slave_up and state.answering(rules) and state.is_one_server:
+        verdict = Verdict.MISCONFIGURED if verdict.alive else verdict
     return decide(state.record.phase, verdict, _situation(state, verdict, rules, own))
 
 
@@ -76,6 +78,6 @@ def _situation(state: State, verdict: Verdict, rules: Rules, own: str) -> Situat
         acknowledged=record.acknowledged,
         slave_reachable=state.slave_up,
         slave_enabled=state.slave_up and state.slave_jobs != 0,
-        master_enabled=state.master_jobs != 0 if verdict.alive and state.reached(rules) else None,
+        master_enabled=state.jobs("master") != 0 if verdict.alive and state.reached(rules) else None,
         complete=record.last_promotion is None or record.last_promotion.complete,
     )

@@ -38,6 +38,15 @@ IN_THE_STEPS = [
 ]
 
 
+OF_NAMES = [
+    pytest.param(Rules(no_vote=False), Property.S7, id="no vote: last look"),
+    pytest.param(Rules(no_vote=False), Property.S1_OBSERVABLE, id="no vote: both run"),
+    pytest.param(Rules(tell_apart=False), Property.S4, id="the slave under the master's name: quench"),
+    pytest.param(Rules(tell_apart=False), Property.S1_SWITCHOVER, id="the slave under the master's name: switchover"),
+    pytest.param(Rules(last_address=False), Property.L3, id="last address"),
+]
+
+
 @pytest.mark.parametrize(("rule", "broken"), IN_THE_TABLE)
 def test_a_rule_of_the_decision_table_is_needed(
     rule: str, broken: Property, without: Callable[[str], None], explore: Callable[..., Result]
@@ -51,6 +60,21 @@ def test_a_rule_of_the_decision_table_is_needed(
 def test_a_rule_of_the_steps_is_needed(rules: Rules, broken: Property, explore: Callable[..., Result]) -> None:
     result = explore(rules, until=broken)
     assert broken in result.traces, str(result)
+
+
+@pytest.mark.parametrize(("rules", "broken"), OF_NAMES)
+def test_a_rule_about_names_is_needed(rules: Rules, broken: Property, explore: Callable[..., Result]) -> None:
+    result = explore(rules, until=broken, names=True)
+    assert broken in result.traces, str(result)
+
+
+def test_a_master_is_not_called_well_by_what_the_slave_answers(
+    without: Callable[[str], None], explore: Callable[..., Result]
+) -> None:
+    """Two rules prevent it: the slave is told apart, and a master on which nothing is enabled is not well."""
+    without("master_runs")
+    result = explore(Rules(tell_apart=False), until=Property.S8, names=True)
+    assert Property.S8 in result.traces, str(result)
 
 
 def test_the_second_path_is_needed(without: Callable[[str], None], explore: Callable[..., Result]) -> None:

@@ -16,6 +16,7 @@ from model.state import (
     FIRST,
     NOW,
     Call,
+    Leads,
     Process,
     State,
     answers,
@@ -31,8 +32,12 @@ _PARTS = {
     "second_path": "the path from the slave to the master",
     "slave_up": "the slave",
 }
+_PATHS = ("first_path", "second_path")
+_LEADS: dict[Leads, str] = {"nobody": "does not resolve any more", "slave": "leads to the slave"}
 _TASKS = ("intent", "verify", "begin")
 """Steps with which a task of Airflow begins, which may be run again at any time."""
+_WELL = ("healthy", "to_be_synced", "master_back")
+"""Decisions that rest on an answer of the master."""
 _PROGRAMS = {
     "sync": syncing.sync,
     "reprotect": syncing.sync,
@@ -44,11 +49,16 @@ _PROGRAMS = {
 
 
 class World:
-    """:param faults: how many faults may happen on the way; healing is free."""
+    """:param faults: how many faults may happen on the way; healing is free.
+    :param names: the faults are that the master's name leads elsewhere, or that a server dies.
+    """
 
-    def __init__(self, rules: Rules, faults: int) -> None:
+    def __init__(self, rules: Rules, faults: int, *, names: bool = False) -> None:
         self._rules = rules
         self._faults = faults
+        self._parts = {part: words for part, words in _PARTS.items() if not (names and part in _PATHS)}
+        self._leads = _LEADS if names else {}
+        self._lost_tasks = not names
 
     def steps(self, state: State) -> Iterator[Step[State]]:
         for step in self._raw(state):
@@ -84,16 +94,24 @@ class World:
             yield Step(f"a second {state.task.program} is as far", state._replace(late=state.task))
 
     def _environment(self, state: State) -> Iterator[Step[State]]:
-        for part, words in _PARTS.items():
+        yield from self._name(state)
+        for part, words in self._parts.items():
             if getattr(state, part):
                 if state.faults < self._faults:
                     yield Step(f"{words} fails", replaced(state, part, False)._replace(faults=state.faults + 1))
             elif part != "master_up" or not state.fenced or not self._rules.lasting_fence:
                 yield Step(f"{words} is back", replaced(state, part, True))
-        if state.faults < self._faults:
+        if state.faults < self._faults and self._lost_tasks:
             yield from self._mishaps(state._replace(faults=state.faults + 1))
         if state.fenced and state.record.phase in (Phase.NORMAL, Phase.FAILED_OVER):
             yield Step("a person starts the fenced master", state._replace(fenced=False, master_up=True))
+
+    def _name(self, state: State) -> Iterator[Step[State]]:
+        for leads, words in self._leads.items():
+            if state.name == "master" and state.faults < self._faults:
+                yield Step(f"the master's name {words}", state._replace(name=leads, faults=state.faults + 1))
+        if state.name != "master":
+            yield Step("the master's name leads to the master again", state._replace(name="master"))
 
     def _mishaps(self, state: State) -> Iterator[Step[State]]:
         if state.task:
@@ -146,7 +164,7 @@ class World:
     def _may_be_lost(self, state: State, process: Process) -> bool:
         """Whether a request of this process can be on its way when the process is gone."""
         free = state.late is None or state.late is process
-        return free and state.faults < self._faults and owns(state, process, self._rules)
+        return free and self._lost_tasks and state.faults < self._faults and owns(state, process, self._rules)
 
     def rounds(self, state: State) -> Iterator[Step[State]]:
         """One round of the watch; a confirmed verdict starts a run of the failover DAG."""
@@ -160,7 +178,8 @@ class World:
             return
         code, run = failing_over.begin(state, evidence.verdict, evidence.streak, self._rules)
         label = f"the watch confirms {evidence.verdict}, which is decided as: {code}"
-        yield Step(label, state._replace(round=None, task=run))
+        misled = state.name == "slave" and code in _WELL
+        yield Step(label, state._replace(round=None, task=run), (Property.S8,) if misled else ())
 
     def people(self, state: State) -> Iterator[Step[State]]:
         for move in switching_over.begin(state, self._rules):

@@ -20,6 +20,7 @@ from support.sync import NOW, act, enabled, fill, status_of
 
 PAIRS = """\
 defaults:
+  sync: {{initialise: automatic}}
   probe_interval: 1s
   fall: 1
   watch_for: 1m
@@ -32,8 +33,9 @@ pairs:
   asking: {{{own[asking]}, failover: approval}}
   fenced: {{{own[fenced]}, fencing: required, fence: outside.stage.no_fence}}
   narrow: {{{own[narrow]}, projects: [no such project]}}
+  new: {{{own[new]}, sync: {{initialise: manual}}}}
 """
-PAIR_NAMES = ("pair", "asking", "fenced", "narrow")
+PAIR_NAMES = ("pair", "asking", "fenced", "narrow", "new")
 KINDS = ("sync", "failover", "switchover", "operations")
 EARLIER = "2026-03-01T12:00:00+00:00"
 SOON = "0 10 7 2,3 3 ? 2026"

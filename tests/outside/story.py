@@ -60,6 +60,7 @@ class Story(Stage):
 
     def syncs(self) -> None:
         pair = self.pair
+        self.pairs["new"].run("sync")
         pair.run("sync", dry_run=True)
         pair.run("sync").task("verify")
         pair.run("sync", reason="nothing is new")

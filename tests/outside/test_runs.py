@@ -32,6 +32,8 @@ from support.outside import DECISIONS, check_pinned, explained, fields, merged, 
 from support.pair_fixtures import empty, no_long_pauses
 
 NOT_PLAYED = {
+    "argument",
+    "no_such_doubt",
     "circle",
     "configuration",
     "connection",

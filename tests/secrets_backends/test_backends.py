@@ -31,7 +31,7 @@ FORMS = (METADATA_PASSWORD, "hush%20%26%20hush%2F%C3%9F", "hush+%26+hush%2F%C3%9
 PAIRS = """\
 pairs:
   default:
-    sync: {schedule: null, quiet_window: 2s, quiet_margin: 0}
+    sync: {schedule: null, initialise: automatic, quiet_window: 2s, quiet_margin: 0}
     snapshots: {location: s3://warehouse@denodo-snapshots/pairs}
 """
 

@@ -115,7 +115,7 @@ class Airflow:
             run.errors.pop(task.task_id, None)
             try:
                 with self.world.strike.process(), self._acting(run):
-                    self._try(copy.copy(task), run)
+                    self._try(copy.copy(task), run, task.retries - left + 1)
                 return "success"
             except WorkerKilled:
                 run.killed = True
@@ -140,9 +140,9 @@ class Airflow:
         finally:
             self.acting = None
 
-    def _try(self, task: BaseOperator, run: DagRun) -> None:
+    def _try(self, task: BaseOperator, run: DagRun, number: int) -> None:
         emitted: list[tuple[str, dict[str, Any]]] = []
-        value = _execute(task, run, self._context(task, run, emitted), self.answer)
+        value = _execute(task, run, self._context(task, run, emitted, number), self.answer)
         if isinstance(task, DateTimeSensorAsync):
             self.world.wait_until(run.pull("export_metadata")["wait_until"])
         self.world.strike.moment("before it succeeds")
@@ -154,7 +154,9 @@ class Airflow:
                 self.history.append(event)
                 self.world.books.emitted(event)
 
-    def _context(self, task: BaseOperator, run: DagRun, emitted: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    def _context(
+        self, task: BaseOperator, run: DagRun, emitted: list[tuple[str, dict[str, Any]]], number: int
+    ) -> dict[str, Any]:
         world = self.world
 
         def push(key: str, value: Any) -> None:
@@ -181,7 +183,13 @@ class Airflow:
             "inlet_events": _Any(_Shown(self.history)),
             "outlet_events": _Any(SimpleNamespace(add=lambda asset, extra: emitted.append((asset.name, extra)))),
             "params": run.params,
-            "ti": SimpleNamespace(xcom_pull=run.pull, xcom_push=push, get_task_states=states, try_number=1),
+            "ti": SimpleNamespace(
+                xcom_pull=run.pull,
+                xcom_push=push,
+                get_task_states=states,
+                try_number=number,
+                max_tries=task.retries,
+            ),
         }
 
 

@@ -17,7 +17,7 @@ from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.transitions import UNKNOWN
 from denodo_ha.watching import GOOD, HALTING
 from denodo_standin.model import Job
-from support.machine_servers import MASTER, Machine
+from support.machine_servers import MASTER, ROLES, Machine
 
 if TYPE_CHECKING:
     from support.events_airflow import DagRun
@@ -27,6 +27,10 @@ DISABLING = ("drift", "repaired", "quenched")
 """Kinds of events that tell of disabled jobs, of any number of them, or of an operation that was closed."""
 UNSEEN = (*DISABLING, "rejected", "switchover_stops")
 """Kinds of events for which nothing that is seen here changes."""
+
+
+NAMING = ("burst", "caught_up", "not_caught_up", "waited", "failed", "missing")
+"""Fields of events that name jobs, with their number."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class Books:
         self._disabled: list[str] = []
         self._deleted: list[str] = []
         self._saved: dict[str, dict[str, Any]] = {}
+        self._ever_disabled: set[tuple[str, str]] = set()
+        self._runs_before = dict.fromkeys(ROLES, 0)
         self._enabled_by_import: dict[tuple[str, JobKey], str] = {}
 
     @property
@@ -71,13 +77,18 @@ class Books:
         for event in events:
             if event != self._saved.get(event["id"]):
                 self._saved[event["id"]] = event
-                self.wrong += [f"{event['kind']} claims: {what}" for what in self._untrue(event)]
+                untrue = [*self._untrue(event), *(self._untrue_lists(event) if "missed" in event else ())]
+                self.wrong += [f"{event['kind']} claims: {what}" for what in untrue]
+                if event["kind"].endswith("_begun") or event["kind"] == "failover":
+                    self._runs_before = {role: self._runs_so_far(role) for role in ROLES}
 
     def changed(self, machine: Machine, by: str, job: Job, change: str) -> None:
         """A server has just written this to its audit."""
         run = self.world.airflow.acting
         key = JobKey(project=machine.server.store.projects[job.project_id].name, name=job.name)
         where = machine.role, key
+        if change == "disabled":
+            self._ever_disabled.add((machine.role, str(key)))
         if change == "enabled":
             self._enabled_by_import.pop(where, None)
             if by == "import" and run:
@@ -119,6 +130,8 @@ class Books:
         if kind in DISABLING and after["enabled"] == 0:
             machine = master if event.get("server") == MASTER else slave
             yield from _enabled(machine)
+            never = [name for name in _listed(event["jobs"]) if (machine.role, name) not in self._ever_disabled]
+            yield from [f"{never} were disabled on the {machine.role}"] if never else []
         elif kind == "sync":
             target = slave if event["source"] == MASTER else master
             yield from _enabled(target)
@@ -126,8 +139,9 @@ class Books:
             told = {job.key for job in manifest if str(job.key) not in event["pending"]["names"]}
             if lost := told - target.jobs.keys():
                 yield f"the {target.role} lacks {sorted(map(str, lost))}"
-            if event["orphans"]["deleted"] is True and len(target.jobs) > len(manifest):
-                yield "the orphans are deleted"
+            there = {str(key) for key in target.jobs}
+            if event["orphans"]["deleted"] is True and (left := there.intersection(_listed(event["orphans"]["names"]))):
+                yield f"the orphans {left} are deleted"
         elif kind == "failover" and len(slave.enabled) != event["enabled"]:
             yield f"{event['enabled']} jobs of the slave are enabled, not {len(slave.enabled)}"
         elif kind in ("switchover", "failback"):
@@ -136,6 +150,29 @@ class Books:
                 yield f"{after['enabled']} jobs are enabled, not {len(new.enabled)}"
         elif kind == "switchover_rolled_back" and len(new.enabled) != event["enabled"]:
             yield f"{event['enabled']} jobs are enabled again, not {len(new.enabled)}"
+
+    def _untrue_lists(self, event: dict[str, Any]) -> Iterator[str]:
+        """Whether the lists of jobs that were to be enabled on a server are what it has done to them."""
+        to_slave = event["kind"] == "completed" or (event["after"] or {}).get("active") == "slave"
+        machine = self.world.slave if to_slave else self.world.master
+        there = {str(key): key in machine.enabled for key in machine.jobs}
+        began = {f"{run['project']} / {run['job']}" for run in machine.journal(self._runs_before[machine.role])}
+        names = {field: set(event[field]["names"]) for field in NAMING if isinstance(event.get(field), dict)}
+        missed = {each["job"] for each in event["missed"]["listed"]}
+        if lies := (names["burst"] | names["caught_up"]) - began:
+            yield f"{lies} ran on the {machine.role}"
+        if lies := (missed | names["not_caught_up"] | names.get("waited", set())) - names["caught_up"] & began:
+            yield f"{lies} did not run on the {machine.role}"
+        if lies := names.get("failed", set()) & {name for name, enabled in there.items() if enabled}:
+            yield f"{lies} could not be enabled on the {machine.role}"
+        if lies := names.get("missing", set()) & there.keys():
+            yield f"the {machine.role} lacks {lies}"
+        if lies := missed & names["burst"]:
+            yield f"{lies} ran late and did not run"
+
+    def _runs_so_far(self, role: str) -> int:
+        machine = self.world.network.machines[role]
+        return max((run["seq"] for run in machine.journal(0)), default=0) if machine.up else self._runs_before[role]
 
     # -- the end
 
@@ -192,12 +229,19 @@ def _changes(old: Record | None, new: Record) -> Iterator[Change]:
         yield _other_phase(old, new, where)
     elif (new.acknowledged, new.cool_down_until) != (old.acknowledged, old.cool_down_until):
         yield Change(("acknowledged",), epoch)
+    yield from _beside(old, new, epoch)
+
+
+def _beside(old: Record, new: Record, epoch: dict[str, Any]) -> Iterator[Change]:
+    """What may change in the same moment as the phase."""
     if new.snapshot_id != old.snapshot_id:
         yield Change(("sync",), {**epoch, "after.snapshot": new.snapshot_id})
     if new.paused != old.paused:
         yield Change(("paused",) if new.paused else ("resumed",), epoch)
     if new.approval != old.approval and new.approval:
         yield Change(("approved",) if new.approval.granted_by else ("approval_asked",), epoch)
+    if (code := _sync_problem(new)) and code != _sync_problem(old):
+        yield Change(("problem",), {**epoch, "code": code})
     if _complete(new) and not _complete(old) and new.active is old.active:
         yield Change(("completed",), epoch)
 
@@ -208,6 +252,10 @@ def _other_phase(old: Record, new: Record, where: dict[str, Any]) -> Change:
     assert old.operation is not None
     kind = old.operation.kind
     return Change((f"{kind}_given_up", f"{kind}_rolled_back"), {**where, "operation": old.operation.id})
+
+
+def _sync_problem(record: Record) -> str:
+    return record.sync_problem.code if record.sync_problem else ""
 
 
 def _complete(record: Record) -> bool:
@@ -226,6 +274,12 @@ def _news(before: str, code: str) -> Iterator[Change]:
 
 def _is_trouble(code: str) -> bool:
     return code != "" and (code not in DECISIONS or DECISIONS[code].action is Action.BLOCKED)
+
+
+def _listed(text: str) -> list[str]:
+    """The names in a list for people; no world here has so many jobs that it names only some."""
+    assert " more" not in text, text
+    return [name for name in text.split(", ") if name]
 
 
 def _said(event: dict[str, Any], path: str) -> Any:

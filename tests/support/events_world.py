@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,7 @@ from denodo_scheduler.state.record_store import RECORD_KEY
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps import passive
 from denodo_standin.errors import internal
+from denodo_standin.model import Job
 from support.events_airflow import DAGS, Airflow, Between, DagRun, airflow_of
 from support.events_books import Books
 from support.machine_servers import MASTER, SLAVE, Machine, Network
@@ -182,6 +183,21 @@ class EventWorld(World):
             act(asked, jobs)
 
         machine.server.act = refusing  # type: ignore[method-assign]
+
+    def lie(self, machine: Machine, action: str, keys: Collection[JobKey]) -> None:
+        """The server says that it has done something to jobs, and does not do it to these, until it is started anew."""
+        act, delete = machine.server.act, machine.server.delete_job
+
+        def lying(asked: str, jobs: Collection[Job]) -> None:
+            spared = {machine.jobs[key].id for key in keys if key in machine.jobs} if asked == action else set()
+            act(asked, [job for job in jobs if job.id not in spared])
+
+        def keeping(job: Job) -> None:
+            if action != "delete" or job.id not in {machine.jobs[key].id for key in keys if key in machine.jobs}:
+                delete(job)
+
+        machine.server.act = lying  # type: ignore[method-assign]
+        machine.server.delete_job = keeping  # type: ignore[method-assign]
 
     def restart(self, machine: Machine) -> None:
         machine.crash()

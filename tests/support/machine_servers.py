@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -27,7 +28,7 @@ from requests.adapters import BaseAdapter
 
 from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD
 from denodo_ha.jobs import JobKey
-from denodo_scheduler.client import probe
+from denodo_scheduler.client import names, probe
 from denodo_standin import scheduler, webtool
 from denodo_standin.faults import INTERNAL_ERROR, error_body
 from denodo_standin.model import Job
@@ -37,6 +38,7 @@ from denodo_standin.settings import Duration
 
 MASTER, SLAVE = "master", "slave"
 ROLES = (MASTER, SLAVE)
+ADDRESSES = {MASTER: "10.0.0.1", SLAVE: "10.0.0.2"}
 _ZONES = {MASTER: ("Europe/Madrid", 1_000), SLAVE: ("America/New_York", 700_000)}
 
 Answer = tuple[int, list[tuple[str, str]], bytes]
@@ -150,6 +152,8 @@ class Network:
     """Two machines, Airflow's clock and theirs, and which of them reaches which.
 
     :param changed: called with every change of a job as its server writes it to its audit.
+
+    ``names`` is the name server: which machine each name leads to; None where it does not resolve.
     """
 
     def __init__(self, folder: Path, now: datetime) -> None:
@@ -158,6 +162,7 @@ class Network:
         self.before_request: Callable[[str, str, str], None] = lambda role, method, path: None
         self.cut: set[tuple[str, str]] = set()
         self.lose_answer: set[str] = set()
+        self.names: dict[str, str | None] = {}
         self.tick = timedelta(0)
         self.machines = {role: Machine(role, folder, self) for role in ROLES}
         self._loop = asyncio.new_event_loop()
@@ -179,6 +184,7 @@ class Network:
     def heal(self) -> None:
         self.cut.clear()
         self.lose_answer.clear()
+        self.names = {role: role for role in ROLES}
         for machine in self.machines.values():
             machine.tool_up = True
 
@@ -188,6 +194,20 @@ class Network:
         for machine in self.machines.values():
             if machine.up:
                 machine.server.engine.advance(machine.now)
+
+    def led_to(self, host: str | None) -> str:
+        """The machine at an address or of a name.
+
+        :raises httpx.ConnectError: there is none.
+        """
+        role = {address: role for role, address in ADDRESSES.items()}.get(host or "") or self.names.get(host or "")
+        if role is None:
+            raise httpx.ConnectError(f"{host} does not resolve")
+        return role
+
+    async def resolved(self, name: str) -> str:
+        """As the product looks a name up."""
+        return ADDRESSES.get(self.names.get(name) or "", "")
 
     def reaches_tool(self, role: str) -> bool:
         """Whether Airflow reaches a web tool."""
@@ -222,8 +242,11 @@ class Network:
         if not path.startswith("/public/api/") or "/serverMetadata/" in path:
             return await _call(self.machines[role].tool, method, url, headers, body)
         asked = parse_qsl(query)
-        to = urlsplit(dict(asked)["uri"]).hostname or ""
-        if to not in self.machines or not self.reaches_server(role, to):
+        try:
+            to = self.led_to(urlsplit(dict(asked)["uri"]).hostname)
+        except httpx.ConnectError:
+            to = ""
+        if not to or not self.reaches_server(role, to):
             return 500, [("content-type", "application/json")], json.dumps(error_body(500, INTERNAL_ERROR)).encode()
         rest = urlencode([pair for pair in asked if pair[0] != "uri"])
         passed_on = f"http://{to}:8000/rmi{path.removeprefix('/public/api')}?{rest}"
@@ -257,6 +280,7 @@ class _Adapter(BaseAdapter):
         assert request.url is not None
         role = urlsplit(request.url).hostname or ""
         try:
+            role = self._network.led_to(role)
             status, headers, content = self._network.ask_now(role, request, body)
         except httpx.ConnectError:
             pool = urllib3.HTTPConnectionPool(role)
@@ -283,10 +307,14 @@ class _FromAirflow(httpx.AsyncBaseTransport):
         self._network = network
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        answer = await self._network.ask(
-            request.url.host, request.method, str(request.url), request.headers.items(), b""
+        role = self._network.led_to(request.url.host)
+        status, headers, content = await self._network.ask(
+            role, request.method, str(request.url), request.headers.items(), b""
         )
-        return httpx.Response(answer[0], headers=answer[1], stream=httpx.ByteStream(answer[2]))
+        peer = SimpleNamespace(get_extra_info=lambda _: (ADDRESSES[role], 9090))
+        return httpx.Response(
+            status, headers=headers, stream=httpx.ByteStream(content), extensions={"network_stream": peer}
+        )
 
 
 class _Rmi(httpx.AsyncBaseTransport):
@@ -296,8 +324,9 @@ class _Rmi(httpx.AsyncBaseTransport):
         self._machine = machine
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        network, role = self._machine.network, request.url.host
-        if role not in network.machines or not network.reaches_server(self._machine.role, role):
+        network = self._machine.network
+        role = network.led_to(request.url.host)
+        if not network.reaches_server(self._machine.role, role):
             raise httpx.ConnectError("connection refused")
         body = await request.aread()
         status, headers, content = await _call(
@@ -361,6 +390,7 @@ def connected(network: Network) -> Iterator[None]:
     with (
         patch.object(requests.Session, "get_adapter", lambda _, url: adapter),
         patch.object(probe.Endpoint, "client", client),
+        patch.object(names, "_resolved", network.resolved),
         patch.object(fastapi.dependencies.utils, "run_in_threadpool", _inline),
         patch.object(asyncio, "to_thread", _inline),
         patch.object(requests.sessions, "get_environ_proxies", lambda *_, **__: {}),

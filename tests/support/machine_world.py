@@ -50,6 +50,7 @@ from support.sync import TASKS, DagRun, MemoryState
 START = datetime(2026, 3, 2, 6, 7, tzinfo=UTC)
 OPTIONS: dict[str, Any] = {
     "schedule": None,
+    "initialise": "automatic",
     "quiet_window": "2m",
     "quiet_margin": "10s",
     "lease": "5m",
@@ -170,6 +171,7 @@ class World:
         self.copies: list[dict[str, str]] = []
         self.last_alive: datetime | None = None
         self.second_good: datetime | None = None
+        self.addresses: dict[str, str] = {}
         master, slave = self.network.machines[MASTER], self.network.machines[SLAVE]
         for job, cron, on in (
             (HOURLY, "0 0 * * * ?", True),
@@ -334,13 +336,15 @@ class World:
 
     def _looker(self) -> Looker:
         master, slave = DenodoSchedulerHook(self.pair.master), DenodoSchedulerHook(self.pair.slave)
-        return Looker(master, slave, second_path=self.pair.watch.second_path)
+        path = self.pair.watch.second_path
+        return Looker(master, slave, second_path=path, addresses=self.addresses, tell_apart=True)
 
     def _watch(self, task: Task, looker: Looker, rounds: int) -> Evidence:
         watch = Watch(self.pair.watch.fall)
         done = 0
         while True:
             found, done = watch.add(self._look(task, looker, counted=True)), done + 1
+            self.addresses |= looker.addresses
             if self.network.reaches_tool(SLAVE) and self.network.reaches_server(SLAVE, MASTER):
                 self.second_good = self.network.now
             if found and done >= rounds:

@@ -58,10 +58,10 @@ class SwitchPair(Sync):
     def resume(self, **asked: Any) -> dict[str, Any]:
         """What the failover DAG does when it finds an interrupted switchover; at a time at which it may."""
         run_id = f"watch/{uuid4().hex[:8]}"
-        down = asked.pop("down", None)
+        known = {name: asked.pop(name) for name in ("down", "alive") if name in asked}
         record = self.record
         to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
-        return jsonable(switching.resume(self.step(run_id=run_id, **asked), to, down=down))
+        return jsonable(switching.resume(self.step(run_id=run_id, **asked), to, **known))
 
     def operate(self, operation: ManualOperation, **asked: Any) -> Done:
         what = {name: asked.pop(name) for name in ("until", "active") if name in asked}

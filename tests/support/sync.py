@@ -420,6 +420,7 @@ class Sync:
 
     def pair(self, **options: Any) -> Pair:
         quick = {"quiet_window": "2s", "quiet_margin": 0, "lease": "1m", "import_timeout": "50s", "schedule": None}
+        quick["initialise"] = "automatic"
         return make_pair(**{**quick, **self.options, **options})
 
     def prepared(self, *, pair: dict[str, Any] | None = None, **asked: Any) -> PairContext:

@@ -172,6 +172,59 @@ def test_a_worker_that_slept_past_its_lease_stops_itself(pair: SwitchPair, monke
     assert settled(pair, wanted) == "slave"
 
 
+# -- a name moves
+
+
+def leads_to_the_slave(patch: pytest.MonkeyPatch) -> None:
+    """The master's name does, from now on."""
+    read = DenodoSchedulerHook.statuses
+    patch.setattr(DenodoSchedulerHook, "statuses", lambda hook: read(_led(hook)))
+
+
+def _led(hook: DenodoSchedulerHook) -> DenodoSchedulerHook:
+    to_master = hook.denodo_scheduler_conn_id == "denodo_scheduler_master"
+    return DenodoSchedulerHook("denodo_scheduler_slave") if to_master else hook
+
+
+@pytest.mark.parametrize("to", ["slave", "master"])
+def test_the_name_of_the_master_leads_to_the_slave_while_jobs_are_disabled(
+    pair: SwitchPair, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    """The slave, read in place of the master, looks as if nothing ran there any more."""
+    wanted = enabled(pair.master)
+    _, new = _servers(pair, to)
+    run = pair.begin(to)
+    run.check()
+    with monkeypatch.context() as patch, untouched(new):
+        at_first(patch, "disable", lambda: leads_to_the_slave(patch))
+        with pytest.raises(NotYet) as error:
+            run.switch_over()
+    assert error.value.code == "same_server"
+    run.switch_over()
+    assert settled(pair, wanted) == to
+
+
+def test_the_name_of_the_master_leads_to_the_slave_when_a_switchover_is_resumed(
+    pair: SwitchPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs that are enabled on the slave already are not those of a master that has returned."""
+    wanted = enabled(pair.master)
+    run = pair.begin("slave")
+    run.check()
+    with monkeypatch.context() as patch:
+        at_first(patch, "enable", kill_the_worker)
+        assert dies(run.switch_over)
+    pair.passed += LEASE
+    with monkeypatch.context() as patch, untouched(*pair.servers.servers):
+        leads_to_the_slave(patch)
+        with pytest.raises(NotYet) as error:
+            pair.resume()
+    assert error.value.code == "same_server"
+    pair.passed += LEASE
+    pair.resume()
+    assert settled(pair, wanted) == "slave"
+
+
 # -- a server dies
 
 
@@ -281,6 +334,17 @@ def test_the_old_server_dies_while_it_is_being_disabled(
     assert 60 < sum(passing_time) <= 65  # what the master may have run last does not run again
     assert enabled(pair.slave) == wanted
     assert (pair.record.phase, pair.record.active) == (Phase.FAILED_OVER, Role.SLAVE)
+
+
+@pytest.mark.usefixtures("passing_time")
+def test_a_master_that_is_heard_at_its_last_address_is_not_at_rest(
+    pair: SwitchPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was down, and is back; its name does not resolve any more, so its jobs cannot be disabled."""
+    master_dies_half_disabled(pair, monkeypatch)
+    with untouched(pair.slave), pytest.raises(NotYet) as error:
+        pair.resume(down=Down(pair.now() - timedelta(minutes=5)), alive=lambda: True)
+    assert error.value.code == "old_answers"
 
 
 @pytest.mark.usefixtures("passing_time")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from support.delivery import (
@@ -51,7 +53,8 @@ def test_at_every_point_of_a_delivery(
         small.slave.scheduler.guesses(born_disabled=born_disabled)
         small.slave.scheduler.clock(now="2026-03-02T06:07:00Z")
         small.state.values.clear()
-        small.options = {**NEW_YORK, "name": f"try-{at}"}
+        shutil.rmtree(small.folder, ignore_errors=True)
+        small.options = dict(NEW_YORK)
         out = small.dag_run()
         if not killed(out, monkeypatch, at, after=after):
             break

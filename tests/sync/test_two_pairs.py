@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.record import Role
+from denodo_ha.scope import Scope
+from denodo_ha.server.address import Place
+from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked
 from denodo_scheduler.steps.promote import switchover
 from denodo_scheduler.steps.promote.operation import Switch
@@ -80,3 +87,32 @@ def test_a_dry_run_says_nothing_of_its_pair(sync: Sync, other: Sync) -> None:
     sync.run(dry_run=True)
     other.synced()
     assert sync.run().code("guard") == "shared_server"
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "shared"),
+    [
+        (Place("tool-a", "//scheduler:8000"), Place("tool-b", "//scheduler:8000"), False),
+        (Place("tool-a", "//scheduler:8000"), Place("TOOL-A", "//Scheduler:8000"), True),
+        (Place("tool-a", "//dr.example.com:8000"), Place("tool-b", "//dr.example.com:8000"), True),
+        (Place("dr.example.com", "//localhost:8000"), Place("tool-b", "//DR.example.com:8000"), True),
+        (Place("localhost", "//localhost:8000"), Place("127.0.0.1", "//[::1]:8000"), True),
+        (Place("localhost", "//localhost:8000"), Place("localhost", "//localhost:8001"), False),
+    ],
+)
+def test_a_bare_name_has_a_meaning_at_its_own_web_tool_only(
+    mine: Place, theirs: Place, shared: bool, tmp_path: Path
+) -> None:
+    def refused(pair: str, place: Place) -> bool:
+        hooks = {Role.MASTER: place, Role.SLAVE: Place(f"slave-of-{pair}.example.com", "//localhost:8000")}
+        context = SimpleNamespace(
+            now=lambda: datetime.now(UTC),
+            snapshots=SnapshotStore(ObjectStoragePath(f"file://{tmp_path}"), pair),
+            pair=SimpleNamespace(name=pair, scope=Scope()),
+            servers=SimpleNamespace(hook=lambda role: SimpleNamespace(place=hooks[role])),
+            dry_run=False,
+        )
+        return another_pair(context, resolved=False) is not None  # type: ignore[arg-type]
+
+    assert not refused("one", mine)
+    assert refused("other", theirs) is shared

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from denodo_ha.checks import Verification, different_data_sources, mass_change, ran_since, same_server, verify
+from denodo_ha.checks import (
+    Verification,
+    different_data_sources,
+    mass_change,
+    may_go_on,
+    ran_since,
+    same_server,
+    verify,
+)
 from denodo_ha.jobs import DataSource, Job, JobKey, JobState, JobStatus
 from denodo_ha.pairs import MassChangeLimits
 from denodo_ha.properties import SiteProperties
@@ -258,3 +266,14 @@ def test_without_an_enabled_job_all_must_be_equal() -> None:
     assert not same_server(asleep, [ran, *asleep[1:]])
     elsewhere = asleep[0].model_copy(update={"project_id": asleep[0].project_id + 1})
     assert not same_server(asleep, [elsewhere, *asleep[1:]])
+
+
+def test_a_later_read_may_come_from_the_same_server() -> None:
+    later = [life(one.key, one.job_id, "DISABLED", shift=1) for one in BUSY[:4]] + BUSY[4:]
+    assert may_go_on(BUSY, BUSY)
+    assert may_go_on(BUSY, later)
+    assert may_go_on(BUSY, BUSY[1:]), "a job was deleted"
+    assert not may_go_on(later, BUSY), "executions are gone"
+    assert not may_go_on(BUSY, [BUSY[0].model_copy(update={"previous_execution": None}), *BUSY[1:]])
+    assert not may_go_on(BUSY, [one.model_copy(update={"job_id": one.job_id + 1000}) for one in BUSY])
+    assert not may_go_on(BUSY, [one.model_copy(update={"project_id": 77}) for one in BUSY])

@@ -30,7 +30,7 @@ from denodo_scheduler.dags.failover import failover_dag
 from denodo_scheduler.dags.operations import operations_dag
 from denodo_scheduler.dags.switchover import switchover_dag
 from denodo_scheduler.dags.sync import sync_dag
-from denodo_scheduler.exceptions import ConfigurationError, WrongConnectionError
+from denodo_scheduler.exceptions import ConfigurationError, WrongArgumentError, WrongConnectionError
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -65,7 +65,7 @@ COMPUTED: dict[tuple[str, str], set[str]] = {
     ("decisions.py", "code"): set(),
     ("decisions.py", "self.code"): set(),
     ("outcome.py", "code"): set(),
-    ("exceptions.py", "self.code"): {ConfigurationError.code, WrongConnectionError.code},
+    ("exceptions.py", "self.code"): {ConfigurationError.code, WrongArgumentError.code, WrongConnectionError.code},
     ("look.py", "reason.code"): set(),
     ("passive.py", "self.kind"): set(),
     ("passive.py", "code"): set(),

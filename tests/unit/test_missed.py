@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import count
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.quartz import missed as module
 from denodo_ha.quartz.cron import CronError, QuartzCron
-from denodo_ha.quartz.missed import Missed, missed_occurrences, server_zone
+from denodo_ha.quartz.forecast import hours_between
+from denodo_ha.quartz.missed import (
+    IRRELEVANT,
+    UNKNOWN_ZONE,
+    Missed,
+    ServerZone,
+    configured_zone,
+    missed_occurrences,
+    server_zone,
+)
 from denodo_ha.snapshot.manifest import Manifest, ManifestJob
 
 MADRID = ZoneInfo("Europe/Madrid")
@@ -40,7 +51,7 @@ def manifest(*jobs: ManifestJob) -> Manifest:
     return Manifest(jobs=jobs)
 
 
-def found(*jobs: ManifestJob, since: datetime = NOON, hours: float = 2, zone: tzinfo | None = UTC) -> list[str]:
+def found(*jobs: ManifestJob, since: datetime = NOON, hours: float = 2, zone: tzinfo = UTC) -> list[str]:
     """``name hh:mm`` of every occurrence, by the clock of UTC."""
     whole = manifest(*jobs)
     rows, total = missed_occurrences(
@@ -50,26 +61,42 @@ def found(*jobs: ManifestJob, since: datetime = NOON, hours: float = 2, zone: tz
     return [f"{row.key.name} {row.at:%H:%M}" for row in rows]
 
 
-def same_clock(zone: tzinfo | None, other: tzinfo) -> bool:
-    return zone is not None and TAKEN.astimezone(zone).utcoffset() == TAKEN.astimezone(other).utcoffset()
+def inferred(*jobs: ManifestJob, days: float = 0) -> ServerZone:
+    return server_zone(manifest(*jobs), TAKEN, TAKEN + timedelta(days=days))
 
 
 def test_a_given_zone_is_believed() -> None:
-    assert server_zone(manifest(entry("a", "0 0 3 * * ?", zone=UTC)), TAKEN, MADRID) is MADRID
+    given = configured_zone("Europe/Madrid")
+    assert given is not None
+    assert (given.zone, str(given)) == (MADRID, "Europe/Madrid")
+    assert configured_zone(None) is None
 
 
-@pytest.mark.parametrize("name", ["UTC", "Europe/Madrid", "Asia/Kathmandu", "Pacific/Chatham", "America/St_Johns"])
-def test_one_daily_job_tells_the_zone(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("UTC", "UTC"),
+        ("Europe/Madrid", "UTC+01:00"),
+        ("Asia/Kathmandu", "UTC+05:45"),
+        ("Pacific/Chatham", "UTC+13:45"),
+        ("America/St_Johns", "UTC-03:30"),
+    ],
+)
+def test_one_daily_job_tells_the_offset_and_no_place(name: str, said: str) -> None:
     zone = ZoneInfo(name)
-    jobs = [entry("a", "0 30 3 * * ?", zone=zone), entry("b", "0 0/5 * * * ?", zone=zone)]
-    assert same_clock(server_zone(manifest(*jobs), TAKEN, None), zone)
+    found = inferred(entry("a", "0 30 3 * * ?", zone=zone), entry("b", "0 0/5 * * * ?", zone=zone))
+    assert str(found) == said
+    assert _offset(found.zone, TAKEN) == _offset(zone, TAKEN)
 
 
-def test_jobs_at_the_same_minute_everywhere_need_no_zone() -> None:
-    jobs = [entry("a", "0 0/15 * * * ?"), entry("b", "0 7 * * * ?"), entry("c", "* * * * * ?")]
-    zone = server_zone(manifest(*jobs), TAKEN, None)
-    assert zone
-    assert found(*jobs[:2], zone=zone) == found(*jobs[:2], zone=MADRID)
+@pytest.mark.parametrize("name", ["Asia/Kolkata", "Europe/Madrid", "Asia/Kathmandu"])
+def test_crons_without_an_hour_tell_the_minute_and_no_zone(name: str) -> None:
+    """Many zones of the world give these times; the first of the alphabet is in Africa."""
+    jobs = [entry("a", "0 0/15 * * * ?", zone=ZoneInfo(name)), entry("b", "0 7 * * * ?", zone=ZoneInfo(name))]
+    jobs.append(entry("c", "* * * * * ?", zone=ZoneInfo(name)))
+    zone = inferred(*jobs)
+    assert str(zone) in (IRRELEVANT, "UTC+05:45")
+    assert found(*jobs[:2], zone=zone.zone) == found(*jobs[:2], zone=ZoneInfo(name))
 
 
 @pytest.mark.parametrize(
@@ -78,11 +105,12 @@ def test_jobs_at_the_same_minute_everywhere_need_no_zone() -> None:
         entry("a", "0 0 8-20 * * ?"),
         entry("a", "0 0 3 * * ?", due=TAKEN + timedelta(days=40)),
         entry("a", "0 0 3 * * ?", idle=True),
+        entry("a", "0 0 * * * ?", idle=True),
     ],
-    ids=["some hours only", "beyond the coming day", "no next execution"],
+    ids=["some hours only", "beyond the coming day", "no next execution", "not even the minute"],
 )
-def test_a_zone_that_matters_and_cannot_be_told_is_none(job: ManifestJob) -> None:
-    assert server_zone(manifest(job), TAKEN, None) is None
+def test_a_zone_that_matters_and_cannot_be_told_is_not_known(job: ManifestJob) -> None:
+    assert inferred(job) is UNKNOWN_ZONE
 
 
 @pytest.mark.parametrize(
@@ -97,16 +125,67 @@ def test_a_zone_that_matters_and_cannot_be_told_is_none(job: ManifestJob) -> Non
     ids=["its trigger begins later", "no zone explains it", "unreadable", "disabled", "no cron"],
 )
 def test_what_says_nothing_of_the_zone_is_passed_over(job: ManifestJob) -> None:
-    assert same_clock(server_zone(manifest(entry("a", "0 0 18 * * ?"), job), TAKEN, None), MADRID)
+    assert str(inferred(entry("a", "0 0 18 * * ?"), job)) == "UTC+01:00"
+
+
+def test_a_zone_whose_clock_may_be_changed_before_the_end_is_not_known() -> None:
+    """The next executions tell an offset, and not whether the clock is changed in spring."""
+    assert inferred(entry("a", "0 0 18 * * ?"), days=200) is UNKNOWN_ZONE
 
 
 def test_a_disabled_job_needs_no_zone() -> None:
-    jobs = manifest(entry("a", "0 7 * * * ?"), entry("b", "0 0 8-20 * * ?", enabled=False))
-    assert server_zone(jobs, TAKEN, None) is not None
+    assert inferred(entry("a", "0 0 8-20 * * ?", enabled=False)).said in (IRRELEVANT, UNKNOWN_ZONE.said)
 
 
-def test_no_jobs_no_question() -> None:
-    assert server_zone(manifest(), TAKEN, None) is not None
+ALL_ZONES = sorted(available_timezones())
+HOURS = st.sampled_from(["*", "*", "3", "0", "8-20", "8,20", "0/6", "0/2"])
+DAYS = st.sampled_from(["* * ?", "? * MON-FRI", "1 * ?", "? * SUN"])
+CRONS = st.builds(
+    "{} {} {} {}".format, st.sampled_from(["0", "30"]), st.sampled_from(["0", "15", "*/10", "7,50"]), HOURS, DAYS
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(ALL_ZONES),
+    crons=st.lists(CRONS, max_size=4),
+    taken=st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),
+    days=st.sampled_from([0.0, 0.5, 2.0, 9.0]),
+)
+def test_what_is_said_of_a_zone_is_true_at_each_moment_that_matters(
+    name: str, crons: list[str], taken: datetime, days: float
+) -> None:
+    zone, taken = ZoneInfo(name), taken.replace(microsecond=0)
+    rows = [
+        ManifestJob(
+            key=key(str(number)),
+            type="VDP",
+            enabled=True,
+            definition_hash="",
+            crons=(cron,),
+            next_execution=QuartzCron(cron).next_after(taken, zone),
+        )
+        for number, cron in enumerate(crons)
+    ]
+    until = taken + timedelta(days=days)
+    told = server_zone(manifest(*rows), taken, until)
+    if told is UNKNOWN_ZONE:
+        return
+    since, end = taken, max(until, taken + timedelta(days=1))
+    wanted = [row.key for row in rows]
+
+    def calculated(by: tzinfo) -> object:
+        return missed_occurrences(manifest(*rows), wanted, since=since, until=end, zone=by)
+
+    assert calculated(told.zone) == calculated(zone)
+    assert told.said not in ALL_ZONES or told.said == "UTC"
+    if told.said != IRRELEVANT:
+        true = dict.fromkeys(str(timezone(_offset(zone, each))) for each in hours_between(since, end))
+        assert told.said == ", then ".join(true)
+
+
+def _offset(zone: tzinfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
 
 
 def test_occurrences_are_those_after_the_begin_and_up_to_the_end_in_order() -> None:
@@ -114,10 +193,10 @@ def test_occurrences_are_those_after_the_begin_and_up_to_the_end_in_order() -> N
     assert found(*jobs) == ["a 12:30", "a 13:00", "b 13:00", "a 13:30", "a 14:00", "b 14:00"]
 
 
-def test_the_zone_decides_and_none_is_utc() -> None:
+def test_the_zone_decides() -> None:
     job = entry("a", "0 0 14 * * ?", due=TAKEN)
     assert found(job, zone=MADRID) == ["a 13:00"]
-    assert found(job, zone=None) == found(job, zone=UTC) == ["a 14:00"]
+    assert found(job, zone=UTC) == ["a 14:00"]
 
 
 def test_only_wanted_jobs_that_the_manifest_has() -> None:

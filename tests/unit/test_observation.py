@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from denodo_ha.pairs import Pair
+from denodo_ha.situation import is_fresh
 from denodo_ha.verdict import Answer, Evidence, Observation, Reply, Verdict, Watch, verdict
 
 UP, FAILED, NO_ANSWER, MISCONFIGURED, NOT_ASKED = Answer
@@ -80,6 +82,12 @@ def round_of(wanted: Verdict, number: int = 0) -> Observation:
 
 def rounds(*wanted: Verdict) -> list[Observation]:
     return [round_of(each, number) for number, each in enumerate(wanted)]
+
+
+GAP = timedelta(seconds=45)
+STEPS = st.sampled_from([10, 10, 10, 0, 1, 44, 45, 46, 60, 61, 75, 111, 3600, 10_800, -1, -60, -300, -301, -10_800])
+STEPS |= st.integers(-100_000, 100_000)
+"""Seconds by the clock from one round to the next."""
 
 
 class TestWatch:
@@ -153,6 +161,30 @@ class TestWatch:
             row = sequence[max(0, number - fall + 1) : number + 1]
             assert (evidence is not None) == (each is Verdict.UP or row == [each] * fall)
             assert evidence is None or evidence.verdict is each
+
+    @given(
+        st.lists(st.tuples(st.sampled_from([Verdict.DOWN, Verdict.DOWN, Verdict.DOWN, *Verdict]), STEPS), max_size=30),
+        st.integers(1, 5),
+        STEPS,
+    )
+    def test_a_failover_takes_a_row_without_a_gap_and_neither_old_nor_of_the_future(
+        self, sequence: list[tuple[Verdict, int]], fall: int, passed: int
+    ) -> None:
+        """However the process sleeps, and however its clock is set."""
+        pair = Pair(name="p", watch={"fall": fall, "probe_interval": "10s"})
+        watch, at, seen = Watch(fall, gap=GAP), START, list[tuple[Verdict, bool]]()
+        for each, seconds in sequence:
+            at += timedelta(seconds=seconds)
+            seen.append((each, 0 <= seconds <= GAP.total_seconds()))
+            evidence = watch.add(replace(round_of(each), at=at))
+            row = seen[-fall:]
+            without_gap = [follows for _, follows in row[1:]]
+            confirmed = len(row) == fall and {each for each, _ in row} == {Verdict.DOWN} and all(without_gap)
+            assert (evidence is not None and evidence.verdict is Verdict.DOWN) is confirmed
+            if evidence:
+                assert evidence.decided == at
+                now = at + timedelta(seconds=passed)
+                assert is_fresh(evidence.decided, pair, now) is (-300 <= passed <= 10 * fall + 60)
 
 
 def test_evidence_travels_as_json_without_its_rounds() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, Context, ObjectStoragePath
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
 
 from denodo_ha.jobs import JobKey
@@ -198,7 +199,7 @@ def test_exactly_one_of_jobs_and_all_jobs(kind: Any, arguments: dict[str, Any]) 
 def test_a_malformed_list_changes_nothing(webtool: Any, jobs: Any) -> None:
     webtool.on("GET", "/jobs/status", _states(a="DISABLED"))
 
-    with pytest.raises(ValueError, match=r"\[project, name\]"):
+    with pytest.raises(AirflowFailException, match=r"\[argument\] jobs .*\[project, name\]"):
         _run(EnableJobsOperator, jobs=jobs)
 
     assert _changes(webtool) == []
@@ -209,7 +210,7 @@ def test_jobs_that_a_template_rendered_to_nothing_are_not_all(webtool: Any) -> N
     operator = EnableJobsOperator(task_id="t", denodo_scheduler_conn_id="web", jobs=[])
     operator.jobs = None
 
-    with pytest.raises(ValueError, match="jobs is not a list but NoneType"):
+    with pytest.raises(AirflowFailException, match="jobs is not a list but NoneType"):
         operator.execute(CONTEXT)
 
     assert _changes(webtool) == []

@@ -16,6 +16,7 @@ FLAT_OPTIONS = {
     "quiet_margin": "40s",
     "quiet_timeout": "1h",
     "lease": "1h",
+    "initialise": "automatic",
     "import_timeout": "5m",
     "mass_change": "{jobs: 9}",
     "orphans": "delete",
@@ -190,7 +191,7 @@ class TestUnknownOptions:
 
     def test_what_is_like_nothing(self, file: Path) -> None:
         (found,) = mistakes(file, "pairs:\n  a:\n    sync: {zzz: 1}\n")
-        assert found.startswith("3: pairs.a.sync.zzz: is not an option. Allowed: import_timeout, lease, ")
+        assert found.startswith("3: pairs.a.sync.zzz: is not an option. Allowed: import_timeout, initialise, lease, ")
 
 
 class TestOneOfMany:

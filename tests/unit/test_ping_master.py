@@ -421,7 +421,7 @@ class TestOperator:
         assert trigger.known is None
 
     def test_a_verdict_that_does_not_exist_is_an_error(self) -> None:
-        with pytest.raises(ValueError, match="dwon"):
+        with pytest.raises(AirflowFailException, match=r"\[argument\] known is 'dwon'"):
             operator(known="dwon").execute(Context())
 
     @pytest.mark.parametrize(
@@ -442,6 +442,12 @@ class TestOperator:
     def test_an_unusable_connection_fails_at_once(self) -> None:
         with pytest.raises(AirflowFailException, match="correct its extra"):
             operator().execute_complete(Context(), {"error": "Connection 'm': correct its extra field."})
+
+    @pytest.mark.parametrize("other", ["passive_conn_id", "active_conn_id", "slave_conn_id"])
+    def test_each_connection_must_exist(self, pair: StandinPair, other: str) -> None:
+        said = event_of(make_trigger(**{other: "nowhere"}))["error"]
+        assert said.startswith("[connection] Connection 'nowhere'")
+        assert "Next: create or correct" in said
 
     def test_its_old_name_is_the_same_class_with_a_warning(self) -> None:
         with pytest.warns(AirflowProviderDeprecationWarning, match="DenodoSchedulerPingMasterOperator now"):

@@ -307,7 +307,7 @@ class TestWaitingOnTheWorker:
 
     def test_a_configuration_error_ends_the_wait(self, hook: FakeHook) -> None:
         hook.looks = [[status("load", "RUNNING")], ConfigurationError("login refused")]
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(AirflowFailException, match=r"\[configuration\] login refused. Next: correct"):
             run(sensor())
 
     def test_reschedule_at_the_moment_the_window_can_begin(self, hook: FakeHook) -> None:
@@ -474,7 +474,7 @@ class TestTrigger:
     @pytest.mark.parametrize("error", [ConfigurationError("login refused"), UnexpectedAnswerError("field state")])
     def test_errors_that_stay_end_the_wait(self, hook: FakeHook, error: Exception) -> None:
         hook.looks = [error]
-        assert event_of(make_trigger()) == {"status": "error", "message": str(error)}
+        assert event_of(make_trigger()) == {"status": "error", "message": str(getattr(error, "reason", error))}
         assert len(hook.requests) == 1
 
     def test_the_timeout_tells_the_last_blockers(self, hook: FakeHook) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from denodo_ha.jobs import Job, JobKey, Project
-from denodo_ha.server.address import Place, is_loopback, second_path_uri
+from denodo_ha.server.address import Place, common_name, is_loopback, second_path_uri
 from denodo_ha.server.answers import (
     AnswerError,
     import_warnings,
@@ -43,6 +46,19 @@ def jobs() -> list[Job]:
 
 def nobody() -> Any:
     raise AssertionError("asked for what the answer has said")
+
+
+WORDS = st.text("ab \n/", max_size=6)
+NAMES = st.sampled_from(["message", "job", "reason", "Warning"])
+
+
+def _leaves(said: Any) -> Iterator[str]:
+    """Each text and each number that is not nothing, in one line."""
+    if isinstance(said, dict | list):
+        for value in said.values() if isinstance(said, dict) else said:
+            yield from _leaves(value)
+    elif said not in (None, False, 0):
+        yield " ".join(str(said).split())
 
 
 class TestAddress:
@@ -118,6 +134,23 @@ class TestAnswers:
         assert import_warnings({"imported": 3}) == ("imported: 3",)
         assert import_warnings("OK") == ()
 
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | WORDS,
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | WORDS, inner, max_size=3),
+            max_leaves=12,
+        ),
+        st.sampled_from(["warnings", "importErrors"]),
+    )
+    def test_whatever_its_shape_a_warning_is_plain_text_in_one_line_and_whole(self, said: Any, name: str) -> None:
+        found = import_warnings({name: said})
+        assert all(text and text == " ".join(text.split()) for text in found)
+        told = " ".join(found)
+        for leaf in _leaves(said):
+            assert leaf in told, "nothing that was said is lost"
+        assert not set("{}[]'\"").intersection(told), "neither JSON nor Python"
+        assert "None" not in told
+
     def test_pages_for_people(self) -> None:
         assert is_html("text/html;charset=UTF-8", b"")
         assert is_html("", b" \n<!DOCTYPE")
@@ -190,3 +223,20 @@ class TestConnection:
             assert field["schema"]["type"] == ["string", "null"], name
             assert field["label"], name
             assert field["description"].endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("tool", "server", "common"),
+    [
+        ("m.example", "//m.example:8000", "m.example"),
+        ("m.example", "//M.Example:8000", "m.example"),
+        ("m.example", "//other.example:8000", ""),
+        ("m.example", "//10.0.0.1:8000", ""),
+        ("10.0.0.1", "//10.0.0.1:8000", ""),
+        ("fd00::1", "//[fd00::1]:8000", ""),
+        ("localhost", "//localhost:8000", ""),
+        ("m.example", "", ""),
+    ],
+)
+def test_only_a_name_is_a_common_cause(tool: str, server: str, common: str) -> None:
+    assert common_name(tool, server) == common

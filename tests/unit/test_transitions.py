@@ -159,7 +159,7 @@ def test_after_a_failover_a_person_has_to_look_at_it() -> None:
     )
     assert (record.cool_down_until, record.acknowledged) == (LATER + COOL_DOWN, False)
     assert record.epoch == FAILING_OVER.epoch
-    seen = acknowledged(record, by="ana")
+    seen = acknowledged(record)
     assert (seen.cool_down_until, seen.acknowledged) == (None, True)
     assert seen.phase is Phase.FAILED_OVER
 

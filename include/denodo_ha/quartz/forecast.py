@@ -219,9 +219,14 @@ def cached_cron(expression: str) -> QuartzCron:
     return QuartzCron(expression)
 
 
+def hours_between(now: datetime, end: datetime) -> list[datetime]:
+    """Return ``now`` and each hour after it, up to the first that is not before ``end`` and one more."""
+    return [now + timedelta(hours=hour) for hour in range(int((end - now) / timedelta(hours=1)) + 2)]
+
+
 def distinct_zones(now: datetime, end: datetime) -> list[tzinfo]:
     """Return one zone for each different course of local time in the world between ``now`` and ``end``."""
-    hours = [now + timedelta(hours=hour) for hour in range(int((end - now) / timedelta(hours=1)) + 2)]
+    hours = hours_between(now, end)
     zones: dict[tuple[timedelta | None, ...], tzinfo] = {}
     for name in sorted(available_timezones()):
         zone = ZoneInfo(name)

@@ -43,6 +43,14 @@ def is_name(host: str) -> bool:
     return not is_loopback(host)
 
 
+def common_name(tool: str, server: str) -> str:
+    """Return the name that both paths to a server use, so that it may fail for both; empty where they have none.
+
+    :param tool: the host of its own web tool. :param server: ``//host:port``, as the other web tool reaches it.
+    """
+    return tool if is_name(tool) and tool.casefold() == uri_host(server).casefold() else ""
+
+
 def server_uri(value: str) -> str:
     """Return ``value`` if it names a Scheduler server as Denodo's parameter ``uri`` does, ``//host:port`` [D].
 

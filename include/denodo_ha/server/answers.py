@@ -151,14 +151,21 @@ def import_warnings(raw: object) -> tuple[str, ...]:
     Read the warnings in the answer to an import, JSON or text, whose form is unpublished.
 
     Everything below a name with "warning" or "error" in it is a warning. An answer of another form is kept as one
-    warning, because a lost warning is worse than a spurious one. Of very many, or very long ones, the first are kept.
+    warning, because a lost warning is worse than a spurious one. Each is plain text in one line. Of very many,
+    or very long ones, the first are kept.
     """
     if raw in ({}, [], "", "OK", None, True):
         return ()
-    named = [texts for name, texts in _named(raw) if _warns(name)]
-    found = [text for texts in (named if isinstance(raw, dict) and named else [raw]) for text in _texts(texts)]
+    named = [_with_unit(name, texts) for name, texts in _named(raw) if _warns(name)]
+    texts = _texts(named if isinstance(raw, dict) and named else raw)
+    found = [" ".join(text.split()) for text in texts]
     more = [f"and {len(found) - _MOST_WARNINGS} more"] if len(found) > _MOST_WARNINGS else []
     return tuple(text[:_LONGEST_WARNING] for text in [*found[:_MOST_WARNINGS], *more])
+
+
+def _with_unit(name: str, value: object) -> object:
+    """A number alone says nothing to a person, and that of no warnings is none."""
+    return ({name: value} if value else None) if isinstance(value, int | float) else value
 
 
 def _warns(name: str) -> bool:
@@ -177,20 +184,33 @@ def _named(raw: object) -> Iterator[tuple[str, object]]:
             yield from _named(value)
 
 
+_OF_ONE = {"message", "warning", "error", "text", "reason", "code", "job", "name", "element", "severity", "level"}
+"""Names of the parts of one warning. An object without any of them groups warnings by name."""
+
+
 def _texts(raw: object) -> Iterator[str]:
+    """Every warning below ``raw`` as plain text, with the names that lead to it."""
     if isinstance(raw, list):
         for value in raw:
             yield from _texts(value)
     elif isinstance(raw, dict):
-        if message := raw.get("message"):
-            yield str(message)
-        elif all(isinstance(value, str | int | float | None) for value in raw.values()):
-            yield from filter(None, [", ".join(f"{name}: {value}" for name, value in raw.items())])
-        else:  # grouped, such as by the element that is meant
-            for name, value in raw.items():
-                yield from (f"{name}: {text}" for text in _texts(value))
-    elif raw not in (None, "", False):
-        yield str(raw)
+        plain = {name: text for name, value in raw.items() if (text := _plain(value))}
+        if any(name.casefold() in _OF_ONE for name in plain):
+            message = plain.pop("message", "")
+            rest = ", ".join(f"{name}: {text}" for name, text in plain.items())
+            yield f"{message} ({rest})" if message and rest else message or rest
+        else:
+            yield from (f"{name}: {text}" for name, text in plain.items())
+        for name, value in raw.items():
+            if isinstance(value, list | dict):
+                yield from (text if name == "message" else f"{name}: {text}" for text in _texts(value))
+    elif text := _plain(raw):
+        yield text
+
+
+def _plain(raw: object) -> str:
+    """A text or a number as text; empty for what says nothing or is no single value."""
+    return "" if raw is None or raw is False or isinstance(raw, list | dict) else str(raw).strip()
 
 
 def _objects(raw: object, where: str = "(whole answer)") -> list[Raw]:

@@ -16,6 +16,11 @@ PROOF: dict[str, Callable[[Any], bool]] = {
 """What a living server answers to both of these requests."""
 
 
+_OF_OTHERS = (501, 505, 511)
+"""These say that a question cannot be served, or that the network wants a login, and nothing of a server behind."""
+_WITHOUT_BODY = (204, 205)
+
+
 class NotProven(Exception):
     """An answer that does not prove a living server."""
 
@@ -29,10 +34,10 @@ def check_status(path: str, status: int) -> None:
 
     :raises NotProven: it is none of success.
     """
-    if status >= 500:
+    if 500 <= status < 600 and status not in _OF_OTHERS:
         raise NotProven(Answer.FAILED, f"{status} to GET {path}")
-    if status >= 300:
-        meaning = REFUSALS.get(status, "a redirect" if status < 400 else "refused")
+    if status >= 300 or status in _WITHOUT_BODY:
+        meaning = REFUSALS.get(status, "no answer" if status < 300 else "a redirect" if status < 400 else "refused")
         raise NotProven(Answer.MISCONFIGURED, f"{status} to GET {path}: {meaning}")
 
 
@@ -55,6 +60,11 @@ def check_body(path: str, content_type: str, body: bytes, limit: int = ANSWER_LI
     try:
         content = parse_json(body, limit)
     except BodyError as error:
+        if content_type and "json" not in content_type.casefold():
+            what = (
+                f"the answer to GET {path} is of the kind {content_type[:40]!r}: it is another application that answers"
+            )
+            raise NotProven(Answer.MISCONFIGURED, what) from None
         raise unreadable(path, error) from None
     if not PROOF[path](content):
         raise NotProven(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from time import monotonic
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -19,7 +21,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from denodo_ha.errors import causes, is_silence, readable, tls_next_step
 from denodo_ha.server.address import second_path_uri
 from denodo_ha.server.bodies import ANSWER_LIMIT
-from denodo_ha.verdict import Answer
+from denodo_ha.verdict import Answer, Reply
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
@@ -157,6 +159,10 @@ def over_second_path(
     return hook
 
 
+_SILENCE = (httpx.NetworkError, httpx.RemoteProtocolError, OSError)
+"""Of all errors of a request only these may mean that a server was asked and did not answer."""
+
+
 def classified(error: Exception, *, proxied: bool) -> tuple[Answer, str]:
     """Tell what a request without an answer proves, silence or nothing at all, and why."""
     said = readable(error)
@@ -168,14 +174,28 @@ def classified(error: Exception, *, proxied: bool) -> tuple[Answer, str]:
         ]
     if proxied and isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return Answer.MISCONFIGURED, f"the HTTP proxy cannot be reached: {said}"[:400]
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.PoolTimeout):
         connected = not isinstance(error, httpx.ConnectTimeout)
         return Answer.NO_ANSWER, "no answer in time" if connected else "no connection in time"
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return Answer.MISCONFIGURED, "the answer is not HTTP; check schema and port"
-    ours = isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError | httpx.InvalidURL)
-    return Answer.MISCONFIGURED if ours or not is_silence(error) else Answer.NO_ANSWER, said[:400]
+    silent = isinstance(error, _SILENCE) and not isinstance(error, httpx.CloseError) and is_silence(error)
+    return Answer.NO_ANSWER if silent else Answer.MISCONFIGURED, said[:400]
 
 
 def _is_tls(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+
+
+async def pinged(endpoint: Endpoint) -> Reply:
+    """Ask by ``ping.sh``; an answer other than "up" says nothing about the server."""
+    assert endpoint.ping is not None
+    began = monotonic()
+    answer, detail = Answer.UP, "ping.sh: the Scheduler server is alive"
+    try:
+        async with asyncio.timeout(endpoint.deadline):
+            await asyncio.to_thread(endpoint.ping)
+    except Exception as error:
+        said = "no end in time" if isinstance(error, TimeoutError) else str(error)
+        answer, detail = Answer.NOT_ASKED, f"ping.sh proves nothing: {said}"
+    return Reply(answer, monotonic() - began, detail)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
+
+from denodo_ha.verdict import Answer, Reply
 
 
 class Names:
@@ -41,3 +44,15 @@ async def _resolved(name: str) -> str:
     except (OSError, UnicodeError):
         return ""
     return str(found[0][4][0])
+
+
+def no_vote(host: str, reply: Reply) -> Reply:
+    """Return what the silence of a name is worth that leads nowhere."""
+    said = f"the name {host} does not resolve, and no address of it is known, which proves nothing about the server"
+    return replace(reply, answer=Answer.MISCONFIGURED, detail=f"{said}: {reply.detail}")
+
+
+def led_elsewhere(host: str, reply: Reply) -> Reply:
+    """Return what the silence of a name is worth whose last address answers."""
+    said = f"the name {host} leads to another address than before, and at its last one the server answers"
+    return replace(reply, answer=Answer.MISCONFIGURED, detail=f"{said}: {reply.detail}")

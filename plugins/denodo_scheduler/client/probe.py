@@ -22,14 +22,14 @@ import httpx
 
 from denodo_ha.checks import same_server
 from denodo_ha.jobs import JobStatus
-from denodo_ha.server.address import at, is_name, uri_host
+from denodo_ha.server.address import at, common_name, is_name, uri_host
 from denodo_ha.server.answers import read_statuses
 from denodo_ha.server.bodies import BodyError, Unpacker, parse_json
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, fingerprint, unreadable
 from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
-from denodo_scheduler.client.endpoint import Endpoint, classified, over_second_path
+from denodo_scheduler.client.endpoint import Endpoint, classified, over_second_path, pinged
 from denodo_scheduler.client.logins import Logins
-from denodo_scheduler.client.names import Names
+from denodo_scheduler.client.names import Names, led_elsewhere, no_vote
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 __all__ = ["Endpoint", "Looker", "Observer", "over_second_path"]
@@ -110,7 +110,7 @@ class _Path:
         try:
             async with asyncio.timeout(self.endpoint.deadline):
                 body = (await self._fetched("/jobs/status", way))[1]
-            return read_statuses(parse_json(body, self.endpoint.answer_limit), projects=list, jobs=list)
+                return await asyncio.to_thread(_statuses, body, self.endpoint.answer_limit)
         except Exception as error:
             log.info("The jobs of connection %r cannot be read: %s", self.endpoint.conn_id, error)
             return None
@@ -245,7 +245,7 @@ class Observer:
                 others = {SECOND: self._ask_second, SLAVE: self._ask_slave}
                 tasks |= {path: group.create_task(ask()) for path, ask in others.items() if path in self._paths}
                 scripts = {path: self._paths[path].endpoint for path in (MASTER, SECOND) if path in self._paths}
-                pings = {path: group.create_task(_ping(each)) for path, each in scripts.items() if each.ping}
+                pings = {path: group.create_task(pinged(each)) for path, each in scripts.items() if each.ping}
             await asyncio.wait([tasks[MASTER]])
             self._in_doubt = tasks[MASTER].result().answer is not Answer.UP
             if not self._in_doubt:
@@ -294,12 +294,17 @@ class Observer:
         if reply.elsewhere:
             if last in ("", path.peer):
                 return reply
-        elif await names.lookup(tool, connect):
-            return reply
+        elif address := await names.lookup(tool, connect):
+            if last in ("", address) or reply.answer is not Answer.NO_ANSWER:
+                return reply
         elif not last:
-            return _no_vote(tool, reply)
+            return no_vote(tool, reply)
         found = await self._ask(MASTER, _Way(address=last))
-        return reply if reply.elsewhere and found.answer not in _SILENT else found
+        if reply.elsewhere:
+            return found if found.answer in _SILENT else reply
+        if tool in names.missing:
+            return found
+        return led_elsewhere(tool, reply) if found.answer is Answer.UP else reply
 
     async def _ask_second(self) -> Reply:
         """Ask over path 2: by the server's name and at its address.
@@ -329,7 +334,7 @@ class Observer:
         if reply.answer is Answer.MISCONFIGURED and not (reply.elsewhere and found):
             return reply
         if not found:
-            return _no_vote(host, reply)
+            return no_vote(host, reply)
         return next((each for each in found if each.answer not in _SILENT), found[-1])
 
     async def _ask(self, name: str, way: _Way = _BY_NAME) -> Reply:
@@ -366,18 +371,17 @@ class Observer:
         if before == path.projects and monotonic() < until:
             return None
         jobs, of_slave = await asyncio.gather(path.statuses(way), slave.statuses())
-        if jobs is None or of_slave is None:
-            return None
-        if same_server(jobs, of_slave):
+        if jobs and of_slave and same_server(jobs, of_slave):
             self._apart[name] = path.projects, 0.0
             return False
         self._apart[name] = path.projects, monotonic() + _TOLD_APART
-        return True
+        return None if jobs is None or of_slave is None else True
 
     def _common(self) -> str:
         """What both paths to the master have in common, so that it may have failed for both."""
-        tool = self._paths[MASTER].endpoint.tool
-        if SECOND not in self._paths or uri_host(self._paths[SECOND].endpoint.server) != tool or not is_name(tool):
+        second = self._paths[SECOND].endpoint.server if SECOND in self._paths else ""
+        tool = common_name(self._paths[MASTER].endpoint.tool, second)
+        if not tool:
             return ""
         said = f"both paths lead to the master by the name {tool}"
         if tool not in self._names.missing:
@@ -388,9 +392,8 @@ class Observer:
         )
 
 
-def _no_vote(host: str, reply: Reply) -> Reply:
-    said = f"the name {host} does not resolve, and no address of it is known, which proves nothing about the server"
-    return replace(reply, answer=Answer.MISCONFIGURED, detail=f"{said}: {reply.detail}")
+def _statuses(body: bytes, limit: int) -> list[JobStatus]:
+    return read_statuses(parse_json(body, limit), projects=list, jobs=list)
 
 
 class Looker:
@@ -415,20 +418,11 @@ class Looker:
         with self._runner as runner:
             runner.run(self._observer.aclose())
 
+    @property
+    def addresses(self) -> dict[str, str]:
+        """See :attr:`Observer.addresses`."""
+        return self._observer.addresses
+
     def look(self) -> Observation:
         """Ask one round, see :meth:`Observer.observe`."""
         return self._runner.run(self._observer.observe())
-
-
-async def _ping(endpoint: Endpoint) -> Reply:
-    """Ask by ``ping.sh``; an answer other than "up" says nothing about the server."""
-    assert endpoint.ping is not None
-    began = monotonic()
-    answer, detail = Answer.UP, "ping.sh: the Scheduler server is alive"
-    try:
-        async with asyncio.timeout(endpoint.deadline):
-            await asyncio.to_thread(endpoint.ping)
-    except Exception as error:
-        said = "no end in time" if isinstance(error, TimeoutError) else str(error)
-        answer, detail = Answer.NOT_ASKED, f"ping.sh proves nothing: {said}"
-    return Reply(answer, monotonic() - began, detail)

@@ -20,7 +20,7 @@ DAG_DOC = """
 |---|---|
 | pause | automation changes nothing, until `until` or until you resume it; it goes on observing |
 | resume | automation goes on; what was interrupted is brought to its end |
-| acknowledge | you have seen the last failover: the pair may fail over again |
+| acknowledge | you have seen the last failover: the pair may fail over again. With `doubts`: you accept these |
 | halt | nothing is changed on either server until you release the pair |
 | release | back to the phase before the halt |
 | initialise | you say which server is the active one, for example when the record was lost |
@@ -37,7 +37,7 @@ def operate(**context: Any) -> dict[str, Any]:
     run, params = shared.pair_context(context), context["params"]
     with shared.publishing(run, context), shared.explaining(context):
         active = Role(params["active"]) if params["active"] else None
-        request = operating.Request(params["operation"], until=_moment(params["until"]), active=active)
+        request = operating.Request(params["operation"], _moment(params["until"]), active, params["doubts"] or ())
         done = operating.operate(run, request)
     shared.note(context, done.what)
     shared.ask_for_a_look(context, params["operation"])
@@ -83,6 +83,14 @@ def _params() -> dict[str, Param]:
             "Until",
             "Pause only: when automation goes on by itself. Without it, the pair stays paused until you resume it.",
             format="date-time",
+        ),
+        "doubts": Param(
+            [],
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Doubts",
+            description="Acknowledge only: the names of what you accept, one a line, as `denodo-ha status` shows them. "
+            "Without names: the last failover, or else all warnings of imports.",
         ),
         "active": shared.optional_text(
             "Active server",

@@ -31,11 +31,11 @@ from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
-from denodo_scheduler.state.storage import StorageError, WrongStorageError
+from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.state.watch_store import WatchStore
 from denodo_scheduler.steps.active import GROUP, pair_asset
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NotYet, readable
+from denodo_scheduler.steps.outcome import Blocked, NotYet, at_once, readable
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,6 @@ CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
 WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync"})
 """Tasks that do not know the record."""
-CONFIGURATION = (ConfigurationError, WrongStorageError)
-"""Errors that stay until a person corrects something."""
 THOUSANDS_OF_JOBS = timedelta(hours=1)
 """How long it takes to change and read back as many jobs, at the very most. The next try resumes what is cut off."""
 
@@ -159,14 +157,7 @@ def step(
     def decorate(function: Callable[..., Any]) -> Callable[..., XComArg]:
         name, doc = function.__name__, inspect.getdoc(function)
 
-        @wraps(function)
-        def run(*results: Any, **context: Any) -> Any:
-            try:
-                return function(*results, **context)
-            except CONFIGURATION as error:
-                raise Blocked(*error.reason) from None
-
-        call = function if "retry_policy" in arguments else run
+        call = function if "retry_policy" in arguments else at_once(function)
 
         @wraps(function)
         def make(*results: XComArg) -> XComArg:

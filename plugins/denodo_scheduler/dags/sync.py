@@ -12,7 +12,7 @@ from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, Param, TriggerRule
 
-from denodo_ha.alerts import run_note
+from denodo_ha.alerts import look_note, run_note
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.reason import Explained, Reason
@@ -22,7 +22,7 @@ from denodo_scheduler.dags import shared
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo, readable
+from denodo_scheduler.steps.outcome import CONFIGURATION, Blocked, NothingToDo, readable
 from denodo_scheduler.steps.sync import disable as disabling
 from denodo_scheduler.steps.sync import export as exporting
 from denodo_scheduler.steps.sync import guard as guarding
@@ -45,10 +45,11 @@ committed. It waits for nothing that runs on the active server.
 
 * **Nothing new or changed?** Then nothing is waited for and nothing imported: `wait_for_quiet_window` and
   `import_metadata` are skipped. So it is where jobs were only enabled, disabled or removed.
+* **No HA record yet?** Then each run only looks, whoever started it: it changes nothing and ends with the plan and with
+  the word to begin: initialise the pair with `{pair.dag_id_operations}`, then run this DAG again.
 * **Trigger by hand** for a dry run, to accept a mass change, to deliver jobs that have no safe moment, or, after a
   failover, to re-protect: copy the slave to the master, so that a failback carries its edits home.
 * **A run failed?** Clear it, or just wait: the next run repairs the passive server first.
-* Is the master the active server, and the sync does not know it? Initialise the pair with `{pair.dag_id_operations}`.
 * Its history is on the asset `{pair.asset_uri}`; the state in key `record` of the asset's state store.
 """
 QUIET_DOC = """
@@ -75,6 +76,8 @@ def guard(**context: Any) -> dict[str, Any] | None:
         shared.note(context, admission.message)
         log.warning("%s The rest of this run is skipped.", admission.message)
         return None
+    if admission.ticket.looks:
+        log.warning("%s", admission.message)
     return admission.ticket.to_json()
 
 
@@ -85,12 +88,17 @@ def export_metadata(ticket: Any, **context: Any) -> dict[str, Any]:
     """
     params = context["params"]
     with _step(context) as run:
+        found = _ticket(ticket)
         exported = exporting.export(
             run,
-            _ticket(ticket),
+            found,
             accept_mass_change=params["accept_mass_change"],
             deliver_now=params["deliver_now"],
         )
+    if found.looks:
+        said = look_note(exported.comparison, found.looks)
+        log.warning("%s", said)
+        shared.note(context, said)
     return exported.to_json()
 
 
@@ -215,8 +223,9 @@ def _params(pair: Pair) -> dict[str, Param]:
 
 def _skip_unless_waiting(context: Any) -> None:
     """Wait only for a moment. This is asked again when the wait is over, as Airflow does after a deferral."""
-    if context["params"]["dry_run"]:
-        raise NothingToDo("dry_run", "a dry run does not wait")
+    ticket = context["ti"].xcom_pull(task_ids="guard")
+    if context["params"]["dry_run"] or (ticket and _ticket(ticket).looks):
+        raise NothingToDo("dry_run", "a run that only looks does not wait")
     exported = context["ti"].xcom_pull(task_ids="export_metadata")
     if exported and not exported["wait_until"]:
         raise NothingToDo("nothing_to_wait_for", f"nothing is waited for: {exported['comparison']}")
@@ -247,7 +256,7 @@ def _step(context: Any) -> Iterator[PairContext]:
         raise
     except Exception as error:
         ti = context["ti"]
-        final = isinstance(error, (Blocked, *shared.CONFIGURATION)) or ti.try_number > ti.max_tries
+        final = isinstance(error, (Blocked, *CONFIGURATION)) or ti.try_number > ti.max_tries
         if final and not run.dry_run:
             _tell(run, _reason(error, context["task"].task_id), context)
         raise
@@ -257,6 +266,8 @@ def _tell(run: PairContext, reason: Reason, context: Any) -> None:
     """Whatever goes wrong here must not hide why the step has failed."""
     try:
         shared.note(context, str(reason))
+        if run.records.load() is None:
+            return  # the pair has not begun, so there is nothing that keeps it
         if event := note_problem(run, reason):
             notify(run.pair, Alert.BLOCKED, event, context)
     except Exception:
@@ -264,7 +275,7 @@ def _tell(run: PairContext, reason: Reason, context: Any) -> None:
 
 
 def _reason(error: Exception, task_id: str) -> Reason:
-    if isinstance(error, (Explained, *shared.CONFIGURATION)):
+    if isinstance(error, (Explained, *CONFIGURATION)):
         return error.reason
     what = str(error) if isinstance(error, DenodoSchedulerError) else type(error).__name__
     return Reason("sync_failed", f"{task_id} failed: {what}", f"see the log of {task_id}; the next run tries again")
@@ -292,7 +303,7 @@ def _tell_if_nothing_watches(run: PairContext, context: Any) -> tuple[str, ...]:
 
 def _has_tried(context: Any, error: Exception) -> bool:
     """Whether a task was tried as often as others are, or cannot get better."""
-    return isinstance(error, shared.CONFIGURATION) or context["ti"].try_number > RETRIES
+    return isinstance(error, CONFIGURATION) or context["ti"].try_number > RETRIES
 
 
 def _wanted(context: Any) -> datetime | None:

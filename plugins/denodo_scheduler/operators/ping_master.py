@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -10,9 +11,12 @@ from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.timezone import utcnow
 
+from denodo_ha.text import listed
 from denodo_ha.verdict import Verdict
+from denodo_scheduler.exceptions import WrongArgumentError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.renamed import renamed
+from denodo_scheduler.steps.outcome import at_once
 from denodo_scheduler.triggers.ping_master import PingMasterTrigger
 
 _SLACK = timedelta(minutes=15)
@@ -24,7 +28,7 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
     Watch the master of a pair and end with a confirmed verdict: "up" at once, any other after ``fall`` rounds in a row.
 
     Path 1 goes through the master's web tool, path 2 through the slave's web tool. The task sleeps in the triggerer and
-    succeeds whatever the verdict is. Its result, in Airflow 3.3 as JSON text: ``ended_by``,
+    succeeds whatever the verdict is. Its result, as JSON text, since Airflow 3.3 encodes it once more: ``ended_by``,
     ``evidence``, ``second_good``, ``alive_since``, ``addresses`` and ``latencies``, see
     :class:`denodo_scheduler.triggers.ping_master.PingMasterTrigger`. It fails only when a connection cannot be used.
 
@@ -93,6 +97,7 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
         self.include_projects = include_projects
         self.include_jobs = include_jobs
 
+    @at_once
     def execute(self, context: Context) -> None:
         """Leave everything, the first probe included, to the triggerer."""
         self.watch(
@@ -118,6 +123,8 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
         :param addresses: the last address that each name on the way to the master led to. The others are those of the
             constructor.
         """
+        if known and known not in tuple(Verdict):
+            raise WrongArgumentError(f"known is {known!r}, and the verdicts are {listed(Verdict, len(Verdict))}.")
         begin = utcnow() + delay
         self.defer(
             trigger=PingMasterTrigger(
@@ -128,7 +135,7 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
                 fall=self.fall,
                 begin=begin,
                 until=begin + watch_for,
-                known=Verdict(known).value if known else None,
+                known=str(known) if known else None,
                 passive_conn_id=passive_conn_id,
                 passive_interval=self.passive_interval,
                 active_conn_id=active_conn_id,
@@ -140,9 +147,14 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
             timeout=delay + watch_for + 2 * self.fall * self.interval + _SLACK,
         )
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
-        """Fail with what is wrong with a connection; a watch ends the task without coming here."""
-        raise AirflowFailException(event["error"])
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> str:
+        """Fail with what is wrong with a connection, or return what was seen.
+
+        A triggerer ends the task with that itself, and comes here only to fail. ``dag.test()`` comes here always.
+        """
+        if "error" in event:
+            raise AirflowFailException(event["error"])
+        return json.dumps(event)
 
 
 if TYPE_CHECKING:

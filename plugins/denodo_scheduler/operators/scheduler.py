@@ -14,10 +14,17 @@ from denodo_ha.jobs import JobKey, JobState
 from denodo_ha.preconditions import looks_paused
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed
-from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, RequestError, UnreachableError
+from denodo_scheduler.exceptions import (
+    RETRY_POLICY,
+    ConfigurationError,
+    RequestError,
+    UnreachableError,
+    WrongArgumentError,
+)
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 from denodo_scheduler.renamed import renamed
 from denodo_scheduler.steps.jobs import Changed, by_project, change_jobs
+from denodo_scheduler.steps.outcome import at_once
 from denodo_scheduler.steps.servers import Server
 
 if TYPE_CHECKING:
@@ -33,7 +40,7 @@ class DenodoSchedulerOperator(BaseOperator):
 
     :param denodo_scheduler_conn_id: connection of the web tool. (templated)
     :param uri: another Scheduler server than the connection's, ``//host:port`` as the web tool reaches it. (templated)
-    :param retry_policy: by default a configuration error fails the task at once.
+    :param retry_policy: Airflow's; a configuration error fails the task at once, whatever it says.
     """
 
     template_fields: Sequence[str] = ("denodo_scheduler_conn_id", "uri")
@@ -59,6 +66,7 @@ class DenodoSchedulerOperator(BaseOperator):
 class DenodoSchedulerPingOperator(DenodoSchedulerOperator):
     """Fail unless the Scheduler server behind the web tool answers. Returns its version, its mode and the roles."""
 
+    @at_once
     def execute(self, context: Context) -> dict[str, Any]:
         server = self.hook.ping()
         self.log.info("Denodo Scheduler %s is up.", server.version)
@@ -82,6 +90,7 @@ class DenodoSchedulerExportMetadataOperator(DenodoSchedulerOperator):
         self.destination = destination
         self.options = options
 
+    @at_once
     def execute(self, context: Context) -> dict[str, Any]:
         destination = ObjectStoragePath(self.destination)
         result = self.hook.export_metadata(destination, options=self.options)
@@ -108,6 +117,7 @@ class DenodoSchedulerImportMetadataOperator(DenodoSchedulerOperator):
         self.source = source
         self.options = options
 
+    @at_once
     def execute(self, context: Context) -> dict[str, list[str]]:
         result = self.hook.import_metadata(ObjectStoragePath(self.source), options=self.options)
         for warning in result.warnings:
@@ -136,6 +146,7 @@ class _ChangeJobsOperator(DenodoSchedulerOperator):
         self.all_jobs = all_jobs
         self.read_back_timeout = read_back_timeout
 
+    @at_once
     def execute(self, context: Context) -> dict[str, int]:
         before = self.hook.statuses()
         wanted = self._wanted(before)
@@ -185,7 +196,9 @@ class _ChangeJobsOperator(DenodoSchedulerOperator):
         if self.all_jobs:
             return {status.key for status in statuses.jobs} - drafts
         if not isinstance(self.jobs, list | tuple):
-            raise ValueError(f"jobs is not a list but {type(self.jobs).__name__}: give a list of [project, name].")
+            raise WrongArgumentError(
+                f"jobs is not a list but {type(self.jobs).__name__}: give a list of [project, name]."
+            )
         wanted = {_key(entry) for entry in self.jobs}
         if self.action == "enable" and (hopeless := wanted & drafts):
             raise RequestError(
@@ -257,7 +270,7 @@ def _key(entry: Any) -> JobKey:
         return JobKey(**entry)
     if isinstance(entry, list | tuple) and len(entry) == 2:
         return JobKey(project=entry[0], name=entry[1])
-    raise ValueError(f'jobs holds {entry!r}: expected [project, name] or {{"project": ..., "name": ...}}.')
+    raise WrongArgumentError(f'jobs holds {entry!r}: expected [project, name] or {{"project": ..., "name": ...}}.')
 
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from denodo_ha.quartz.forecast import Forecast, forecast
 from denodo_ha.quiet_window import Assessment, clock, length
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed
-from denodo_scheduler.exceptions import DenodoSchedulerError
+from denodo_scheduler.exceptions import DenodoSchedulerError, WrongArgumentError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.renamed import renamed
+from denodo_scheduler.steps.outcome import at_once
 from denodo_scheduler.triggers.quiet_window import TRANSIENT, QuietWindowTrigger, look, summary
 
 HORIZON = timedelta(hours=24)
@@ -112,6 +113,7 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
     def _lengths(self) -> dict[str, timedelta]:
         return {"window": _timedelta(self.window), "margin": _timedelta(self.margin)}
 
+    @at_once
     def execute(self, context: Context) -> Any:
         """Wait, in the way that ``deferrable`` and ``mode`` say."""
         self.timeout = _timedelta(self.timeout).total_seconds()
@@ -230,7 +232,12 @@ class DenodoSchedulerQuietWindowSensor(BaseSensorOperator):
 
 
 def _timedelta(value: timedelta | float | str) -> timedelta:
-    return value if isinstance(value, timedelta) else timedelta(seconds=float(value))
+    if isinstance(value, timedelta):
+        return value
+    try:
+        return timedelta(seconds=float(value))
+    except (OverflowError, ValueError):
+        raise WrongArgumentError(f"window, margin and timeout are seconds or a timedelta, not {value!r}.") from None
 
 
 if TYPE_CHECKING:

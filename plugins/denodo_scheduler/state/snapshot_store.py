@@ -47,10 +47,13 @@ class SnapshotStore:
         """What each pair whose folder is in the same place says of its servers."""
         storage = filesystem(self._base)
         with suppress(FileNotFoundError), explained(self._base):
-            for folder in storage.ls(self._base.path, detail=False):
+            folders = [folder.rstrip("/") for folder in storage.ls(self._base.path, detail=False)]
+            found = storage.cat([f"{folder}/{_HOLDING}" for folder in folders], on_error="return")
+            for path, content in found.items():
                 with suppress(FileNotFoundError, NotADirectoryError):
-                    content: bytes = storage.cat_file(f"{folder.rstrip('/')}/{_HOLDING}")
-                    yield folder.rstrip("/").rpartition("/")[2], content
+                    if isinstance(content, Exception):
+                        raise content
+                    yield path.split("/")[-2], content
 
     def write_holding(self, content: bytes) -> None:
         """Say of this pair what the others read by :meth:`holdings`."""
@@ -128,6 +131,14 @@ class SnapshotStore:
             (folders if entry["type"] == "directory" else files).append(name)
         plans = [name[len(_PLAN) : -len(_JSON)] for name in files if name.startswith(_PLAN) and name.endswith(_JSON)]
         return sorted(name for name in folders if name != RECORD_FOLDER), sorted(plans)
+
+    def newest(self) -> str | None:
+        """Id of the newest complete snapshot."""
+        for snapshot_id in reversed(self.listed()[0]):
+            with suppress(FileNotFoundError):
+                self._read(f"{snapshot_id}/manifest.json")
+                return snapshot_id
+        return None
 
     def retire(self, keep: int, protected: Collection[str], before: datetime | None = None) -> None:
         """Delete all but the newest ``keep`` and the ``protected`` snapshots, and of the lists likewise; only those

@@ -8,7 +8,8 @@ rule                        the record must still say
 ==========================  =============================================================================
 :func:`unchanged`           all that it said when it was judged
 :func:`of_epoch`            the same epoch and phase, and no operation has begun or ended
-:func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run
+:func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run; a run
+                            that only looks has no right, whatever the record says
 :func:`own_sync`            the same, and the operation of this sync is open
 :func:`passive_target`      the same epoch, with the source of the sync as the active server
 :class:`OperationClaim`     the failover or switchover of this very try, within its lease
@@ -28,6 +29,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from denodo_ha.preconditions import OPERATIONS_DAG, other, sync_may_begin
+from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, Role, Step, importing, superseded
 from denodo_ha.transitions import advanced, renewed
 from denodo_scheduler.steps.context import Event, PairContext
@@ -143,6 +145,8 @@ class SyncTicket:
 
     :param source: the active server, which is copied; the other one is the target.
     :param version: the target's version when the guard asked it.
+    :param to_begin: of a pair that had no record: the run only looks, and this is what a person does to begin. It stays
+        so if a person begins meanwhile.
     """
 
     operation_id: str
@@ -150,10 +154,17 @@ class SyncTicket:
     base_snapshot: str | None
     source: Role = Role.MASTER
     version: str = ""
+    to_begin: str = ""
 
     @property
     def target(self) -> Role:
         return other(self.source)
+
+    @property
+    def looks(self) -> Reason | None:
+        """Why the run only looks; None if it does more."""
+        what = "the pair had no HA record when this run began, so it only looks, and changes neither server"
+        return Reason("not_initialised", what, self.to_begin) if self.to_begin else None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -164,11 +175,22 @@ class SyncTicket:
         return TypeAdapter(cls).validate_python(value)
 
 
+def only_looks(context: PairContext, ticket: SyncTicket) -> Reason | None:
+    """Why the run changes nothing; None if it is a sync."""
+    if context.dry_run:
+        return Reason("dry_run", "this is a dry run; the plan is in the XCom of export_metadata")
+    return ticket.looks
+
+
 def current_sync(context: PairContext, ticket: SyncTicket) -> Claim:
     """The record belongs to the epoch, operation and snapshot from which the sync began, and the target is the same.
 
     A pause or halt ends it only before it has begun to change anything; what it has begun it brings to an end.
+
+    :raises NothingToDo: the run only looks.
     """
+    if looks := only_looks(context, ticket):
+        raise NothingToDo(*looks)
 
     def rule(record: Record) -> Exception | None:
         role = ticket.target

@@ -10,7 +10,7 @@ from dataclasses import replace
 from denodo_ha.holdings import Holding, held_by_another
 from denodo_ha.reason import Reason
 from denodo_ha.record import Role
-from denodo_ha.server.address import Place, is_loopback
+from denodo_ha.server.address import Place, is_loopback, is_name
 from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.steps.context import PairContext
 
@@ -27,9 +27,9 @@ def another_pair(context: PairContext, *, resolved: bool = True) -> Reason | Non
         dead name server takes its time.
     """
     now, store, scope = context.now(), context.snapshots, context.pair.scope
-    machines = {_machine(context.servers.hook(role).place) for role in Role}
-    names = frozenset(f"{host}:{port}" for host, port in machines)
-    addresses = frozenset(address for host, port in machines for address in _addresses(host, port) if resolved)
+    places = [context.servers.hook(role).place for role in Role]
+    names = frozenset(map(_name, places))
+    addresses = frozenset(address for place in places for address in _addresses(place) if resolved)
     try:
         known = {pair: holding for pair, content in store.holdings() if (holding := _read(pair, content))}
         before = known.pop(context.pair.name, None)
@@ -51,12 +51,22 @@ def _read(pair: str, content: bytes) -> Holding | None:
         return None
 
 
-def _machine(place: Place) -> tuple[str, str]:
+def _name(place: Place) -> str:
+    """The server as the pair's connections name it, a bare name with the tool at which it has a meaning."""
+    host = "localhost" if is_loopback(place.machine) else place.machine.casefold()
+    return f"{place.tool.casefold()}|{host}:{place.port}" if _is_bare(place) else f"{host}:{place.port}"
+
+
+def _addresses(place: Place) -> set[str]:
+    """Where that name leads from here; on this machine, at whatever address others call it."""
     host = socket.gethostname() if is_loopback(place.machine) else place.machine
-    return host.casefold(), place.port
-
-
-def _addresses(host: str, port: str) -> set[str]:
+    if _is_bare(place):
+        return set()
     with suppress(OSError, UnicodeError):
-        return {f"{each[4][0]}:{port}" for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+        return {f"{each[4][0]}:{place.port}" for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     return set()
+
+
+def _is_bare(place: Place) -> bool:
+    """Whether the server has a name without a domain, as the machines of one site or one cluster name each other."""
+    return not is_loopback(place.server) and is_name(place.machine) and "." not in place.machine

@@ -6,13 +6,14 @@ None of it touches a server.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.operations import MANUAL_OPERATIONS, Asked, ManualOperation, change
-from denodo_ha.preconditions import other, reason_given, two_addresses
+from denodo_ha.preconditions import look_and_initialise, other, reason_given, two_addresses
 from denodo_ha.reason import Reason
 from denodo_ha.record import NewerRecordError, Record, RecordError, Role
 from denodo_ha.text import listed
@@ -35,11 +36,13 @@ class Request:
     """What a person asks for.
 
     :param until: when a pause ends by itself. :param active: of ``initialise``: the server that is the active one.
+    :param doubts: of ``acknowledge``: the names of what is accepted.
     """
 
     operation: ManualOperation
     until: datetime | None = None
     active: Role | None = None
+    doubts: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def operate(context: PairContext, request: Request) -> Done:
 
 
 def _change(context: PairContext, request: Request) -> Done:
-    asked = Asked(context.actor, context.reason, context.now(), request.until)
+    asked = Asked(context.actor, context.reason, context.now(), request.until, request.doubts)
     done = Done("")
 
     def changed(record: Record) -> tuple[Record, Event | None]:
@@ -92,7 +95,7 @@ def _record(context: PairContext) -> Record:
         raise Blocked(
             "not_initialised",
             f"the pair {context.pair.name} has no HA record",
-            "run the sync DAG once, or initialise the pair if you know which server is the active one",
+            look_and_initialise(context.pair.dag_id_operations),
         )
     return record
 

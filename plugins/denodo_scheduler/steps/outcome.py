@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from denodo_ha.reason import Explained, Reason
 from denodo_ha.text import one_line
+from denodo_scheduler.exceptions import ConfigurationError
+from denodo_scheduler.state.storage import WrongStorageError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 V = TypeVar("V")
 
@@ -36,6 +40,28 @@ class NothingToDo(Explained, AirflowSkipException):
     def __init__(self, code: str, what: str, next_step: str = "") -> None:
         self.reason = Reason(code, what, next_step)
         super().__init__(f"{self.reason} Nothing was changed.")
+
+
+CONFIGURATION = (ConfigurationError, WrongStorageError)
+"""Errors that stay until a person corrects something."""
+
+
+def at_once(function: Callable[P, T]) -> Callable[P, T]:
+    """Have ``function`` fail a task at once on a configuration error, whatever its retries are.
+
+    The steps of the DAGs and the ``execute`` of each public operator and sensor are made so.
+
+    :raises Blocked: with the reason of the error.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except CONFIGURATION as error:
+            raise Blocked(*error.reason) from None
+
+    return run
 
 
 def readable(read: Callable[[V], T], value: V) -> T:

@@ -90,7 +90,7 @@ class PingMasterTrigger(BaseTrigger):
         except ConfigurationError as error:
             yield TriggerEvent({"error": str(error.reason)})  # type: ignore[no-untyped-call]
         else:
-            yield TaskSuccessEvent(xcoms={"return_value": await self._watch(observer)})
+            yield _ended(await self._watch(observer))
 
     async def _watch(self, observer: Observer) -> dict[str, Any]:
         gap = GAP * self.interval + timedelta(seconds=observer.longest_round)
@@ -138,6 +138,8 @@ class PingMasterTrigger(BaseTrigger):
         self.log.log(level, "The master of connection %r: %s", self.denodo_scheduler_conn_id, observation)
 
     def _observer(self) -> Observer:
+        for conn_id in filter(None, (self.passive_conn_id, self.active_conn_id)):
+            _ = DenodoSchedulerHook(conn_id).place  # raises where that connection cannot be used
         slave = DenodoSchedulerHook(self.slave_conn_id) if self.slave_conn_id else None
         master = DenodoSchedulerHook(self.denodo_scheduler_conn_id)
         return Observer.of(master, slave, second_path=self.second_path, logins=self._logins, addresses=self.addresses)
@@ -185,6 +187,13 @@ class PingMasterTrigger(BaseTrigger):
         scope = Scope(projects=tuple(self.include_projects), jobs=tuple(self.include_jobs))
         jobs = DenodoSchedulerHook(conn_id).statuses().jobs
         return sorted(job.key for job in jobs if job.state.is_enabled and scope.matches(job.key))
+
+
+def _ended(result: dict[str, Any]) -> TaskSuccessEvent:
+    """The event that ends the task with this result; ``dag.test()`` resumes the task instead, with the payload."""
+    event = TaskSuccessEvent(xcoms={"return_value": result})
+    event.payload = result
+    return event
 
 
 class _Renewals:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 from airflow.sdk.timezone import utcnow
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -17,7 +17,13 @@ from denodo_ha.jobs import JobStatus
 from denodo_ha.quartz.forecast import assess_by_cron
 from denodo_ha.quiet_window import Assessment
 from denodo_ha.scope import Scope, ScopeError
-from denodo_scheduler.exceptions import NoAnswerError, RequestError, ServerBusyError, UnreachableError
+from denodo_scheduler.exceptions import (
+    NoAnswerError,
+    RequestError,
+    ServerBusyError,
+    UnreachableError,
+    WrongArgumentError,
+)
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 TRANSIENT = (UnreachableError, NoAnswerError, ServerBusyError, RequestError)
@@ -37,7 +43,7 @@ def look(
         try:
             scope.check(status.key for status in statuses.jobs)
         except ScopeError as error:
-            raise AirflowFailException(str(error)) from None
+            raise WrongArgumentError(f"{str(error).rstrip('.')}.") from None
     definitions = hook.jobs if stuck_by_cron else None
     return assess_by_cron(jobs, definitions, now=statuses.server_time, timezone=timezone, **lengths), jobs
 
@@ -102,7 +108,7 @@ class QuietWindowTrigger(BaseTrigger):
                 self.log.warning("Waiting goes on after an error: %s", error)
                 check_at, seen = utcnow() + self.recheck, f"the last request failed: {error}"
             except AirflowException as error:
-                yield _event("error", message=str(error))
+                yield _event("error", message=str(getattr(error, "reason", error)))
                 return
             else:
                 self.log.info("%s", assessment)

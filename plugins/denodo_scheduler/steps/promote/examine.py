@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Any, Self
-from zoneinfo import ZoneInfo
 
-from denodo_ha.checks import enabled_by_definition
+from denodo_ha.checks import enabled_by_definition, may_go_on
 from denodo_ha.definitions import Fields, Names, compare, fields
 from denodo_ha.jobs import DataSource, Job, JobKey
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import (
+    LET_IT_LEAD,
     all_on_target,
     equal_on_target,
     looks_paused,
@@ -29,8 +29,9 @@ from denodo_ha.preconditions import (
     something_enabled,
     target_at_rest,
     two_addresses,
+    two_servers,
 )
-from denodo_ha.quartz.missed import server_zone
+from denodo_ha.quartz.missed import ServerZone, configured_zone, server_zone
 from denodo_ha.quiet_window import assess
 from denodo_ha.record import Record, Role
 from denodo_ha.snapshot.contents import ArchiveContents
@@ -69,12 +70,16 @@ def ensure_may_begin(context: PairContext, record: Record, to: Role) -> None:
 
 @dataclass(frozen=True)
 class Examined:
-    """Both servers, read right one after the other; the rules about them hold."""
+    """Both servers, read right one after the other; the rules about them hold.
+
+    :param statuses: of the server that is left. :param there: of the one that takes over.
+    """
 
     record: Record
     to: Role
     path: Server
     statuses: Statuses
+    there: Statuses
     active: Manifest
     target: Manifest
 
@@ -114,7 +119,20 @@ def examine(context: PairContext, record: Record, to: Role, *, accept_difference
         or all_on_target(active, target, to, record.pending, accepted=accept_differences)
         or (None if any_definition else equal_on_target(active, target, to, record.pending))
     )
-    return Examined(record, to, path, statuses, active, target)
+    return Examined(record, to, path, statuses, target_statuses, active, target)
+
+
+def ensure_still_two(context: PairContext, found: Examined | None, old: Statuses, new: Statuses) -> None:
+    """Both servers, read anew in the midst of a switchover, are two.
+
+    :param found: both before it began, if that is known. Clones at rest look like one server; they are two where both
+        may still be those that were told apart then.
+    :raises NotYet: the name of one leads to the other one by now.
+    """
+    if found and may_go_on(found.statuses.jobs, old.jobs) and may_go_on(found.there.jobs, new.jobs):
+        return
+    if one := two_servers(context.servers.connections, old.jobs, new.jobs):
+        raise NotYet("same_server", one.what, LET_IT_LEAD)
 
 
 @dataclass(frozen=True)
@@ -191,10 +209,10 @@ def ensure_quiet(pair: Pair, statuses: Statuses) -> None:
         raise NotYet(*reason._replace(next_step=how))
 
 
-def zone_of(pair: Pair, role: Role, found: Examined | None) -> tzinfo | None:
-    """The time zone of a server's crons: as the pair says it, or the one that fits what was found.
+def zone_of(pair: Pair, role: Role, found: Examined | None, until: datetime) -> ServerZone | None:
+    """The time zone of a server's crons until then: as the pair says it, or what tells of it in what was found.
 
-    :return: None where it cannot be told.
+    :return: None where nothing tells.
     """
-    said = ZoneInfo(zone) if (zone := pair.timezone_of(role)) else None
-    return server_zone(found.active, found.statuses.server_time, said) if found else said
+    said = configured_zone(pair.timezone_of(role))
+    return said or (server_zone(found.active, found.statuses.server_time, until) if found else None)

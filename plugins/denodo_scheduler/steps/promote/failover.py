@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from functools import partial
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from denodo_ha.decisions import Action
 from denodo_ha.jobs import JobKey
-from denodo_ha.outage import ran_at_once
 from denodo_ha.promotion import EnableOrder, left_behind, maybe_ran, order_enabling, told_behind
-from denodo_ha.quartz.missed import server_zone
+from denodo_ha.quartz.missed import ServerZone, configured_zone, server_zone
 from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.situation import Judgement
 from denodo_ha.snapshot.ids import new_id, taken_at
@@ -52,7 +50,7 @@ def enable_jobs(case: Case, look: Look) -> dict[str, Any]:
     if judged.decision.code == "complete":
         return _complete(case, record)
     if record.operation and record.operation.kind == "switchover":
-        return _resume_switchover(case, record)
+        return _resume_switchover(case, record, look)
     failover = _begun_or_resumed(case, judged, look)
     try:
         return failover.run()
@@ -123,11 +121,11 @@ def _claimed(case: Case, record: Record) -> Record:
     )
 
 
-def _resume_switchover(case: Case, record: Record) -> dict[str, Any]:
+def _resume_switchover(case: Case, record: Record, look: Look) -> dict[str, Any]:
     to = Role.SLAVE if record.phase is Phase.FAILING_OVER else Role.MASTER
     confirmed = to is Role.SLAVE and case.evidence.verdict is Verdict.DOWN and case.fresh
     down = Down(case.evidence.since, fenced=case.consents.fenced) if confirmed else None
-    return switchover.resume(case.context, to, down=down)
+    return switchover.resume(case.context, to, down=down, alive=lambda: look().verdict.alive)
 
 
 def _stale(case: Case) -> NothingToDo | None:
@@ -171,7 +169,7 @@ class _Failover(Try):
         fenced = self._fenced()
         manifest = _manifest(self.context, snapshot_id)
         zone = _zone(self.context, manifest, snapshot_id)
-        order, enabled = _enable(self.case, manifest, zone, self._before_batch)
+        order, enabled = _enable(self.case, manifest, zone.zone, self._before_batch)
         said = describe(
             self.context,
             manifest,
@@ -210,12 +208,9 @@ class _Failover(Try):
         event = demotion_event(self.context, self.operation.id, self.operation.started)
         try:
             found = demote_master(self.context, self.claim, event)
-        except Blocked as error:
-            if error.code != "same_server":
+        except (DenodoSchedulerError, Blocked, NotYet) as error:
+            if isinstance(error, Blocked) and error.code != "same_server":
                 raise
-            log.warning("It is the slave itself that answers in place of the master: %s", error)
-            return
-        except (DenodoSchedulerError, NotYet) as error:
             raise NotYet(
                 "split_brain",
                 "jobs are enabled on the slave already, the master is heard again and its jobs cannot be disabled: "
@@ -281,7 +276,7 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
     zone = _zone(context, manifest, promotion.plan)
     remaining = set(context.snapshots.read_job_list(promotion.left)) if promotion.left else None
     try:
-        order, enabled = _enable(case, manifest, zone, claim.check, only=remaining)
+        order, enabled = _enable(case, manifest, zone.zone, claim.check, only=remaining)
     except DenodoSchedulerError as error:
         raise _interrupted(error) from None
     if enabled.left:
@@ -290,7 +285,6 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
             f"{len(enabled.left)} jobs could not be enabled on the slave, such as {enabled.left[0]}",
             "look at these jobs in the slave's web tool; this is tried again",
         )
-    found = enabled.statuses
     event = context.event(
         "completed",
         record,
@@ -307,7 +301,7 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
             enabled,
             since=promotion.at,
             last_sign=enabled.verified,
-            at_once=ran_at_once(found.jobs, set(order.order), found.server_time - (enabled.verified - promotion.at)),
+            idle_since=promotion.at,
             zone=zone,
         ),
     )
@@ -345,7 +339,7 @@ def _enable(
     return order, enable(server, order.order, batch=batch, before_batch=before_batch, not_before=late, now=context.now)
 
 
-def _zone(context: PairContext, manifest: Manifest, snapshot_id: str) -> tzinfo:
-    """The master's time zone; UTC where it cannot be told."""
-    said = ZoneInfo(context.pair.master_timezone) if context.pair.master_timezone else None
-    return server_zone(manifest, taken_at(snapshot_id), said) or UTC
+def _zone(context: PairContext, manifest: Manifest, snapshot_id: str) -> ServerZone:
+    """The master's time zone, as far as it is known."""
+    taken = taken_at(snapshot_id)
+    return configured_zone(context.pair.master_timezone) or server_zone(manifest, taken, context.now())

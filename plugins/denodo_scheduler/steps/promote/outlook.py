@@ -10,7 +10,7 @@ from typing import Any
 from denodo_ha.draining import runs, usual_length
 from denodo_ha.jobs import JobState, JobStatus
 from denodo_ha.preconditions import other
-from denodo_ha.quartz.missed import missed_occurrences
+from denodo_ha.quartz.missed import UNKNOWN_ZONE, missed_occurrences
 from denodo_ha.text import NAMED
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.steps.context import PairContext
@@ -39,9 +39,9 @@ def outlook(context: PairContext, found: Examined) -> dict[str, Any]:
     busy = sorted((job for job in enabled if runs(job) or job.state is JobState.WAITING), key=_since)
     usual = [_usual(found, job) for job in busy[:LOOKED_UP]]
     gap = _gap(busy, usual, looked)
-    zone = zone_of(context.pair, other(found.to), found)
     until = looked + (gap or context.pair.failover.drain_timeout)
-    due, total = missed_occurrences(found.active, found.active.enabled, since=looked, until=until, zone=zone)
+    zone = zone_of(context.pair, other(found.to), found, until) or UNKNOWN_ZONE
+    due, total = missed_occurrences(found.active, found.active.enabled, since=looked, until=until, zone=zone.zone)
     return {
         "running": {
             "jobs": len(busy),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.outage import has_started, missed_in_outage, ran_at_once
+from denodo_ha.outage import has_started, missed_in_outage
 from denodo_ha.promotion import EnableOrder
-from denodo_ha.quartz.missed import Missed
+from denodo_ha.quartz.missed import UNKNOWN_ZONE, Missed, ServerZone
 from denodo_ha.record import Role
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.manifest import Manifest
@@ -34,19 +34,18 @@ def describe(
     *,
     heard: datetime,
     taken: datetime,
-    zone: tzinfo,
+    zone: ServerZone,
     last_sign: datetime | None = None,
 ) -> dict[str, Any]:
     """Details of a failover's event.
 
     ``rpo_seconds`` is the age of the promoted snapshot when the master was last heard, ``rto_seconds`` the time from
-    then to the read-back. ``missed`` are occurrences by cron that neither server ran by itself, as far as is known: the
-    master may have run some before it died, and those in ``burst`` ran on the slave as soon as they were enabled.
+    then to the read-back.
 
     :param heard: when the master was last heard; where the watch never heard it, its first failed look.
     :param last_sign: when jobs that were enabled already had been enabled at the latest; None if there were none.
     """
-    statuses, verified = enabled.statuses, enabled.verified
+    verified = enabled.verified
     return {
         "rpo_seconds": round((heard - taken).total_seconds(), 1),
         "rto_seconds": round((verified - heard).total_seconds(), 1),
@@ -60,7 +59,7 @@ def describe(
             enabled,
             since=heard,
             last_sign=last_sign or verified,
-            at_once=ran_at_once(statuses.jobs, set(order.order), statuses.server_time - (verified - heard)),
+            idle_since=heard,
             zone=zone,
         ),
     }
@@ -75,21 +74,25 @@ def occurrences(
     *,
     since: datetime,
     last_sign: datetime,
-    at_once: Collection[JobKey],
-    zone: tzinfo | None,
+    idle_since: datetime,
+    zone: ServerZone | None,
     last_run: Mapping[JobKey, datetime] = MappingProxyType({}),
     also: Collection[JobKey] = (),
 ) -> dict[str, Any]:
     """Say which occurrences neither server ran, and start once what was missed, where the pair wants that.
 
+    ``missed`` are occurrences by cron that neither server ran, as far as is known: an old server that cannot be asked
+    may have run some. ``burst`` are jobs that ran late, as soon as they were enabled; none of them is in ``missed``.
+
     :param server: the one whose jobs were enabled.
     :param manifest: the jobs with their crons; None where they cannot be read.
-    :param at_once: jobs that ran as soon as they were enabled, which are not started.
+    :param zone: the time zone of the crons; None where nothing is known of it.
     :param also: jobs that were due too and did not run. The other arguments are those of
         :func:`~denodo_ha.outage.missed_in_outage`.
     """
     statuses, verified = enabled.statuses, enabled.verified
-    missed, total = missed_in_outage(
+    zone = zone or UNKNOWN_ZONE
+    outage = missed_in_outage(
         manifest or Manifest(jobs=()),
         order,
         told=enabled.told,
@@ -98,33 +101,35 @@ def occurrences(
         since=since,
         verified=verified,
         last_sign=last_sign,
+        idle_since=idle_since,
         skew=statuses.server_time - verified,
-        zone=zone,
+        zone=zone.zone,
         last_run=last_run,
     )
-    if total:
-        log.warning("%d occurrences were missed, such as %s at %s", total, missed[0].key, missed[0].at)
-    due = {each.key for each in missed}.union(also) - set(at_once) - set(enabled.left)
+    missed = outage.missed
+    if missed:
+        log.warning("%d occurrences were missed, such as %s at %s", outage.total, missed[0].key, missed[0].at)
+    due = {each.key for each in missed}.union(also) - set(outage.late) - set(enabled.left)
     chosen = _to_catch_up(context, due, enabled)
     started = _start(server, chosen, enabled.statuses)
     return {
-        "missed": listed_occurrences(missed, total if manifest else None, zone),
-        "burst": counted(at_once),
+        "missed": listed_occurrences(missed, outage.total if manifest else None, zone),
+        "burst": counted(outage.late),
         "caught_up": counted(started),
         "not_caught_up": counted([key for key in chosen if key not in started]),
     }
 
 
-def listed_occurrences(missed: Iterable[Missed], total: int | None, zone: tzinfo | None) -> dict[str, Any]:
+def listed_occurrences(missed: Iterable[Missed], total: int | None, zone: ServerZone) -> dict[str, Any]:
     """Occurrences as plain JSON.
 
     :param total: how many there are; None where that cannot be known.
-    :param zone: the time zone that they were calculated in; None stands for UTC, which is said to be a guess.
+    :param zone: the time zone that they were calculated in.
     """
     return {
         "occurrences": total,
         "listed": [{"job": str(each.key), "at": each.at.isoformat()} for each in missed],
-        "time_zone": str(zone) if zone else "not known, taken to be UTC",
+        "time_zone": str(zone),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,8 +13,7 @@ from typing import Any
 from denodo_ha.draining import said
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, JobStatus
-from denodo_ha.outage import ran_at_once
-from denodo_ha.preconditions import other, two_servers
+from denodo_ha.preconditions import other
 from denodo_ha.promotion import (
     EnableOrder,
     just_ran,
@@ -33,7 +33,13 @@ from denodo_scheduler.steps.jobs import Changed, enable
 from denodo_scheduler.steps.outcome import NotYet
 from denodo_scheduler.steps.passive import AtRest, DisablingEvent, disable_all
 from denodo_scheduler.steps.promote.drain import Drain
-from denodo_scheduler.steps.promote.examine import Examined, ensure_quiet, read_manifest, zone_of
+from denodo_scheduler.steps.promote.examine import (
+    Examined,
+    ensure_quiet,
+    ensure_still_two,
+    read_manifest,
+    zone_of,
+)
 from denodo_scheduler.steps.promote.fence import Down, Fence, without_master
 from denodo_scheduler.steps.promote.operation import Switch, Try, not_fenced
 from denodo_scheduler.steps.promote.report import occurrences
@@ -51,6 +57,7 @@ class Switching(Try):
     :param last_sign: when an earlier try was last seen at work; what is enabled already it enabled before.
     :param patience: how long this try waits for jobs that run at most, if less than the pair says.
     :param down: why the old server may be taken to be at rest without an answer of it.
+    :param alive: whether the master is heard now, also at the last address of a name that no longer resolves.
     :param unseen: the old server could not be read, and was taken to be at rest: how sure that is.
     """
 
@@ -58,6 +65,7 @@ class Switching(Try):
     found: Examined | None = None
     last_sign: datetime | None = None
     down: Down | None = None
+    alive: Callable[[], bool] = lambda: False
     patience: timedelta | None = None
     unseen: Fence | None = None
     drain: Drain | None = None
@@ -76,9 +84,8 @@ class Switching(Try):
         try:
             rest = self._disable()
             server, statuses = self.context.servers.answering(self.to)
-            resumed = rest if not self.found and self.step is not Step.ENABLING else None
-            if resumed and (one := two_servers(self.context.servers.connections, resumed.statuses.jobs, statuses.jobs)):
-                raise _Back(one.what)  # a name leads elsewhere by now
+            if rest and self.step is not Step.ENABLING:
+                ensure_still_two(self.context, self.found, rest.statuses, statuses)
             order = self._ordered(server, statuses)
             enabled = self._enable(server, order, self._just_ran(order, rest, statuses))
         except (DenodoSchedulerError, _Back) as error:
@@ -88,6 +95,11 @@ class Switching(Try):
     def give_up(self, why: str) -> dict[str, Any]:
         """Go back to the phase before; no server was changed."""
         return self.leave("switchover_given_up", given_up, why)
+
+    def _ensure_still_two(self, old: Statuses) -> None:
+        """Before a change of the old server. Another one that cannot be read is not the one that was just read."""
+        with suppress(DenodoSchedulerError):
+            ensure_still_two(self.context, self.found, old, self.context.servers.answering(self.to)[1])
 
     # -- break
 
@@ -150,6 +162,7 @@ class Switching(Try):
         return until if self.patience is None else min(until, self.context.now() + self.patience)
 
     def _before_disabling(self, statuses: Statuses, keys: Sequence[JobKey]) -> None:
+        self._ensure_still_two(statuses)
         if self.step is Step.CLAIMED and self.wanted.quiet_window:
             self._ensure_quiet(statuses)
         step = Step.ENABLING if self.step is Step.ENABLING else Step.DISABLING
@@ -269,18 +282,22 @@ class Switching(Try):
 
     def _before_batch(self) -> None:
         """A server that was taken to be at rest, because it did not answer, is asked again before each batch."""
-        if self.unseen:
-            try:
-                self.context.servers.answering(self.old)
-            except DenodoSchedulerError:
-                pass
-            else:
-                raise NotYet("old_answers", f"the {self.old} answers again", "a retry disables its jobs first")
+        if self.unseen and self._old_answers():
+            how = "a retry disables its jobs first, as soon as its name leads to it"
+            raise NotYet("old_answers", f"the {self.old} answers again", how)
         self.advance(Step.ENABLING)
+
+    def _old_answers(self) -> bool:
+        if self.old is Role.MASTER and self.alive():
+            return True
+        with suppress(DenodoSchedulerError):
+            self.context.servers.answering(self.old)
+            return True
+        return False
 
     def _commit(self, server: Server, order: EnableOrder, enabled: Changed, rest: AtRest | None) -> dict[str, Any]:
         last_run = _last_runs(rest.statuses) if rest else {}
-        gap = self._gap(server, order, enabled, last_run, since_enabled=self.operation.started)
+        gap = self._gap(server, order, enabled, last_run, idle_since=self.operation.started)
         record, now = self.claim.check(), self.context.now()
         behind = left_behind(order, enabled.statuses.jobs, record.pending, self.to)
         change: Callable[[Record], Record]
@@ -322,15 +339,14 @@ class Switching(Try):
         enabled: Changed,
         last_run: Mapping[JobKey, datetime],
         *,
-        since_enabled: datetime,
+        idle_since: datetime,
     ) -> dict[str, Any]:
         """What was not run between the disabling and the enabling of the jobs, see :func:`occurrences`.
 
-        :param since_enabled: a job that ran on ``server`` after this ran because it was enabled.
+        :param idle_since: a job that ran on ``server`` after this ran because it was enabled.
         """
         self.claim.check()
         waited = self.drain.waited if self.drain else set()
-        by_server = enabled.statuses.server_time - (enabled.verified - since_enabled)
         return {
             "waited": counted(waited),
             **occurrences(
@@ -342,9 +358,9 @@ class Switching(Try):
                 since=self.operation.started,
                 last_run=last_run,
                 last_sign=self.last_sign or enabled.verified,
-                at_once=ran_at_once(enabled.statuses.jobs, set(order.order), by_server),
+                idle_since=idle_since,
                 also=waited,
-                zone=zone_of(self.context.pair, self.old, self.found),
+                zone=zone_of(self.context.pair, self.old, self.found, enabled.statuses.server_time),
             ),
             "gap_seconds": round((enabled.verified - self.operation.started).total_seconds(), 1),
         }
@@ -369,6 +385,7 @@ class Switching(Try):
         self._rest_other()
         try:
             server, statuses = self.context.servers.answering(self.old)
+            self._ensure_still_two(statuses)
             self._read_jobs(server, statuses)
             wanted = self.context.snapshots.read_job_list(self.plan_id)
             order = order_enabling(wanted, self._dependencies, [job.key for job in statuses.jobs])
@@ -388,8 +405,8 @@ class Switching(Try):
             )
         interrupted = counted(self._interrupted(statuses))
         again = EnableOrder(tuple(key for key in order.order if key in enabled.told), order.missing)
-        since_enabled = min(enabled.told.values(), default=enabled.verified)
-        gap = self._gap(server, again, enabled, _last_runs(statuses), since_enabled=since_enabled)
+        idle_since = min(enabled.told.values(), default=enabled.verified)
+        gap = self._gap(server, again, enabled, _last_runs(statuses), idle_since=idle_since)
         details = {"enabled": len(order.order), "interrupted": interrupted, **gap}
         return self.leave("switchover_rolled_back", rolled_back, str(error), **details)
 

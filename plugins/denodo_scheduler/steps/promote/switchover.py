@@ -5,6 +5,7 @@ Until the first job is enabled on the other server whatever goes wrong leads bac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from denodo_ha.preconditions import not_halted, not_paused
@@ -72,7 +73,9 @@ def _done_by_earlier_try(context: PairContext, record: Record) -> dict[str, Any]
     return None
 
 
-def resume(context: PairContext, to: Role, *, down: Down | None = None) -> dict[str, Any]:
+def resume(
+    context: PairContext, to: Role, *, down: Down | None = None, alive: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
     """Take over a switchover whose task is dead, bring it to its end or back, and return the event.
 
     Jobs that run are waited for for :data:`~denodo_scheduler.steps.claim.LEASE` at most, because the master is not
@@ -80,6 +83,7 @@ def resume(context: PairContext, to: Role, *, down: Down | None = None) -> dict[
 
     :param down: evidence, good enough for a failover, that the master, which was active, is down. Where it does not
         answer, it is fenced as in a failover, and taken to be at rest.
+    :param alive: see :class:`Switching`.
     :raises NothingToDo: there is no such operation, or its task may still act. :raises NotYet: tried again.
     :raises Blocked: the pair requires a fence, which was not confirmed.
     """
@@ -90,7 +94,7 @@ def resume(context: PairContext, to: Role, *, down: Down | None = None) -> dict[
     if operation.open(context.now()) and not context.is_of_this_run(operation.id):
         raise NothingToDo("operation_open", "the task of the switchover may still act")
     require(not_halted(record) or not_paused(record, context.now()))
-    switching = _taken_over(context, record, Switch(to), down=down, patience=LEASE)
+    switching = _taken_over(context, record, Switch(to), down=down, alive=alive, patience=LEASE)
     if operation.step is Step.CLAIMED:
         return switching.give_up(_UNTOUCHED)
     try:

@@ -12,7 +12,6 @@ from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, current_sync, own_sync
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import NothingToDo
 from denodo_scheduler.steps.passive import DisablingEvent, settle
 
 log = logging.getLogger(__name__)
@@ -33,9 +32,9 @@ def disable_jobs(context: PairContext, ticket: SyncTicket) -> Disabled:
 
     After an import of unknown end, go on until the operation's lease is over, and read the definitions then. Jobs that
     were enabled since the last commit although no import was begun are drift.
+
+    :raises NothingToDo: the run only looks, or the task is superseded.
     """
-    if context.dry_run:
-        raise NothingToDo("dry_run", "this is a dry run")
     claim = current_sync(context, ticket)
     record = claim.check()
     operation = record.operation

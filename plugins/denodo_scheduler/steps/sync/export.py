@@ -16,6 +16,7 @@ from denodo_ha.delivery.changes import Changes
 from denodo_ha.delivery.plan import DeliveryPlan
 from denodo_ha.jobs import DataSource, Job, JobKey, fold
 from denodo_ha.properties import unreachable_hosts
+from denodo_ha.reason import Reason
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
 from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, filter_archive, inspect
@@ -26,7 +27,7 @@ from denodo_ha.text import listed
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.storage import StorageError
-from denodo_scheduler.steps.claim import SyncTicket
+from denodo_scheduler.steps.claim import SyncTicket, only_looks
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet, readable
 from denodo_scheduler.steps.servers import data_sources
@@ -60,20 +61,22 @@ def export(
     :raises Blocked: the file is damaged, the patterns match nothing, or a mass change is not accepted.
     :raises NotYet: the metadata kept changing while it was exported.
     """
-    record = (context.records.load() or Record()) if context.dry_run else context.record()
+    looks = only_looks(context, ticket)
+    record = (context.records.load() or Record()) if looks else context.record()
     committed = _committed(context, record, ticket)
     began = context.now()
     snapshot_id = new_id(began)
     try:
         taken = _take(context, ticket, snapshot_id, committed)
-        _guard_mass_change(context, record, committed[1] if committed else None, taken.manifest, accept_mass_change)
+        old = committed[1] if committed else None
+        _guard_mass_change(context, record, old, taken.manifest, accepted=accept_mass_change, looks=looks)
         planned = _plan(context, record, ticket, taken, committed, deliver_now)
         exported = _describe(context, record, ticket, snapshot_id, began, taken, committed, planned)
     except BaseException:
         with suppress(StorageError):
             context.snapshots.delete(snapshot_id)
         raise
-    if context.dry_run:
+    if looks:
         context.snapshots.delete(snapshot_id)
     else:
         context.snapshots.write(snapshot_id, contents=taken.contents.to_json(), manifest=taken.manifest.to_json())
@@ -248,7 +251,7 @@ def _names(keys: Iterable[JobKey]) -> Counter[str]:
 
 
 def _guard_mass_change(
-    context: PairContext, record: Record, old: Manifest | None, new: Manifest, accepted: bool
+    context: PairContext, record: Record, old: Manifest | None, new: Manifest, *, accepted: bool, looks: Reason | None
 ) -> None:
     if old is None and record.snapshot:
         found = shrunk(record.snapshot.jobs, record.snapshot.enabled, new, context.pair.sync.mass_change)
@@ -260,7 +263,7 @@ def _guard_mass_change(
         log.warning(
             "Mass change accepted by %s: %s (%s)", context.actor, found.reason, context.reason or "no reason given"
         )
-    elif context.dry_run:
+    elif looks:
         log.warning("A real sync would stop here: %s", found.reason)
     else:
         raise Blocked(

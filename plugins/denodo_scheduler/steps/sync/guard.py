@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from denodo_ha.jobs import JobKey
-from denodo_ha.preconditions import INITIALISE, OPERATIONS_DAG, moved, one_writer, other, sync_may_begin, two_addresses
+from denodo_ha.preconditions import (
+    INITIALISE,
+    OPERATIONS_DAG,
+    moved,
+    one_writer,
+    other,
+    sync_may_begin,
+    to_begin,
+    two_addresses,
+)
 from denodo_ha.record import Phase, Record, RecordError, Role, close_operation, covers
+from denodo_ha.server.address import common_name
 from denodo_ha.text import listed
+from denodo_scheduler.client.probe import over_second_path
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, unchanged
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked, NotYet, require
 from denodo_scheduler.steps.passive import DisablingEvent, settle
-from denodo_scheduler.steps.servers import enabled_in
+from denodo_scheduler.steps.servers import enabled_in, flagged_in
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +57,18 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     :param operation_id: a name for what this run is going to do, different at each attempt of the guard.
     :param wanted: the moment this run stands for; a committed snapshot taken later makes it a no-op. None: always sync.
     :param reprotect: where the slave is the active server, copy it to the master.
+    :return: of a pair without record, unless it may begin by itself, a ticket with which the run only looks.
     :raises Blocked: the pair has no usable record, both connections lead to one server, or another pair has it.
     """
+    found = _load(context)
+    begins = found is None and context.pair.sync.initialise == "automatic"
+    if looks := found is None and not begins:
+        context = replace(context, dry_run=True)
     require(two_addresses(context.servers.connections, context.servers.addresses) or another_pair(context))
-    record = _load(context)
+    _warn_of_one_name(context)
+    record = found or Record(master=context.master.address, slave=context.slave.address)
+    if begins and not context.dry_run:
+        record = _initialise(context, record)
     source = record.active if reprotect and record.phase is Phase.FAILED_OVER else Role.MASTER
     if reason := sync_may_begin(record, context.now(), source):
         return Admission(None, reason.code, str(reason))
@@ -58,6 +77,8 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     log.info("The %s answers: version %s.", target, version)
     go = SyncTicket(operation_id, record.epoch, record.snapshot_id, source, version)
     record = _same_servers(context, record)
+    if looks:
+        return _look(context, go)
     if context.dry_run:
         return Admission(go, "go", "dry run: shows what a sync would do")
     record = _tried_storage(context, record)
@@ -72,20 +93,53 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     return Admission(go, "go", "sync")
 
 
-def _load(context: PairContext) -> Record:
+def _warn_of_one_name(context: PairContext) -> None:
+    """Two paths that use one name are not independent: a name server that fails, fails for both."""
+    second = over_second_path(context.pair.watch.second_path, context.master, context.slave)
+    if second and (name := common_name(context.master.place.tool, second.server)):
+        log.warning(
+            "Both paths to the master use the name %s, so what happens to this name happens to both. Next: write the "
+            "master's address into 'second_path' of the pair, such as //10.0.0.1:%s.",
+            name,
+            context.master.place.port,
+        )
+
+
+def _load(context: PairContext) -> Record | None:
+    """Read the record; None where the pair never had one."""
     try:
         record = context.records.load()
     except RecordError as error:
         raise Blocked(*error.reason) from None
-    return record or _initialise(context)
+    if record is None and not context.dry_run and (left := context.snapshots.newest()):
+        raise Blocked(
+            "record_lost",
+            f"the pair {context.pair.name} has no HA record, and {context.snapshots.location(left)} is the snapshot of "
+            "an earlier sync: its record was lost, or was left behind when the snapshots were moved",
+            f"bring the folder of the record back; if that is not possible, {INITIALISE}",
+        )
+    return record
 
 
-def _initialise(context: PairContext) -> Record:
-    """Make the first record, by itself only where there is no doubt which server is the active one."""
-    record = Record(master=context.master.address, slave=context.slave.address)
-    if context.dry_run:
-        return record
-    if enabled := [job.key for job in enabled_in(context.pair.scope, context.slave.statuses())]:
+def _look(context: PairContext, ticket: SyncTicket) -> Admission:
+    """Let the run of a pair without record look, and say how a person begins."""
+    enabled = [_enabled(context, role) for role in Role]
+    ticket = replace(ticket, to_begin=to_begin(context.pair.dag_id_operations, *enabled))
+    reason = ticket.looks
+    assert reason
+    return Admission(ticket, reason.code, str(reason))
+
+
+def _enabled(context: PairContext, role: Role) -> list[JobKey]:
+    """The enabled jobs in scope. A server that was paused shows none [D], but its definitions do."""
+    server, scope = context.servers.own_path(role), context.pair.scope
+    statuses = server.statuses()
+    return [job.key for job in enabled_in(scope, statuses)] or flagged_in(scope, server, statuses)
+
+
+def _initialise(context: PairContext, record: Record) -> Record:
+    """Save the first record without a person's word, where there is no doubt which server is the active one."""
+    if enabled := _enabled(context, Role.SLAVE):
         raise Blocked(
             "not_initialised",
             f"the pair {context.pair.name} has no HA record, and {len(enabled)} jobs are enabled on the slave "

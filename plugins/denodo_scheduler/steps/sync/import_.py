@@ -32,12 +32,10 @@ def import_snapshot(
     """Deliver what differs to the passive server; what an import wakes is disabled at once.
 
     :param deliver_now: a person accepts that jobs which have no safe moment may run once.
-    :raises NothingToDo: a dry run, nothing to deliver, or the task is superseded.
+    :raises NothingToDo: the run only looks, nothing to deliver, or the task is superseded.
     :raises Blocked: the target is too old or the wrong server, or an import was sent and its end is unknown; then
         ``disable_jobs`` sees to it.
     """
-    if context.dry_run:
-        raise NothingToDo("dry_run", "this is a dry run; the plan is in the XCom of export_metadata")
     current, own = current_sync(context, ticket), own_sync(context, ticket)
     record = current.check()
     if exported.unchanged:

@@ -57,12 +57,10 @@ def verify(
     :raises Blocked: a job or data source is missing or different, or a job enabled; the pair stays dirty and the next
         run tries again.
     """
-    if context.dry_run:
-        raise NothingToDo("dry_run", "this is a dry run")
+    claim = _committable(context, ticket, exported, imported)
     record = context.record()
     if record.snapshot_id == exported.snapshot:
         return _committed(record)
-    claim = _committable(context, ticket, exported, imported)
     record = claim.check()
     pending = _pending(exported, imported)
     _ensure_not_hollow(context, pending, exported.jobs, accept_mass_change)
@@ -79,7 +77,7 @@ def verify(
     for each in pending:
         log.warning("Pending: %s", each)
     left_out = (*_left_out(pending, record), *behind)
-    doubts = partial(_doubts, imported, context.now())
+    doubts = partial(_doubts, imported, left_out, context.now())
     event = context.event(
         "sync",
         record,
@@ -157,11 +155,12 @@ def _left_out(pending: Sequence[Pending], record: Record) -> tuple[PendingJob, .
     return tuple(sorted(jobs, key=lambda job: rank.get(job.key, len(rank))))
 
 
-def _doubts(imported: Imported | None, now: datetime, record: Record) -> tuple[Doubt, ...]:
-    if imported is None:
-        return record.doubts
-    everything = imported.all_secrets and bool(imported.pieces)
-    return doubts_after(record, imported.warnings, everything=everything, now=now)
+def _doubts(
+    imported: Imported | None, pending: Sequence[PendingJob], now: datetime, record: Record
+) -> tuple[Doubt, ...]:
+    warnings = imported.warnings if imported else []
+    everything = imported is not None and imported.all_secrets and bool(imported.pieces)
+    return doubts_after(record, warnings, everything=everything, now=now, pending=pending)
 
 
 def _left_behind(record: Record, orphans: Collection[JobKey]) -> tuple[PendingJob, ...]:
@@ -215,7 +214,7 @@ def _news(
             "alert": Alert.PENDING,
             "what": f"the {target} may lack what its import has warned of: {listed(warned)}",
             "next_step": "repair it on the source, such as by entering the password again, and sync; or accept it with "
-            f"{pair.dag_id_operations}, operation 'acknowledge'",
+            f"{pair.dag_id_operations}, operation 'acknowledge', by its name under 'doubts'",
         }
     return {}
 
@@ -330,14 +329,23 @@ def _may_delete(context: PairContext, orphans: Sequence[JobKey], may_be_so_many:
 def _delete_orphans(
     context: PairContext, ticket: SyncTicket, done: Record, orphans: Sequence[JobKey], event: dict[str, Any]
 ) -> dict[str, Any]:
-    """Delete them after the commit, whose event is completed then; what is left the next sync deletes."""
+    """Delete them after the commit, whose event tells then what was read back. The next sync deletes the rest."""
+    hook = context.servers.hook(ticket.target)
     try:
         unchanged(context, done).check()
-        context.servers.hook(ticket.target).delete_jobs(orphans)
+        hook.delete_jobs(orphans)
     except (DenodoSchedulerError, NothingToDo) as error:
         log.error("Not all orphans could be deleted from the %s; the next sync tries again: %s", ticket.target, error)
+    try:
+        there = hook.statuses().by_key
+    except DenodoSchedulerError as error:
+        log.error("Which orphans were deleted from the %s could not be read back: %s", ticket.target, error)
         return event
-    log.warning("Orphans deleted from the %s: %s", ticket.target, listed(sorted(orphans)))
-    complete = {**event, "orphans": {**event["orphans"], "deleted": True}}
+    left, gone = ([key for key in orphans if (key in there) is wanted] for wanted in (True, False))
+    if left:
+        log.error("Still there on the %s, although it was told to delete them: %s", ticket.target, listed(sorted(left)))
+    log.warning("Orphans deleted from the %s: %s", ticket.target, listed(sorted(gone)) or "none")
+    told = {"jobs": len(gone or left), "names": listed(sorted(gone or left)), "deleted": bool(gone)}
+    complete = {**event, "orphans": told | ({"left": listed(sorted(left))} if gone and left else {})}
     context.save(lambda latest: (latest, complete))
     return complete

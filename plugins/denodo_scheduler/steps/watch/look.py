@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from denodo_ha.decisions import Action, Alert, Decision, decide
-from denodo_ha.preconditions import OPERATIONS_DAG, same_servers, two_servers
+from denodo_ha.preconditions import LET_IT_LEAD, look_and_initialise, same_servers, two_servers
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, RecordError, Role
 from denodo_ha.situation import Consents, Heard, Judgement, is_fresh, situation_of
@@ -21,10 +21,8 @@ from denodo_scheduler.steps.servers import Server, enabled_in, flagged_in
 
 log = logging.getLogger(__name__)
 
-_LET_IT_LEAD = (
-    "nothing is known of the master itself: look where its name or address leads (DNS, virtual IP, load balancer), and "
-    "let it lead to the master; if the master is lost, let it lead nowhere, so that its silence can be judged"
-)
+_OF_THE_PATHS = ("misconfigured", "one_path", "isolated")
+"""Decisions that are about the paths to the master; what these have in common may be the cause."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,14 @@ def judge(case: Case) -> Judgement:
     log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
     decision = decide(record.phase, verdict, situation)
     if one_server and decision.code in ("misconfigured", "failed_over"):
-        decision = _decided(one_server._replace(next_step=_LET_IT_LEAD), Alert.BLOCKED)
+        decision = _decided(one_server._replace(next_step=LET_IT_LEAD), Alert.BLOCKED)
+    elif case.evidence.common and decision.code in _OF_THE_PATHS:
+        decision = replace(decision, what=f"{decision.what} ({case.evidence.common})")
     if record.phase is Phase.HALTED and record.halted:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
     jobs = {role: found for role, found in ((Role.MASTER, of_master), (Role.SLAVE, of_slave)) if found}
-    return Judgement(decision, verdict, record, now, facts(consents=Consents()), jobs)
+    oldest = context.pair.failover.oldest_snapshot
+    return Judgement(decision, verdict, record, now, facts(consents=Consents()), jobs, oldest)
 
 
 def still(case: Case, action: Action) -> Judgement:
@@ -103,7 +104,7 @@ def _decided(reason: Reason, alert: Alert) -> Decision:
 
 
 def _without_record(context: PairContext) -> Decision:
-    how = f"run the sync DAG once; if the slave is the active server now, initialise the pair with {OPERATIONS_DAG}"
+    how = look_and_initialise(context.pair.dag_id_operations)
     what = f"the pair {context.pair.name} has no HA record yet, so it cannot fail over"
     return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
 
