@@ -70,6 +70,22 @@ class Baseline(BaseModel):
         return is_under_way(self.state)
 
 
+class Start(BaseModel):
+    """A start as it is noted before it is sent, so that the next try of the task does not send it again.
+
+    :param conn_id: connection of the server. :param try_number: which try of the task it is of.
+    :param answered: the server has accepted it. :param own: the task has sent it, and not found the job running.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    conn_id: str
+    try_number: int
+    before: Baseline
+    answered: bool = False
+    own: bool = True
+
+
 @dataclass(frozen=True)
 class Run:
     """A run that has ended.

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.timezone import utcnow
-from pydantic import BaseModel
 
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobState, JobStatus
-from denodo_ha.runs import ENDED_WELL, Baseline, described, is_under_way
+from denodo_ha.runs import ENDED_WELL, Baseline, Start, described, is_under_way
 from denodo_scheduler.exceptions import (
-    RETRY_POLICY,
     ConfigurationError,
     DenodoSchedulerError,
     NoAnswerError,
@@ -30,7 +28,6 @@ from denodo_scheduler.triggers.quiet_window import TRANSIENT
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from airflow.sdk.definitions.retry_policy import RetryPolicy
 
 NOTE = "start"
 """The key in the task's state store under which a start is noted before it is sent."""
@@ -40,20 +37,6 @@ NO_REPORT = (
     "The status may show the result of an earlier run, so this is no proof. Look at the job in the web tool; set "
     "require_report=False if it keeps reports of errors only."
 )
-
-
-class Start(BaseModel):
-    """A start as it is noted before it is sent, so that the next try of the task does not send it again.
-
-    :param conn_id: connection of the server. :param try_number: which try of the task it is of.
-    :param answered: the server has accepted it. :param own: the task has sent it, and not found the job running.
-    """
-
-    conn_id: str
-    try_number: int
-    before: Baseline
-    answered: bool = False
-    own: bool = True
 
 
 class DenodoSchedulerRunJobOperator(JobTask):
@@ -94,11 +77,6 @@ class DenodoSchedulerRunJobOperator(JobTask):
     def __init__(
         self,
         *,
-        project: str,
-        job: str,
-        denodo_scheduler_conn_id: str | None = None,
-        uri: str | None = None,
-        pair: str | None = None,
         action: Literal["start", "start_with_dependencies", "start_with_state"] = "start",
         if_running: Literal["fail", "attach"] = "fail",
         good_results: Sequence[str] = ENDED_WELL,
@@ -106,11 +84,9 @@ class DenodoSchedulerRunJobOperator(JobTask):
         poke_interval: float = 10.0,
         begin_timeout: timedelta = timedelta(minutes=2),
         timeout: timedelta = timedelta(days=1),
-        retry_policy: RetryPolicy | None = RETRY_POLICY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(retry_policy=retry_policy, **kwargs)
-        self.use(project, job, denodo_scheduler_conn_id, uri, pair)
+        super().__init__(**kwargs)
         if action not in ("start", "start_with_dependencies", "start_with_state") or if_running not in (
             "fail",
             "attach",

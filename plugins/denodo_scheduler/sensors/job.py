@@ -12,6 +12,7 @@ from airflow.sdk.timezone import utcnow
 
 from denodo_ha.runs import ENDED_WELL, described
 from denodo_ha.text import moment
+from denodo_scheduler.exceptions import WrongArgumentError
 from denodo_scheduler.operators.run_job import NO_REPORT
 from denodo_scheduler.steps.active import JobTask
 
@@ -42,6 +43,7 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
         of an earlier run. False: trust the status, for jobs that keep reports of errors only.
     :param poke_interval: seconds from one look at the job to the next.
     :param timeout: seconds to wait at most.
+    :param retry_policy: by default a configuration error fails the task at once.
     """
 
     template_fields: Sequence[str] = ("project", "job", "denodo_scheduler_conn_id", "uri", "since")
@@ -51,11 +53,6 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
     def __init__(
         self,
         *,
-        project: str,
-        job: str,
-        denodo_scheduler_conn_id: str | None = None,
-        uri: str | None = None,
-        pair: str | None = None,
         since: datetime | str | None = None,
         if_failed: Literal["fail", "wait", "accept"] = "fail",
         good_results: Sequence[str] = ENDED_WELL,
@@ -64,7 +61,6 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        self.use(project, job, denodo_scheduler_conn_id, uri, pair)
         if if_failed not in ("fail", "wait", "accept"):
             raise ValueError(f"if_failed must be fail, wait or accept, not {if_failed!r}.")
         self.since = since
@@ -90,7 +86,7 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
             try:
                 return moment(self.since)
             except ValueError:
-                raise AirflowFailException(
+                raise WrongArgumentError(
                     f"since is {self.since!r}: give a moment in ISO 8601 with its time zone, such as "
                     "2026-03-01T02:00:00+00:00."
                 ) from None

@@ -16,11 +16,13 @@ from denodo_ha.jobs import JobKey
 from denodo_ha.pairs_file import configured_pairs
 from denodo_ha.record import Record, RecordError, Role
 from denodo_ha.runs import settled_role
+from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.triggers.job_run import JobRunTrigger
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.definitions.retry_policy import RetryPolicy
 
     from denodo_ha.pairs import Pair
 
@@ -66,28 +68,37 @@ class JobTask(BaseOperator):
 
     A task with ``pair`` has the pair's asset as an inlet, and reads the HA record in the worker only: the trigger asks
     the servers, and resumes the task where it sees that the record may have changed.
+
+    :param project: the project of the job. :param job: its name.
+    :param denodo_scheduler_conn_id: connection of the web tool.
+    :param uri: another Scheduler server than the connection's. :param pair: the active server of this pair instead.
     """
 
     timed_out: ClassVar[type[AirflowException]] = AirflowFailException
-    project: str
-    job: str
-    denodo_scheduler_conn_id: str | None
-    uri: str | None
-    pair: str | None
     poke_interval: float
 
-    def use(self, project: str, job: str, conn_id: str | None, uri: str | None, pair: str | None) -> None:
-        """Take the arguments of a constructor.
-
-        :raises ValueError: both a pair and a server were given.
-        """
-        if pair and (conn_id or uri):
+    def __init__(
+        self,
+        *,
+        project: str,
+        job: str,
+        denodo_scheduler_conn_id: str | None = None,
+        uri: str | None = None,
+        pair: str | None = None,
+        retry_policy: RetryPolicy | None = RETRY_POLICY,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retry_policy=retry_policy, **kwargs)
+        if pair and (denodo_scheduler_conn_id or uri):
             raise ValueError(
                 f"pair={pair!r} means the active server of the pair, so denodo_scheduler_conn_id and uri must be left "
                 "out."
             )
-        self.project, self.job = project, job
-        self.denodo_scheduler_conn_id, self.uri, self.pair = conn_id, uri, pair
+        self.project = project
+        self.job = job
+        self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
+        self.uri = uri
+        self.pair = pair
         if pair:
             self.add_inlets([pair_asset(pair)])
 
