@@ -173,7 +173,9 @@ def test_a_server_that_accepts_and_does_nothing_is_found_out(scene: Scene, monke
     task = scene.run_job(**SOON)
     task.begin()
 
-    with pytest.raises(AirflowFailException, match="accepted the start of sales / load, but shows no run of it"):
+    with pytest.raises(
+        AirflowFailException, match="accepted the start of sales / load, but 0s later there is no sign of one"
+    ):
         task.finish()
 
 

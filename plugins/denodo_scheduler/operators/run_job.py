@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 NOTE = "start"
 """The key in the task's state store under which a start is noted before it is sent."""
-
-
 NO_REPORT = (
     "The status may show the result of an earlier run, so this is no proof. Look at the job in the web tool; set "
     "require_report=False if it keeps reports of errors only."
@@ -234,10 +232,10 @@ class DenodoSchedulerRunJobOperator(JobTask):
         waited = format_duration(self.begin_timeout)
         if start.answered:
             self._forget(context)
+            did = "The server accepted the start of" if start.own else "This task was to wait for a run of"
             raise AirflowFailException(
-                f"The server accepted the start of {self.key}, but shows no run of it {waited} later: {seen}, without "
-                "a new report, result or previous execution. Look at the job in the web tool; clear the task to start "
-                "it again."
+                f"{did} {self.key}, but {waited} later there is no sign of one: {seen}, without a new report, result "
+                "or previous execution. Look at the job in the web tool; clear the task to start it again."
             )
         if start.try_number != context["ti"].try_number:
             self.log.warning("No run of %s has begun since an earlier try may have started it; starting it.", self.key)
@@ -272,8 +270,8 @@ class DenodoSchedulerRunJobOperator(JobTask):
 
     def _changed(self, start: Start, found: Target) -> str:
         return (
-            f"the active server has changed, from connection {start.conn_id!r}, where the job was started at "
-            f"{start.before.at:%Y-%m-%d %H:%M:%S} UTC by that server's clock, to {found.label}"
+            f"the active server has changed, from connection {start.conn_id!r}, where the job was to run from "
+            f"{start.before.at:%Y-%m-%d %H:%M:%S} UTC on by that server's clock, to {found.label}"
         )
 
     @property
