@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from denodo_scheduler.exceptions import ConfigurationError, RequestError, UnreachableError, WrongArgumentError
+from denodo_scheduler.exceptions import RequestError, UnreachableError
 from denodo_scheduler.operators.run_job import DenodoSchedulerRunJobOperator
 from support.job_task import PAIR, Scene, killed
 from support.sync import act
@@ -323,7 +323,7 @@ def test_a_server_that_cannot_be_reached_is_left_to_the_retries(
     with pytest.raises(UnreachableError):
         scene.run_job().begin()
     connect(scene.master, password="wrong-password")
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(AirflowFailException, match=r"\[configuration\] .*Next: "):
         scene.run_job().begin()
 
 
@@ -541,5 +541,5 @@ def test_the_sensor_says_what_is_wrong(scene: Scene) -> None:
         unknown.finish()
     with pytest.raises(AirflowException, match=r"No run of sales / load has ended since .*the job is NOT_RUNNING"):
         impatient.finish()
-    with pytest.raises(WrongArgumentError, match="since is 'yesterday': give a moment"):
+    with pytest.raises(AirflowFailException, match=r"\[argument\] since is 'yesterday': give a moment"):
         scene.wait_for_run(since="yesterday").begin()

@@ -23,6 +23,7 @@ from denodo_scheduler.exceptions import (
 )
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 from denodo_scheduler.steps.active import JobTask, Target
+from denodo_scheduler.steps.outcome import at_once
 from denodo_scheduler.triggers.job_run import read_reports
 from denodo_scheduler.triggers.quiet_window import TRANSIENT
 
@@ -66,7 +67,7 @@ class DenodoSchedulerRunJobOperator(JobTask):
     :param poke_interval: seconds from one look at the job to the next.
     :param begin_timeout: how long after the start the run may take to be seen.
     :param timeout: how long to wait at most, for everything together. The job is not stopped then.
-    :param retry_policy: by default a configuration error fails the task at once.
+    :param retry_policy: Airflow's; a configuration error fails the task at once, whatever it says.
     """
 
     template_fields: Sequence[str] = ("project", "job", "denodo_scheduler_conn_id", "uri")
@@ -102,10 +103,12 @@ class DenodoSchedulerRunJobOperator(JobTask):
         self.timeout = timeout
         self._started: DenodoSchedulerHook | None = None
 
+    @at_once
     def execute(self, context: Context) -> Any:
         """Start the job, or find the run that an earlier try has started; then wait for it."""
         self._go_on(context, utcnow() + self.timeout)
 
+    @at_once
     def resume(self, context: Context, event: Any, *, end: str) -> Any:
         """Look at the HA record again."""
         self._go_on(context, datetime.fromisoformat(end))
@@ -176,6 +179,7 @@ class DenodoSchedulerRunJobOperator(JobTask):
             self.log.info("Started %s on %s.", self.key, found.label)
         self._wait(start, end)
 
+    @at_once
     def execute_complete(self, context: Context, event: dict[str, Any], *, end: str) -> Any:
         """Go on with what the trigger found."""
         start, until = self._noted(context), datetime.fromisoformat(end)

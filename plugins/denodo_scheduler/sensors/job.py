@@ -15,6 +15,7 @@ from denodo_ha.text import moment
 from denodo_scheduler.exceptions import WrongArgumentError
 from denodo_scheduler.operators.run_job import NO_REPORT
 from denodo_scheduler.steps.active import JobTask
+from denodo_scheduler.steps.outcome import at_once
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -43,7 +44,7 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
         of an earlier run. False: trust the status, for jobs that keep reports of errors only.
     :param poke_interval: seconds from one look at the job to the next.
     :param timeout: seconds to wait at most.
-    :param retry_policy: by default a configuration error fails the task at once.
+    :param retry_policy: Airflow's; a configuration error fails the task at once, whatever it says.
     """
 
     template_fields: Sequence[str] = ("project", "job", "denodo_scheduler_conn_id", "uri", "since")
@@ -68,10 +69,12 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
         self.good_results = good_results
         self.require_report = require_report
 
+    @at_once
     def execute(self, context: Context) -> Any:
         """Leave everything but the choice of the server to the triggerer."""
         self._go_on(context, utcnow() + timedelta(seconds=self.timeout))
 
+    @at_once
     def resume(self, context: Context, event: Any, *, end: str) -> Any:
         """Look at the HA record again."""
         self._go_on(context, datetime.fromisoformat(end))
@@ -97,6 +100,7 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
             or context["dag_run"].run_after
         )
 
+    @at_once
     def execute_complete(self, context: Context, event: dict[str, Any], *, end: str) -> Any:
         """Finish with what the trigger found."""
         status = event["status"]

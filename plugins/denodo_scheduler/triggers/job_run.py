@@ -174,4 +174,4 @@ class JobRunTrigger(BaseTrigger):
 
 
 def _error(error: AirflowException) -> Event:
-    return {"status": "error", "message": str(error)}
+    return {"status": "error", "message": str(getattr(error, "reason", error))}
