@@ -106,12 +106,12 @@ class DenodoSchedulerRunJobOperator(JobTask):
     @at_once
     def execute(self, context: Context) -> Any:
         """Start the job, or find the run that an earlier try has started; then wait for it."""
-        self._go_on(context, utcnow() + self.timeout)
+        self._go_on(context, self.deadline())
 
     @at_once
-    def resume(self, context: Context, event: Any, *, end: str) -> Any:
+    def resume(self, context: Context, event: Any, end: str | None = None) -> Any:
         """Look at the HA record again."""
-        self._go_on(context, datetime.fromisoformat(end))
+        self._go_on(context, self.deadline(end))
 
     def _go_on(self, context: Context, end: datetime) -> NoReturn:
         found = self.target_or_pause(context, end)
@@ -180,9 +180,9 @@ class DenodoSchedulerRunJobOperator(JobTask):
         self._wait(start, end)
 
     @at_once
-    def execute_complete(self, context: Context, event: dict[str, Any], *, end: str) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any], end: str | None = None) -> Any:
         """Go on with what the trigger found."""
-        start, until = self._noted(context), datetime.fromisoformat(end)
+        start, until = self._noted(context), self.deadline(end)
         if start is None:
             raise AirflowFailException(
                 f"What this task noted of the start of {self.key} is gone from its state store, so its run cannot be "

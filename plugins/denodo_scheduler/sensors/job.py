@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
-from airflow.sdk.timezone import utcnow
 
 from denodo_ha.runs import ENDED_WELL, described
 from denodo_ha.text import moment
@@ -72,12 +71,12 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
     @at_once
     def execute(self, context: Context) -> Any:
         """Leave everything but the choice of the server to the triggerer."""
-        self._go_on(context, utcnow() + timedelta(seconds=self.timeout))
+        self._go_on(context, self.deadline())
 
     @at_once
-    def resume(self, context: Context, event: Any, *, end: str) -> Any:
+    def resume(self, context: Context, event: Any, end: str | None = None) -> Any:
         """Look at the HA record again."""
-        self._go_on(context, datetime.fromisoformat(end))
+        self._go_on(context, self.deadline(end))
 
     def _go_on(self, context: Context, end: datetime) -> NoReturn:
         found = self.target_or_pause(context, end)
@@ -101,11 +100,11 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
         )
 
     @at_once
-    def execute_complete(self, context: Context, event: dict[str, Any], *, end: str) -> Any:
+    def execute_complete(self, context: Context, event: dict[str, Any], end: str | None = None) -> Any:
         """Finish with what the trigger found."""
         status = event["status"]
         if status == "look":
-            self._go_on(context, datetime.fromisoformat(end))
+            self._go_on(context, self.deadline(end))
         if status == "timeout":
             raise AirflowSensorTimeout(
                 f"No run of {self.key} has ended since {self._since(context)} before the timeout; at last "

@@ -76,6 +76,7 @@ class JobTask(BaseOperator):
 
     timed_out: ClassVar[type[AirflowException]] = AirflowFailException
     poke_interval: float
+    timeout: Any
 
     def __init__(
         self,
@@ -105,6 +106,11 @@ class JobTask(BaseOperator):
     @property
     def key(self) -> JobKey:
         return JobKey(project=self.project, name=self.job)
+
+    def deadline(self, end: str | None = None) -> datetime:
+        """When to give up: what was handed on at the deferral, which ``dag.test()`` loses, or else from now on."""
+        longest = self.timeout if isinstance(self.timeout, timedelta) else timedelta(seconds=self.timeout)
+        return datetime.fromisoformat(end) if end else utcnow() + longest
 
     def target(self, context: Context) -> Target | None:
         """Return the server that is meant now; None while the active server of the pair changes.
