@@ -17,8 +17,9 @@ from airflow.sdk import ObjectStoragePath
 from bench.stage import BenchError
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.pairs import Pair
-from denodo_ha.record import Role, learned
+from denodo_ha.record import Role
 from denodo_ha.sync_results import Imported
+from denodo_ha.transitions import learned
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore

@@ -63,11 +63,10 @@ def run_note(event: Mapping[str, Any]) -> str:
 def look_note(comparison: str, looks: Reason) -> str:
     """Say in one line what a run has seen that only looked.
 
-    :param comparison: what a sync would have to deliver; it is cut so that the command at the end of the note is not.
-    :param looks: why the run only looked, and what a person does to begin.
+    :param comparison: what a sync would have to deliver.
+    :param looks: why the run only looked, and what a person does to begin; it comes first, because Airflow cuts notes.
     """
-    seen = one_line(comparison)[:200]
-    return f"LOOKED ONLY: nothing was changed; {seen}; {looks.what}. To begin: {looks.next_step}"
+    return f"LOOKED ONLY: nothing was changed. To begin: {looks.next_step}. {one_line(comparison)}; {looks.what}"
 
 
 def _facts(event: Mapping[str, Any]) -> str:

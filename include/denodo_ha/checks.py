@@ -196,6 +196,15 @@ def same_server(a: Sequence[JobStatus], b: Sequence[JobStatus]) -> bool:
     return 2 * agreeing >= len(alive)
 
 
+def alike_at_rest(a: Sequence[JobStatus], b: Sequence[JobStatus]) -> bool:
+    """Return whether nothing but what is enabled tells two servers apart, as of a clone that has run nothing since."""
+
+    def rested(statuses: Sequence[JobStatus]) -> list[JobStatus]:
+        return [each.model_copy(update={"state": JobState.DISABLED, "next_execution": None}) for each in statuses]
+
+    return same_server(rested(a), rested(b))
+
+
 def may_go_on(before: Sequence[JobStatus], now: Sequence[JobStatus]) -> bool:
     """Return whether a later read may come from the same server: no job has another id, and no execution is gone."""
     known = {status.key: status for status in before}

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from denodo_ha.doubts import open_doubts
+from denodo_ha.doubts import accepted, open_doubts
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record
 from denodo_ha.text import listed
-from denodo_ha.transitions import accepted, acknowledged, halted, paused, released, unpaused
+from denodo_ha.transitions import acknowledged, halted, paused, released, unpaused
 
 ManualOperation = Literal["pause", "resume", "acknowledge", "halt", "release", "initialise"]
 MANUAL_OPERATIONS: tuple[ManualOperation, ...] = get_args(ManualOperation)
@@ -89,19 +89,32 @@ def _acknowledge(record: Record, asked: Asked) -> Change | str | Reason:
     doubts = open_doubts(record, asked.now)
     warned = [doubt.text for doubt in record.doubts if doubt.accepted_by is None]
     over = record.acknowledged and record.cool_down_until is None
-    names = list(dict.fromkeys(asked.doubts)) or (warned if over else [])
+    names = list(dict.fromkeys(asked.doubts or (warned if over else ())))
     if over and not names:
         return "There is no failover to be acknowledged, and no warning of an import to be accepted."
-    if wrong := [name for name in names if name not in doubts]:
-        there = f"the open ones are {'; '.join(doubts)}" if doubts else "none is open"
-        return Reason("no_such_doubt", f"no doubt is named {listed(map(repr, wrong))}; {there}", "choose one of these")
-    new = accepted(record, names, by=asked.by, now=asked.now) if names else acknowledged(record)
+    there = list(dict.fromkeys(doubt.name for doubt in doubts))
+    already = {doubt.text for doubt in record.doubts if doubt.accepted_by}.difference(there)
+    if wrong := [name for name in names if name not in there and name not in already]:
+        return _no_such_doubt(wrong, there)
+    if names and already.issuperset(names):
+        return f"Nothing was changed, since this is accepted already: {'; '.join(names)}."
+    names = [name for name in names if name in there]
     if names:
-        what = f"Accepted, and no longer told as doubtful: {'; '.join(names)}."
+        new = accepted(record, names, by=asked.by, now=asked.now)
+        said = [f"{doubt.name} (of the {doubt.role})" for doubt in doubts if doubt.name in names]
+        what = f"Accepted, and no longer told as doubtful: {'; '.join(said)}."
     else:
+        new = acknowledged(record)
         what = "The last failover is acknowledged, its cool-down is over: the pair may fail over again."
     before, after = _acknowledgement(record), {**_acknowledgement(new), "accepted": names}
     return Change(what, "acknowledged", new, before, after)
+
+
+def _no_such_doubt(wrong: Sequence[str], there: Sequence[str]) -> Reason:
+    open_, how = "none is open", "leave it; denodo-ha status names what can be accepted"
+    if there:
+        open_, how = f"the open ones are {'; '.join(there)}", "choose one of these"
+    return Reason("no_such_doubt", f"no doubt is named {listed(map(repr, wrong))}; {open_}", how)
 
 
 def _acknowledgement(record: Record) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from denodo_ha.text import listed
 
 OPERATIONS_DAG = "the operations DAG"
 SWITCHOVER = "the switchover DAG"
-INITIALISE = f"look which server has enabled jobs, then initialise the pair with {OPERATIONS_DAG}"
 
 
 def other(role: Role) -> Role:
@@ -57,10 +56,10 @@ def two_servers(connections: tuple[str, str], master: Sequence[JobStatus], slave
 
 
 LET_IT_LEAD = (
-    "nothing is known of the master itself: look where its name or address leads (DNS, virtual IP, load balancer), and "
-    "let it lead to the master; if the master is lost, let it lead nowhere, so that its silence can be judged"
+    "look where the names or addresses of both connections lead (DNS, virtual IP, load balancer), and let each lead to "
+    "its own server; the name of a server that is lost is to lead nowhere, so that its silence can be judged"
 )
-"""What a person does where the way to the master leads to the slave."""
+"""What a person does where the way to one server leads to the other one."""
 
 
 def moved(record: Record, addresses: tuple[str, str]) -> tuple[Role, str, str] | None:
@@ -106,7 +105,10 @@ def look_and_initialise(dag_id: str) -> str:
 
     :param dag_id: of the pair's operations DAG.
     """
-    return f"look which server has enabled jobs; if that is the master, {to_initialise(dag_id)}; then run the sync DAG"
+    return (
+        f"look which server has enabled jobs; if that is the master, {to_initialise(dag_id)}; then run the sync DAG. "
+        "If it is the slave, say so with the active server 'slave' instead"
+    )
 
 
 def to_begin(dag_id: str, master: Collection[JobKey], slave: Collection[JobKey]) -> str:
@@ -120,8 +122,10 @@ def to_begin(dag_id: str, master: Collection[JobKey], slave: Collection[JobKey])
         return f"{look}, {to_initialise(dag_id, Role.SLAVE)}"
     how, then = to_initialise(dag_id), "then run the sync DAG again"
     if only := sorted(set(slave) - set(master)):
-        look = f"{len(only)} jobs are enabled on the slave and not on the master ({listed(only, 3)})"
-        return f"{look}; if the master is the active server, disable them there or enable them here, {how}; {then}"
+        names = listed(only, 3)[:150]
+        look = f"{len(only)} jobs are enabled on the slave and not on the master ({names})"
+        mend = "disable them on the slave or enable them on the master"
+        return f"{look}; if the master is the active server, {mend}, then {how}; {then}"
     if slave:
         also = f"which disables the {len(slave)} jobs that are enabled on the slave"
         return f"if the master is the active server, {how}; {then}, {also}"

@@ -25,7 +25,6 @@ Any change of the schema, including a new optional field, needs a new number: an
 record, nor take it for a damaged one.
 """
 
-
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of two workers may be apart."""
 
@@ -127,7 +126,7 @@ class Operation(_Value):
 
     ``target`` is the address of the server, ``lease_until`` the time after which no request of the operation can still
     be in flight. ``plan`` names the stored list of jobs that a switchover carries over, or the snapshot that a failover
-    promotes.
+    promotes. ``alike``: the two servers of a switchover cannot be told apart while both are at rest.
     """
 
     kind: Literal["sync", "failover", "switchover"]
@@ -137,6 +136,7 @@ class Operation(_Value):
     started: Time
     lease_until: Time
     plan: str | None = None
+    alike: bool = False
 
     def open(self, now: datetime) -> bool:
         """Return whether the task that began it may still act; no other task takes it over before."""
@@ -183,12 +183,13 @@ class SyncProblem(_Value):
 
 
 class Doubt(_Value):
-    """What an import has warned of, so that the passive server may lack it although it looks equal.
+    """What an import has warned of, so that ``role``, its target, may lack it although it looks equal.
 
-    :param accepted_by: the person who has accepted it; until then the pair is not ready without a "but".
+    :param accepted_by: the person who has accepted it; ``text`` may then also be the name of another kind of doubt.
     """
 
     since: Time
+    role: Role = Role.SLAVE
     text: str
     accepted_by: str | None = None
 
@@ -208,7 +209,7 @@ class Promotion(_Value):
     :param kind: ``failover`` or ``switchover``.
     :param plan: the snapshot, or the stored list, whose jobs were to be enabled.
     :param complete: whether all of them were read back enabled; until then those that were not are tried again.
-    :param left: the stored list of the jobs that were not.
+    :param left: the stored list of the jobs that were not. :param heard: when the master was, before a failover.
     :param since: from when on a run on the other server may have been one too many, where that was before ``at``.
     """
 
@@ -219,6 +220,7 @@ class Promotion(_Value):
     complete: bool
     left: str | None = None
     since: datetime | None = None
+    heard: Time | None = None
 
 
 class SnapshotRef(_Value):
@@ -264,8 +266,8 @@ class Record(_Value):
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
     each server as a target. ``sync_problem`` is there until a sync succeeds, ``doubts`` until an import of everything
-    that holds secrets has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether the storage
-    lets only one writer make each of them, as the last sync has tried it.
+    that holds secrets to that server has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether
+    the storage lets only one writer make each of them, as the last sync has tried it.
     """
 
     schema_number: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
@@ -407,11 +409,6 @@ def commit(
     """Note that the passive server was read back and equals ``snapshot``, but for the jobs that are ``pending``."""
     left = {"operation": None, "dirty": None, "sync_problem": None}
     return record.model_copy(update={**left, "snapshot": snapshot, "pending": pending, "doubts": doubts})
-
-
-def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
-    """Note what was learned of a server as the target of a sync."""
-    return record.model_copy(update={"capabilities": {**record.capabilities, role: capabilities}})
 
 
 def covers(record: Record, wanted: datetime, now: datetime) -> bool:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
 from denodo_ha.decisions import DECISIONS, Decision, decide
-from denodo_ha.doubts import open_doubts, pending_name
+from denodo_ha.doubts import OpenDoubt, job_doubt, open_doubts
 from denodo_ha.durations import age_of
 from denodo_ha.pairs import Pair
-from denodo_ha.preconditions import OPERATIONS_DAG, look_and_initialise, one_writer
+from denodo_ha.preconditions import OPERATIONS_DAG, look_and_initialise, one_writer, other
 from denodo_ha.record import LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
 from denodo_ha.situation import situation_now
 from denodo_ha.text import listed
@@ -97,19 +97,19 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
     seen = Watching.from_json(reading.watch)
     decision = decision_now(record, seen, now) if record else None
     findings = [*_monitor(pair, reading, seen, now, max_age), *problem]
+    doubts = open_doubts(record, now) if record else ()
     if record:
-        doubts = open_doubts(record, now)
-        findings += [*_of_record(record, now), *_of_standby(record, doubts, now)]
+        findings += [*_of_record(record, now), *_of_standby(record, now), *_of_doubts(record, doubts)]
     findings += _of_look(record, seen, decision, reading.syncing)
     findings.sort(key=lambda finding: _SEVERITY.index(finding.level), reverse=True)
     worst = findings[0].level if findings else Level.OK
     texts = dict.fromkeys(each.text for each in findings if each.level is worst or each.level is not Level.OK)
-    texts |= dict.fromkeys([_standing(record, now)] if record else [])
+    texts |= dict.fromkeys([*_but(record, doubts, decision), _standing(record, now)] if record else [])
     return Status(
         level=worst,
         summary=f"{worst.name} - pair {pair}: {'; '.join(texts)}",
         details={
-            **(_told_by_record(record, now) | _but(doubts, verbose) if record else {}),
+            **(_told_by_record(record, now) | _told_by_doubts(record, doubts, decision, verbose) if record else {}),
             **_told_by_look(seen, now),
             **_next_step(findings),
             **(_verbose(record) if record and verbose else {}),
@@ -175,18 +175,26 @@ def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.WARNING, "the last failover is not acknowledged", f"acknowledge it with {OPERATIONS_DAG}")
 
 
-def _of_standby(record: Record, open_: Mapping[str, str], now: datetime) -> Iterator[Finding]:
-    """Yield what is not known to be in order on the passive server."""
+def _of_standby(record: Record, now: datetime) -> Iterator[Finding]:
+    """Yield why the passive server is not as the active one."""
     if record.dirty and record.operation is None:
         yield Finding(Level.WARNING, f"the passive server cannot be trusted: {record.dirty.reason}")
     if problem := record.sync_problem:
         text = f"no sync has succeeded since {_ago(problem.since, now)}: [{problem.code}] {problem.what}"
         yield Finding(Level.WARNING, text, problem.next_step)
-    if doubts := [doubt.text for doubt in record.doubts if doubt.accepted_by is None]:
-        how = f"accept it with {OPERATIONS_DAG}, operation 'acknowledge', by its name under 'doubts'"
-        accept = f"repair it on the source and sync, or {how}"
-        yield Finding(Level.WARNING, f"imports have warned of the passive server: {listed(doubts)}", accept)
-    pending = [job for job in record.pending if pending_name(job) in open_]
+
+
+def _of_doubts(record: Record, doubts: Sequence[OpenDoubt]) -> Iterator[Finding]:
+    """Yield the open doubts for which the pair is not in order: warnings of imports, and jobs that are missing."""
+    how = f"accept it with {OPERATIONS_DAG}, operation 'acknowledge', by its name under 'doubts'"
+    sync = "sync" if record.active is Role.MASTER else "re-protect"
+    for role in Role:
+        if warned := [each.text for each in record.doubts if each.accepted_by is None and each.role is role]:
+            text = f"imports have warned of the {role}: {listed(warned, between='; ')}"
+            and_then = ", then" if role is record.active else f" and {sync}, or"
+            yield Finding(Level.WARNING, text, f"repair it on the {record.active}{and_then} {how}")
+    names = {each.name for each in doubts}
+    pending = [job for job in record.pending if job_doubt(job) in names]
     behind = sum(job.code == LEFT_BEHIND for job in pending)
     if behind:
         yield Finding(Level.WARNING, f"{_jobs(behind)} missing or outdated on the {record.active} since it is active")
@@ -194,10 +202,34 @@ def _of_standby(record: Record, open_: Mapping[str, str], now: datetime) -> Iter
         yield Finding(Level.WARNING, f"{_jobs(len(pending) - behind)} not delivered to the passive server yet")
 
 
-def _but(doubts: Mapping[str, str], verbose: bool) -> dict[str, str]:
-    """What may be missing on the passive server although it is ready, with the names by which it can be accepted."""
-    said = [name if name == why else f"{name} ({why})" for name, why in doubts.items()]
-    return {"ready, but": listed(said, len(said) if verbose else 5)} if said else {}
+def _is_ready(record: Record, decision: Decision | None) -> bool:
+    """Whether the slave can take over as far as it is known, so that "but" can be said of it."""
+    known = record.phase is Phase.NORMAL and record.snapshot is not None and record.dirty is None
+    return known and (decision is None or decision.code not in {*STANDBY_ONLY, *SYNC_HELPS})
+
+
+def _but(record: Record, doubts: Sequence[OpenDoubt], decision: Decision | None) -> list[str]:
+    """What the first line says of the doubts about a standby that is ready."""
+    of = [each.name for each in doubts if each.role is not record.active]
+    if not of or not _is_ready(record, decision):
+        return []
+    return [f"ready, but {len(of)} {'doubt' if len(of) == 1 else 'doubts'}: {of[0]}"]
+
+
+def _told_by_doubts(
+    record: Record, doubts: Sequence[OpenDoubt], decision: Decision | None, verbose: bool
+) -> dict[str, str]:
+    """What a server may lack although it looks in order, with the names by which that can be accepted."""
+    jobs = {job_doubt(job) for job in record.pending}
+    details = {}
+    for role in (other(record.active), record.active):
+        of = [each for each in doubts if each.role is role]
+        said = [each.name if each.name in {each.why, *jobs} else f"{each.name} ({each.why})" for each in of]
+        ready = role is not record.active and _is_ready(record, decision)
+        if said:
+            key = "ready, but" if ready else f"doubts about the {role}"
+            details[key] = listed(said, len(said) if verbose else 5, between="; ")
+    return details
 
 
 def _of_look(record: Record | None, seen: Watching, decision: Decision | None, syncing: str) -> Iterator[Finding]:
@@ -299,7 +331,7 @@ def _verbose(record: Record) -> dict[str, str]:
     for job in record.pending:
         there = "an older definition is there" if job.on_target else "it is missing there"
         how = f". Next: {job.next_step}" if job.next_step else ""
-        details[f"pending {job.key}"] = f"[{job.code}] {job.why}; {there}{how}"
+        details[job_doubt(job)] = f"[{job.code}] {job.why}; {there}{how}"
     for role, known in record.capabilities.items():
         details[f"learned of the {role}"] = " ".join(known.lines())
     return details

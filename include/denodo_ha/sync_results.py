@@ -79,6 +79,7 @@ class Imported(_Handed):
     :param pending: what was not delivered, as JSON of :class:`denodo_ha.delivery.plan.Pending`.
     :param all_secrets: whether every element with secrets was sent.
     :param rescued: where the target's own export was kept before the first change, and the jobs that it had otherwise.
+    :param unlisted: how many warnings the imports told beyond ``warnings``.
     """
 
     operation: str
@@ -92,6 +93,7 @@ class Imported(_Handed):
     pending: list[dict[str, Any]] = field(default_factory=list)
     all_secrets: bool = True
     rescued: dict[str, Any] = field(default_factory=dict)
+    unlisted: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def told(exported: Exported, imported: Imported | None) -> dict[str, Any]:
         "rescued": imported.rescued if imported else {},
         "location": exported.location,
         "warnings": imported.warnings if imported else [],
+        **({"unlisted_warnings": imported.unlisted} if imported and imported.unlisted else {}),
     }
 
 

@@ -10,11 +10,14 @@ NAMED = 200
 """How many jobs of a kind a plan or an event names at most; it always gives their number."""
 
 
-def listed(items: Iterable[object], limit: int = 5) -> str:
-    """Name the first ``limit`` items and say how many more there are: ``a, b and 3 more``."""
+def listed(items: Iterable[object], limit: int = 5, between: str = ", ") -> str:
+    """Name the first ``limit`` items and say how many more there are: ``a, b and 3 more``.
+
+    :param between: what stands between two items: a semicolon where an item may hold commas.
+    """
     texts = [str(item) for item in items]
     more = f" and {len(texts) - limit} more" if len(texts) > limit else ""
-    return ", ".join(texts[:limit]) + more
+    return between.join(texts[:limit]) + more
 
 
 def one_line(text: str) -> str:

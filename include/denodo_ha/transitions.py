@@ -6,15 +6,15 @@ the decisions of :mod:`denodo_ha.decisions` never lead to it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from denodo_ha.doubts import outlasts
+from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.doubts import still_meant
 from denodo_ha.record import (
     Approval,
     Dirty,
-    Doubt,
     Halt,
     Operation,
     Pause,
@@ -86,10 +86,18 @@ def claim(
     plan: str,
     now: datetime,
     lease: timedelta,
+    alike: bool = False,
 ) -> Record:
     """Note the intent to make ``to`` the active server, in a new epoch, before its first effect."""
     operation = Operation(
-        kind=kind, id=operation_id, target=target, step=Step.CLAIMED, started=now, lease_until=now + lease, plan=plan
+        kind=kind,
+        id=operation_id,
+        target=target,
+        step=Step.CLAIMED,
+        started=now,
+        lease_until=now + lease,
+        plan=plan,
+        alike=alike,
     )
     over = to is Role.SLAVE
     start, end = (Phase.NORMAL, Phase.FAILING_OVER) if over else (Phase.FAILED_OVER, Phase.FAILING_BACK)
@@ -147,12 +155,14 @@ def promoted(
     left: str | None = None,
     behind: tuple[PendingJob, ...] = (),
     since: datetime | None = None,
+    heard: datetime | None = None,
 ) -> Record:
     """Note that the slave is the active server.
 
     :param left: the stored list of planned jobs that were not read back enabled, if there are any.
     :param behind: the jobs that it lacks or runs in an older definition.
     :param since: where the master was not seen at rest: the earliest moment at which a job may have been enabled.
+    :param heard: of a failover: when the master was heard last.
     :param cool_down: after a failover: how long no other may follow, and a person has to acknowledge it. None after a
         switchover, which a person began.
     """
@@ -167,6 +177,7 @@ def promoted(
         complete=left is None,
         left=left,
         since=since,
+        heard=heard,
     )
     return _moved(
         close_operation(record),
@@ -175,18 +186,21 @@ def promoted(
         active=Role.SLAVE,
         last_promotion=promotion,
         pending=behind,
+        doubts=still_meant(record, behind, Role.SLAVE),
         sync_problem=None,
         cool_down_until=now + cool_down if cool_down else record.cool_down_until,
         acknowledged=cool_down is None,
     )
 
 
-def completed(record: Record) -> Record:
-    """Note that the jobs that the last promotion could not enable are enabled now."""
+def completed(record: Record, left: str | None = None) -> Record:
+    """Note that jobs that the last promotion could not enable are enabled now.
+
+    :param left: the stored list of those that are not, if there are any.
+    """
     assert record.last_promotion is not None
-    return record.model_copy(
-        update={"last_promotion": record.last_promotion.model_copy(update={"complete": True, "left": None})}
-    )
+    update = {"complete": left is None, "left": left}
+    return record.model_copy(update={"last_promotion": record.last_promotion.model_copy(update=update)})
 
 
 def failed_back(record: Record, *, now: datetime, behind: tuple[PendingJob, ...] = ()) -> Record:
@@ -203,6 +217,7 @@ def failed_back(record: Record, *, now: datetime, behind: tuple[PendingJob, ...]
         sync_problem=None,
         dirty=dirty,
         pending=behind,
+        doubts=still_meant(record, behind, Role.MASTER),
         acknowledged=True,
     )
 
@@ -229,22 +244,9 @@ def unpaused(record: Record) -> Record:
     return record.model_copy(update={"paused": None})
 
 
-def doubts_after(
-    record: Record,
-    warnings: Collection[str],
-    *,
-    everything: bool,
-    now: datetime,
-    pending: Collection[PendingJob] = (),
-) -> tuple[Doubt, ...]:
-    """What is to be doubted after an import with these warnings, and what of the rest a person has accepted.
-
-    :param everything: it has sent all that holds secrets, so what it did not warn of again is in order.
-    :param pending: the jobs that it left out.
-    """
-    known = {doubt.text: doubt for doubt in record.doubts}
-    kept = [text for text, doubt in known.items() if text not in warnings and outlasts(doubt, everything, pending)]
-    return tuple(known.get(text) or Doubt(since=now, text=text) for text in dict.fromkeys([*kept, *warnings]))
+def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
+    """Note what was learned of a server as the target of a sync."""
+    return record.model_copy(update={"capabilities": {**record.capabilities, role: capabilities}})
 
 
 def sync_failed(record: Record, problem: SyncProblem) -> Record:
@@ -256,13 +258,6 @@ def sync_failed(record: Record, problem: SyncProblem) -> Record:
 def acknowledged(record: Record) -> Record:
     """Note that a person has acknowledged the last failover."""
     return record.model_copy(update={"acknowledged": True, "cool_down_until": None})
-
-
-def accepted(record: Record, names: Collection[str], *, by: str, now: datetime) -> Record:
-    """Note that a person accepts these doubts, see :func:`~denodo_ha.doubts.open_doubts`."""
-    known = {doubt.text: doubt for doubt in record.doubts}
-    said = {name: known.get(name, Doubt(since=now, text=name)).model_copy(update={"accepted_by": by}) for name in names}
-    return record.model_copy(update={"doubts": tuple({**known, **said}.values())})
 
 
 def approval_asked(record: Record, *, by: str, until: datetime) -> Record:
@@ -299,6 +294,7 @@ def initialised(
         dirty=Dirty(since=now, reason="initialised by hand, not synced yet"),
         snapshot=old.snapshot if old else None,
         paused=old.paused if old else None,
+        doubts=still_meant(old, (), active) if old else (),
         last_promotion=None if active is Role.MASTER else plan,
         version=version,
         exclusive=old.exclusive if old else True,

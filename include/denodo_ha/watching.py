@@ -63,6 +63,7 @@ _USABLE: dict[str, Callable[[Any], bool]] = {
     "owner": _is_text,
     "verdict": lambda value: value == "" or value in tuple(Verdict),
     "code": _is_text,
+    "refused": _is_text,
     "settled": lambda value: isinstance(value, bool),
     "epoch": lambda value: type(value) is int,
     "what": _is_text,
@@ -90,6 +91,7 @@ class Watching:
     :param jobs: by server: how many jobs were enabled then, and how many there were in the pair's scope.
     :param oldest_snapshot: how old a snapshot may be that is promoted, in seconds; 0: not known.
     :param addresses: the last address that each name on the way to the master led to, while the master was heard there.
+    :param refused: the code of the last sync that has failed for good while the pair had no record.
     :param outbox: events that tell of a change of this state and are not in the history yet.
     """
 
@@ -108,6 +110,7 @@ class Watching:
     jobs: dict[str, list[int]] = field(default_factory=dict)
     oldest_snapshot: float = 0
     addresses: dict[str, str] = field(default_factory=dict)
+    refused: str = ""
     outbox: tuple[dict[str, Any], ...] = ()
 
     @classmethod
@@ -196,6 +199,7 @@ def compare(
         situation=(judgement.get("situation") or {}) if judgement else seen.situation,
         jobs=(judgement.get("jobs") or {}) if judgement else seen.jobs,
         oldest_snapshot=(judgement.get("oldest_snapshot") or 0) if judgement else seen.oldest_snapshot,
+        refused="" if judgement and judgement.get("epoch") else seen.refused,
         last_alive=latest(now, seen.last_alive, evidence.get("last_alive")),
         second_good=latest(now, seen.second_good, (watched or {}).get("second_good")),
         addresses={**seen.addresses, **((watched or {}).get("addresses") or {})},

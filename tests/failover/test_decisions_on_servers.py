@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from denodo_ha.decisions import DECISIONS, Action, Alert
 from denodo_ha.record import Phase, Role, Step, begin_import
 from denodo_ha.verdict import Verdict
 from denodo_scheduler.steps.outcome import Blocked
+from denodo_scheduler.steps.sync import deliver
 from support.failover import Failover, known
 from support.sync import act, add_job, enabled, untouched
 from support.timeouts import ANSWERED, SILENT
@@ -372,7 +374,10 @@ def test_a_master_that_is_the_slave_under_another_name_is_never_quenched(
 # -- drift of the passive slave (F27)
 
 
-def test_jobs_enabled_on_the_passive_slave_are_disabled_again(failover: Failover) -> None:
+def test_jobs_enabled_on_the_passive_slave_are_disabled_again(
+    failover: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver, "time", SimpleNamespace(sleep=lambda seconds: failover.sync.advance(seconds=seconds)))
     wanted = sorted(enabled(failover.master))
     add_job(failover.master, "default", "every minute", "0 * * * * ?")
     failover.sync.synced(deliver_now=True)

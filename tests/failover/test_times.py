@@ -108,6 +108,144 @@ def test_only_what_was_read_back_counts_as_started(unsynced: Failover, monkeypat
     assert event["not_caught_up"]["names"] == ["another / hourly"]
 
 
+# -- enabled later than the others
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """From now on no request enables these jobs."""
+    change = _SEND
+
+    def refused(hook: Any, action: Any, keys: Any, **known: Any) -> int:
+        if action == "enable" and {str(key) for key in keys}.intersection(names):
+            raise RequestError("500: the server refused the request")
+        return change(hook, action, keys, **known)
+
+    monkeypatch.setattr(DenodoSchedulerHook, "set_jobs_status", refused)
+
+
+_SEND = DenodoSchedulerHook.set_jobs_status
+CATCH_UP = {"catch_up": "start_missed", "enable_batch": 20}
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["", "promoted by a version that did not keep when it was heard"])
+def test_a_job_that_is_enabled_after_the_failover_is_started_for_what_it_missed_before(
+    pair: Failover, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Its only time lies between the master's end and the promotion."""
+    pair.slave.scheduler.guesses(**RECORDS)
+    slave = Books(pair.slave)
+    pair.dead_for(minutes=3)
+    refusing(monkeypatch, HOURLY)
+    event = pair.run(evidence=pair.seen(heard=timedelta(minutes=2, seconds=30)), pair=CATCH_UP).done
+    assert event["failed"]["names"] == [HOURLY]
+    assert event["missed"]["listed"] == [{"job": HOURLY, "at": DUE}]
+    assert event["caught_up"]["jobs"] == event["not_caught_up"]["jobs"] == 0
+    if not known:
+        promotion = pair.record.last_promotion
+        assert promotion
+        pair.change(last_promotion=promotion.model_copy(update={"heard": None}))
+    pair.dead_for(minutes=30)
+    refusing(monkeypatch)
+    event = pair.run(evidence=pair.seen(heard=None), pair=CATCH_UP).done
+    assert (event["kind"], event["after"], event["enabled"]) == ("completed", {"complete": True}, 1)
+    assert event["missed"]["listed"] == ([{"job": HOURLY, "at": DUE}] if known else [])
+    assert event["caught_up"]["names"] == [each for each in ran(slave) if each == HOURLY] == [HOURLY] * known
+
+
+def test_a_job_does_not_wait_for_others_that_cannot_be_enabled(
+    unsynced: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look enables what it can, and does at once what it has to do for that."""
+    add_job(unsynced.master, "Sales", "hourly", "0 8 * * * ?")
+    add_job(unsynced.master, "default", "hourly", "0 8 * * * ?")
+    unsynced.sync.synced()
+    unsynced.slave.scheduler.guesses(**RECORDS)
+    slave, both = Books(unsynced.slave), {HOURLY, "Sales / hourly"}
+    unsynced.silence()
+    unsynced.dead_for(minutes=3)
+    refusing(monkeypatch, *both)
+    unsynced.run(evidence=unsynced.seen(heard=timedelta(minutes=2, seconds=30)), pair=CATCH_UP)
+    story = [*unsynced.story]
+    for names, told in (([*both], 0), (["Sales / hourly"], 1), (["Sales / hourly"], 1)):
+        unsynced.dead_for(minutes=1)
+        refusing(monkeypatch, *names)
+        out = unsynced.run(evidence=unsynced.seen(heard=None), pair=CATCH_UP)
+        assert (out.code, f"{len(names)} jobs could not be enabled" in str(out.error)) == ("not_enabled", True)
+        assert unsynced.story == story + ["completed"] * told
+        assert sorted(both.intersection(ran(slave))) == [HOURLY] * told
+    part = unsynced.record.outbox[-1]
+    assert (part["after"], part["enabled"], part["failed"]["names"]) == ({"complete": False}, 1, ["Sales / hourly"])
+    assert part["caught_up"]["names"] == [HOURLY]
+    unsynced.dead_for(minutes=1)
+    refusing(monkeypatch)
+    event = unsynced.run(evidence=unsynced.seen(heard=None), pair=CATCH_UP).done
+    assert event["after"] == {"complete": True}
+    assert event["caught_up"]["names"] == ["Sales / hourly"]
+    assert sorted(each for each in ran(slave) if each in both) == sorted(both)
+
+
+def enabled_while_another_waits(unsynced: Failover, monkeypatch: pytest.MonkeyPatch, runs: float = 0) -> dict[str, Any]:
+    """A job is enabled at 06:09:30 that is due at 06:08 and 06:10. Another one has to wait until 06:10:12.
+
+    :param runs: how long each run lasts, in seconds.
+    """
+    add_job(unsynced.master, "default", "hourly", "0 8,10 * * * ?")
+    add_job(unsynced.master, "default", "waits", "10 9 * * * ?")
+    unsynced.sync.synced()
+    unsynced.slave.scheduler.duration(runs)
+    unsynced.silence()
+    sleeping(unsynced, monkeypatch)
+    unsynced.dead_for(minutes=2, seconds=30)
+    evidence = unsynced.seen(heard=timedelta(minutes=2))
+    evidence = replace(evidence, since=evidence.decided - timedelta(seconds=15))
+    return unsynced.run(evidence=evidence, pair=CATCH_UP).done
+
+
+def triggers(slave: Books) -> list[str]:
+    return sorted(entry["trigger"] for entry in slave.journal if entry["job"] == "hourly")
+
+
+def lost(event: dict[str, Any]) -> list[str]:
+    return [each["at"] for each in event["missed"]["listed"] if each["job"] == HOURLY]
+
+
+def test_a_job_that_ran_on_time_while_others_waited_has_missed_what_was_due_before(
+    unsynced: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsynced.slave.scheduler.guesses(**RECORDS)
+    slave = Books(unsynced.slave)
+    event = enabled_while_another_waits(unsynced, monkeypatch)
+    assert triggers(slave) == ["cron", "manual"]
+    assert lost(event) == [DUE]
+    assert HOURLY not in event["burst"]["names"]
+    assert HOURLY in event["caught_up"]["names"]
+
+
+def test_a_job_that_ran_at_once_and_then_on_time_has_missed_nothing(
+    unsynced: Failover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last run alone does not tell that."""
+    slave = Books(unsynced.slave)
+    event = enabled_while_another_waits(unsynced, monkeypatch)
+    assert triggers(slave) == ["cron", "misfire"]
+    assert lost(event) == []
+    assert HOURLY in event["burst"]["names"]
+    assert HOURLY not in event["caught_up"]["names"]
+
+
+def test_a_job_that_runs_on_time_is_not_told_as_started(unsynced: Failover, monkeypatch: pytest.MonkeyPatch) -> None:
+    unsynced.slave.scheduler.guesses(**RECORDS)
+    slave = Books(unsynced.slave)
+    event = enabled_while_another_waits(unsynced, monkeypatch, runs=7200)
+    assert triggers(slave) == ["cron"]
+    assert lost(event) == [DUE]
+    assert HOURLY in event["not_caught_up"]["names"]
+    assert HOURLY not in event["caught_up"]["names"]
+
+
+# -- once
+
+
 def test_what_runs_late_by_itself_is_not_started_besides(pair: Failover) -> None:
     slave = Books(pair.slave)
     pair.dead_for(minutes=3)

@@ -332,5 +332,11 @@ def test_record() -> None:
             "words": {name: part["enum"] for name, part in schema["$defs"].items() if "enum" in part},
         },
     )
-    newest = {**SCHEMA_3, "schema_number": 4, "version": 7, "exclusive": False, "doubts": [], "sync_problem": None}
+    doubt = {"since": "2026-03-01T12:00:00Z", "role": "master", "text": "no key", "accepted_by": None}
+    newest = {**SCHEMA_3, "schema_number": 4, "version": 7, "exclusive": False, "doubts": [doubt], "sync_problem": None}
+    newest["operation"] = {**SCHEMA_3["operation"], "alike": True}
+    newest["last_promotion"] = {**SCHEMA_3["last_promotion"], "heard": "2026-03-01T11:59:00Z"}
     assert Record.from_json(newest).to_json() == newest
+    doubt["role"] = "slave"
+    without = {name: value for name, value in doubt.items() if name != "role"}
+    assert Record.from_json({**newest, "doubts": [without]}).to_json() == newest

@@ -79,7 +79,8 @@ class Books:
                 self._saved[event["id"]] = event
                 untrue = [*self._untrue(event), *(self._untrue_lists(event) if "missed" in event else ())]
                 self.wrong += [f"{event['kind']} claims: {what}" for what in untrue]
-                if event["kind"].endswith("_begun") or event["kind"] == "failover":
+                resumes = event["kind"].endswith("_begun") and event["before"]["phase"] == event["after"]["phase"]
+                if (event["kind"].endswith("_begun") and not resumes) or event["kind"] == "failover":
                     self._runs_before = {role: self._runs_so_far(role) for role in ROLES}
 
     def changed(self, machine: Machine, by: str, job: Job, change: str) -> None:
@@ -156,13 +157,21 @@ class Books:
         to_slave = event["kind"] == "completed" or (event["after"] or {}).get("active") == "slave"
         machine = self.world.slave if to_slave else self.world.master
         there = {str(key): key in machine.enabled for key in machine.jobs}
-        began = {f"{run['project']} / {run['job']}" for run in machine.journal(self._runs_before[machine.role])}
+        runs = [(f"{run['project']} / {run['job']}", run) for run in machine.journal(self._runs_before[machine.role])]
+        began = {name for name, _ in runs}
+        late = {name for name, run in runs if run["trigger"] != "cron"}
+        took_place = {
+            (name, datetime.fromisoformat(run["scheduled"])) for name, run in runs if run["trigger"] == "cron"
+        }
         names = {field: set(event[field]["names"]) for field in NAMING if isinstance(event.get(field), dict)}
         missed = {each["job"] for each in event["missed"]["listed"]}
         if lies := (names["burst"] | names["caught_up"]) - began:
             yield f"{lies} ran on the {machine.role}"
-        if lies := (missed | names["not_caught_up"] | names.get("waited", set())) - names["caught_up"] & began:
+        if lies := (missed | names["not_caught_up"] | names.get("waited", set())) - names["caught_up"] & late:
             yield f"{lies} did not run on the {machine.role}"
+        occurrences = {(each["job"], datetime.fromisoformat(each["at"])) for each in event["missed"]["listed"]}
+        if lies := occurrences & took_place:
+            yield f"{lies} did not take place on the {machine.role}"
         if lies := names.get("failed", set()) & {name for name, enabled in there.items() if enabled}:
             yield f"{lies} could not be enabled on the {machine.role}"
         if lies := names.get("missing", set()) & there.keys():
@@ -242,8 +251,8 @@ def _beside(old: Record, new: Record, epoch: dict[str, Any]) -> Iterator[Change]
         yield Change(("approved",) if new.approval.granted_by else ("approval_asked",), epoch)
     if (code := _sync_problem(new)) and code != _sync_problem(old):
         yield Change(("problem",), {**epoch, "code": code})
-    if _complete(new) and not _complete(old) and new.active is old.active:
-        yield Change(("completed",), epoch)
+    if _left(new) != _left(old) and new.active is old.active:
+        yield Change(("completed",), {**epoch, "after.complete": _left(new) is None})
 
 
 def _other_phase(old: Record, new: Record, where: dict[str, Any]) -> Change:
@@ -258,8 +267,8 @@ def _sync_problem(record: Record) -> str:
     return record.sync_problem.code if record.sync_problem else ""
 
 
-def _complete(record: Record) -> bool:
-    return record.last_promotion is None or record.last_promotion.complete
+def _left(record: Record) -> str | None:
+    return record.last_promotion.left if record.last_promotion else None
 
 
 def _news(before: str, code: str) -> Iterator[Change]:

@@ -186,7 +186,7 @@ def sync_while_a_killed_import_is_in_flight(pair: EventWorld) -> Telling:
     pair.synced()
 
 
-@story()
+@story("problem")
 def sync_whose_import_is_not_answered(pair: EventWorld) -> Telling:
     master_changed(pair, sealed=True)
     pair.network.lose_answer.add(SLAVE)
@@ -194,7 +194,7 @@ def sync_whose_import_is_not_answered(pair: EventWorld) -> Telling:
     pair.synced()
 
 
-@story()
+@story("problem")
 def sync_whose_verification_fails(pair: EventWorld) -> Telling:
     master_changed(pair)
     yield
@@ -209,7 +209,7 @@ def sync_that_finds_the_monitor_stopped(pair: EventWorld) -> Telling:
     pair.synced()
 
 
-@story("problem")
+@story("problem", "problem")
 def sync_that_fails_and_finds_the_monitor_stopped(pair: EventWorld) -> Telling:
     pair.ready()
     pair.pass_time(hours=2)

@@ -24,8 +24,9 @@ from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.jobs import fold
 from denodo_ha.pairs import Pair
-from denodo_ha.record import Record, RecordError, Role, learned
+from denodo_ha.record import Record, RecordError, Role
 from denodo_ha.sync_results import Disabled, Exported, Imported
+from denodo_ha.transitions import learned
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore

@@ -12,6 +12,7 @@ import pytest
 from airflow.utils.types import DagRunType
 
 from denodo_scheduler.dags import NOTE
+from denodo_scheduler.dags import sync as sync_dags
 from denodo_scheduler.dags.operations import operations_dag
 from denodo_scheduler.dags.sync import sync_dag
 from support.dag_runs import PairAirflow, Run
@@ -74,7 +75,8 @@ def test_the_first_run_looks_whoever_started_it_and_its_note_says_how_to_begin(s
             assert ends(run) == LOOKED
             plan = run.xcoms["export_metadata"]["return_value"]["plan"]
             assert plan["added"]["jobs"] == len(states(sync.master))
-            assert note(run).startswith("LOOKED ONLY: nothing was changed; to deliver: ")
+            assert note(run).startswith("LOOKED ONLY: nothing was changed. To begin: ")
+            assert "to deliver: " in note(run)
             assert run.ends["import_metadata"].code == "not_initialised"
         assert ends(obey(pair, note(runs[-1]))) == {"operate": "success"}
     assert pair.run("sync", **STARTS[start]).ends["verify"].state == "success"
@@ -154,6 +156,11 @@ def _paused(sync: Sync) -> None:
     assert not enabled(sync.slave)
 
 
+def _paused_master(sync: Sync) -> None:
+    _one_enabled(sync)
+    sync.master.scheduler.control("POST", "/pause", json={"paused": True})
+
+
 def _alone_active(sync: Sync) -> None:
     _its_own(sync)
     act(sync.master, "disable", *enabled(sync.master))
@@ -165,6 +172,7 @@ SLAVES: dict[Callable[[Sync], None], str] = {
     _one_enabled: "if the master is the active server, ",
     _its_own: "1 jobs are enabled on the slave and not on the master (default / somebody's job); if the master ",
     _paused: "if the master is the active server, ",
+    _paused_master: "if the master is the active server, ",
     _alone_active: "no job is enabled on the master and 1 are on the slave; if that is the active server, ",
 }
 """What a slave may have, and what the words to begin say of it before the command."""
@@ -190,6 +198,35 @@ def test_without_a_word_neither_server_is_changed(sync: Sync, has: Callable[[Syn
                 assert run.ends["guard"].code == "not_initialised"
                 assert note(run) == str(run.ends["guard"].error)
         assert sync.records.load() is None
+
+
+@pytest.mark.parametrize("has", SLAVES, ids=lambda has: has.__name__)
+def test_the_words_work(sync: Sync, has: Callable[[Sync], None]) -> None:
+    has(sync)
+    pair = fresh(sync)
+    said = note(pair.run("sync"))
+    if "disable them on the slave or enable them on the master, then" in said:
+        act(sync.slave, "disable", *enabled(sync.slave))
+    assert ends(obey(pair, said)) == {"operate": "success"}
+
+
+def test_one_server_under_two_names_is_no_pair_to_begin_with(sync: Sync, connect: Callable[..., None]) -> None:
+    pair = fresh(sync)
+    connect(sync.master, "slave", host="localhost")
+    with untouched(sync.master, sync.slave):
+        assert pair.run("sync").ends["guard"].code == "same_server"
+
+
+def test_people_are_told_once_why_a_pair_without_record_is_not_synced(
+    sync: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(sync_dags, "notify", lambda pair, alert, event, context: told.append(event["code"]))
+    _one_enabled(sync)
+    pair = fresh(sync, "automatic")
+    for _ in range(2):
+        assert pair.run("sync", by=DagRunType.SCHEDULED).ends["guard"].code == "not_initialised"
+    assert told == ["not_initialised"]
 
 
 def test_where_only_the_slave_has_enabled_jobs_the_words_name_it(sync: Sync) -> None:

@@ -15,7 +15,9 @@ import pytest
 
 from denodo_demo.judge import exposures
 from denodo_demo.standin import LOGIN, PASSWORD
+from denodo_ha.record import Doubt, Record
 from denodo_ha.snapshot.manifest import Manifest
+from denodo_scheduler.client import transfer
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_standin.exportfile import Export
 from denodo_standin.params import ENCRYPTED, Element
@@ -321,6 +323,21 @@ def test_an_import_with_warnings_is_a_success_that_tells_them(sync: Sync) -> Non
     assert out.event
     assert out.event["warnings"] == ["The driver 'db2.jar' is not installed"]
     assert not enabled(sync.slave)
+
+
+@pytest.mark.parametrize("kept", [2, 3])
+def test_warnings_beyond_those_that_are_kept_are_counted_and_disprove_no_doubt(
+    sync: Sync, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """What an earlier import has warned of may be among those that are not listed."""
+    monkeypatch.setattr(transfer, "_MOST_WARNINGS", kept)
+    sync.save(Record(doubts=(Doubt(since=sync.now(), text="told before"),)))
+    sync.slave.scheduler.guesses(import_warnings=["a", "b", "c"])
+    out = sync.synced()
+    assert out.event
+    assert out.event["warnings"] == ["a", "b", "c"][:kept]
+    assert out.event.get("unlisted_warnings") == (1 if kept == 2 else None)
+    assert [doubt.text for doubt in sync.record.doubts] == (["told before", "a", "b"] if kept == 2 else ["a", "b", "c"])
 
 
 def test_a_cron_that_quartz_refuses_is_explained_before_it_is_saved(sync: Sync) -> None:

@@ -96,6 +96,7 @@ def test_a_dry_run_says_nothing_of_its_pair(sync: Sync, other: Sync) -> None:
         (Place("tool-a", "//scheduler:8000"), Place("TOOL-A", "//Scheduler:8000"), True),
         (Place("tool-a", "//dr.example.com:8000"), Place("tool-b", "//dr.example.com:8000"), True),
         (Place("dr.example.com", "//localhost:8000"), Place("tool-b", "//DR.example.com:8000"), True),
+        (Place("dr", "//localhost:8000"), Place("DR", "//dr:8000"), True),
         (Place("localhost", "//localhost:8000"), Place("127.0.0.1", "//[::1]:8000"), True),
         (Place("localhost", "//localhost:8000"), Place("localhost", "//localhost:8001"), False),
     ],

@@ -134,7 +134,9 @@ def test_a_zone_whose_clock_may_be_changed_before_the_end_is_not_known() -> None
 
 
 def test_a_disabled_job_needs_no_zone() -> None:
-    assert inferred(entry("a", "0 0 8-20 * * ?", enabled=False)).said in (IRRELEVANT, UNKNOWN_ZONE.said)
+    hourly, some_hours = entry("h", "0 7 * * * ?"), "0 0 8-20 * * ?"
+    assert inferred(hourly, entry("a", some_hours, enabled=False)).said == IRRELEVANT
+    assert inferred(hourly, entry("a", some_hours)) is UNKNOWN_ZONE
 
 
 ALL_ZONES = sorted(available_timezones())

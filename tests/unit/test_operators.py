@@ -13,7 +13,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.server.options import EXPORT_OPTIONS, IMPORT_OPTIONS
-from denodo_scheduler.exceptions import RETRY_POLICY, RequestError
+from denodo_scheduler.exceptions import RequestError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.operators import scheduler as operators
 from denodo_scheduler.operators.scheduler import (
@@ -246,8 +246,7 @@ def test_a_server_that_says_yes_and_does_nothing_is_found_out(webtool: Any) -> N
     ],
     ids=lambda operator: type(operator).__name__,
 )
-def test_configuration_errors_fail_the_task_at_once_and_fields_are_templated(operator: Any) -> None:
-    assert operator.retry_policy is RETRY_POLICY
+def test_fields_are_templated(operator: Any) -> None:
     assert operator.denodo_scheduler_conn_id == "denodo_scheduler_default"
     assert {"denodo_scheduler_conn_id", "uri"} <= set(operator.template_fields)
     assert all(hasattr(operator, name) for name in operator.template_fields)

@@ -27,6 +27,7 @@ from denodo_ha.server.flags import script_flags
 from denodo_ha.server.liveness import NotProven, check_body, check_status
 from denodo_ha.server.options import IMPORT_OPTIONS, OptionsError
 from denodo_ha.verdict import Answer
+from denodo_scheduler.client.transfer import ImportResult
 
 STATUS = {"jobID": 1, "jobName": "load", "projectID": 7, "projectName": "sales", "state": "RUNNING"}
 JOB = {"id": 1, "name": "load", "type": "VDP", "projectId": 7, "projectName": "sales"}
@@ -53,11 +54,11 @@ NAMES = st.sampled_from(["message", "job", "reason", "Warning"])
 
 
 def _leaves(said: Any) -> Iterator[str]:
-    """Each text and each number that is not nothing, in one line."""
+    """Each text, in one line."""
     if isinstance(said, dict | list):
         for value in said.values() if isinstance(said, dict) else said:
             yield from _leaves(value)
-    elif said not in (None, False, 0):
+    elif isinstance(said, str):
         yield " ".join(str(said).split())
 
 
@@ -134,6 +135,37 @@ class TestAnswers:
         assert import_warnings({"imported": 3}) == ("imported: 3",)
         assert import_warnings("OK") == ()
 
+    @pytest.mark.parametrize(
+        ("answer", "warnings"),
+        [
+            ({"warnings": {"count": 0, "list": []}}, ()),
+            ({"warnings": {"count": 2, "list": ["a", "b"]}}, ("list: a", "list: b")),
+            ({"warnings": {"count": 2, "list": []}}, ("count: 2",)),
+            ({"hasWarnings": True, "warnings": ["x"]}, ("x",)),
+            ({"hasWarnings": False, "warnings": []}, ()),
+            ({"warningCount": 2, "errorCount": 0, "warnings": ["x", "y"]}, ("x", "y")),
+            ({"warningCount": 2}, ("warningCount: 2",)),
+            ({"success": True}, ()),
+            ({"warnings": ["{}"]}, ()),
+            ({"warnings": "[]"}, ()),
+            ({"warnings": [None, "null", " [ ] ", "[{}, null]", 0, False, "0"]}, ()),
+            ({"warnings": '{"crm": ["a", "b"]}'}, ("crm: a", "crm: b")),
+            ({"warnings": '{"count": 0, "list": []}'}, ()),
+            ('{"count": 0}', ()),
+            ({"warnings": "[WARN] a driver is missing"}, ("[WARN] a driver is missing",)),
+            ({"warnings": [{"message": "a", "code": 17, "count": 3}]}, ("a (code: 17, count: 3)",)),
+            ({"warnings": [{"code": 17, "count": 1, "details": ["a"]}]}, ("code: 17", "details: a")),
+        ],
+    )
+    def test_what_is_empty_a_flag_or_a_count_is_no_warning(self, answer: Any, warnings: tuple[str, ...]) -> None:
+        assert import_warnings(answer) == warnings
+
+    def test_warnings_beyond_those_that_are_kept_are_counted_and_none_of_them(self) -> None:
+        told = [f"warning {number}" for number in range(1003)]
+        result = ImportResult.that_warned(import_warnings({"warnings": told}))
+        assert (list(result.warnings), result.unlisted) == (told[:1000], 3)
+        assert ImportResult.that_warned(told[:2]).unlisted == 0
+
     @given(
         st.recursive(
             st.none() | st.booleans() | st.integers() | WORDS,
@@ -147,7 +179,7 @@ class TestAnswers:
         assert all(text and text == " ".join(text.split()) for text in found)
         told = " ".join(found)
         for leaf in _leaves(said):
-            assert leaf in told, "nothing that was said is lost"
+            assert leaf in told, "no text that was said is lost"
         assert not set("{}[]'\"").intersection(told), "neither JSON nor Python"
         assert "None" not in told
 
@@ -226,17 +258,17 @@ class TestConnection:
 
 
 @pytest.mark.parametrize(
-    ("tool", "server", "common"),
+    ("tool", "own", "server", "common"),
     [
-        ("m.example", "//m.example:8000", "m.example"),
-        ("m.example", "//M.Example:8000", "m.example"),
-        ("m.example", "//other.example:8000", ""),
-        ("m.example", "//10.0.0.1:8000", ""),
-        ("10.0.0.1", "//10.0.0.1:8000", ""),
-        ("fd00::1", "//[fd00::1]:8000", ""),
-        ("localhost", "//localhost:8000", ""),
-        ("m.example", "", ""),
+        ("m.example", "//localhost:8000", "//m.example:8000", "m.example"),
+        ("m.example", "//localhost:8000", "//M.Example:8000", "M.Example"),
+        ("web.example", "//sched.example:8000", "//sched.example:8000", "sched.example"),
+        ("m.example", "//localhost:8000", "//other.example:8000", ""),
+        ("m.example", "//localhost:8000", "//10.0.0.1:8000", ""),
+        ("10.0.0.1", "//localhost:8000", "//10.0.0.1:8000", ""),
+        ("fd00::1", "//localhost:8000", "//[fd00::1]:8000", ""),
+        ("localhost", "//localhost:8000", "//localhost:8000", ""),
     ],
 )
-def test_only_a_name_is_a_common_cause(tool: str, server: str, common: str) -> None:
-    assert common_name(tool, server) == common
+def test_only_a_name_is_a_common_cause(tool: str, own: str, server: str, common: str) -> None:
+    assert common_name(Place(tool, own), server) == common

@@ -7,19 +7,34 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from denodo_ha.decisions import Situation
 from denodo_ha.delivery.capabilities import Capabilities
-from denodo_ha.doubts import open_doubts
+from denodo_ha.doubts import accepted, doubts_after, open_doubts
 from denodo_ha.jobs import JobKey
 from denodo_ha.operations import Asked, Change, change
 from denodo_ha.preconditions import look_and_initialise, sync_may_begin
 from denodo_ha.reason import Reason
-from denodo_ha.record import Dirty, Doubt, Pause, PendingJob, Phase, Promotion, Record, Role, SnapshotRef, SyncProblem
+from denodo_ha.record import (
+    LEFT_BEHIND,
+    Dirty,
+    Doubt,
+    Pause,
+    PendingJob,
+    Phase,
+    Promotion,
+    Record,
+    Role,
+    SnapshotRef,
+    Step,
+    SyncProblem,
+    commit,
+)
 from denodo_ha.status import Level, Reading, judge
-from denodo_ha.transitions import accepted, doubts_after, sync_failed
+from denodo_ha.transitions import advanced, claim, failed_back, halted, initialised, promoted, sync_failed
 from denodo_ha.verdict import Verdict
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -54,9 +69,9 @@ def looked(situation: Situation, verdict: Verdict, **fields: Any) -> dict[str, A
     return {"verdict": str(verdict), "code": "x", "at": at, "since": at, "situation": asdict(situation), **fields}
 
 
-def status(record: Record | None, watch: dict[str, Any], **fields: Any) -> Any:
+def status(record: Record | None, watch: dict[str, Any], verbose: bool = False, **fields: Any) -> Any:
     reading = Reading(record.to_json() if record else None, watch, {"is_paused": False}, HEALTH, **fields)
-    return judge("p", reading, NOW, HOUR)
+    return judge("p", reading, NOW, HOUR, verbose=verbose)
 
 
 @given(records, situations, st.sampled_from(Verdict), st.integers(1, 2))
@@ -165,21 +180,69 @@ def _doubtful() -> Record:
     )
 
 
+def names(record: Record) -> list[str]:
+    return [doubt.name for doubt in open_doubts(record, NOW)]
+
+
 def test_each_kind_of_doubt_is_told_until_a_person_accepts_it_by_its_name() -> None:
     watch, record = looked(Situation(), Verdict.UP, code="healthy", epoch=1), _doubtful()
-    names = ["no key", "pending Sales / load", "pending Sales / mail", "limit import", "limit VDPIndexer", "secrets"]
-    assert list(open_doubts(record, NOW)) == names
-    for number, name in enumerate(names):
+    open_ = ["no key", "pending Sales / load", "pending Sales / mail", "limit import", "limit VDPIndexer", "secrets"]
+    assert names(record) == open_
+    for number, name in enumerate(open_):
         found = status(record, watch)
         said = found.details["ready, but"]
         assert name in said or (number == 0 and "and 1 more" in said)
+        left = len(open_) - number
+        assert f"ready, but {left} {'doubt' if left == 1 else 'doubts'}: {name}; master active" in found.summary
         assert (found.level is Level.WARNING) is (number < 3), "limits and secrets keep no pair from being ready"
         change = operation(record, doubts=[name])
         assert isinstance(change, Change)
         assert (change.kind, change.after["accepted"]) == ("acknowledged", [name])
+        assert f"{name} (of the slave)" in change.what
         record = change.record
-        assert name not in open_doubts(record, NOW)
-    assert "ready, but" not in status(record, watch).details
+        assert name not in names(record)
+    found = status(record, watch)
+    assert "ready, but" not in found.details
+    assert "but" not in found.summary
+
+
+def test_names_can_be_told_apart_and_a_job_is_explained_once() -> None:
+    record = _doubtful().model_copy(update={"doubts": (Doubt(since=NOW, text="a, b"), Doubt(since=NOW, text="c"))})
+    watch = looked(Situation(), Verdict.UP, code="healthy", epoch=1)
+    found = status(record, watch, verbose=True)
+    said = "a, b; c; pending Sales / load; pending Sales / mail; limit import (an import deletes"
+    assert found.details["ready, but"].startswith(said)
+    assert found.details["ready, but"].endswith("and no server shows the ones that it has)")
+    assert "imports have warned of the slave: a, b; c; " in found.summary
+    assert str(found.details).count("it never rests") == len(record.pending)
+
+
+NOT_READY = [
+    {"dirty": Dirty(since=NOW, reason="x")},
+    {"snapshot": None},
+    {"phase": Phase.FAILED_OVER, "active": Role.SLAVE, "last_promotion": PROMOTION},
+]
+
+
+@pytest.mark.parametrize("changes", NOT_READY)
+@pytest.mark.parametrize("watch", [{}, looked(Situation(), Verdict.UP, code="healthy", epoch=1)])
+def test_who_is_not_ready_is_not_said_to_be_ready_but(changes: dict[str, Any], watch: dict[str, Any]) -> None:
+    found = status(_doubtful().model_copy(update=changes), watch)
+    assert "ready, but" not in found.summary + "".join(found.details)
+    assert "no key" in found.details["doubts about the slave"]
+
+
+def test_a_halted_or_stale_pair_is_not_said_to_be_ready_but() -> None:
+    for watch, record in (
+        (
+            looked(Situation(), Verdict.UP, code="healthy", epoch=1),
+            halted(_doubtful(), now=NOW, code="x", reason="y", by="z"),
+        ),
+        (looked(Situation(slave_reachable=False), Verdict.UP, code="healthy", epoch=1), _doubtful()),
+    ):
+        found = status(record, watch)
+        assert "ready, but" not in found.summary + "".join(found.details)
+        assert "no key" in found.details["doubts about the slave"]
 
 
 def test_a_wrong_name_is_refused_with_those_that_are_open() -> None:
@@ -187,7 +250,25 @@ def test_a_wrong_name_is_refused_with_those_that_are_open() -> None:
     assert isinstance(refused, Reason)
     assert refused.code == "no_such_doubt"
     assert "'pending Sales / none'; the open ones are no key; pending Sales / load;" in refused.what
-    assert "none is open" in getattr(operation(Record(), doubts=["x"]), "what", "")
+    refused = operation(Record(), doubts=["x"])
+    assert isinstance(refused, Reason)
+    assert "none is open" in refused.what
+    assert "choose" not in refused.next_step
+
+
+def test_what_is_accepted_already_is_no_mistake() -> None:
+    """A run that is cleared, or triggered twice, names it again."""
+    record = accepted(_doubtful(), ["no key", "limit import"], by="ana", now=NOW)
+    said = operation(record, doubts=["no key", "limit import"])
+    assert said == "Nothing was changed, since this is accepted already: no key; limit import."
+    both = operation(record, doubts=["no key", "secrets"])
+    assert isinstance(both, Change)
+    assert both.after["accepted"] == ["secrets"]
+    wrong = operation(record, doubts=["no key", "none"])
+    assert isinstance(wrong, Reason)
+    assert "is named 'none'; the open ones" in wrong.what
+    unseen = record.model_copy(update={"acknowledged": False})
+    assert isinstance(operation(unseen, doubts=["no key"]), str), "it is not the failover that was named"
 
 
 def test_without_names_a_failover_is_acknowledged_and_only_then_warnings_are_accepted() -> None:
@@ -203,15 +284,99 @@ def test_without_names_a_failover_is_acknowledged_and_only_then_warnings_are_acc
 
 def test_what_was_accepted_is_told_anew_when_it_comes_again() -> None:
     record = _doubtful()
-    record = accepted(record, list(open_doubts(record, NOW)), by="ana", now=NOW)
-    gone = doubts_after(record, [], everything=True, now=NOW, pending=record.pending[:1])
-    assert [doubt.text for doubt in gone] == ["pending Sales / load", "limit import", "limit VDPIndexer", "secrets"]
-    again = record.model_copy(update={"doubts": gone})
-    assert list(open_doubts(again, NOW)) == ["pending Sales / mail"]
+    record = accepted(record, names(record), by="ana", now=NOW)
+    for everything in (True, False):
+        gone = doubts_after(record, [], everything=everything, now=NOW, pending=record.pending[:1])
+        standing = ["pending Sales / load", "limit import", "limit VDPIndexer", "secrets"]
+        assert [doubt.text for doubt in gone] == [*([] if everything else ["no key"]), *standing]
+        assert names(record.model_copy(update={"doubts": gone})) == ["pending Sales / mail"]
+
+
+@pytest.mark.parametrize("text", ["limit of 9 connections is reached", "pending change of a password", "secrets: none"])
+def test_a_warning_is_no_limit_because_of_how_it_begins(text: str) -> None:
+    record = _doubtful().model_copy(update={"doubts": (Doubt(since=NOW, text=text, accepted_by="ana"),)})
+    assert doubts_after(record, [], everything=False, now=NOW) == record.doubts
+    assert doubts_after(record, [], everything=True, now=NOW) == ()
+    assert doubts_after(record, [text], everything=True, now=NOW) == record.doubts
 
 
 def operation(record: Record, doubts: Sequence[str] = ()) -> Change | str | Reason:
     return change("acknowledge", record, Asked("ana", "seen", NOW, doubts=doubts))
+
+
+def moved(record: Record, to: Role, behind: tuple[PendingJob, ...] = ()) -> Record:
+    """The record after a change of the active server that has left these jobs behind."""
+    kind: Any = "failover" if to is Role.SLAVE else "switchover"
+    begun = claim(record, kind=kind, to=to, operation_id="f", target="t", plan="s", now=NOW, lease=HOUR)
+    begun = advanced(begun, Step.ENABLING)
+    if to is Role.SLAVE:
+        return promoted(begun, now=NOW, cool_down=HOUR, behind=behind)
+    return failed_back(begun, now=NOW, behind=behind)
+
+
+def reprotected(record: Record, warnings: Sequence[str] = ()) -> Record:
+    """The record after a sync to the passive server that has sent everything."""
+    doubts = doubts_after(record, warnings, everything=True, now=NOW)
+    return commit(record, SNAPSHOT.model_copy(update={"source": record.active}), (), doubts)
+
+
+def test_a_job_that_runs_nowhere_is_told_although_its_delay_was_accepted() -> None:
+    record = accepted(_doubtful(), ["pending Sales / load", "secrets", "no key"], by="ana", now=NOW)
+    left = record.pending[0].model_copy(update={"code": LEFT_BEHIND, "why": "the slave did not have it"})
+    over = moved(record, Role.SLAVE, (left,))
+    assert "left behind Sales / load" in names(over)
+    assert [doubt.text for doubt in over.doubts] == ["no key", "secrets"], "they are the slave's as before"
+    watch = looked(Situation(), Verdict.DOWN, code="failed_over", epoch=2)
+    assert "1 job is missing or outdated on the slave since it is active" in status(over, watch).summary
+    assert "left behind Sales / load" in status(over, watch).details["doubts about the slave"]
+    known = accepted(over, ["left behind Sales / load"], by="ana", now=NOW)
+    assert "missing or outdated" not in status(known, watch).summary
+    assert "left behind Sales / load" in names(moved(moved(known, Role.MASTER), Role.SLAVE, (left,))), (
+        "it is another time"
+    )
+    back = moved(known, Role.MASTER, (left,))
+    assert open_doubts(back, NOW)[0].role is Role.MASTER
+    assert "left behind Sales / load" in names(back)
+    pending = commit(
+        back, SNAPSHOT, record.pending, doubts_after(back, [], everything=False, now=NOW, pending=record.pending)
+    )
+    assert "pending Sales / load" in names(pending)
+
+
+def test_what_an_import_to_one_server_has_warned_of_is_not_disproved_by_one_to_the_other() -> None:
+    record = Record(snapshot=SNAPSHOT, doubts=(Doubt(since=NOW - HOUR, text="no key"),))
+    over = moved(record, Role.SLAVE)
+    watch = looked(Situation(), Verdict.DOWN, code="failed_over", epoch=2)
+    assert "imports have warned of the slave: no key" in status(over, watch).summary
+    again = reprotected(over, ["no key", "no driver"])
+    assert [(each.role, each.name) for each in open_doubts(again, NOW)] == [
+        (Role.SLAVE, "no key"),
+        (Role.MASTER, "no key"),
+        (Role.MASTER, "no driver"),
+    ]
+    said = status(again, watch)
+    assert "imports have warned of the master: no key; no driver" in said.summary
+    assert said.details["doubts about the slave"] == "no key"
+    back = moved(again, Role.MASTER)
+    synced = reprotected(back.model_copy(update={"dirty": None}))
+    assert [(each.role, each.name) for each in open_doubts(synced, NOW)] == [
+        (Role.MASTER, "no key"),
+        (Role.MASTER, "no driver"),
+    ], "the slave has now got everything without a warning"
+    assert status(synced, looked(Situation(), Verdict.UP, code="healthy", epoch=3)).level is Level.WARNING
+    kept = initialised(over, active=Role.SLAVE, epoch=9, master="m", slave="s", now=NOW, by="ana")
+    assert names(kept) == ["no key"], "to say which server is active disproves nothing"
+
+
+def test_who_accepts_a_limit_of_one_server_does_not_accept_that_of_the_other() -> None:
+    replaces = Capabilities(version="9", import_replaces=True)
+    record = Record(snapshot=SNAPSHOT, capabilities=dict.fromkeys(Role, replaces))
+    over = moved(accepted(record, ["limit import"], by="ana", now=NOW), Role.SLAVE)
+    assert [(each.role, each.name) for each in open_doubts(over, NOW)] == [(Role.MASTER, "limit import")]
+    masters = operation(over, doubts=["limit import"])
+    assert isinstance(masters, Change), "what is accepted already is that of the slave"
+    assert "limit import (of the master)" in masters.what
+    assert names(moved(reprotected(over), Role.MASTER)) == [], "that of the slave is accepted still"
 
 
 def test_a_doubt_stays_until_an_import_of_everything_does_not_warn_of_it_again() -> None:

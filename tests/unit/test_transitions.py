@@ -174,6 +174,9 @@ def test_after_a_switchover_nobody_has_to() -> None:
 def test_a_promotion_can_be_completed_later() -> None:
     record = completed(promoted(FAILING_OVER, now=LATER, left="left", cool_down=COOL_DOWN))
     assert record == FAILED_OVER
+    part = completed(promoted(FAILING_OVER, now=LATER, left="left", cool_down=COOL_DOWN), "fewer").last_promotion
+    assert part
+    assert (part.complete, part.left) == (False, "fewer")
     with pytest.raises(AssertionError):
         completed(NORMAL)
 

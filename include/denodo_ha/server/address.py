@@ -43,12 +43,14 @@ def is_name(host: str) -> bool:
     return not is_loopback(host)
 
 
-def common_name(tool: str, server: str) -> str:
+def common_name(place: Place, server: str) -> str:
     """Return the name that both paths to a server use, so that it may fail for both; empty where they have none.
 
-    :param tool: the host of its own web tool. :param server: ``//host:port``, as the other web tool reaches it.
+    :param place: as its own web tool reaches it. :param server: ``//host:port``, as the other web tool does.
     """
-    return tool if is_name(tool) and tool.casefold() == uri_host(server).casefold() else ""
+    other = uri_host(server)
+    own = (place.tool, uri_host(place.server))
+    return other if is_name(other) and other.casefold() in map(str.casefold, own) else ""
 
 
 def server_uri(value: str) -> str:

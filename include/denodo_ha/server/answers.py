@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from denodo_ha.jobs import DataSource, Job, JobStatus, Project, Report, ServerInfo
+from denodo_ha.server.bodies import BodyError, parse_json
 
 M = TypeVar("M", bound=BaseModel)
 Raw = dict[str, Any]
 
-_MOST_WARNINGS, _LONGEST_WARNING = 1000, 65536
+_LONGEST_WARNING = 65536
+_NOTHING = {"null", "none", "false", "true", "0", "[]", "{}"}
+"""Texts, in small letters, that are no warning."""
 
 REFUSALS = {
     401: "login refused. Check login and password of the connection; while VDP is down only a local account can log in",
@@ -151,21 +156,31 @@ def import_warnings(raw: object) -> tuple[str, ...]:
     Read the warnings in the answer to an import, JSON or text, whose form is unpublished.
 
     Everything below a name with "warning" or "error" in it is a warning. An answer of another form is kept as one
-    warning, because a lost warning is worse than a spurious one. Each is plain text in one line. Of very many,
-    or very long ones, the first are kept.
+    warning, because a lost warning is worse than a spurious one. Each is plain text in one line; very long ones are
+    cut. What is empty, a flag, zero or a number beside what it counts is no warning.
     """
     if raw in ({}, [], "", "OK", None, True):
         return ()
-    named = [_with_unit(name, texts) for name, texts in _named(raw) if _warns(name)]
-    texts = _texts(named if isinstance(raw, dict) and named else raw)
-    found = [" ".join(text.split()) for text in texts]
-    more = [f"and {len(found) - _MOST_WARNINGS} more"] if len(found) > _MOST_WARNINGS else []
-    return tuple(text[:_LONGEST_WARNING] for text in [*found[:_MOST_WARNINGS], *more])
+    raw = _opened(raw)
+    named = [(name, value) for name, value in _named(raw) if _warns(name)]
+    if isinstance(raw, dict) and named:
+        found = list(_texts([value for _, value in named if not isinstance(value, int | float)]))
+        found = found or [f"{name}: {text}" for name, value in named if (text := _plain(value))]
+    else:
+        found = list(_texts(raw))
+    return tuple(" ".join(text.split())[:_LONGEST_WARNING] for text in found)
 
 
-def _with_unit(name: str, value: object) -> object:
-    """A number alone says nothing to a person, and that of no warnings is none."""
-    return ({name: value} if value else None) if isinstance(value, int | float) else value
+def _opened(raw: object) -> object:
+    """``raw`` with the list or the object that a text holds as JSON in its place; texts in that stay as they are."""
+    if isinstance(raw, list):
+        return [_opened(value) for value in raw]
+    if isinstance(raw, dict):
+        return {name: _opened(value) for name, value in raw.items()}
+    if isinstance(raw, str) and raw.lstrip()[:1] in ("[", "{"):
+        with suppress(BodyError, UnicodeEncodeError):
+            return parse_json(raw.strip().encode())
+    return raw
 
 
 def _warns(name: str) -> bool:
@@ -194,23 +209,38 @@ def _texts(raw: object) -> Iterator[str]:
         for value in raw:
             yield from _texts(value)
     elif isinstance(raw, dict):
-        plain = {name: text for name, value in raw.items() if (text := _plain(value))}
-        if any(name.casefold() in _OF_ONE for name in plain):
+        parts = {name: value for name, value in raw.items() if isinstance(value, list | dict)}
+        below = (
+            text if name == "message" else f"{name}: {text}" for name, value in parts.items() for text in _texts(value)
+        )
+        first = list(islice(below, 1))
+        plain = {
+            name: text
+            for name, value in raw.items()
+            if (text := _plain(value)) and not (first and isinstance(value, int | float) and not _is_of_one(name))
+        }
+        if any(map(_is_of_one, plain)):
             message = plain.pop("message", "")
             rest = ", ".join(f"{name}: {text}" for name, text in plain.items())
             yield f"{message} ({rest})" if message and rest else message or rest
         else:
             yield from (f"{name}: {text}" for name, text in plain.items())
-        for name, value in raw.items():
-            if isinstance(value, list | dict):
-                yield from (text if name == "message" else f"{name}: {text}" for text in _texts(value))
+        yield from first
+        yield from below
     elif text := _plain(raw):
         yield text
 
 
+def _is_of_one(name: str) -> bool:
+    return name.casefold() in _OF_ONE
+
+
 def _plain(raw: object) -> str:
     """A text or a number as text; empty for what says nothing or is no single value."""
-    return "" if raw is None or raw is False or isinstance(raw, list | dict) else str(raw).strip()
+    if isinstance(raw, list | dict) or not raw:
+        return ""
+    text = str(raw).strip()
+    return "" if text.casefold() in _NOTHING else text
 
 
 def _objects(raw: object, where: str = "(whole answer)") -> list[Raw]:

@@ -22,7 +22,7 @@ import httpx
 
 from denodo_ha.checks import same_server
 from denodo_ha.jobs import JobStatus
-from denodo_ha.server.address import at, common_name, is_name, uri_host
+from denodo_ha.server.address import Place, at, common_name, is_name, uri_host
 from denodo_ha.server.answers import read_statuses
 from denodo_ha.server.bodies import BodyError, Unpacker, parse_json
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, fingerprint, unreadable
@@ -251,10 +251,10 @@ class Observer:
             if not self._in_doubt:
                 for task in (*tasks.values(), *pings.values()):
                     task.cancel()
-        heard, pinged = (
+        heard, scripted = (
             {path: task.result() for path, task in asked.items() if not task.cancelled()} for asked in (tasks, pings)
         )
-        return Observation.of(began, heard, pinged, self._common() if self._in_doubt else "")
+        return Observation.of(began, heard, scripted, self._common() if self._in_doubt else "")
 
     async def second_works(self) -> bool:
         """Whether path 2 proves that the master is up; without such a path it does not.
@@ -374,19 +374,21 @@ class Observer:
         if jobs and of_slave and same_server(jobs, of_slave):
             self._apart[name] = path.projects, 0.0
             return False
+        if jobs is None or of_slave is None:
+            return None
         self._apart[name] = path.projects, monotonic() + _TOLD_APART
-        return None if jobs is None or of_slave is None else True
+        return True
 
     def _common(self) -> str:
         """What both paths to the master have in common, so that it may have failed for both."""
-        second = self._paths[SECOND].endpoint.server if SECOND in self._paths else ""
-        tool = common_name(self._paths[MASTER].endpoint.tool, second)
-        if not tool:
+        first, second = self._paths[MASTER].endpoint, self._paths.get(SECOND)
+        name = common_name(Place(first.tool, first.server), second.endpoint.server) if second else ""
+        if not name:
             return ""
-        said = f"both paths lead to the master by the name {tool}"
-        if tool not in self._names.missing:
+        said = f"both paths lead to the master by the name {name}"
+        if name not in self._names.missing:
             return said
-        last = self._names.known.get(tool)
+        last = self._names.known.get(name)
         return f"{said}, which does not resolve; " + (
             f"it was asked at its last address, {last}" if last else "so neither counts"
         )

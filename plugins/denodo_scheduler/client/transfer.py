@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import IO, Any
@@ -18,6 +18,7 @@ from denodo_scheduler.exceptions import DenodoSchedulerError, UnexpectedAnswerEr
 from denodo_scheduler.state.files import new_file
 
 _ZIP = b"PK\x03\x04"
+_MOST_WARNINGS = 1000
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,18 @@ class ExportResult:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The end of an import. An import may succeed with ``warnings`` [S]: read the target back."""
+    """The end of an import. An import may succeed with ``warnings`` [S]: read the target back.
+
+    :param unlisted: how many more the server has told than are kept.
+    """
 
     warnings: tuple[str, ...] = ()
+    unlisted: int = 0
+
+    @classmethod
+    def that_warned(cls, told: Sequence[str]) -> ImportResult:
+        """Keep the first of the warnings, and the number of the others."""
+        return cls(tuple(told[:_MOST_WARNINGS]), max(0, len(told) - _MOST_WARNINGS))
 
 
 def save_zip(

@@ -266,9 +266,7 @@ def _tell(run: PairContext, reason: Reason, context: Any) -> None:
     """Whatever goes wrong here must not hide why the step has failed."""
     try:
         shared.note(context, str(reason))
-        if run.records.load() is None:
-            return  # the pair has not begun, so there is nothing that keeps it
-        if event := note_problem(run, reason):
+        if event := note_problem(run, reason, shared.watch_store(context)):
             notify(run.pair, Alert.BLOCKED, event, context)
     except Exception:
         log.exception("Why the sync has failed could not be kept or told")

@@ -314,4 +314,4 @@ def _import_result(call: Call, response: Response) -> ImportResult:
         raw = parse_json(body, call.answer_limit)
     except BodyError:
         raw = body.decode(errors="replace").strip()
-    return ImportResult(answers.import_warnings(raw))
+    return ImportResult.that_warned(answers.import_warnings(raw))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.sdk import BaseOperator, ObjectStoragePath
+from pydantic import ValidationError
 
 from denodo_ha.checks import enabled_by_definition
 from denodo_ha.jobs import JobKey, JobState
@@ -15,7 +17,6 @@ from denodo_ha.preconditions import looks_paused
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed
 from denodo_scheduler.exceptions import (
-    RETRY_POLICY,
     ConfigurationError,
     RequestError,
     UnreachableError,
@@ -29,7 +30,6 @@ from denodo_scheduler.steps.servers import Server
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from airflow.sdk.definitions.retry_policy import RetryPolicy
 
 _READ_BACK_PAUSE = 1.0
 
@@ -40,7 +40,6 @@ class DenodoSchedulerOperator(BaseOperator):
 
     :param denodo_scheduler_conn_id: connection of the web tool. (templated)
     :param uri: another Scheduler server than the connection's, ``//host:port`` as the web tool reaches it. (templated)
-    :param retry_policy: Airflow's; a configuration error fails the task at once, whatever it says.
     """
 
     template_fields: Sequence[str] = ("denodo_scheduler_conn_id", "uri")
@@ -51,10 +50,9 @@ class DenodoSchedulerOperator(BaseOperator):
         *,
         denodo_scheduler_conn_id: str = DenodoSchedulerHook.default_conn_name,
         uri: str | None = None,
-        retry_policy: RetryPolicy | None = RETRY_POLICY,
         **kwargs: Any,
     ) -> None:
-        super().__init__(retry_policy=retry_policy, **kwargs)
+        super().__init__(**kwargs)
         self.denodo_scheduler_conn_id = denodo_scheduler_conn_id
         self.uri = uri
 
@@ -92,7 +90,7 @@ class DenodoSchedulerExportMetadataOperator(DenodoSchedulerOperator):
 
     @at_once
     def execute(self, context: Context) -> dict[str, Any]:
-        destination = ObjectStoragePath(self.destination)
+        destination = _path(self.destination)
         result = self.hook.export_metadata(destination, options=self.options)
         self.log.info("Exported %d bytes to %s.", result.size, destination)
         return {"path": str(destination), "size": result.size, "sha256": result.sha256}
@@ -119,9 +117,11 @@ class DenodoSchedulerImportMetadataOperator(DenodoSchedulerOperator):
 
     @at_once
     def execute(self, context: Context) -> dict[str, list[str]]:
-        result = self.hook.import_metadata(ObjectStoragePath(self.source), options=self.options)
+        result = self.hook.import_metadata(_path(self.source), options=self.options)
         for warning in result.warnings:
             self.log.warning("The server warns: %s", warning)
+        if result.unlisted:
+            self.log.warning("The server tells %d warnings more, which are not listed here.", result.unlisted)
         return {"warnings": list(result.warnings)}
 
 
@@ -266,11 +266,19 @@ class DenodoSchedulerEnableJobsOperator(_ChangeJobsOperator):
 def _key(entry: Any) -> JobKey:
     if isinstance(entry, JobKey):
         return entry
-    if isinstance(entry, dict) and entry.keys() == {"project", "name"}:
-        return JobKey(**entry)
-    if isinstance(entry, list | tuple) and len(entry) == 2:
-        return JobKey(project=entry[0], name=entry[1])
+    with suppress(ValidationError):
+        if isinstance(entry, dict) and entry.keys() == {"project", "name"}:
+            return JobKey(**entry)
+        if isinstance(entry, list | tuple) and len(entry) == 2:
+            return JobKey(project=entry[0], name=entry[1])
     raise WrongArgumentError(f'jobs holds {entry!r}: expected [project, name] or {{"project": ..., "name": ...}}.')
+
+
+def _path(value: str | ObjectStoragePath) -> ObjectStoragePath:
+    try:
+        return ObjectStoragePath(value)
+    except (TypeError, ValueError) as error:
+        raise WrongArgumentError(f"{value!r} is no path and no URL of object storage: {error}.") from None
 
 
 if TYPE_CHECKING:

@@ -236,7 +236,7 @@ def _timedelta(value: timedelta | float | str) -> timedelta:
         return value
     try:
         return timedelta(seconds=float(value))
-    except (OverflowError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise WrongArgumentError(f"window, margin and timeout are seconds or a timedelta, not {value!r}.") from None
 
 

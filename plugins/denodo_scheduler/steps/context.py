@@ -11,6 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 from denodo_ha.pairs import Pair
+from denodo_ha.preconditions import look_and_initialise
+from denodo_ha.reason import Reason
 from denodo_ha.record import Record, RecordError
 from denodo_ha.transitions import noted
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -79,6 +81,22 @@ class PairContext:
                 "initialise the pair with its operations DAG, when you know which server is the active one",
             )
         return record
+
+    def without_record(self) -> Reason:
+        """Why the pair has no record: it has not begun, or one was lost, since an earlier sync has left snapshots."""
+        if left := self.snapshots.newest():
+            return Reason(
+                "record_lost",
+                f"the pair {self.pair.name} has no HA record, and {self.snapshots.location(left)} is the snapshot of "
+                "an earlier sync: its record was lost, or was left behind when the snapshots were moved",
+                "bring the folder of the record back; if that is not possible, "
+                f"{look_and_initialise(self.pair.dag_id_operations)}",
+            )
+        return Reason(
+            "not_initialised",
+            f"the pair {self.pair.name} has no HA record yet, so it cannot fail over",
+            look_and_initialise(self.pair.dag_id_operations),
+        )
 
     def usable_record(self) -> Record:
         """Like :meth:`record`, where trying again would change nothing.

@@ -53,20 +53,21 @@ def _read(pair: str, content: bytes) -> Holding | None:
 
 def _name(place: Place) -> str:
     """The server as the pair's connections name it, a bare name with the tool at which it has a meaning."""
-    host = "localhost" if is_loopback(place.machine) else place.machine.casefold()
+    host = (socket.gethostname() if is_loopback(place.machine) else place.machine).casefold()
     return f"{place.tool.casefold()}|{host}:{place.port}" if _is_bare(place) else f"{host}:{place.port}"
 
 
 def _addresses(place: Place) -> set[str]:
-    """Where that name leads from here; on this machine, at whatever address others call it."""
-    host = socket.gethostname() if is_loopback(place.machine) else place.machine
-    if _is_bare(place):
-        return set()
+    """The same by the address that the name leads to from here; on this machine, at whatever address others call it."""
+    named, rest = (place.tool, f"|{place.machine.casefold()}") if _is_bare(place) else (place.machine, "")
+    host = socket.gethostname() if is_loopback(named) else named
     with suppress(OSError, UnicodeError):
-        return {f"{each[4][0]}:{place.port}" for each in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return {f"{each[4][0]}{rest}:{place.port}" for each in found}
     return set()
 
 
 def _is_bare(place: Place) -> bool:
     """Whether the server has a name without a domain, as the machines of one site or one cluster name each other."""
-    return not is_loopback(place.server) and is_name(place.machine) and "." not in place.machine
+    own = is_loopback(place.server) or place.machine.casefold() == place.tool.casefold()
+    return not own and is_name(place.machine) and "." not in place.machine

@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
-from denodo_ha.jobs import JobKey
+from denodo_ha.jobs import JobKey, JobStatus
 from denodo_ha.promotion import CLOCKS, batches
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnreachableError
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -27,7 +27,8 @@ Wrong = Callable[[Statuses], Sequence[JobKey]]
 """The jobs that are not as they are wanted, in the order in which they are to be changed."""
 Pieces = Callable[[Statuses, Sequence[JobKey], int], Iterable[Sequence[JobKey]]]
 """Cuts the wrong jobs of a round, counted from 0, into what is sent at a time: jobs that the server has. What has to be
-looked at right before a piece is sent is looked at when the piece is asked for; an error ends the change."""
+looked at right before a piece is sent is looked at when the piece is asked for; an error ends the change. An empty
+piece asks only to read the server, as before a long wait."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Changed:
     :param told: when each job was told to change.
     :param left: jobs that were not read back as wanted.
     :param verified: when the server was read back, and ``statuses`` what it said.
+    :param earlier: what it said where a piece asked to read it: of its runs a job tells the last one only.
     :param requests: how many changing requests were sent.
     :param refused: the last error with which the server refused a piece, if it did.
     """
@@ -45,6 +47,7 @@ class Changed:
     left: tuple[JobKey, ...]
     verified: datetime
     statuses: Statuses
+    earlier: tuple[JobStatus, ...]
     requests: int
     refused: DenodoSchedulerError | None
 
@@ -74,10 +77,14 @@ def change_jobs(
     accepted: set[JobKey] = set()
     requests, refused = 0, None
     statuses = statuses or server.statuses()
+    earlier: list[JobStatus] = []
     number = 0
     while (left := wrong(statuses)) and not enough(number):
         due = [key for key in left if key not in accepted]
         for piece in pieces(statuses, due, number):
+            if not piece:
+                earlier += server.statuses().jobs
+                continue
             sent = now()
             try:
                 requests += server.set_jobs_status(action, piece, statuses)
@@ -91,7 +98,7 @@ def change_jobs(
             told.update(dict.fromkeys(piece, sent))
         statuses = server.statuses()
         number += 1
-    return Changed(told, tuple(left), now(), statuses, requests, refused)
+    return Changed(told, tuple(left), now(), statuses, tuple(earlier), requests, refused)
 
 
 def by_project(keys: Iterable[JobKey]) -> Iterator[list[JobKey]]:
@@ -131,6 +138,7 @@ def enable(
             before_batch()
             yield piece
         if late:
+            yield ()
             _wait_until(max(waiting[key] for key in late) + CLOCKS, before_batch, now)
         for piece in batches(late, size, largest):
             before_batch()

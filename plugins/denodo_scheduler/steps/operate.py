@@ -24,7 +24,7 @@ from denodo_scheduler.state.record_store import Known
 from denodo_scheduler.steps.context import Event, PairContext
 from denodo_scheduler.steps.outcome import Blocked, require
 from denodo_scheduler.steps.passive import ensure_two_servers
-from denodo_scheduler.steps.servers import enabled_in
+from denodo_scheduler.steps.servers import would_run
 
 __all__ = ["MANUAL_OPERATIONS", "Done", "ManualOperation", "Request", "operate"]
 
@@ -165,14 +165,11 @@ def _ensure_agrees(context: PairContext, active: Role) -> dict[Role, set[JobKey]
     show any more that they had run.
     """
     require(two_addresses(context.servers.connections, context.servers.addresses))
-    seen = {role: _statuses(context, role) for role in Role}
+    seen = {role: _read(context, role) for role in Role}
     master, slave = seen[Role.MASTER], seen[Role.SLAVE]
     if master and slave:
-        ensure_two_servers(context, master, slave)
-    enabled = {
-        role: None if statuses is None else {job.key for job in enabled_in(context.pair.scope, statuses)}
-        for role, statuses in seen.items()
-    }
+        ensure_two_servers(context, master[0], slave[0])
+    enabled = {role: found and found[1] for role, found in seen.items()}
     ours = enabled[active]
     if ours is None:
         raise Blocked(
@@ -191,9 +188,11 @@ def _ensure_agrees(context: PairContext, active: Role) -> dict[Role, set[JobKey]
     return enabled
 
 
-def _statuses(context: PairContext, role: Role) -> Statuses | None:
+def _read(context: PairContext, role: Role) -> tuple[Statuses, set[JobKey]] | None:
+    """The statuses of a server, and the jobs in scope that it runs or would run; None where it cannot be read."""
     try:
-        return context.servers.answering(role)[1]
+        server, statuses = context.servers.answering(role)
+        return statuses, set(would_run(context.pair.scope, server, statuses))
     except DenodoSchedulerError as error:
         log.warning("The %s cannot be read: %s", role, error)
         return None

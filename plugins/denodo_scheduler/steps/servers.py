@@ -107,3 +107,11 @@ def flagged_in(scope: Scope, server: Server, statuses: Statuses) -> list[JobKey]
 def enabled_in(scope: Scope, statuses: Statuses) -> list[JobStatus]:
     """The enabled jobs among those that the pair synchronises."""
     return [job for job in statuses.jobs if job.state.is_enabled and scope.matches(job.key)]
+
+
+def would_run(scope: Scope, server: Server, statuses: Statuses) -> list[JobKey]:
+    """The enabled jobs among those that the pair synchronises, also of a server that is paused.
+
+    That one shows every job DISABLED [D], but the jobs' own definitions say otherwise.
+    """
+    return [job.key for job in enabled_in(scope, statuses)] or flagged_in(scope, server, statuses)

@@ -102,7 +102,7 @@ class Scripts:
             shell.write(_FILE, iter(lambda: file.read(CHUNK), b""))
             permit(timeout)
             console = self._run(shell, call, *self._login(), *flags, "-f", shell.path(_FILE))
-        return ImportResult(tuple(line for line in console if _WARNING.search(line)))
+        return ImportResult.that_warned([line for line in console if _WARNING.search(line)])
 
     def check_import(self, options: Mapping[str, Any]) -> None:
         """Find out, without importing, what would make an import fail for certain: options, machine, script, login."""

@@ -33,7 +33,7 @@ from denodo_ha.preconditions import (
 )
 from denodo_ha.quartz.missed import ServerZone, configured_zone, server_zone
 from denodo_ha.quiet_window import assess
-from denodo_ha.record import Record, Role
+from denodo_ha.record import Operation, Record, Role
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, ManifestError, build_manifest
 from denodo_ha.snapshot.zip_check import ArchiveError
@@ -122,13 +122,18 @@ def examine(context: PairContext, record: Record, to: Role, *, accept_difference
     return Examined(record, to, path, statuses, target_statuses, active, target)
 
 
-def ensure_still_two(context: PairContext, found: Examined | None, old: Statuses, new: Statuses) -> None:
+def ensure_still_two(
+    context: PairContext, operation: Operation, found: Examined | None, old: Statuses, new: Statuses
+) -> None:
     """Both servers, read anew in the midst of a switchover, are two.
 
     :param found: both before it began, if that is known. Clones at rest look like one server; they are two where both
-        may still be those that were told apart then.
+        may still be those that were told apart then. A later try does not have that; where they were alike from the
+        beginning but for what was enabled, nothing can tell, and they are taken for two.
     :raises NotYet: the name of one leads to the other one by now.
     """
+    if found is None and operation.alike:
+        return
     if found and may_go_on(found.statuses.jobs, old.jobs) and may_go_on(found.there.jobs, new.jobs):
         return
     if one := two_servers(context.servers.connections, old.jobs, new.jobs):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from functools import partial
@@ -17,6 +17,7 @@ from denodo_ha.record import Phase, Record, Role, Step
 from denodo_ha.situation import Judgement
 from denodo_ha.snapshot.ids import new_id, taken_at
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
+from denodo_ha.text import counted
 from denodo_ha.transitions import completed, given_up, promoted
 from denodo_ha.verdict import Observation, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
@@ -236,10 +237,7 @@ class _Failover(Try):
     def _commit(
         self, snapshot_id: str, order: EnableOrder, enabled: Changed, fenced: Fence, said: dict[str, Any]
     ) -> dict[str, Any]:
-        context, remaining = self.context, None
-        if enabled.left:
-            remaining = new_id(context.now())
-            context.snapshots.write_job_list(remaining, enabled.left)
+        context, remaining = self.context, _stored(self.context, enabled.left)
         record = self.claim.check()
         behind = left_behind(order, enabled.statuses.jobs, record.pending, Role.SLAVE)
         promote = partial(
@@ -249,6 +247,7 @@ class _Failover(Try):
             left=remaining,
             behind=behind,
             since=self.operation.started,
+            heard=self._heard,
         )
         done = promote(record)
         event = context.event(
@@ -268,7 +267,8 @@ class _Failover(Try):
 
 
 def _complete(case: Case, record: Record) -> dict[str, Any]:
-    """Enable again what the promotion had left over."""
+    """Enable again what the promotion had left over. What has become of a job by that is told and saved at once, also
+    while others cannot be enabled, and what it has missed counts as it does in the failover."""
     context, promotion = case.context, record.last_promotion
     assert promotion is not None
     claim = of_epoch(context, record, Phase.FAILED_OVER, while_paused=False)
@@ -279,19 +279,16 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
         order, enabled = _enable(case, manifest, zone.zone, claim.check, only=remaining)
     except DenodoSchedulerError as error:
         raise _interrupted(error) from None
-    if enabled.left:
-        raise NotYet(
-            "not_enabled",
-            f"{len(enabled.left)} jobs could not be enabled on the slave, such as {enabled.left[0]}",
-            "look at these jobs in the slave's web tool; this is tried again",
-        )
+    if enabled.left and len(enabled.left) == len(order.order):
+        raise _not_enabled(enabled.left)
     event = context.event(
         "completed",
         record,
         operation=promotion.id,
         before={"complete": False},
-        after={"complete": True},
-        enabled=len(enabled.told),
+        after={"complete": not enabled.left},
+        enabled=len(order.order) - len(enabled.left),
+        failed=counted(enabled.left),
         missing=len(order.missing),
         **occurrences(
             context,
@@ -299,14 +296,33 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
             manifest,
             order,
             enabled,
-            since=promotion.at,
+            since=promotion.heard or promotion.at,
             last_sign=enabled.verified,
             idle_since=promotion.at,
             zone=zone,
         ),
     )
-    claim.save(completed, event)
+    claim.save(partial(completed, left=_stored(context, enabled.left)), event)
+    if enabled.left:
+        raise _not_enabled(enabled.left)
     return event
+
+
+def _not_enabled(left: Sequence[JobKey]) -> NotYet:
+    return NotYet(
+        "not_enabled",
+        f"{len(left)} jobs could not be enabled on the slave, such as {left[0]}",
+        "look at these jobs in the slave's web tool; this is tried again",
+    )
+
+
+def _stored(context: PairContext, jobs: Collection[JobKey]) -> str | None:
+    """Store a list of the jobs that could not be enabled, if there are any, and return its id."""
+    if not jobs:
+        return None
+    list_id = new_id(context.now())
+    context.snapshots.write_job_list(list_id, jobs)
+    return list_id
 
 
 def _enable(

@@ -43,17 +43,27 @@ def begun(
     operation_id: str,
     plan: str,
     why: str,
+    alike: bool = False,
 ) -> Record:
     """Write the intent to make ``to`` the active server, before its first effect.
 
     :param permit: the right to begin. :param plan: the snapshot or stored list of the jobs that are to be enabled.
+    :param alike: the two servers cannot be told apart while both are at rest.
     """
     target = context.servers.hook(to).address
 
     def change(record: Record) -> tuple[Record, Event]:
         now = context.now()
         intent = claim(
-            record, kind=kind, to=to, operation_id=operation_id, target=target, plan=plan, now=now, lease=LEASE
+            record,
+            kind=kind,
+            to=to,
+            operation_id=operation_id,
+            target=target,
+            plan=plan,
+            now=now,
+            lease=LEASE,
+            alike=alike,
         )
         return intent, _begin(context, intent, record, why)
 

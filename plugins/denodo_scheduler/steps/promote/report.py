@@ -9,7 +9,7 @@ from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
-from denodo_ha.jobs import JobKey
+from denodo_ha.jobs import JobKey, JobState
 from denodo_ha.outage import has_started, missed_in_outage
 from denodo_ha.promotion import EnableOrder
 from denodo_ha.quartz.missed import UNKNOWN_ZONE, Missed, ServerZone
@@ -82,7 +82,8 @@ def occurrences(
     """Say which occurrences neither server ran, and start once what was missed, where the pair wants that.
 
     ``missed`` are occurrences by cron that neither server ran, as far as is known: an old server that cannot be asked
-    may have run some. ``burst`` are jobs that ran late, as soon as they were enabled; none of them is in ``missed``.
+    may have run some. ``burst`` are jobs that have run since they were enabled, and not at a time of their crons: once
+    for all that they had missed. None of them is in ``missed``; one that ran on time may be, with what was due before.
 
     :param server: the one whose jobs were enabled.
     :param manifest: the jobs with their crons; None where they cannot be read.
@@ -97,7 +98,7 @@ def occurrences(
         order,
         told=enabled.told,
         left=enabled.left,
-        statuses=statuses.jobs,
+        statuses=(*enabled.earlier, *statuses.jobs),
         since=since,
         verified=verified,
         last_sign=last_sign,
@@ -142,10 +143,14 @@ def _to_catch_up(context: PairContext, missed: Collection[JobKey], enabled: Chan
 
 
 def _start(server: Server, keys: Sequence[JobKey], before: Statuses) -> tuple[JobKey, ...]:
-    """Start the jobs, project by project, so that one that refuses costs no other. Return those that were read back."""
-    if not keys:
+    """Start the jobs, project by project, so that one that refuses costs no other. Return those that were read back.
+
+    A job that runs, on time, is not started: whether it was could not be told.
+    """
+    resting = [key for key in keys if before.by_key[key].state is not JobState.RUNNING]
+    if not resting:
         return ()
-    for project, jobs in groupby(keys, key=lambda key: key.project):
+    for project, jobs in groupby(resting, key=lambda key: key.project):
         try:
             server.set_jobs_status("start", list(jobs), before)
         except DenodoSchedulerError as error:
@@ -155,4 +160,4 @@ def _start(server: Server, keys: Sequence[JobKey], before: Statuses) -> tuple[Jo
     except DenodoSchedulerError as error:
         log.error("Whether the missed jobs were started could not be read back: %s", error)
         return ()
-    return tuple(key for key in keys if key in now and has_started(before.by_key[key], now[key]))
+    return tuple(key for key in resting if key in now and has_started(before.by_key[key], now[key]))

@@ -85,7 +85,7 @@ class Switching(Try):
             rest = self._disable()
             server, statuses = self.context.servers.answering(self.to)
             if rest and self.step is not Step.ENABLING:
-                ensure_still_two(self.context, self.found, rest.statuses, statuses)
+                ensure_still_two(self.context, self.operation, self.found, rest.statuses, statuses)
             order = self._ordered(server, statuses)
             enabled = self._enable(server, order, self._just_ran(order, rest, statuses))
         except (DenodoSchedulerError, _Back) as error:
@@ -99,7 +99,7 @@ class Switching(Try):
     def _ensure_still_two(self, old: Statuses) -> None:
         """Before a change of the old server. Another one that cannot be read is not the one that was just read."""
         with suppress(DenodoSchedulerError):
-            ensure_still_two(self.context, self.found, old, self.context.servers.answering(self.to)[1])
+            ensure_still_two(self.context, self.operation, self.found, old, self.context.servers.answering(self.to)[1])
 
     # -- break
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from denodo_ha.checks import alike_at_rest
 from denodo_ha.preconditions import not_halted, not_paused
 from denodo_ha.record import Record, Role, Step
 from denodo_ha.snapshot.ids import new_id
@@ -135,6 +136,7 @@ def _begin(context: PairContext, wanted: Switch, epoch: int) -> Switching:
         operation_id=context.new_operation(),
         plan=list_id,
         why=f"the {wanted.to} becomes the active server, as planned",
+        alike=alike_at_rest(found.statuses.jobs, found.there.jobs),
     )
     return Switching(context, intent, wanted, found)
 

@@ -17,11 +17,11 @@ from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.plan import LARGEST_BATCH, DeliveryPlan, Pending, Piece
 from denodo_ha.jobs import Job, JobKey
 from denodo_ha.properties import rewrite_element
-from denodo_ha.record import learned
 from denodo_ha.snapshot.archive import cut_archive
 from denodo_ha.snapshot.contents import Element, Identity
 from denodo_ha.sync_results import Imported
 from denodo_ha.text import counted, listed
+from denodo_ha.transitions import learned
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import SyncTicket
@@ -61,6 +61,7 @@ class Delivery:
     :param refused: how many jobs of a type were refused.
     :param proving: jobs that REST has written and that are not read back yet.
     :param answers: the imports that have enabled jobs. :param warnings: those of all imports.
+    :param unlisted: how many more of these there are.
     :param pieces: what was sent, as the event tells it. :param pending: what was not.
     :param first_different: jobs that the target had otherwise before anything was sent.
     :param rescued: the export of the target that was kept before that, and what it holds otherwise.
@@ -78,6 +79,7 @@ class Delivery:
     proving: dict[JobKey, Job] = field(default_factory=dict)
     answers: list[Answered] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    unlisted: int = 0
     pieces: list[dict[str, Any]] = field(default_factory=list)
     pending: tuple[Pending, ...] = ()
     all_secrets: bool = False
@@ -208,7 +210,8 @@ class Delivery:
             if piece.moment and not self.planner.is_free(piece, before.server_time, self._known):
                 return False
             answer = self.sender.send(archive, piece.jobs, before)
-        self.warnings += answer.warnings
+        self.warnings += answer.result.warnings
+        self.unlisted += answer.result.unlisted
         if piece.jobs:
             self.answers.append(answer)
         gone = before.by_key.keys() - answer.rest.statuses.by_key.keys()
@@ -290,4 +293,5 @@ class Delivery:
             pending=DeliveryPlan(pending=self.pending).to_json()["pending"],
             all_secrets=self.all_secrets,
             rescued=self.rescued,
+            unlisted=self.unlisted,
         )

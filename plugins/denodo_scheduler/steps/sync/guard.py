@@ -10,8 +10,8 @@ from typing import Any
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.preconditions import (
-    INITIALISE,
     OPERATIONS_DAG,
+    look_and_initialise,
     moved,
     one_writer,
     other,
@@ -28,8 +28,8 @@ from denodo_scheduler.steps.claim import SyncTicket, unchanged
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked, NotYet, require
-from denodo_scheduler.steps.passive import DisablingEvent, settle
-from denodo_scheduler.steps.servers import enabled_in, flagged_in
+from denodo_scheduler.steps.passive import DisablingEvent, ensure_two_servers, settle
+from denodo_scheduler.steps.servers import would_run
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
 def _warn_of_one_name(context: PairContext) -> None:
     """Two paths that use one name are not independent: a name server that fails, fails for both."""
     second = over_second_path(context.pair.watch.second_path, context.master, context.slave)
-    if second and (name := common_name(context.master.place.tool, second.server)):
+    if second and (name := common_name(context.master.place, second.server)):
         log.warning(
             "Both paths to the master use the name %s, so what happens to this name happens to both. Next: write the "
             "master's address into 'second_path' of the pair, such as //10.0.0.1:%s.",
@@ -111,40 +111,31 @@ def _load(context: PairContext) -> Record | None:
         record = context.records.load()
     except RecordError as error:
         raise Blocked(*error.reason) from None
-    if record is None and not context.dry_run and (left := context.snapshots.newest()):
-        raise Blocked(
-            "record_lost",
-            f"the pair {context.pair.name} has no HA record, and {context.snapshots.location(left)} is the snapshot of "
-            "an earlier sync: its record was lost, or was left behind when the snapshots were moved",
-            f"bring the folder of the record back; if that is not possible, {INITIALISE}",
-        )
+    if record is None and (reason := context.without_record()).code == "record_lost":
+        raise Blocked(*reason)
     return record
 
 
 def _look(context: PairContext, ticket: SyncTicket) -> Admission:
     """Let the run of a pair without record look, and say how a person begins."""
-    enabled = [_enabled(context, role) for role in Role]
+    seen = [(server, server.statuses()) for server in map(context.servers.own_path, Role)]
+    ensure_two_servers(context, *(statuses for _, statuses in seen))
+    enabled = [would_run(context.pair.scope, *each) for each in seen]
     ticket = replace(ticket, to_begin=to_begin(context.pair.dag_id_operations, *enabled))
     reason = ticket.looks
     assert reason
     return Admission(ticket, reason.code, str(reason))
 
 
-def _enabled(context: PairContext, role: Role) -> list[JobKey]:
-    """The enabled jobs in scope. A server that was paused shows none [D], but its definitions do."""
-    server, scope = context.servers.own_path(role), context.pair.scope
-    statuses = server.statuses()
-    return [job.key for job in enabled_in(scope, statuses)] or flagged_in(scope, server, statuses)
-
-
 def _initialise(context: PairContext, record: Record) -> Record:
     """Save the first record without a person's word, where there is no doubt which server is the active one."""
-    if enabled := _enabled(context, Role.SLAVE):
+    slave = context.servers.own_path(Role.SLAVE)
+    if enabled := would_run(context.pair.scope, slave, slave.statuses()):
         raise Blocked(
             "not_initialised",
             f"the pair {context.pair.name} has no HA record, and {len(enabled)} jobs are enabled on the slave "
             f"({listed(sorted(enabled))}), so it may be the active server",
-            INITIALISE,
+            look_and_initialise(context.pair.dag_id_operations),
         )
     event = context.event("initialised", record, after={"active": record.active, "phase": record.phase})
     record = context.create(record, event)

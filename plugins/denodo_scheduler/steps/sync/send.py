@@ -30,7 +30,7 @@ class Answered:
     began: datetime
     answered: datetime
     rest: AtRest
-    warnings: tuple[str, ...]
+    result: ImportResult
 
     @property
     def exposure(self) -> timedelta:
@@ -97,7 +97,13 @@ class Sender:
             )
         for warning in result.warnings:
             log.warning("The %s says about the import: %s", self.ticket.target, warning)
-        return Answered(began, done, rest, result.warnings)
+        if result.unlisted:
+            log.warning(
+                "The %s tells %d warnings more about the import, which are not listed here. Look at its own log.",
+                self.ticket.target,
+                result.unlisted,
+            )
+        return Answered(began, done, rest, result)
 
     def _import(self, archive: ObjectStoragePath, jobs: Sequence[JobKey]) -> ImportResult:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from denodo_ha.decisions import Alert
 from denodo_ha.delivery.plan import DeliveryPlan, Pending
+from denodo_ha.doubts import doubts_after
 from denodo_ha.jobs import JobKey
 from denodo_ha.pairs import Pair
 from denodo_ha.record import (
@@ -28,7 +29,7 @@ from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
 from denodo_ha.text import counted, listed
-from denodo_ha.transitions import UNKNOWN, doubts_after
+from denodo_ha.transitions import UNKNOWN
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sync, unchanged
@@ -159,7 +160,7 @@ def _doubts(
     imported: Imported | None, pending: Sequence[PendingJob], now: datetime, record: Record
 ) -> tuple[Doubt, ...]:
     warnings = imported.warnings if imported else []
-    everything = imported is not None and imported.all_secrets and bool(imported.pieces)
+    everything = imported is not None and imported.all_secrets and bool(imported.pieces) and not imported.unlisted
     return doubts_after(record, warnings, everything=everything, now=now, pending=pending)
 
 
@@ -209,10 +210,11 @@ def _news(
             "committed without them",
             "next_step": f"denodo-ha status {pair.name} --verbose says why, and the way out; the next sync tries again",
         }
-    if warned := [doubt.text for doubt in doubts if doubt.text not in {known.text for known in record.doubts}]:
+    known = {(doubt.role, doubt.text) for doubt in record.doubts}
+    if warned := [doubt.text for doubt in doubts if (doubt.role, doubt.text) not in known]:
         return {
             "alert": Alert.PENDING,
-            "what": f"the {target} may lack what its import has warned of: {listed(warned)}",
+            "what": f"the {target} may lack what its import has warned of: {listed(warned, between='; ')}",
             "next_step": "repair it on the source, such as by entering the password again, and sync; or accept it with "
             f"{pair.dag_id_operations}, operation 'acknowledge', by its name under 'doubts'",
         }

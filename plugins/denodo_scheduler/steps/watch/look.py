@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from denodo_ha.decisions import Action, Alert, Decision, decide
-from denodo_ha.preconditions import LET_IT_LEAD, look_and_initialise, same_servers, two_servers
+from denodo_ha.preconditions import LET_IT_LEAD, same_servers, two_servers
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, RecordError, Role
 from denodo_ha.situation import Consents, Heard, Judgement, is_fresh, situation_of
@@ -49,7 +49,9 @@ def judge(case: Case) -> Judgement:
     except RecordError as error:
         return Judgement(_decided(error.reason, Alert.HALTED), verdict, None, now)
     if record is None:
-        return Judgement(_without_record(context), verdict, None, now)
+        why = context.without_record()
+        alert = Alert.HALTED if why.code == "record_lost" else Alert.BLOCKED
+        return Judgement(_decided(why, alert), verdict, None, now)
     reason = same_servers(record, context.servers.addresses)
     if reason is None and record.phase not in (Phase.FAILING_OVER, Phase.FAILING_BACK):
         reason = another_pair(context, resolved=False)
@@ -101,12 +103,6 @@ def expected(judged: Judgement, action: Action) -> Judgement:
 
 def _decided(reason: Reason, alert: Alert) -> Decision:
     return Decision(reason.code, Action.BLOCKED, reason.what, reason.next_step, alert=alert)
-
-
-def _without_record(context: PairContext) -> Decision:
-    how = look_and_initialise(context.pair.dag_id_operations)
-    what = f"the pair {context.pair.name} has no HA record yet, so it cannot fail over"
-    return _decided(Reason("not_initialised", what, how), Alert.BLOCKED)
 
 
 _Read = tuple[Server, Statuses]
