@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from denodo_scheduler.exceptions import RequestError, UnreachableError
 from denodo_scheduler.operators.run_job import DenodoSchedulerRunJobOperator
+from denodo_scheduler.triggers.job_run import read_reports
 from support.job_task import PAIR, Scene, killed
 from support.sync import act
 
@@ -293,6 +294,22 @@ def test_it_can_attach_to_a_run(scene: Scene) -> None:
     assert result["attached"] is True
     assert result["ended"] == scene.master.scheduler.journal()[-1]["end"].replace("Z", "+00:00")
     assert len(scene.runs()) == 2
+
+
+def test_a_run_that_ends_while_it_is_looked_at_is_not_attached_to(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its report would count as one from before, and the task would wait for a run that never comes."""
+    act(scene.master, "start", "sales / load")
+
+    def late(*arguments: Any) -> Any:
+        scene.pass_time()
+        return read_reports(*arguments)
+
+    monkeypatch.setattr("denodo_scheduler.operators.run_job.read_reports", late)
+    scene.run_job(if_running="attach").begin()
+
+    assert scene.runs() == [("manual", "COMPLETE"), ("manual", None)]
 
 
 def test_a_job_that_is_disabled(scene: Scene) -> None:
