@@ -222,6 +222,30 @@ class TestMetadataPassword:
             bind(document(["metadataPassword"], ["metadataPassword"]), "export", {METADATA_PASSWORD: wish})
         assert SECRET not in str(caught.value)
 
+    @pytest.mark.parametrize("around", ["metadata", "exportMetadata"])
+    def test_its_name_may_be_said_in_pieces(self, around: str) -> None:
+        pieces = {"type": "object", "properties": {"password": {"type": "string"}}}
+        offers = document(["metadataPassword"], [])
+        post = offers["paths"]["/public/api/serverMetadata/export"]["post"]
+        post["requestBody"]["content"] = {"application/json": {"schema": {"properties": {around: pieces}}}}
+        bound = bind(offers, "export", self.OPTIONS)
+        assert bound.json == {around: {"password": SECRET}}
+        assert bound.exposed == ()
+        wish = {"in": "query", "name": "metadataPassword", "value": SECRET}
+        with pytest.raises(OptionsError, match=rf"the server offers {around}.password \(json\)"):
+            bind(offers, "export", {METADATA_PASSWORD: wish})
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_of_several_bodies_the_one_that_takes_it_is_used(self, turned: bool) -> None:
+        offers = document(["metadataPassword"], ["x"])
+        post = offers["paths"]["/public/api/serverMetadata/export"]["post"]
+        takes = {"application/json": {"schema": {"properties": {"metadataPassword": {"type": "string"}}}}}
+        content = post["requestBody"]["content"]
+        post["requestBody"]["content"] = takes | content if turned else content | takes
+        bound = bind(offers, "export", self.OPTIONS)
+        assert bound.json == {METADATA_PASSWORD: SECRET}
+        assert bound.exposed == ()
+
     def test_where_there_is_nothing_else_it_is_said(self) -> None:
         bound = bind(document(["metadataPassword"], []), "export", self.OPTIONS)
         assert bound.query[METADATA_PASSWORD] == SECRET
