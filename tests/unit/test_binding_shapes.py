@@ -94,6 +94,15 @@ def test_an_object_that_turns_the_meaning_round_is_not_meant(word: str) -> None:
     assert "drivers: nothing of that name is offered" in complaint(document("export", json_body(schema)), "export")
 
 
+@pytest.mark.parametrize("word", ["replaceExcluded", "doNotReplace", "replace_without", "replaceNever"])
+def test_the_verb_of_an_option_does_not_hide_that_its_meaning_is_turned_round(word: str) -> None:
+    flags = {**REPLACE, "file": BINARY}
+    around = {word: obj({"replaceJobs": flags.pop("replaceJobs")})}
+    assert "replaceJobs: nothing of that name" in complaint(
+        document("import", form(obj({**flags, **around}))), "import"
+    )
+
+
 @pytest.mark.parametrize("key", ["oneOf", "anyOf"])
 def test_the_alternative_that_takes_all_is_filled_in(key: str) -> None:
     full = {"allOf": [ref("Half"), obj({"drivers": FLAG, "plugins": FLAG})]}
@@ -115,6 +124,12 @@ def test_of_two_lists_of_choices_one_of_each_is_made(keys: tuple[str, str], turn
         )
         assert bound.json == dict(EXPORT_OPTIONS)
         assert bound.assumed == ()
+
+
+def test_choices_that_have_choices_are_combined_too() -> None:
+    inner = {"oneOf": [obj({"config": FLAG}), obj({"other": FLAG})]}
+    some = [inner, obj({name: FLAG for name in EXPORT_OPTIONS if name != "config"})]
+    assert export(document("export", json_body({"anyOf": some}))).json == dict(EXPORT_OPTIONS)
 
 
 def test_three_lists_of_choices_beside_each_other() -> None:
@@ -298,8 +313,8 @@ def test_an_empty_list_of_what_is_not_to_be_chosen_is_never_sent(name: str, kind
         assert f"{name} (json) is required by the server and has no value here" in said
 
 
-@pytest.mark.parametrize("around", ["excluded", "toDelete", "never"])
-def test_a_selection_in_an_object_that_turns_the_meaning_round_is_none(around: str) -> None:
+@pytest.mark.parametrize("around", ["excluded", "toDelete", "never", "start", "spurned"])
+def test_a_selection_in_an_object_that_is_not_understood_is_none(around: str) -> None:
     schema = obj({**FLAT, around: obj({"projects": LIST}, ["projects"])}, [around])
     assert f"{around}.projects (json) is required" in complaint(document("export", json_body(schema)), "export")
 

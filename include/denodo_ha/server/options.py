@@ -19,9 +19,9 @@ says so:
   JSON of a place, and the media type of a part;
 * ``{"file": {"in": "form", "name": "archive"}}``: the part that takes the file of an import; or ``{"in": "body"}``.
 
-Objects and lists are sent as JSON; true and false as JSON inside JSON, and as text elsewhere. Where the document
-describes a query parameter that is a list, or a part that is a list of plain values, it is sent once for each item, and
-an empty list not at all.
+Objects and lists are sent as JSON; true and false as JSON inside JSON, and as text elsewhere. A list in a query
+parameter, or in a part that takes a list of plain values, is sent as the document describes it: once for each item, and
+an empty one not at all.
 """
 
 from __future__ import annotations

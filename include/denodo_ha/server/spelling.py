@@ -11,7 +11,7 @@ _ONE_FOR_ALL = frozenset({"replace", "replaceall", "replaceexisting"})
 """What one switch for everything that an import replaces may be called [G]."""
 
 _ARCHIVE = re.compile(r"zip|xml|archive|metadata|export")
-_PROPERTIES = re.compile(r"propert|environment|overrid|value|variable|substitut|^pf$")
+_PROPERTIES = re.compile(r"property|properties|environment|overrid|value|variable|substitut|^pf$")
 _HEAD_ENDS = re.compile(
     r"[.,;:(\n]|\b(?:that|which|who|whose|of|for|from|to|in|into|on|over|with|without|by|at|as|after|before|beside)\b"
 )
@@ -19,7 +19,7 @@ _HEAD_ENDS = re.compile(
 
 _SYNONYMS = {"configuration": "config", "serverconfiguration": "config", "serverconfig": "config"}
 _TURNING = re.compile(
-    r"exclu|without|ignor|omit|skip|remov|delet|replac|overwrit|suppress|disab|disallow|hide|hiding|hidden|leaveout|"
+    r"exclu|without|ignor|omit|skip|remov|delete|deleti|replac|overwrit|suppress|disab|disallow|hide|hiding|hidden|leaveout|"
     r"leavesout|leavingout|leftout|drop|deny|denie|forbid|prohibit|prevent|reject|refus|block|blacklist|clear|purg|"
     r"eras|wipe|never|unwant|unselect|deselect|prun|strip|discard|avoid|cancel"
 )
@@ -135,14 +135,15 @@ def _turned(around: Words, option: str = "") -> bool:
 def selects(slot: Slot) -> bool:
     """Whether a place takes what is to be chosen of a server; left empty, it means everything [G].
 
-    Each word of its name has to be understood: an empty list of jobs to start may mean all of them too.
+    Each word of its name and of those around it has to be understood: an empty list of jobs to start may mean all of
+    them too.
     """
     if not slot.types & {"array", "object"}:
         return False
     return any(
         _pieces(*slot.words[start:]) & _SELECTED
         and all(_says(name, _SELECTION) for name in slot.words[start:])
-        and not _turned(slot.words[:start])
+        and all(_says(name, _NEUTRAL) for name in slot.words[:start])
         for start in range(len(slot.words))
     )
 
