@@ -26,7 +26,7 @@ from denodo_ha.transitions import is_told, under_way
 from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import NOTE, OUR_DAGS
-from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError
+from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, NoTokenError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
@@ -360,7 +360,7 @@ def explaining(context: Any) -> Iterator[None]:
     """Leave reason code and text of a step that fails in the XCom ``problem``, for the task that reports."""
     try:
         yield
-    except (Blocked, NotYet, StorageError, RecordError, ConfigurationError) as error:
+    except (Blocked, NotYet, StorageError, RecordError, ConfigurationError, NoTokenError) as error:
         context["ti"].xcom_push(key="problem", value=error.reason.to_json())
         with suppress(Exception):
             note(context, str(error.reason))
