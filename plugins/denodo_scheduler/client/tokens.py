@@ -214,11 +214,6 @@ class Tokens:
         self._failure: tuple[DenodoSchedulerError, float] | None = None
         self._refused = (0, 0.0)
 
-    @property
-    def failing(self) -> bool:
-        """Whether the last fetch failed."""
-        return self._failure is not None
-
     def known(self) -> str:
         """The token that needs no renewal yet; empty where there is none."""
         held = self._held
