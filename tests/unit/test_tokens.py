@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import ssl
 import threading
 import time
 from base64 import b64encode
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from itertools import repeat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -34,7 +36,9 @@ from denodo_scheduler.exceptions import (
     WrongConnectionError,
 )
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.sync import guard
 from support.authorisation import Authorisation, Said, authorisation
+from support.certificates import certificate
 from support.hostile_archives import export
 from support.process_list import command_lines
 
@@ -462,6 +466,55 @@ class TestNoToken:
             assert proxy.asked == []
 
 
+@pytest.mark.parametrize(("url", "warned"), [("https://IDP.example/b", True), ("https://other.example/a", False)])
+def test_a_sync_warns_of_one_token_endpoint(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str, warned: bool
+) -> None:
+    for name, token_url in (("MASTER", "https://idp.example/a?x=1"), ("SLAVE", url)):
+        auth = {"type": "client_credentials", "token_url": token_url}
+        said = {"conn_type": "denodo_scheduler", "host": name, "login": CLIENT, "password": SECRET}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps({**said, "extra": {"auth": auth}}))
+    pair = SimpleNamespace(watch=SimpleNamespace(second_path="//10.0.0.1:8000"))
+    hooks = {name: DenodoSchedulerHook(name) for name in ("master", "slave")}
+    guard._warn_of_one_thing(SimpleNamespace(pair=pair, **hooks))  # type: ignore[arg-type]
+    assert ("need tokens of https://idp.example/a, so nothing" in caplog.text) is warned
+
+
+class TestWay:
+    """The way to the token endpoint has the TLS settings of the connection, and a proxy of its own address."""
+
+    @pytest.mark.parametrize(
+        ("days", "trusted", "said"), [(1, True, ""), (-1, True, "Renew"), (1, False, "set verify in its extra")]
+    )
+    def test_tls(
+        self, tool: Any, issuer: Authorisation, connect: Connect, tmp_path: Path, days: int, trusted: bool, said: str
+    ) -> None:
+        pem = certificate(tmp_path / "issuer.pem", names=["localhost"], days=days)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        issuer.socket = context.wrap_socket(issuer.socket, server_side=True)
+        url = f"https://localhost:{issuer.server_address[1]}/token"
+        extra = {"timeout": WAIT, "auth": {"type": "client_credentials", "token_url": url}}
+        hook = connect(extra | ({"verify": str(pem)} if trusted else {}), port=tool.port, login=CLIENT, password=SECRET)
+        if not said:
+            assert hook.me().version == "9.1.0"
+            return
+        with pytest.raises(TokenRefusedError, match=f"TLS failed: .*{said}"):
+            hook.me()
+        assert observed(Observer.of(hook))[0].master is Answer.MISCONFIGURED
+        assert tool.requests == []
+
+    def test_a_proxy(self, client: Connect, tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("https_proxy", f"127.0.0.1:{tool.port}")
+        hook = client(token_url="https://idp.example.org/token")
+        with pytest.raises(NoTokenError, match="Tunnel connection failed: 501"):
+            hook.me()
+        monkeypatch.setenv("https_proxy", f"user:{SECRET}@127.0.0.1:no-port")
+        with pytest.raises(NoTokenError, match="Correct http_proxy") as caught:
+            hook.me()
+        assert SECRET not in str(caught.value)
+
+
 def test_nothing_secret_is_ever_seen(
     client: Connect,
     tool: Any,
@@ -490,6 +543,7 @@ def test_nothing_secret_is_ever_seen(
     for secret in (SECRET, quote(SECRET, safe=""), quote_plus(SECRET), basic, *issuer.given):
         assert secret not in output
     assert "gives no token" in output
+    assert "a token came" in output
 
 
 def test_airflow_masks_token_and_secret(client: Connect, issuer: Authorisation) -> None:

@@ -73,6 +73,14 @@ def shown(url: str) -> str:
     return url.partition("?")[0]
 
 
+def common_endpoint(one: object, other: object) -> str:
+    """Return the token endpoint of two logins whose tokens come from one host; empty where they have none in common."""
+    if not isinstance(one, ClientCredentials) or not isinstance(other, ClientCredentials):
+        return ""
+    hosts = {urlsplit(each.token_url).netloc.casefold() for each in (one, other)}
+    return shown(one.token_url) if len(hosts) == 1 else ""
+
+
 class Token(NamedTuple):
     """A token, and for how many seconds it is valid; None where its server does not say that."""
 

@@ -21,6 +21,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from denodo_ha.errors import causes, is_silence, readable, tls_next_step
 from denodo_ha.server.address import second_path_uri
 from denodo_ha.server.bodies import ANSWER_LIMIT
+from denodo_ha.server.tokens import ClientCredentials
 from denodo_ha.verdict import Answer, Reply
 from denodo_scheduler.client.tokens import AnyTokens, BearerAuth, BearerTransport, Tokens
 from denodo_scheduler.exceptions import ConfigurationError
@@ -96,9 +97,9 @@ class Endpoint:
         return self.deadline * (3 if isinstance(self.tokens, Tokens) else 1)
 
     @property
-    def token_place(self) -> str:
-        """The token endpoint, empty where the connection has none."""
-        return self.tokens.login.place if isinstance(self.tokens, Tokens) else ""
+    def grant(self) -> ClientCredentials | None:
+        """What tokens are fetched by."""
+        return self.tokens.login.grant if isinstance(self.tokens, Tokens) else None
 
     def client(self) -> httpx.AsyncClient:
         """Make a client for the web tool. It takes some milliseconds, so not in a loop.

@@ -26,6 +26,7 @@ from denodo_ha.server.address import Place, at, common_name, is_name, uri_host
 from denodo_ha.server.answers import read_statuses
 from denodo_ha.server.bodies import BodyError, Unpacker, parse_json
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, fingerprint, unreadable
+from denodo_ha.server.tokens import common_endpoint
 from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
 from denodo_scheduler.client.endpoint import Endpoint, classified, over_second_path, pinged
 from denodo_scheduler.client.logins import Logins
@@ -397,10 +398,9 @@ class Observer:
 
     def _common_tokens(self) -> str:
         """The token endpoint that both paths to the master need."""
-        first, second = (
-            self._paths[name].endpoint.token_place if name in self._paths else "" for name in (MASTER, SECOND)
-        )
-        return f"both paths need tokens of {first}" if first and first == second else ""
+        of = [path.endpoint.grant for name, path in self._paths.items() if name != SLAVE]
+        common = common_endpoint(of[0], of[-1]) if len(of) > 1 else ""
+        return f"both paths need tokens of {common}" if common else ""
 
 
 def _statuses(body: bytes, limit: int) -> list[JobStatus]:

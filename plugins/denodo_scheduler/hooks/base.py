@@ -148,10 +148,15 @@ class ConnectedHook(HttpHook):
         # Bytes, because ``requests`` would encode text as Latin-1.
         return HTTPBasicAuth(login.encode(), password.encode()) if login else _no_login
 
-    @property
-    def _has_other_tokens(self) -> bool:
-        """Whether a request that was refused, and so had no effect, is worth another token."""
-        return isinstance(self._auth, BearerAuth) and self._auth.tokens.renewable
+    def _renewing(self, send: Callable[[], T]) -> T:
+        """Send a request; once more where its token was refused, so that it had no effect, and there are others."""
+        try:
+            return send()
+        except ConfigurationError as error:
+            renewable = isinstance(self._auth, BearerAuth) and self._auth.tokens.renewable
+            if error.status != codes.unauthorized or not renewable:
+                raise
+        return send()
 
     def _lacks(self, what: str) -> WrongConnectionError:
         return WrongConnectionError(f"Connection {self.denodo_scheduler_conn_id!r}: its extra says auth {what}.")
@@ -258,12 +263,7 @@ class ConnectedHook(HttpHook):
                 return read(call, response)
 
         def attempt() -> T:
-            try:
-                return sent()
-            except ConfigurationError as error:
-                if error.status != codes.unauthorized or not self._has_other_tokens:
-                    raise
-            return sent()
+            return self._renewing(sent)
 
         with call.within(seconds, setting) as exchange:
             return retrying(attempt, self.log.warning, exchange) if idempotent else attempt()
