@@ -157,6 +157,8 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("secrets", Level.UNKNOWN, {"passwords": "none"}),
     ("secrets", Level.WARNING, record(snapshot=SNAPSHOT.model_copy(update={"imported": NOW - timedelta(days=3)}))),
     ("second path", Level.WARNING, {"second_path": "master-host"}),
+    ("second path", Level.CRITICAL, {"second_path": Unread("refused", "open the way")}),
+    ("second path", Level.WARNING, {"second_path": Unread("refused", "open the way"), **options(one_path=True)}),
     ("one writer", Level.WARNING, record(exclusive=False)),
     ("storage", Level.CRITICAL, {"storage": Room("/snapshots", 10**5, 10**6)}),
     ("storage", Level.WARNING, {"storage": Room("/snapshots", 2 * 10**6, 10**6)}),
@@ -166,6 +168,8 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("monitor", Level.CRITICAL, {"looked": None}),
     ("monitor", Level.CRITICAL, {"looked": NOW - timedelta(hours=2)}),
     ("notifiers", Level.WARNING, {"notifiers": 0}),
+    ("notifiers", Level.WARNING, {"notifiers": Unread("no such class", "install it")}),
+    ("storage", Level.CRITICAL, {"storage": Unread("permission denied", "allow it")}),
 ]  # fmt: skip
 """Facts in which one thing is wrong: the check that says so, and its level."""
 
@@ -251,7 +255,7 @@ def test_without_properties_and_facts_the_worst_is_told_first() -> None:
 
 @pytest.mark.parametrize("value", [None, {}, {"at": "x"}, {"at": NOW.isoformat(), "findings": [{"level": "BAD"}]}])
 def test_a_stored_check_that_is_damaged_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match="cannot be read|Invalid"):
+    with pytest.raises(ValueError, match=r"cannot be read|Invalid"):
         Readiness.from_json(value)
 
 

@@ -101,8 +101,13 @@ def _secrets(facts: ReadyFacts) -> Said:
 
 
 def _second_path(facts: ReadyFacts) -> Said:
-    common = known(facts.second_path)
-    rests_on = "GET /me about the master through the slave's web tool"
+    """Without it the master's silence proves nothing, so only the policies that ask a person fail over."""
+    common, rests_on = facts.second_path, "GET /me about the master through the slave's web tool"
+    if isinstance(common, Unread):
+        said, watch = f"the slave's web tool does not reach the master's Scheduler: {common.why}", facts.pair.watch
+        if facts.pair.failover.policy == "automatic" and not watch.one_path:
+            return critical(f"{said}; nothing fails over by itself", common.next_step, rests_on)
+        return warning(said, common.next_step, rests_on)
     if common:
         what = f"both paths to the master use the name {common}; if it fails, both are silent"
         how = "write the master's address into 'second_path' of the pair, or a name of another kind"
@@ -118,8 +123,9 @@ def _writers(facts: ReadyFacts) -> Said:
 
 
 def _storage(facts: ReadyFacts) -> Said:
-    room = known(facts.storage)
-    rests_on = "a file that was written there and deleted, by this worker"
+    room, rests_on = facts.storage, "a file that was written there and deleted, by this worker"
+    if isinstance(room, Unread):
+        return critical(f"the snapshots cannot be written: {room.why}", room.next_step, rests_on)
     if room.free is None:
         return fine(f"{room.place} can be written; it tells no limit", rests_on)
     said = f"{room.place} can be written and has {room.free // _MB} MB free"
@@ -161,8 +167,10 @@ def _monitor(facts: ReadyFacts) -> Said:
 
 
 def _notifiers(facts: ReadyFacts) -> Said:
-    rests_on = "the file of pairs; none was called"
-    if not (number := known(facts.notifiers)):
+    rests_on, number = "the file of pairs; none was called", facts.notifiers
+    if isinstance(number, Unread):
+        return warning(f"not everybody would be told: {number.why}", number.next_step, rests_on)
+    if not number:
         return warning("nobody is told of a failover", "configure 'alerts.notify' of the pair", rests_on)
     return fine(f"{number} notifiers can be built", rests_on)
 

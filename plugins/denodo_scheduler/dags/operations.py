@@ -1,4 +1,4 @@
-"""The operations DAG of a pair: what people do to it, in one task."""
+"""The operations DAG of a pair: what people do to it, in one task, and the readiness check in another."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param
+from airflow.sdk.exceptions import AirflowSkipException
 
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
+from denodo_ha.status import Level
 from denodo_scheduler.dags import shared
+from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps import operate as operating
 from denodo_scheduler.steps.outcome import Blocked
 
@@ -24,9 +27,12 @@ DAG_DOC = """
 | halt | nothing is changed on either server until you release the pair |
 | release | back to the phase before the halt |
 | initialise | you say which server is the active one, for example when the record was lost |
+| check | tells whether the pair could change its active server now; changes nothing, and leaves no event |
 
-No operation touches a server. Each leaves an event on the asset `{pair.asset_uri}`, with your reason.
+No operation changes a server. Each but `check` leaves an event on the asset `{pair.asset_uri}`, with your reason.
 """
+
+CHECK = "check"
 
 
 @shared.step(priority_weight=50)
@@ -35,6 +41,8 @@ def operate(**context: Any) -> dict[str, Any]:
     done; where an operation makes no sense the task fails with the reason, and nothing was changed.
     """
     run, params = shared.pair_context(context), context["params"]
+    if params["operation"] == CHECK:
+        raise AirflowSkipException("The task check does what was asked for.")
     with shared.publishing(run, context), shared.explaining(context):
         active = Role(params["active"]) if params["active"] else None
         request = operating.Request(params["operation"], _moment(params["until"]), active, params["doubts"] or ())
@@ -44,18 +52,36 @@ def operate(**context: Any) -> dict[str, Any]:
     return done.to_json()
 
 
+@shared.step(**shared.CHANGES_NOTHING)
+def check(**context: Any) -> dict[str, Any]:
+    """Read both servers, the record, the storage and the options, and tell whether the pair is ready for a change of
+    its active server: in the log, the note, the XCom and, for `denodo-ha check`, the asset's state store. Fails where
+    a finding is critical. It does not wait for the pair's slot, and nothing waits for it.
+    """
+    if context["params"]["operation"] != CHECK:
+        raise AirflowSkipException("No check was asked for.")
+    run = shared.pair_context(context)
+    found = checking.check(run, shared.watch_store(context).load())
+    shared.keep_check(context, found.to_json())
+    shared.note(context, f"CHECK: {found.summary}")
+    if found.level is Level.CRITICAL:
+        raise checking.refuse(found)
+    return found.to_json()
+
+
 def operations_dag(pair: Pair) -> DAG:
     """Build the operations DAG of one pair. Makes no request and reads no Variable or Connection."""
     with shared.pair_dag(
         pair,
         pair.dag_id_operations,
-        description=f"Pause, resume, acknowledge, halt, release or initialise the pair {pair.name}",
+        description=f"Pause, resume, acknowledge, halt, release, initialise or check the pair {pair.name}",
         doc=DAG_DOC,
         params=_params(),
         schedule=None,
         default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     ) as dag:
         operate()
+        check()
     return dag
 
 
@@ -74,7 +100,7 @@ def _params() -> dict[str, Param]:
     return {
         "operation": Param(
             type="string",
-            enum=list(operating.MANUAL_OPERATIONS),
+            enum=[*operating.MANUAL_OPERATIONS, CHECK],
             title="Operation",
             description="What to do; the documentation of this DAG explains each.",
         ),
