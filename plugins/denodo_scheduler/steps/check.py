@@ -51,7 +51,7 @@ def check(context: PairContext, seen: Watching) -> Readiness:
     active = Role.MASTER if isinstance(record, Unread) else record.active
     servers = {role: _server(context, role, exports=role is active) for role in Role}
     contents = _read(lambda: _contents(context, record))
-    exports_resources = _read(lambda: _exports_resources(context.servers.hook(active)))
+    exports_resources = _read(lambda: all(map(_exports_resources, (context.master, context.slave))))
     found = judge(
         ReadyFacts(
             pair=context.pair,
