@@ -255,7 +255,7 @@ def test_without_properties_and_facts_the_worst_is_told_first() -> None:
 
 @pytest.mark.parametrize("value", [None, {}, {"at": "x"}, {"at": NOW.isoformat(), "findings": [{"level": "BAD"}]}])
 def test_a_stored_check_that_is_damaged_is_refused(value: Any) -> None:
-    with pytest.raises(ValueError, match=r"cannot be read|Invalid"):
+    with pytest.raises(ValueError, match="the stored check cannot be read"):
         Readiness.from_json(value)
 
 

@@ -107,8 +107,8 @@ class Readiness:
         """
         try:
             return cls(moment(value["at"]), tuple(map(_of_row, value["findings"])))
-        except (TypeError, LookupError) as error:
-            raise ValueError(f"the stored check cannot be read ({type(error).__name__})") from None
+        except (TypeError, LookupError, ValueError) as error:
+            raise ValueError(f"the stored check cannot be read ({type(error).__name__}); run another one") from None
 
 
 def _of_row(row: Mapping[str, Any]) -> Checked:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
+from denodo_ha.durations import age_of
 from denodo_ha.pairs import Pair
 from denodo_ha.readiness.facts import NotReadError, ReadyFacts
 from denodo_ha.readiness.findings import Checked, Readiness, Said, by_severity, unknown
@@ -27,6 +29,36 @@ def _said(code: str, check: Callable[[ReadyFacts], Said], facts: ReadyFacts) -> 
         return check(facts)
     except NotReadError as error:
         return unknown(f"{code}: {error.fact.why}", error.fact.next_step, "it could not be read")
+
+
+def to_check(pair: Pair) -> str:
+    """Say how a person runs a check."""
+    conf = '{"operation": "check", "reason": "a look"}'
+    return f"trigger {pair.dag_id_operations} with the operation 'check', or run: airflow dags trigger " + (
+        f"{pair.dag_id_operations} --conf '{conf}'"
+    )
+
+
+def last_check(pair: Pair, stored: Any, airflow: Sequence[Checked], now: datetime, max_age: timedelta) -> Readiness:
+    """Return what the last check has found, whether it is too old, and what Airflow says of itself now.
+
+    :param stored: the last check as it was stored; None: there is none. :param airflow: see :func:`of_airflow`.
+    """
+    how, at, found = to_check(pair), now, list(airflow)
+    try:
+        checked = Readiness.from_json(stored) if stored is not None else None
+    except ValueError as error:
+        checked = None
+        found.append(Checked(Level.UNKNOWN, str(error), how, code="last check", rests_on="Airflow's state store"))
+    if stored is None:
+        said = "the pair was not checked yet"
+        found.append(Checked(Level.UNKNOWN, said, how, code="last check", rests_on="Airflow's state store"))
+    elif checked:
+        at, late = checked.at, now - checked.at > max_age
+        said, level = f"the pair was checked {age_of(at, now)} ago", Level.WARNING if late else Level.OK
+        own = Checked(level, said, how if late else "", code="last check", rests_on="Airflow's state store")
+        found += [own, *checked.findings]
+    return Readiness(at, tuple(by_severity(found)))
 
 
 def of_airflow(pair: Pair, health: Mapping[str, Any], dags: Mapping[str, Mapping[str, Any] | None]) -> list[Checked]:

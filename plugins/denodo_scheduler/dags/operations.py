@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param
-from airflow.sdk.exceptions import AirflowSkipException
 
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
@@ -14,7 +14,7 @@ from denodo_ha.status import Level
 from denodo_scheduler.dags import shared
 from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps import operate as operating
-from denodo_scheduler.steps.outcome import Blocked
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 
 DAG_DOC = """
 ### Operate the pair `{pair.name}`: master `{pair.master}`, slave `{pair.slave}`
@@ -35,14 +35,22 @@ No operation changes a server. Each but `check` leaves an event on the asset `{p
 CHECK = "check"
 
 
-@shared.step(priority_weight=50)
+def _only(check: bool) -> Callable[[Any], None]:
+    """Skip a task, before it does anything, unless the run is (or is not) for a check."""
+
+    def skip(context: Any) -> None:
+        if (context["params"]["operation"] == CHECK) is not check:
+            raise NothingToDo("not_asked_for", "another task does what this run was asked for")
+
+    return skip
+
+
+@shared.step(priority_weight=50, pre_execute=_only(check=False))
 def operate(**context: Any) -> dict[str, Any]:
     """Change the HA record of the pair, write the event, and ask the failover DAG for a look. The XCom says what was
     done; where an operation makes no sense the task fails with the reason, and nothing was changed.
     """
     run, params = shared.pair_context(context), context["params"]
-    if params["operation"] == CHECK:
-        raise AirflowSkipException("The task check does what was asked for.")
     with shared.publishing(run, context), shared.explaining(context):
         active = Role(params["active"]) if params["active"] else None
         request = operating.Request(params["operation"], _moment(params["until"]), active, params["doubts"] or ())
@@ -52,14 +60,12 @@ def operate(**context: Any) -> dict[str, Any]:
     return done.to_json()
 
 
-@shared.step(**shared.CHANGES_NOTHING)
+@shared.step(pre_execute=_only(check=True), **shared.CHANGES_NOTHING)
 def check(**context: Any) -> dict[str, Any]:
     """Read both servers, the record, the storage and the options, and tell whether the pair is ready for a change of
     its active server: in the log, the note, the XCom and, for `denodo-ha check`, the asset's state store. Fails where
     a finding is critical. It does not wait for the pair's slot, and nothing waits for it.
     """
-    if context["params"]["operation"] != CHECK:
-        raise AirflowSkipException("No check was asked for.")
     run = shared.pair_context(context)
     found = checking.check(run, shared.watch_store(context).load())
     shared.keep_check(context, found.to_json())
