@@ -31,7 +31,7 @@ JOB = JobKey(project="default", name="x")
 PENDING = PendingJob(key=JOB, code="restless", why="it fires every second", on_target=False, next_step="let it rest")
 NOTIFY = [{"notifier": "support.file_notifier.FileNotifier", "arguments": {"path": "/dev/null", "token": "t0ken"}}]
 OPTIONS: dict[str, Any] = {"master_timezone": MADRID, "slave_timezone": MADRID, "notify": NOTIFY, "lease": "1h"}
-OPTIONS |= {"import_timeout": "10m"}
+OPTIONS |= {"import_timeout": "10m", "slave_restarted": "2026-03-01"}
 
 
 def checked(
@@ -110,6 +110,8 @@ WRONG: list[tuple[str, Level, dict[str, Any]]] = [
     ("monitor", CRITICAL, {"looked": timedelta(hours=2)}),
     ("monitor", CRITICAL, {"looked": None}),
     ("notifiers", WARNING, {"notify": []}),
+    ("licence", WARNING, {"slave_restarted": "2025-03-01"}),
+    ("licence", UNKNOWN, {"slave_restarted": None}),
     ("notifiers", WARNING, {"notify": [{"notifier": "support.file_notifier.NoSuchClass"}]}),
 ]
 

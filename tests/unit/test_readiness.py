@@ -35,6 +35,7 @@ SNAPSHOT = SnapshotRef(
 RECORD = Record(snapshot=SNAPSHOT, capabilities={Role.SLAVE: Capabilities(longest_import=3)})
 OLD = "Sales.dataSource.VDP.old.connectionURI"
 ZONE = "Europe/Madrid"
+ORDERLY: dict[str, Any] = {"slave_timezone": ZONE, "slave_restarted": "2026-02-01", "notify": [{"notifier": "a.b"}]}
 DUE = datetime(2026, 3, 3, 2, tzinfo=UTC)
 """When a nightly job is due next in that zone."""
 
@@ -88,7 +89,7 @@ def element(kind: str, entry: str, secrets: str | None = None) -> Element:
 CONTENTS = ArchiveContents(version="9.1.0", elements=(element("resource", JAR), element("dataSource", "x", "s")))
 SERVERS = {role: server(role) for role in Role}
 GOOD = ReadyFacts(
-    pair=make_pair(slave_timezone=ZONE, notify=[{"notifier": "a.b"}]),
+    pair=make_pair(**ORDERLY),
     now=NOW,
     record=RECORD,
     servers=SERVERS,
@@ -109,7 +110,7 @@ def on(role: Role, **fields: Any) -> Mapping[str, Any]:
 
 
 def options(**given: Any) -> Mapping[str, Any]:
-    return {"pair": make_pair(**{"slave_timezone": ZONE, **given})}
+    return {"pair": make_pair(**{**ORDERLY, **given})}
 
 
 def record(**fields: Any) -> Mapping[str, Any]:
@@ -168,6 +169,9 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("monitor", Level.CRITICAL, {"looked": None}),
     ("monitor", Level.CRITICAL, {"looked": NOW - timedelta(hours=2)}),
     ("notifiers", Level.WARNING, {"notifiers": 0}),
+    ("licence", Level.UNKNOWN, options(slave_restarted=None)),
+    ("licence", Level.WARNING, options(slave_restarted="2025-11-01")),
+    ("licence", Level.WARNING, options(slave_restarted="2027-01-01")),
     ("notifiers", Level.WARNING, {"notifiers": Unread("no such class", "install it")}),
     ("storage", Level.CRITICAL, {"storage": Unread("permission denied", "allow it")}),
 ]  # fmt: skip
@@ -262,7 +266,7 @@ def test_nothing_becomes_ok_by_not_being_read(change: Mapping[str, Any], names: 
 
 def test_nothing_is_ok_where_nothing_was_read() -> None:
     left = {code for code, level in found(without(GOOD, frozenset(ALL))).items() if level is Level.OK}
-    assert left == {"properties"}, "which rests on the file of pairs alone"
+    assert left == {"properties", "licence"}, "which rest on the file of pairs alone"
 
 
 def test_without_properties_and_facts_the_worst_is_told_first() -> None:

@@ -18,6 +18,8 @@ from denodo_ha.text import listed
 from denodo_ha.watching import MONITOR_SLACK
 
 RECORD = "the HA record"
+RESTARTED = timedelta(days=90)
+"""How long a confirmed restart of the slave is believed."""
 _MB = 1_000_000
 
 
@@ -175,6 +177,23 @@ def _notifiers(facts: ReadyFacts) -> Said:
     return fine(f"{number} notifiers can be built", rests_on)
 
 
+def _licence(facts: ReadyFacts) -> Said:
+    """No server tells where its licence comes from, so only a person can know that it starts again."""
+    day, rests_on = facts.pair.slave_restarted, "the option slave_restarted"
+    how = (
+        "restart the slave's Scheduler once while it cannot reach the master's site, since its licence server may die "
+        "with that; then write the day into slave_restarted of the pair"
+    )
+    if day is None:
+        return unknown("nobody has confirmed that the slave can start again without the master's site", how, rests_on)
+    age = (facts.now.date() - day).days
+    said = f"the slave was last seen to start again on {day}"
+    if not 0 <= age <= RESTARTED.days:
+        why = "lies in the future" if age < 0 else f"is {age} days ago"
+        return warning(f"{said}, which {why}", how, rests_on)
+    return fine(said, rests_on)
+
+
 def _recovery(facts: ReadyFacts) -> Said:
     """Each batch is a request per project, with a look at the statuses of both servers before and after."""
     server = facts.servers[facts.passive]
@@ -201,5 +220,6 @@ OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "lease": _lease,
     "monitor": _monitor,
     "notifiers": _notifiers,
+    "licence": _licence,
     "recovery time": _recovery,
 }
