@@ -124,6 +124,10 @@ class SchedulerProcess(StandinProcess):
         """Set how long runs last from now on: those of jobs whose ``project / name`` matches, or all."""
         self.control("POST", "/duration", json={"seconds": seconds, "match": match})
 
+    def results(self, result: str, **more: Any) -> None:
+        """Set how runs end from now on: ``match=`` those of some jobs, ``report=`` what their reports hold besides."""
+        self.control("POST", "/results", json={"result": result, **more})
+
     def journal(self, since: int = 0) -> list[Json]:
         """Return every run with job, start, end and trigger."""
         entries: list[Json] = self.control("GET", "/journal", params={"since": since})

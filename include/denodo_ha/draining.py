@@ -20,12 +20,12 @@ from datetime import datetime, timedelta
 from denodo_ha.jobs import JobKey, JobState, JobStatus, Report
 from denodo_ha.promotion import CLOCKS
 from denodo_ha.quiet_window import clock
+from denodo_ha.runs import ENDED_WELL
 
 NEAR = CLOCKS
 """How far the time of an execution and the moment in which it begins may be apart, as far as one can tell."""
 HELD = timedelta(seconds=5)
 """How long a job that is about to start is waited for at most."""
-_ENDED_WELL = ("COMPLETE", "COMPLETED", "WARNING")
 
 
 def runs(job: JobStatus) -> bool:
@@ -88,6 +88,6 @@ def usual_length(reports: Iterable[Report]) -> timedelta | None:
     lengths = sorted(
         report.end - report.start
         for report in reports
-        if report.start and report.end and report.end >= report.start and report.result in _ENDED_WELL
+        if report.start and report.end and report.end >= report.start and report.result in ENDED_WELL
     )
     return lengths[len(lengths) // 2] if lengths else None

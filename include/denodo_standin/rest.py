@@ -212,7 +212,9 @@ async def get_reports(
     _seen(visible, project_id)
     job = server.job(project_id, job_id)
     runs, total = server.store.reports(job, start, count)
-    reports = [report_json(job, run) for run in runs]
+    label = f"{server.store.projects[project_id].name} / {job.name}"
+    more = [server.store.settings.report_of(label, run["result"]) for run in runs]
+    reports = [{**report_json(job, run), **extra} for run, extra in zip(runs, more, strict=True) if extra is not None]
     return _answer({"list": reports, "hasMore": start + len(reports) < total, "total": total})
 
 

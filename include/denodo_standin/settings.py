@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt
 
@@ -83,11 +83,16 @@ class Duration(BaseModel):
 
 
 class Outcome(BaseModel):
-    """The result of the runs of jobs whose ``project / name`` matches (searched); None: of all jobs."""
+    """The result of the runs of jobs whose ``project / name`` matches (searched); None: of all jobs.
+
+    :param report: what their reports hold besides [G]; None: runs with this result leave no report, as of a job that
+        keeps reports of errors only [S].
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     result: Result
+    report: dict[str, Any] | None = {}
     match: re.Pattern[str] | None = None
 
 
@@ -108,7 +113,15 @@ class Settings(BaseModel):
         return next(each.seconds for each in reversed(self.durations) if _fits(each.match, job))
 
     def result_of(self, job: str) -> Result:
-        return next(each.result for each in reversed(self.outcomes) if _fits(each.match, job))
+        return self._outcome_of(job).result
+
+    def report_of(self, job: str, result: str) -> dict[str, Any] | None:
+        """What the report of a run with this result holds besides, None if there is none."""
+        outcome = self._outcome_of(job)
+        return outcome.report if result == outcome.result else {}
+
+    def _outcome_of(self, job: str) -> Outcome:
+        return next(each for each in reversed(self.outcomes) if _fits(each.match, job))
 
 
 def _fits(pattern: re.Pattern[str] | None, job: str) -> bool:

@@ -67,6 +67,10 @@ class RequestError(DenodoSchedulerError):
     """The server refused the request: 400, 422, and 500, which is Denodo's answer to user mistakes [V]."""
 
 
+class UnknownJobError(RequestError):
+    """The server does not have the job, or the user may not see it."""
+
+
 class UnreachableError(DenodoSchedulerError):
     """No connection was made: refused, unknown host name, connect timeout. The request had no effect."""
 

@@ -23,10 +23,15 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": _NAME, "external-doc-url": "https://community.denodo.com/docs", "tags": ["service"]}
         ],
         "hooks": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.hooks.scheduler"]}],
-        "operators": [{"integration-name": _NAME, "python-modules": _modules("operators", "scheduler", "ping_master")}],
-        "sensors": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.sensors.quiet_window"]}],
+        "operators": [
+            {"integration-name": _NAME, "python-modules": _modules("operators", "scheduler", "run_job", "ping_master")}
+        ],
+        "sensors": [{"integration-name": _NAME, "python-modules": _modules("sensors", "quiet_window", "job")}],
         "triggers": [
-            {"integration-name": _NAME, "python-modules": _modules("triggers", "quiet_window", "ping_master")}
+            {
+                "integration-name": _NAME,
+                "python-modules": _modules("triggers", "quiet_window", "job_run", "ping_master"),
+            }
         ],
         "connection-types": [
             {

@@ -9,15 +9,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.slowness import allow
-from denodo_demo.standin import StandinPair
+from denodo_demo.standin import LEAP_DAYS, StandinPair
+from denodo_ha.record import Phase, Record, Role
+from denodo_scheduler.state.record_store import RecordStore
 from support.pair_fixtures import empty
-from support.sync import enabled, fill
+from support.sync import MemoryState, enabled, fill
 
 PROJECT = Path(__file__).parents[2]
 BLOCKS = '''
 import json
+import os
 import sys
 from datetime import timedelta
 
@@ -26,6 +30,8 @@ from airflow.sdk import DAG, task
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.operators import scheduler
 from denodo_scheduler.operators.ping_master import DenodoSchedulerPingMasterOperator
+from denodo_scheduler.operators.run_job import DenodoSchedulerRunJobOperator
+from denodo_scheduler.sensors.job import DenodoSchedulerJobSensor
 from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 
 FILE = f"file://{__file__}.zip"
@@ -48,6 +54,14 @@ def blocks(conn_id):
         scheduler.DenodoSchedulerDisableJobsOperator(task_id="disable", all_jobs=True, **server),
         scheduler.DenodoSchedulerEnableJobsOperator(task_id="enable", all_jobs=True, **server),
     ]
+
+
+def of_a_job(**server):
+    """The blocks for a run of a job."""
+    job = {"project": os.environ["PROJECT"], "job": os.environ["JOB"], "poke_interval": 0.1, **server}
+    since = "{{ dag_run.start_date.isoformat() }}"
+    run = DenodoSchedulerRunJobOperator(task_id="run_job", **job)
+    run >> DenodoSchedulerJobSensor(task_id="wait_for_job", since=since, timeout=600, **job)
 
 
 def wrong():
@@ -87,8 +101,10 @@ with DAG("works", schedule=None, start_date=START) as works:
         one >> next_one
     made[-1] >> hook()
     read(made[1].output)
+    of_a_job(pair="default")
 with DAG("lacks_connection", schedule=None, start_date=START, default_args=AGAIN) as lacks_connection:
     blocks("nowhere")
+    of_a_job(denodo_scheduler_conn_id="nowhere")
 with DAG("is_wrong", schedule=None, start_date=START, default_args=AGAIN) as is_wrong:
     wrong()
 
@@ -113,6 +129,13 @@ def said(servers: StandinPair, tmp_path_factory: pytest.TempPathFactory) -> str:
     servers.slave.generate(jobs=2, projects=1, disabled=0)
     home = tmp_path_factory.mktemp("airflow")
     (home / "dags").mkdir()
+    pairs = home / "pairs.yaml"
+    pairs.write_text(f"pairs: {{default: {{snapshots: {{location: 'file://{home}'}}}}}}\n")
+    record = Record(phase=Phase.FAILED_OVER, active=Role.SLAVE, epoch=2)
+    RecordStore(MemoryState(), ObjectStoragePath(f"file://{home}/default")).save(record)
+    servers.slave.scheduler.clock(mode="real")
+    job = servers.slave.statuses()[0]
+    servers.slave.set_cron(job, LEAP_DAYS)
     file = home / "dags" / "blocks.py"
     file.write_text(BLOCKS)
     refused = {**servers.master.connection(), "password": "wrong password"}
@@ -127,6 +150,9 @@ def said(servers: StandinPair, tmp_path_factory: pytest.TempPathFactory) -> str:
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
                 "AIRFLOW_CONN_DENODO_SCHEDULER_MASTER": json.dumps(servers.master.connection()),
                 "AIRFLOW_CONN_DENODO_SCHEDULER_SLAVE": json.dumps(servers.slave.connection()),
+                "DENODO_HA_PAIRS": str(pairs),
+                "PROJECT": job["projectName"],
+                "JOB": job["jobName"],
                 "AIRFLOW_CONN_REFUSED": json.dumps(refused),
                 "PYTHONPATH": os.pathsep.join(str(PROJECT / folder) for folder in ("plugins", "include")),
             },
@@ -150,11 +176,14 @@ def test_each_building_block_works(said: str, servers: StandinPair) -> None:
     assert {state for state, _ in done.values()} == {"success"}, done
     assert "\nREAD up" in said
     assert len(enabled(servers.master)) > 3
+    by_hand = [run for run in servers.slave.scheduler.journal() if run["trigger"] == "manual"]
+    assert by_hand[-1]["result"] == "COMPLETE"
 
 
 def test_without_a_connection_each_fails_at_once(said: str) -> None:
     done = _done(said, "lacks_connection")
-    assert len(done) == 10
+    assert len(done) == 12
+    assert done.pop("wait_for_job")[0] == "upstream_failed"
     assert set(done.values()) == {("failed", 1)}, done
     assert said.count("[connection] Connection 'nowhere': Airflow has no such connection") >= len(done)
 

@@ -7,13 +7,14 @@ worker, which starts the two once.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from denodo_demo.airflow import LocalAirflow
+from denodo_demo.airflow import PROJECT, LocalAirflow
 from denodo_demo.slowness import allow
 from denodo_demo.standin import StandinPair
 from support.databases import Database, database
@@ -55,6 +56,25 @@ pairs:
   locked-out: {{{own[locked-out]}}}
 """
 PAIR_NAMES = ("default", "busy", "scheduled", "backfilled", "killed", "restarted", "locked-out")
+OF_ANOTHER_TEAM = """
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import DAG, Param
+from denodo_scheduler.operators.run_job import DenodoSchedulerRunJobOperator
+
+params = {"project": Param(type="string"), "job": Param(type="string")}
+with DAG("of_another_team", schedule=None, start_date=pendulum.datetime(2026, 1, 1), params=params):
+    DenodoSchedulerRunJobOperator(
+        task_id="run_job",
+        project="{{ params.project }}",
+        job="{{ params.job }}",
+        pair="default",
+        poke_interval=1,
+        retries=3,
+        retry_delay=timedelta(0),
+    )
+"""
 WRONG_PASSWORD = "not-the-stand-ins-password"
 
 
@@ -120,11 +140,14 @@ def airflow(
     wrong = session_pair.slave.connection() | {"password": WRONG_PASSWORD}
     env = {**metadata.env, **session_pair.connections_env(*PAIR_NAMES), **quick_to_notice_deaths()}
     env["AIRFLOW_CONN_WRONG_PASSWORD"] = json.dumps(wrong)
-    airflow = LocalAirflow(airflow_home, pairs_file=pairs_file, env=env)
+    dags = Path(shutil.copytree(PROJECT / "dags", airflow_home / "dags"))
+    (dags / "of_another_team.py").write_text(OF_ANOTHER_TEAM)
+    airflow = LocalAirflow(airflow_home, dags_folder=dags, pairs_file=pairs_file, env=env)
     try:
         airflow.start()
         for name in PAIR_NAMES:
             airflow.wait_for_dag(f"denodo_scheduler_sync__{name}")
+        airflow.wait_for_dag("of_another_team")
         yield airflow
     finally:
         airflow.kill()

@@ -58,6 +58,7 @@ def empty(servers: StandinPair) -> None:
         server.webtool.reset_requests()
         server.scheduler.control("POST", "/pause", json={"paused": False})
         server.scheduler.duration(1)
+        server.scheduler.results("COMPLETE")
         for project in server.request("GET", "/projects"):
             server.request("DELETE", f"/projects/{project['id']}")
         server.scheduler.clock(mode="manual", now=NOW)

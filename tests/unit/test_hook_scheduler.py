@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from denodo_ha.jobs import JobKey, JobState
-from denodo_scheduler.exceptions import ConfigurationError, NoAnswerError, RequestError, UnexpectedAnswerError
+from denodo_scheduler.exceptions import (
+    ConfigurationError,
+    NoAnswerError,
+    RequestError,
+    UnexpectedAnswerError,
+    UnknownJobError,
+)
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 
 Connect = Callable[..., DenodoSchedulerHook]
@@ -179,6 +185,29 @@ def test_without_a_date_the_local_clock_counts(
     before = datetime.now(UTC)
 
     assert before <= hook.statuses().server_time <= datetime.now(UTC)
+
+
+def test_the_status_of_one_job(webtool: Any, hook: DenodoSchedulerHook, answer: Any) -> None:
+    key = JobKey(project="Sales", name="LOAD")
+    date = {"Date": "Sat, 21 Nov 2026 08:00:00 GMT"}
+    webtool.on("GET", "/projects/jobs/status", answer(_without(STATUS, "jobName", "projectID"), headers=date))
+    webtool.on("GET", "/jobs", [JOB])
+
+    status = hook.status(key)
+
+    assert (status.key, status.state, status.project_id) == (key, JobState.NOT_RUNNING, 7)
+    assert hook.answered == datetime(2026, 11, 21, 8, tzinfo=UTC), "not of what was asked for the names"
+    assert webtool.requests[0].query == {"uri": "//localhost:8000", "projectName": "Sales", "jobName": "LOAD"}
+
+
+def test_the_status_of_a_job_that_is_unknown(webtool: Any, hook: DenodoSchedulerHook) -> None:
+    """A 404 is the answer of a wrong address too."""
+    with pytest.raises(ConfigurationError, match="404"):
+        hook.status(JobKey(project="sales", name="gone"))
+
+    webtool.on("GET", "/jobs/status", [STATUS])
+    with pytest.raises(UnknownJobError, match=r"does not have sales / gone"):
+        hook.status(JobKey(project="sales", name="gone"))
 
 
 @pytest.mark.parametrize(

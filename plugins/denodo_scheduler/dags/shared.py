@@ -33,6 +33,7 @@ from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.state.watch_store import WatchStore
+from denodo_scheduler.steps.active import GROUP, pair_asset
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NotYet, at_once, readable
 
@@ -40,7 +41,6 @@ log = logging.getLogger(__name__)
 
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
 """Before any backfill that makes sense; DAGs never catch up by themselves."""
-GROUP = "denodo-scheduler"
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
 CHECK_KEY = "check"
@@ -185,7 +185,7 @@ class Assets:
     """
 
     def __init__(self, pair: Pair) -> None:
-        self.pair = Asset(name=pair.asset_uri, uri=pair.asset_uri, group=GROUP)
+        self.pair = pair_asset(pair.name)
         self.look = Asset(name=pair.look_uri, uri=pair.look_uri, group=GROUP)
         self.history = AssetAlias(name=f"denodo-scheduler-history-{pair.name}", group=GROUP)
 
@@ -246,7 +246,7 @@ def pair_context(context: Any, pair: Pair | None = None) -> PairContext:
     pair, dag_run = pair or pair_of(context), context["dag_run"]
     return PairContext(
         pair=pair,
-        records=RecordStore(context["asset_state_store"][Assets(pair).pair], snapshot_folder(pair) / pair.name),
+        records=pair_records(context, pair),
         snapshots=SnapshotStore(snapshot_folder(pair), pair.name),
         master=DenodoSchedulerHook(pair.master),
         slave=DenodoSchedulerHook(pair.slave),
@@ -255,6 +255,11 @@ def pair_context(context: Any, pair: Pair | None = None) -> PairContext:
         run_id=dag_run.run_id,
         dry_run=bool(context["params"].get("dry_run")),
     )
+
+
+def pair_records(context: Any, pair: Pair) -> RecordStore:
+    """The HA record of a pair, for a task that has the pair's asset as an inlet."""
+    return RecordStore(context["asset_state_store"][Assets(pair).pair], snapshot_folder(pair) / pair.name)
 
 
 def watch_store(context: Any) -> WatchStore:

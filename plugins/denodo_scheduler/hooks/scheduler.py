@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
+from http import HTTPStatus
 from typing import Any, Literal, TypeVar, get_args
 
 from airflow.sdk import ObjectStoragePath
@@ -17,7 +18,7 @@ from denodo_ha.server.options import METADATA_PASSWORD, BoundRequest, Direction,
 from denodo_ha.text import listed
 from denodo_scheduler.client.transfer import ExportResult, ImportResult, body, save
 from denodo_scheduler.client.transport import Call, retrying
-from denodo_scheduler.exceptions import ConfigurationError, RequestError
+from denodo_scheduler.exceptions import ConfigurationError, UnknownJobError
 from denodo_scheduler.hooks.base import API, API_DOCS, ConnectedHook
 from denodo_scheduler.state.files import on_disk
 
@@ -72,6 +73,29 @@ class DenodoSchedulerHook(ConnectedHook):
 
         return self._json("GET", "/jobs/status", read)
 
+    def status(self, key: JobKey) -> JobStatus:
+        """
+        Return the state of one job, which costs a server with thousands of jobs less than :meth:`statuses`.
+
+        :raises UnknownJobError: the server does not have it.
+        """
+
+        def read(raw: Any) -> JobStatus:
+            at = self.answered
+            (found,) = answers.read_statuses([raw], projects=self.projects, jobs=self.jobs)
+            self.answered = at
+            return found
+
+        try:
+            return self._json(
+                "GET", "/projects/jobs/status", read, params={"projectName": key.project, "jobName": key.name}
+            )
+        except ConfigurationError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            (found,) = self.find([key])
+            return found
+
     def set_jobs_status(self, action: JobAction, keys: Collection[JobKey], *, statuses: Statuses | None = None) -> int:
         """
         Start, stop, enable or disable jobs, with one request per project.
@@ -80,7 +104,7 @@ class DenodoSchedulerHook(ConnectedHook):
         :param keys: the jobs, a sequence in its order within each project; none is fine and sends nothing.
         :param statuses: statuses of the same server, if the caller has them: they give the jobs' ids.
         :return: the number of requests that changed something.
-        :raises RequestError: before any request, naming the jobs that the server does not have.
+        :raises UnknownJobError: before any request, naming the jobs that the server does not have.
         """
         if action not in get_args(JobAction):
             raise ValueError(f"Unknown action {action!r}. Known are: {', '.join(get_args(JobAction))}.")
@@ -133,7 +157,7 @@ class DenodoSchedulerHook(ConnectedHook):
         """
         Delete jobs; jobs that depend on them become DISABLED [D].
 
-        :raises RequestError: before any request, naming the jobs that the server does not have.
+        :raises UnknownJobError: before any request, naming the jobs that the server does not have.
         """
         for status in self.find(keys):
             path = f"{API}/projects/{status.project_id}/jobs/{status.job_id}"
@@ -143,14 +167,14 @@ class DenodoSchedulerHook(ConnectedHook):
         """
         Return the statuses of these jobs, a sequence of them in its order; of none without asking.
 
-        :raises RequestError: naming the jobs that the server does not have.
+        :raises UnknownJobError: naming the jobs that the server does not have.
         """
         if not keys:
             return []
         known = (statuses or self.statuses()).by_key
         wanted = dict.fromkeys(keys if isinstance(keys, Sequence) else sorted(keys))
         if missing := wanted.keys() - known.keys():
-            raise RequestError(
+            raise UnknownJobError(
                 f"The server does not have {listed(sorted(missing), 10)}, or the user may not see them (connection "
                 f"{self.denodo_scheduler_conn_id!r}). Nothing was changed. Check the names and the user's roles."
             )
