@@ -205,7 +205,9 @@ class TestCommands:
 
     def test_those_of_denodo_ha_can_be_parsed(self) -> None:
         found = [
-            line for page in PAGES for line in re.findall(r"denodo-ha (?:status|history) [^`\n#]+", page.read_text())
+            line
+            for page in PAGES
+            for line in re.findall(r"denodo-ha (?:status|history|check) [^`\n#]+", page.read_text())
         ]
         assert len(found) > 5
         for line in found:
