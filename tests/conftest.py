@@ -33,7 +33,7 @@ from denodo_demo.standin import StandinPair
 from support.time_limit import pytest_timeout_set_timer as pytest_timeout_set_timer
 
 END_TO_END = ("tests/e2e/", "tests/e2e_failover/", "tests/e2e_celery/")
-FIRST = ("tests/e2e/", "tests/e2e_failover/", "tests/machine/", "tests/model/", "tests/e2e_celery/", "tests/events/")
+FIRST = ("tests/e2e/", "tests/e2e_failover/", "tests/events/", "tests/machine/", "tests/e2e_celery/", "tests/model/")
 
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")

@@ -47,7 +47,8 @@ def test_a_slave_with_enabled_jobs_may_be_the_active_server_so_a_person_has_to_s
         "[not_initialised] the pair test has no HA record, and 1 jobs are enabled on the slave "
         "(default / somebody's job), so it may be the active server"
     )
-    assert "look which server has enabled jobs, then initialise the pair with the operations DAG" in message
+    assert "look which server has enabled jobs; if that is the master, trigger " in message
+    assert "with the operation 'initialise'" in message
     with pytest.raises(Blocked, match=r"\[active_disagrees\] 1 jobs are enabled on the other server"):
         sync.initialise()
 

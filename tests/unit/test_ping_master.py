@@ -287,14 +287,18 @@ class TestEnds:
         assert read.count(MASTER) < 20, "the secrets backend is asked ever more seldom"
 
     def test_connections_that_break_meanwhile_are_not_used(
-        self, pair: StandinPair, define: Callable[..., None], capfd: pytest.CaptureFixture[str]
+        self, pair: StandinPair, define: Callable[..., None], read: list[str], capfd: pytest.CaptureFixture[str]
     ) -> None:
-        on_both_paths(pair, kind="status", status=401, times=2)
+        on_both_paths(pair, kind="status", status=404)
 
         async def break_while_watched() -> dict[str, Any]:
-            task = asyncio.create_task(first_event(make_trigger(interval=timedelta(seconds=allow(0.5)))))
+            task = asyncio.create_task(first_event(make_trigger(known="misconfigured")))
             await asyncio.to_thread(wait_for, lambda: pair.master.webtool.requests().get(ME, 0) > 0, 60, "a probe")
             define("master", extra="nonsense")
+            before = read.count(MASTER)
+            await asyncio.to_thread(wait_for, lambda: read.count(MASTER) > before + 1, 60, "another lookup")
+            for server in pair.servers:
+                server.webtool.faults()
             return await asyncio.wait_for(task, allow(60))
 
         assert outcome(asyncio.run(break_while_watched())) == ("confirmed", "up")
