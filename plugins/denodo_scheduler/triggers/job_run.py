@@ -40,8 +40,8 @@ _READ = 50
 """How many reports a look reads."""
 _LOGIN_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 REFUSALS = (ConfigurationError, UnexpectedAnswerError)
-"""What may pass: while VDP is down a right login is refused [D], while a web tool starts it answers 404, and what stands
-before it may garble an answer.
+"""What may pass: while VDP is down a right login is refused [D], while a web tool starts it answers 404, and a proxy may
+garble an answer.
 """
 
 
