@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import cached_property
 from http import HTTPStatus
 from time import monotonic
 from typing import Any
@@ -40,7 +41,7 @@ _READ = 50
 """How many reports a look reads."""
 _LOGIN_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 REFUSALS = (ConfigurationError, UnexpectedAnswerError)
-"""What may pass: while VDP is down a right login is refused [D], while a web tool starts it answers 404, and a proxy may
+"""What may pass: while VDP is down a right login is refused [D], a web tool that starts answers 404, and a proxy may
 garble an answer.
 """
 
@@ -101,11 +102,14 @@ class JobRunTrigger(BaseTrigger):
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._baseline = Baseline.model_validate(self.before) if self.before else None
-        self._looks = Looks.model_validate(self.so_far or {"server": self.denodo_scheduler_conn_id})
         self._state: JobState | None = None
         self._fine = monotonic()
         self._unreported = 0
         self._gone = 0
+
+    @cached_property
+    def _looks(self) -> Looks:
+        return Looks.model_validate(self.so_far or {"server": self.denodo_scheduler_conn_id})
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments."""
