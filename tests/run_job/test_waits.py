@@ -176,6 +176,43 @@ def test_a_login_is_refused_from_its_first_refusal_in_a_row_on(scene: Scene, clo
     assert clock.finish(task)["result"] == "COMPLETE"
 
 
+def test_the_record_is_read_at_the_pace_of_refused_logins(scene: Scene, clock: Clock) -> None:
+    """Each reading makes a new trigger, which asks at once."""
+    scene.record()
+    task = scene.run_job(pair=PAIR, poke_interval=90)
+    task.begin()
+    scene.master.webtool.faults(SILENT)
+
+    async def answers() -> None:
+        scene.master.webtool.faults(REFUSED)
+
+    clock.meanwhile = answers
+    assert clock.go_on(task) is None
+    assert clock.minutes == 6.5, "five minutes after the first refused login"
+    scene.failed_over()
+    with pytest.raises(AirflowFailException, match="the active server has changed"):
+        clock.go_on(task)
+    assert clock.minutes == 11.5
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_sensor_of_a_pair_survives_refusals_from_the_first_request_on(
+    scene: Scene, clock: Clock, status: int
+) -> None:
+    scene.record()
+    task = scene.wait_for_run(pair=PAIR, timeout=3600, **PACE)
+    scene.master.webtool.faults({"kind": "status", "status": status, "match": LOOKS, "times": 2})
+    task.begin()
+
+    async def runs() -> None:
+        act(scene.master, "start", "sales / load")
+        scene.pass_time()
+
+    clock.meanwhile = runs
+    assert clock.finish(task)["result"] == "COMPLETE"
+    assert 0 < clock.minutes < 15
+
+
 @pytest.mark.parametrize("sign", ["silent", "disabled"])
 def test_a_run_that_does_not_begin_is_missed_in_time(
     scene: Scene, clock: Clock, sign: str, monkeypatch: pytest.MonkeyPatch
