@@ -1,4 +1,4 @@
-"""``denodo-ha``: state and history of a pair of servers, through Airflow's REST API; mistakes in the file of pairs."""
+"""``denodo-ha``: state, history and readiness of a pair, through Airflow's REST API; mistakes in the file of pairs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from rich.table import Table
 from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient
-from denodo_cli.reading import UnknownPairError, history, read
+from denodo_cli.reading import UnknownPairError, history, read, read_check
 from denodo_ha.durations import format_duration, parse_duration
+from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import pairs_path, read_pairs
+from denodo_ha.readiness.judge import last_check
 from denodo_ha.status import Level, judge
 
 MAX_AGE = timedelta(minutes=60)
+MAX_CHECK_AGE = timedelta(hours=26)
 
 EPILOG = """\
 Airflow is found and logged in to by AIRFLOW_API_URL, AIRFLOW_USER and AIRFLOW_PASSWORD, or by AIRFLOW_TOKEN instead of
@@ -83,6 +86,19 @@ def _parser() -> argparse.ArgumentParser:
     events.add_argument("--limit", type=_count, default=20, metavar="N", help="the last N (default: %(default)s)")
     events.add_argument("--json", action="store_true", help="whole events, as JSON")
 
+    ready = commands.add_parser(
+        "check", help="whether the pair could change its active server: the last readiness check", epilog=EPILOG
+    )
+    ready.set_defaults(run=_check)
+    ready.add_argument(
+        "--max-age",
+        type=_duration,
+        default=MAX_CHECK_AGE,
+        metavar="DURATION",
+        help=f"a check that is older is a warning (default: {format_duration(MAX_CHECK_AGE)})",
+    )
+    ready.add_argument("--verbose", action="store_true", help="name what is in order too")
+
     check = commands.add_parser(
         "check-config",
         help="whether a file of pairs is right; needs no Airflow",
@@ -90,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
 
-    for command in (status, events):
+    for command in (status, events, ready):
         command.add_argument("pair", metavar="PAIR")
         url = os.environ.get("AIRFLOW_API_URL") or "http://localhost:8080"
         command.add_argument("--url", default=url, help="address of Airflow (default: %(default)s)")
@@ -126,6 +142,17 @@ def _status(args: argparse.Namespace) -> int:
         for name, value in status.details.items():
             print(f"{name}: {value}")
     return status.level
+
+
+def _check(args: argparse.Namespace) -> int:
+    """Show what the last check has found, a finding a line; a run of the operations DAG makes one."""
+    stored, airflow = read_check(_api(args), args.pair)
+    found = last_check(Pair(name=args.pair), stored, airflow, datetime.now(UTC), args.max_age)
+    print(f"{found.level.name} - pair {args.pair}: {found.summary}")
+    for each in found.findings:
+        if args.verbose or each.level is not Level.OK or each.code == "last check":
+            print(each)
+    return found.level
 
 
 COLUMNS = ("at", "kind", "epoch", "actor", "reason", "operation", "before -> after")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Any
 
 from denodo_cli.airflow_api import ApiClient, Json
 from denodo_ha.pairs import Pair
+from denodo_ha.readiness.findings import Checked
+from denodo_ha.readiness.judge import of_airflow
 from denodo_ha.status import Reading
 from denodo_ha.text import listed
 
@@ -30,6 +33,17 @@ def read(api: ApiClient, pair: str) -> Reading:
         health=api.health(),
         syncing=api.running(named.dag_id_sync),
     )
+
+
+def read_check(api: ApiClient, pair: str) -> tuple[Any, list[Checked]]:
+    """Read the last readiness check of the pair as it is stored, None where there is none, and what Airflow is now.
+
+    :raises UnknownPairError: there is no such pair.
+    """
+    stored = api.asset_state(_asset_id(api, pair)).get("check")
+    named = Pair(name=pair)
+    ids = (named.dag_id_sync, named.dag_id_failover, named.dag_id_switchover, named.dag_id_operations)
+    return stored, of_airflow(named, api.health(), {dag_id: api.dag(dag_id) for dag_id in ids})
 
 
 def history(api: ApiClient, pair: str, limit: int) -> list[Json]:

@@ -6,6 +6,7 @@ genuine file, [G] guess.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -103,6 +104,12 @@ class ServerInfo(_Answer):
     version: str
     scheduler_mode: str | None = None
     roles: tuple[str, ...] = ()
+
+
+def version_of(text: str) -> tuple[int, int] | None:
+    """Major and minor number in a version text such as ``9.0.5`` or ``8.0 20240927`` [S]."""
+    found = re.search(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 class Project(_Answer):

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import pairwise
@@ -280,6 +280,7 @@ class PairOptions(_Strict):
     jobs: Globs = ("*",)
     master_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
     slave_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
+    slave_restarted: date | None = None
     properties: PropertiesOptions = PropertiesOptions()
     owner: Column = "denodo-ha"
     queue: Column | None = None

@@ -49,7 +49,8 @@ STANDBY_ONLY = ("control_path_broken", "no_snapshot", "dirty_snapshot", "stale_s
 SYNC_HELPS = ("to_be_synced", "no_snapshot", "dirty_snapshot", "stale_snapshot")
 """Decisions whose cause ends with the next sync that succeeds."""
 
-_SEVERITY = (Level.OK, Level.UNKNOWN, Level.WARNING, Level.CRITICAL)
+SEVERITY = (Level.OK, Level.UNKNOWN, Level.WARNING, Level.CRITICAL)
+"""From the best to the worst."""
 _HEARD = ("up", "control_path_broken")
 
 
@@ -101,7 +102,7 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
     if record:
         findings += [*_of_record(record, now), *_of_standby(record, now), *_of_doubts(record, doubts)]
     findings += _of_look(record, seen, decision, reading.syncing)
-    findings.sort(key=lambda finding: _SEVERITY.index(finding.level), reverse=True)
+    findings.sort(key=lambda finding: SEVERITY.index(finding.level), reverse=True)
     worst = findings[0].level if findings else Level.OK
     texts = dict.fromkeys(each.text for each in findings if each.level is worst or each.level is not Level.OK)
     texts |= dict.fromkeys([*_but(record, doubts, decision), _standing(record, now)] if record else [])

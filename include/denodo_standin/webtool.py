@@ -13,7 +13,7 @@ from typing import Any, Literal
 import httpx
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 from starlette.requests import ClientDisconnect
 
 from denodo_standin.asked import JSON_TYPE, Refused, asked, ensure_type
@@ -27,6 +27,7 @@ from denodo_standin.faults import (
     readable,
     until_disconnect,
 )
+from denodo_standin.oauth import IssuedTokens, give_token
 from denodo_standin.openapi import EXPORT_OPTIONS, IMPORT_OPTIONS, STYLES, ApiDocsStyle, document
 from denodo_standin.serving import run
 
@@ -38,7 +39,8 @@ class Guesses(BaseModel):
     """The unpublished behaviour of the web tool [G].
 
     ``scheduler_down``: the answer when the Scheduler server does not; ``api_docs_style``: how export and import take
-    their options; ``upload_limit_mb``: an import beyond it is a 413 (None: no limit)
+    their options; ``upload_limit_mb``: an import beyond it is a 413 (None: no limit); ``token_seconds``: how long a
+    bearer token is valid
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -46,6 +48,7 @@ class Guesses(BaseModel):
     scheduler_down: Literal["500", "401", "503", "hang"] = "500"
     api_docs_style: ApiDocsStyle = "query"
     upload_limit_mb: NonNegativeInt | None = None
+    token_seconds: PositiveInt = 300
 
 
 def create_app(base_path: str = BASE_PATH) -> FastAPI:
@@ -62,6 +65,7 @@ def create_app(base_path: str = BASE_PATH) -> FastAPI:
 
     app = FastAPI(lifespan=lifespan, openapi_url=None)
     app.state.guesses = Guesses()
+    app.state.tokens = IssuedTokens()
     app.add_exception_handler(Refused, _refuse)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
 
@@ -78,6 +82,10 @@ def create_app(base_path: str = BASE_PATH) -> FastAPI:
     @app.get(f"{base_path}/v3/api-docs")
     async def api_docs() -> dict[str, Any]:
         return document(base_path, app.state.guesses.api_docs_style)
+
+    @app.post(f"{base_path}/oauth2/token")
+    async def token(request: Request) -> Response:
+        return await give_token(request, app.state.tokens, app.state.guesses.token_seconds)
 
     methods = ["GET", "POST", "PUT", "DELETE"]
     needs_login = APIRouter(dependencies=[Depends(_authorization)])
@@ -167,7 +175,7 @@ async def _call(
             request.method,
             f"http://{server[1]}:{server[2]}/rmi/{path}",
             params=tuple(query),
-            headers={**headers, "authorization": request.headers["authorization"]},
+            headers={**headers, "authorization": request.state.login},
             content=body,
         )
         answer = await client.send(call, stream=True)
@@ -200,7 +208,11 @@ async def _nobody_listens(_request: Request, _error: Exception) -> Response:
 
 
 async def _authorization(request: Request) -> None:
-    if not request.headers.get("authorization", "").lower().startswith("basic "):
+    said = request.headers.get("authorization", "")
+    scheme, _, token = said.partition(" ")
+    tokens: IssuedTokens = request.app.state.tokens
+    request.state.login = {"basic": said, "bearer": tokens.login(token)}.get(scheme.lower())
+    if not request.state.login:
         raise Refused(401, "Full authentication is required to access this resource")
 
 

@@ -56,6 +56,17 @@ class WrongConnectionError(ConfigurationError):
     next_step = "create or correct the connection in Airflow, then clear the task or wait for the next run"
 
 
+class TokenRefusedError(ConfigurationError):
+    """The token endpoint of the connection refuses the client, or gives what is no bearer token. No request was sent to
+    the web tool."""
+
+    code = "token_refused"
+    next_step = (
+        "correct login (the client id), password (the client secret), token_url or scope of the connection, or the "
+        "client at the authorisation server, then clear the task or wait for the next run"
+    )
+
+
 class WrongArgumentError(ConfigurationError, ValueError):
     """An argument of an operator, a sensor or a trigger cannot be used, such as one that a template rendered."""
 
@@ -73,6 +84,19 @@ class UnknownJobError(RequestError):
 
 class UnreachableError(DenodoSchedulerError):
     """No connection was made: refused, unknown host name, connect timeout. The request had no effect."""
+
+
+class NoTokenError(UnreachableError):
+    """The token endpoint of the connection gives no token: silence, 5xx, a damaged answer. No request was sent to the
+    web tool, and nothing is said about it or its server."""
+
+    code = "no_token"
+    next_step = "look at the authorisation server and the way to it; the task is tried again by itself"
+
+    @property
+    def reason(self) -> Reason:
+        """Say it as a step does."""
+        return Reason(self.code, str(self), self.next_step)
 
 
 class NoAnswerError(DenodoSchedulerError):

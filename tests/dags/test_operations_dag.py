@@ -26,8 +26,8 @@ def dag(parse: Parse) -> DAG:
     return parse().dags["denodo_scheduler_operations__default"]
 
 
-def test_its_only_task(dag: DAG) -> None:
-    (task,) = dag.tasks
+def test_what_people_do_is_one_task_in_the_slot_of_the_pair(dag: DAG) -> None:
+    task = dag.get_task("operate")
     assert (task.task_id, task.pool) == ("operate", "denodo_ha_default")
     assert (task.retries, task.retry_delay, task.retry_policy) == (2, timedelta(seconds=10), RETRY_POLICY)
     assert [asset.name for asset in task.inlets] == ["denodo-scheduler://default"]
@@ -37,12 +37,20 @@ def test_its_only_task(dag: DAG) -> None:
     assert dag.catchup is False
 
 
+def test_the_check_waits_for_nothing_and_nothing_waits_for_it(dag: DAG) -> None:
+    assert {task.task_id for task in dag.tasks} == {"operate", "check"}
+    task = dag.get_task("check")
+    assert task.pool == "default_pool"
+    assert not task.upstream_task_ids | task.downstream_task_ids
+
+
 def test_documentation(dag: DAG) -> None:
     assert dag.doc_md is not None
     for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", "denodo-scheduler://default"):
         assert name in dag.doc_md
     for operation in MANUAL_OPERATIONS:
         assert f"| {operation} |" in dag.doc_md
+    assert "| check |" in dag.doc_md
     assert len(dag.get_task("operate").doc_md.split()) > 10
     assert dag.tags == {"denodo", "denodo-ha"}
 
@@ -51,7 +59,7 @@ def test_form(dag: DAG) -> None:
     found = {name: dag.params.get_param(name) for name in dag.params}
     assert set(found) == {"operation", "reason", "until", "active", "doubts"}
     assert all(param.schema["title"] and param.description for param in found.values())
-    assert found["operation"].schema["enum"] == list(MANUAL_OPERATIONS)
+    assert found["operation"].schema["enum"] == [*MANUAL_OPERATIONS, "check"]
     assert not found["operation"].has_value
     assert not found["reason"].has_value
 
@@ -109,7 +117,7 @@ def test_until_that_is_none() -> None:
 
 def test_serialised(dag: DAG) -> None:
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    assert [task.task_id for task in stored.tasks] == ["operate"]
+    assert {task.task_id for task in stored.tasks} == {"operate", "check"}
     assert set(stored.params) == set(dag.params)
 
 

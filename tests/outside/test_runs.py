@@ -49,6 +49,7 @@ NOT_PLAYED = {
     "metadata_changing",
     "no_moment",
     "not_delivered",
+    "not_ready",
     "nothing_sent",
     "not_restored",
     "old_answers",

@@ -141,6 +141,10 @@ def test_parameters_of_the_path_count_too() -> None:
         ("exportDependencies", "dependencies"),
         ("config", "exportConfig"),
         ("config", "include_config"),
+        ("config", "configurations"),
+        ("config", "exportServerConfigurations"),
+        ("exportDependencies", "withDependency"),
+        ("exportDependencies", "include-dependency"),
         ("drivers", "withDrivers"),
     ],
 )
@@ -253,6 +257,29 @@ def test_an_optional_option_is_left_out_when_nothing_takes_it() -> None:
     bound = bind(_document(EXPORT), "export", {"metadataPassword": "x"}, optional={"metadataPassword"})
 
     assert bound == BoundRequest(EXPORT)
+
+
+@pytest.mark.parametrize(
+    ("names", "override", "what"),
+    [
+        (["metadataPassword"], {"name": "metadataPassword"}, "its override must look like"),
+        (["metadataPassword"], {"in": "header", "name": "p"}, "its override must look like"),
+        (["MetadataPassword", "metadata_password"], {}, "both fit"),
+    ],
+)
+def test_a_wrong_place_of_an_optional_option_is_explained(
+    names: list[str], override: dict[str, Any], what: str
+) -> None:
+    options = merged({"metadataPassword": "hush"}, {"metadataPassword": override} if override else {})
+    with pytest.raises(OptionsError, match=f"metadataPassword: .*{what}") as caught:
+        bind(_document(EXPORT, _query(*names, schema={})), "export", options, optional={"metadataPassword"})
+    assert "hush" not in str(caught.value)
+
+
+def test_an_optional_option_that_does_not_fit_is_explained() -> None:
+    document = _document(EXPORT, _query("metadataPassword", schema={"type": "array"}))
+    with pytest.raises(OptionsError, match=r"metadataPassword \(query\) takes array"):
+        bind(document, "export", {"metadataPassword": "hush"}, optional={"metadataPassword"})
 
 
 def test_values_are_in_no_complaint() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ PIECES: dict[str, list[list[str]]] = {
     "replaceDrivers": [["replace", "drivers"]],
 }
 VERBS = [[], ["export"], ["import"], ["include"], ["with"], ["export", "include"]]
-WRAPPERS = [
+PLAIN = [
     "options",
     "request",
     "body",
@@ -35,11 +36,16 @@ WRAPPERS = [
     "what",
     "parameters",
     "settings2",
-    "x",
-    "Größe",
-    "a.b",
-    "a/b~c",
+    "exportOptions",
+    "IMPORT_REQUEST",
 ]
+ODD = ["x", "Größe", "a.b", "a/b~c", "spurned", "elsewhere", "shunnedOptions", "options_banned", "不要", "calendars"]
+"""What is not understood, and may turn the meaning round; the program's own lists have none of these words."""
+WRAPPERS = PLAIN + ODD
+TURNING = [
+    "exclude", "skipped", "without", "do_not", "ignore", "disabled", "suppress", "drop", "hidden", "deny", "never",
+    "leaveOut", "clear", "blacklist", "purged", "notWanted", "dropOptions", "OPTIONS_TO_REMOVE", "turnedOff",
+]  # fmt: skip
 NOISE = ["verbose", "locale", "compress", "note", "tenant", "threads", "driverPath", "pluginFolder", "jobCount"]
 
 
@@ -168,6 +174,8 @@ def test_each_option_goes_to_its_own_place_and_nothing_else_is_sent(action: Any)
         assert {option: sent(bound, model.places[option]) for option in values} == values
         assert sum(map(number_of_values, (bound.query, bound.json or {}, bound.form))) == len(values)
         assert not any("nothing of that kind" in said for said in bound.assumed)
+        odd = {option for option, (_, *names) in model.places.items() if set(names[:-1]) & set(ODD)}
+        assert {said.partition(":")[0] for said in bound.assumed} == odd
 
     check()
 
@@ -195,3 +203,41 @@ def test_what_cannot_be_bound_is_refused_with_all_that_is_offered(seed: int, how
     for place, name, *path in maker.places.values():
         assert f"{'.'.join([name, *path])} ({place})" in said
     assert SECRET not in said
+
+
+def contained(name: str) -> dict[str, Any]:
+    """A document whose ``drivers`` lie in an object of that name, and nothing else does."""
+    flags = {option: {"type": "boolean"} for option in EXPORT_OPTIONS}
+    around = {"type": "object", "properties": {"drivers": flags.pop("drivers")}}
+    body = {"application/json": {"schema": {"type": "object", "properties": {**flags, name: around}}}}
+    return {"paths": {"/public/api/serverMetadata/export": {"post": {"requestBody": {"content": body}}}}}
+
+
+@settings(max_examples=300, derandomize=True, database=None)
+@given(
+    st.one_of(
+        st.text("abcdefghijklmnopqrstuvwxyz", min_size=3, max_size=12).map("q".__add__),
+        st.text(st.characters(categories=["L"]), min_size=3, max_size=12).map("q".__add__),
+        st.sampled_from(ODD),
+    ),
+    st.sampled_from(["", "options", "export"]),
+    st.sampled_from(["_", "-", " ", "camel"]),
+)
+def test_no_object_of_an_unknown_name_is_taken_without_saying_so(word: str, beside: str, between: str) -> None:
+    joined = beside + word.capitalize() if between == "camel" else f"{beside}{between}{word}"
+    name = joined if beside else word
+    with suppress(OptionsError):
+        bound = bind(contained(name), "export", EXPORT_OPTIONS)
+        assert sent(bound, ("json", name, "drivers")) is True
+        assert any(said.startswith("drivers: ") and said.endswith(f"what {name} means") for said in bound.assumed)
+
+
+@pytest.mark.parametrize("name", TURNING)
+def test_an_object_that_turns_the_meaning_round_is_never_taken(name: str) -> None:
+    with pytest.raises(OptionsError, match="drivers: nothing of that name is offered"):
+        bind(contained(name), "export", EXPORT_OPTIONS)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_an_object_of_a_plain_name_leaves_nothing_to_be_assumed(name: str) -> None:
+    assert bind(contained(name), "export", EXPORT_OPTIONS).assumed == ()

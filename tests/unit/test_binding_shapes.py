@@ -94,6 +94,15 @@ def test_an_object_that_turns_the_meaning_round_is_not_meant(word: str) -> None:
     assert "drivers: nothing of that name is offered" in complaint(document("export", json_body(schema)), "export")
 
 
+@pytest.mark.parametrize("word", ["replaceExcluded", "doNotReplace", "replace_without", "replaceNever"])
+def test_the_verb_of_an_option_does_not_hide_that_its_meaning_is_turned_round(word: str) -> None:
+    flags = {**REPLACE, "file": BINARY}
+    around = {word: obj({"replaceJobs": flags.pop("replaceJobs")})}
+    assert "replaceJobs: nothing of that name" in complaint(
+        document("import", form(obj({**flags, **around}))), "import"
+    )
+
+
 @pytest.mark.parametrize("key", ["oneOf", "anyOf"])
 def test_the_alternative_that_takes_all_is_filled_in(key: str) -> None:
     full = {"allOf": [ref("Half"), obj({"drivers": FLAG, "plugins": FLAG})]}
@@ -101,6 +110,31 @@ def test_the_alternative_that_takes_all_is_filled_in(key: str) -> None:
     half = obj(dict.fromkeys(("config", "permissions", "exportDependencies"), FLAG))
     bound = export(document("export", json_body(schema), Full=full, Half=half))
     assert bound.json == {"what": dict(EXPORT_OPTIONS)}
+
+
+@pytest.mark.parametrize("keys", [("oneOf", "oneOf"), ("anyOf", "anyOf"), ("oneOf", "anyOf")])
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_lists_of_choices_one_of_each_is_made(keys: tuple[str, str], turned: bool) -> None:
+    first = {keys[0]: [ref("Config"), obj({"other": FLAG})]}
+    second = {keys[1]: [obj({"more": FLAG}), obj({"permissions": FLAG, "exportDependencies": FLAG, "plugins": FLAG})]}
+    both = [second, first] if turned else [first, second]
+    for schema in ({"allOf": [*both, ref("Drivers")]}, {"allOf": [both[0], ref("Drivers")], **both[1]}):
+        bound = export(
+            document("export", json_body(schema), Config=obj({"config": FLAG}), Drivers=obj({"drivers": FLAG}))
+        )
+        assert bound.json == dict(EXPORT_OPTIONS)
+        assert bound.assumed == ()
+
+
+def test_choices_that_have_choices_are_combined_too() -> None:
+    inner = {"oneOf": [obj({"config": FLAG}), obj({"other": FLAG})]}
+    some = [inner, obj({name: FLAG for name in EXPORT_OPTIONS if name != "config"})]
+    assert export(document("export", json_body({"anyOf": some}))).json == dict(EXPORT_OPTIONS)
+
+
+def test_three_lists_of_choices_beside_each_other() -> None:
+    choices = [{"oneOf": [obj({f"x{name}": FLAG}), obj({name: FLAG})]} for name in EXPORT_OPTIONS]
+    assert export(document("export", json_body({"allOf": choices}))).json == dict(EXPORT_OPTIONS)
 
 
 def test_any_of_may_be_combined() -> None:
@@ -142,6 +176,23 @@ def test_an_object_in_the_query_travels_as_the_document_says() -> None:
         ),
         ({"one": {"description": "The export, its properties too"}, "two": {"description": "Values of a site"}}, {}),
         ({"one": {"required": True}, "two": {}}, {}),
+        (
+            {
+                "upload": {"description": "The file to import"},
+                "values": {"description": "Values that override those of the exported elements"},
+            },
+            {},
+        ),
+        (
+            {
+                "one": {"description": "A ZIP made by the export"},
+                "two": {"description": "Changes to the exported metadata, after the archive is read"},
+            },
+            {},
+        ),
+        ({"one": {"description": "The file to import"}, "two": {"description": "Overrides what the ZIP holds"}}, {}),
+        ({"metadataFile": {}, "metadataValues": {}}, {}),
+        ({"upload": {"required": True}, "zipSignature": {}}, {}),
     ],
 )
 def test_of_two_files_the_archive_is_recognised(files: dict[str, Any], encoding: dict[str, str]) -> None:
@@ -155,6 +206,16 @@ def test_of_two_files_the_archive_is_recognised(files: dict[str, Any], encoding:
         assert any("takes the export file" in said for said in bound.assumed)
 
 
+def test_a_word_in_a_description_does_not_decide_between_two_files() -> None:
+    files = {
+        "one": {**BINARY, "description": "The file to import"},
+        "two": {**BINARY, "description": "Applied to the exported metadata"},
+    }
+    assert "one (form) and two (form) both take a file" in complaint(
+        document("import", form(obj({**REPLACE, **files}))), "import"
+    )
+
+
 def test_one_switch_stands_for_four_that_are_wanted_alike() -> None:
     described = document("import", form(obj({"replace": FLAG, "file": BINARY})))
     bound = import_(described)
@@ -164,6 +225,44 @@ def test_one_switch_stands_for_four_that_are_wanted_alike() -> None:
     said = complaint(described, "import", {"replaceDrivers": False})
     assert "replaceJobs: replace (form) is one switch" in said
     assert "false" not in said.split("Offered")[0].lower()
+
+
+INNER = obj({"replace": FLAG})
+
+
+@pytest.mark.parametrize("around", ["options", "importOptions", "request", "IMPORT_REQUEST_DTO", "onConflict"])
+def test_one_switch_may_lie_in_an_object_that_says_nothing(around: str) -> None:
+    bound = import_(document("import", form(obj({"file": BINARY, around: INNER}))))
+    assert bound.form == {around: Part('{"replace": true}', "application/json")}
+    nested = obj({"file": BINARY, "options": obj({"replace": FLAG, "permissions": INNER})})
+    assert import_(document("import", form(nested))).form == {"options": Part('{"replace": true}', "application/json")}
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "permissions", "importPermission", "config", "configuration", "properties", "users", "jobs", "drivers",
+        "plugin", "dataSources", "data_source", "resources", "calendars", "security", "roles", "exclude", "dontOptions",
+        "notifications", "server", "values",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("own", [(), ("replaceJobs",)])
+def test_one_switch_for_something_else_is_not_meant(around: str, own: tuple[str, ...]) -> None:
+    for nested in (
+        obj({around: INNER}),
+        obj({"options": obj({around: INNER})}),
+        obj({around: obj({"options": INNER})}),
+    ):
+        nested["properties"] |= {"file": BINARY, **dict.fromkeys(own, FLAG)}
+        said = complaint(document("import", form(nested)), "import")
+        for option in IMPORT_OPTIONS:
+            assert (f"{option}: nothing of that name is offered" in said) is (option not in own)
+
+
+def test_one_switch_that_takes_neither_true_nor_false_is_not_meant() -> None:
+    choice = {"type": "string", "enum": ["ALWAYS", "NEVER"]}
+    said = complaint(document("import", form(obj({"file": BINARY, "replace": choice}))), "import")
+    assert "replaceJobs: nothing of that name is offered" in said
 
 
 def test_a_switch_that_is_missing_is_never_assumed() -> None:
@@ -192,6 +291,62 @@ def test_a_tree_to_select_from_is_left_empty(tree: Any, sent: Any) -> None:
     assert any(said.startswith("selection") and "is left empty" in said for said in bound.assumed)
     schema["required"] = []
     assert export(document("export", json_body(schema), Node=NODE, Endless=endless)).json == dict(EXPORT_OPTIONS)
+
+
+LIST = {"type": "array", "items": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "jobsToDelete", "excludedProjects", "projects_to_skip", "hiddenItems", "jobsToStart", "itemsToPurge",
+        "elementsToStop", "selectedDrivers", "spurnedJobs", "projectsWithout", "jobBlacklist",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", [LIST, obj({"x": FLAG})])
+def test_an_empty_list_of_what_is_not_to_be_chosen_is_never_sent(name: str, kind: Any) -> None:
+    for schema in (
+        obj({**FLAT, name: kind}, [name]),
+        obj({**FLAT, "selection": obj({name: kind}, [name])}, ["selection"]),
+    ):
+        said = complaint(document("export", json_body(schema)), "export")
+        assert f"{name} (json) is required by the server and has no value here" in said
+
+
+@pytest.mark.parametrize("around", ["excluded", "toDelete", "never", "start", "spurned"])
+def test_a_selection_in_an_object_that_is_not_understood_is_none(around: str) -> None:
+    schema = obj({**FLAT, around: obj({"projects": LIST}, ["projects"])}, [around])
+    assert f"{around}.projects (json) is required" in complaint(document("export", json_body(schema)), "export")
+
+
+@pytest.mark.parametrize("name", ["projects", "projectIds", "jobs_to_export", "selectedElements", "itemTree"])
+def test_a_list_in_the_query_or_in_parts_travels_item_by_item(name: str) -> None:
+    def asked(value: Any = None, **how: Any) -> dict[str, Any]:
+        parameters = [{"in": "query", "name": each, "schema": FLAG} for each in EXPORT_OPTIONS]
+        parameters.append({"in": "query", "name": name, "required": True, "schema": LIST, **how})
+        bound = export(document("export", None, parameters), {name: {"value": value}} if value else {})
+        assert ("is left empty" in str(bound.assumed)) is not bool(value)
+        return {key: sent for key, sent in bound.query.items() if key not in EXPORT_OPTIONS}
+
+    assert asked() == {}
+    assert asked(["a", "b,c"]) == {name: ["a", "b,c"]}
+    assert asked([1, True]) == {name: ["1", "true"]}
+    assert asked(["a", "b"], style="form", explode=False) == {name: "a,b"}
+    assert asked(["a", "b"], style="pipeDelimited") == {name: "a|b"}
+    assert asked(["a"], content=json_body(LIST)) == {name: '["a"]'}
+    assert asked(content=json_body(LIST)) == {name: "[]"}
+
+    def parts(kind: Any, value: Any = None, **encoding: str) -> Any:
+        described = document("export", form(obj({**FLAT, name: kind}, [name]), **encoding))
+        return export(described, {name: {"value": value}} if value else {}).form.get(name)
+
+    assert parts(LIST) is None
+    assert parts({"type": ["array", "null"], "items": {"type": "integer"}}, [1]) == ["1"]
+    assert parts(LIST, ["a", "b"]) == ["a", "b"]
+    assert parts(LIST, ["a"], **{name: "text/plain"}) == [Part("a", "text/plain")]
+    assert parts(LIST, ["a"], **{name: "application/json"}) == Part('["a"]', "application/json")
+    assert parts(LIST, **{name: "application/json"}) == Part("[]", "application/json")
+    assert parts({"type": "array", "items": obj({"id": FLAG})}, [{"id": 1}]) == Part('[{"id": 1}]', "application/json")
 
 
 @pytest.mark.parametrize(
@@ -242,6 +397,17 @@ def test_what_it_may_not_do_anyway_has_to_be_offered(more: Any, override: Any, o
         assert export(described, override).json == {"drivers": False, "plugins": True}
     else:
         assert f"{option}: " in complaint(described, "export", override)
+
+
+@pytest.mark.parametrize("more", [{"excludeConfig": FLAG}, {"config": LIST}, {"permissionMode": LIST}])
+def test_it_may_not_be_absent_where_another_way_of_asking_offers_it(more: Any) -> None:
+    less = obj({"drivers": FLAG, "plugins": FLAG, "exportDependencies": FLAG})
+    for schema in ({"oneOf": [less, obj({"what": obj(more), "key": FLAG}, ["key"])]},):
+        said = complaint(document("export", json_body(schema)), "export")
+        assert any(f"{option}: nothing of that name" in said for option in ("config", "permissions"))
+    bodies = json_body(less) | form(obj({**more, "key": FLAG}, ["key"]))
+    assert "nothing of that name" in complaint(document("export", bodies), "export")
+    assert export(document("export", json_body(less))).json == dict.fromkeys(less["properties"], True)
 
 
 def test_a_place_of_another_type_is_not_meant() -> None:

@@ -15,6 +15,7 @@ from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, RULES, TABLE
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.jobs import JobKey
+from denodo_ha.readiness.findings import Checked, Readiness
 from denodo_ha.record import (
     SCHEMA,
     Approval,
@@ -80,7 +81,7 @@ class ScriptedAirflow:
         names = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         self.on("monitor/health", {name: {"status": components.get(name, "healthy")} for name in names})
 
-    def state(self, record: Record | Any, *, at: datetime | None = None, **watch: Any) -> None:
+    def state(self, record: Record | Any, *, at: datetime | None = None, check: Any = None, **watch: Any) -> None:
         """What the state store of the pair's asset holds."""
         moment = (at or NOW).isoformat()
         seen = {"owner": "r1", "verdict": "up", "code": "healthy", "settled": True, "since": moment, "at": moment}
@@ -88,6 +89,8 @@ class ScriptedAirflow:
         entries = [{"key": "watch", "value": seen | watch}]
         if stored is not None:
             entries.append({"key": "record", "value": stored})
+        if check is not None:
+            entries.append({"key": "check", "value": check})
         self.on("assets/7/state-store", {"asset_state_store": entries, "total_entries": len(entries)})
 
     def events(self, *extras: dict[str, Any] | None) -> None:
@@ -518,6 +521,62 @@ def test_more_assets_than_one_page(airflow: ScriptedAirflow, run: Any) -> None:
     airflow.webtool.on("GET", "//api/v2/assets", *pages)
     assert run("status", "default")[0] == 0
     assert [request.query["offset"] for request in airflow.webtool.asked("GET", "//api/v2/assets")] == ["0", "100"]
+
+
+class TestCheck:
+    """The last readiness check, and what Airflow is now."""
+
+    @staticmethod
+    def checked(*findings: Checked, age: timedelta = MINUTE) -> dict[str, Any]:
+        good = Checked(Level.OK, "the slave answers", code="connection slave", rests_on="GET /me")
+        return Readiness(NOW - age, (*findings, good)).to_json()
+
+    @pytest.fixture(autouse=True)
+    def _all_dags(self, airflow: ScriptedAirflow) -> None:
+        for kind in ("sync", "switchover", "operations"):
+            airflow.on(f"dags/denodo_scheduler_{kind}__default", {"is_paused": False, "is_stale": False})
+
+    def test_all_in_order(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, check=self.checked())
+        code, out = run("check", "default")
+        assert code == 0
+        assert out == (
+            "OK - pair default: all 10 checks are OK\n"
+            "OK last check: the pair was checked 1 min ago [Airflow's state store].\n"
+        )
+        assert "OK connection slave: the slave answers [GET /me].\n" in run("check", "default", "--verbose")[1]
+
+    def test_what_is_wrong_with_its_next_step(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, check=self.checked(Checked(Level.CRITICAL, "no sync", "run it", "snapshot", "record")))
+        code, out = run("check", "default")
+        assert code == 2
+        assert out.startswith("CRITICAL - pair default: 1 critical: no sync\n")
+        assert "CRITICAL snapshot: no sync [record]. Next: run it.\n" in out
+        assert "connection slave" not in out
+
+    def test_never_checked(self, airflow: ScriptedAirflow, run: Any) -> None:
+        code, out = run("check", "default")
+        assert code == 3
+        assert out.startswith("UNKNOWN - pair default: 1 not known: the pair was not checked yet\n")
+        assert "airflow dags trigger denodo_scheduler_operations__default --conf" in out
+
+    def test_an_old_check_and_a_damaged_one(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, check=self.checked(age=27 * 60 * MINUTE))
+        assert run("check", "default")[0] == 1
+        assert run("check", "default", "--max-age", "2d")[0] == 0
+        airflow.state(RECORD, check={"at": 7})
+        code, out = run("check", "default")
+        assert code == 3
+        assert "the stored check cannot be read" in out
+
+    def test_airflow_is_judged_as_it_is_now(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, check=self.checked())
+        airflow.on("dags/denodo_scheduler_switchover__default", {"is_paused": True})
+        airflow.health(triggerer=None)
+        code, out = run("check", "default")
+        assert code == 2
+        assert "Next: unpause denodo_scheduler_switchover__default." in out
+        assert "Next: start Airflow's triggerer." in out
 
 
 class TestCheckConfig:

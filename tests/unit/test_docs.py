@@ -30,7 +30,13 @@ from denodo_scheduler.dags.failover import failover_dag
 from denodo_scheduler.dags.operations import operations_dag
 from denodo_scheduler.dags.switchover import switchover_dag
 from denodo_scheduler.dags.sync import sync_dag
-from denodo_scheduler.exceptions import ConfigurationError, WrongArgumentError, WrongConnectionError
+from denodo_scheduler.exceptions import (
+    ConfigurationError,
+    NoTokenError,
+    TokenRefusedError,
+    WrongArgumentError,
+    WrongConnectionError,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -65,7 +71,10 @@ COMPUTED: dict[tuple[str, str], set[str]] = {
     ("decisions.py", "code"): set(),
     ("decisions.py", "self.code"): set(),
     ("outcome.py", "code"): set(),
-    ("exceptions.py", "self.code"): {ConfigurationError.code, WrongArgumentError.code, WrongConnectionError.code},
+    ("exceptions.py", "self.code"): {
+        each.code
+        for each in (ConfigurationError, NoTokenError, TokenRefusedError, WrongArgumentError, WrongConnectionError)
+    },
     ("look.py", "reason.code"): set(),
     ("passive.py", "self.kind"): set(),
     ("passive.py", "code"): set(),
@@ -196,7 +205,9 @@ class TestCommands:
 
     def test_those_of_denodo_ha_can_be_parsed(self) -> None:
         found = [
-            line for page in PAGES for line in re.findall(r"denodo-ha (?:status|history) [^`\n#]+", page.read_text())
+            line
+            for page in PAGES
+            for line in re.findall(r"denodo-ha (?:status|history|check) [^`\n#]+", page.read_text())
         ]
         assert len(found) > 5
         for line in found:

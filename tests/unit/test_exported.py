@@ -5,13 +5,15 @@ import json
 import os
 import tracemalloc
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from denodo_ha.server.bodies import BodyError, TooLargeError
-from denodo_ha.server.exported import unwrapped
+from denodo_ha.server.exported import unasked, unwrapped
+from denodo_ha.server.options import EXPORT_OPTIONS, merged
 
 FILE = b"PK\x03\x04" + os.urandom(1000)
 TEXT = base64.b64encode(FILE).decode()
@@ -94,3 +96,39 @@ def test_memory_does_not_grow_with_the_file() -> None:
     tracemalloc.stop()
     assert size > 19_000_000
     assert peak < 2_000_000
+
+
+PLACE = {"in": "query", "name": "exportConfiguration"}
+
+
+@pytest.mark.parametrize("option", ["config", "permissions"])
+@pytest.mark.parametrize(
+    ("wish", "delivered"),
+    [
+        (False, False),
+        (None, False),
+        ("false", False),
+        ("NONE", False),
+        (0, False),
+        ({"value": False}, False),
+        (PLACE, False),
+        ({**PLACE, "value": False}, False),
+        ({**PLACE, "value": "false"}, False),
+        ({**PLACE, "value": None}, False),
+        (True, True),
+        ("true", True),
+        ({"value": True}, True),
+        ({**PLACE, "value": True}, True),
+        ({**PLACE, "value": "TRUE"}, True),
+    ],
+)
+def test_what_belongs_to_a_host_is_delivered_only_where_it_is_wanted(option: str, wish: Any, delivered: bool) -> None:
+    options = merged(EXPORT_OPTIONS, {option: wish})
+    assert unasked(f"data/resources/{option}/of-the-master.txt", options) is not delivered
+    assert not unasked(f"data/projects/{option}/job/load.xml", options)
+    assert not unasked("data/resources/drivers/x.jar", options)
+
+
+def test_an_option_that_is_not_there_asks_for_nothing() -> None:
+    assert unasked("data/resources/config-dbStored/x", {})
+    assert not unasked("data/resources/config/x", merged({"config": True}, {"config": PLACE}))

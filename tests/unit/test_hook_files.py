@@ -274,6 +274,31 @@ def test_an_import_as_raw_body(webtool: Any, hook: DenodoSchedulerHook, source: 
     assert request.query == {"uri": "//other:8000"} | dict.fromkeys(IMPORT_OPTIONS, "true")
 
 
+def test_a_list_in_the_query_or_as_parts_is_sent_item_by_item(
+    webtool: Any, hook: DenodoSchedulerHook, source: ObjectStoragePath
+) -> None:
+    texts = {"type": "array", "items": {"type": "string"}}
+    docs = _api_docs(multipart=True)
+    post = docs["paths"][f"/public/api{IMPORT}"]["post"]
+    post["parameters"] = [{"in": "query", "name": "only", "schema": texts}]
+    (content,) = post["requestBody"]["content"].values()
+    content["schema"]["properties"]["projects"] = texts
+    webtool.on("GET", "//v3/api-docs", docs)
+    webtool.on("POST", IMPORT, None)
+
+    hook.import_metadata(source, options={"only": {"value": ["a b", "c&d"]}, "projects": {"value": ["x", "y"]}})
+
+    (request,) = webtool.asked("POST", IMPORT)
+    assert request.query["only"] == "a b"
+    head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
+    parts = [
+        part.get_payload(decode=True)
+        for part in BytesParser().parsebytes(head + request.body).get_payload()
+        if part.get_param("name", header="content-disposition") == "projects"
+    ]
+    assert parts == [b"x", b"y"]
+
+
 @pytest.mark.parametrize("store", ["file", "memory"])
 def test_an_import_as_multipart(webtool: Any, hook: DenodoSchedulerHook, source: ObjectStoragePath, store: str) -> None:
     webtool.on("GET", "//v3/api-docs", _api_docs(multipart=True))

@@ -7,16 +7,10 @@ import logging
 import ssl
 from collections.abc import Callable
 from contextlib import aclosing
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from denodo_demo.slowness import allow
 from denodo_ha.errors import redacted
@@ -26,6 +20,7 @@ from denodo_ha.verdict import Answer, Observation
 from denodo_scheduler.client.probe import Observer
 from denodo_scheduler.exceptions import ConfigurationError, DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from support.certificates import certificate
 
 Connect = Callable[..., DenodoSchedulerHook]
 ME = {"serverData": {"version": {"full": "9.1.0"}}}
@@ -38,25 +33,6 @@ def observed(hook: DenodoSchedulerHook) -> Observation:
             return await observer.observe()
 
     return asyncio.run(asyncio.wait_for(observe(), allow(180)))
-
-
-def certificate(path: Path, *, names: list[str], days: int = 1) -> Path:
-    """A PEM file with key and certificate, signed by itself, for hosts or addresses, that ends in so many days."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "web tool")])
-    hosts = [x509.IPAddress(ip_address(each)) if each[0].isdigit() else x509.DNSName(each) for each in names]
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(days=10))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(signed.public_bytes(pem) + secret)
-    return path
 
 
 def serve(webtool: Any, pem: Path) -> None:
@@ -221,6 +197,30 @@ class TestMetadataPassword:
         with pytest.raises(OptionsError, match="not put into the query where the server offers") as caught:
             bind(document(["metadataPassword"], ["metadataPassword"]), "export", {METADATA_PASSWORD: wish})
         assert SECRET not in str(caught.value)
+
+    @pytest.mark.parametrize("around", ["metadata", "exportMetadata"])
+    def test_its_name_may_be_said_in_pieces(self, around: str) -> None:
+        pieces = {"type": "object", "properties": {"password": {"type": "string"}}}
+        offers = document(["metadataPassword"], [])
+        post = offers["paths"]["/public/api/serverMetadata/export"]["post"]
+        post["requestBody"]["content"] = {"application/json": {"schema": {"properties": {around: pieces}}}}
+        bound = bind(offers, "export", self.OPTIONS)
+        assert bound.json == {around: {"password": SECRET}}
+        assert bound.exposed == ()
+        wish = {"in": "query", "name": "metadataPassword", "value": SECRET}
+        with pytest.raises(OptionsError, match=rf"the server offers {around}.password \(json\)"):
+            bind(offers, "export", {METADATA_PASSWORD: wish})
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_of_several_bodies_the_one_that_takes_it_is_used(self, turned: bool) -> None:
+        offers = document(["metadataPassword"], ["x"])
+        post = offers["paths"]["/public/api/serverMetadata/export"]["post"]
+        takes = {"application/json": {"schema": {"properties": {"metadataPassword": {"type": "string"}}}}}
+        content = post["requestBody"]["content"]
+        post["requestBody"]["content"] = takes | content if turned else content | takes
+        bound = bind(offers, "export", self.OPTIONS)
+        assert bound.json == {METADATA_PASSWORD: SECRET}
+        assert bound.exposed == ()
 
     def test_where_there_is_nothing_else_it_is_said(self) -> None:
         bound = bind(document(["metadataPassword"], []), "export", self.OPTIONS)

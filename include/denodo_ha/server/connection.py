@@ -24,6 +24,7 @@ from denodo_ha.server.address import server_uri
 from denodo_ha.server.bodies import ANSWER_LIMIT, ERROR_LIMIT
 from denodo_ha.server.flags import ENCRYPTED, HOW_TO_ENCRYPT
 from denodo_ha.server.options import EXPORT_OPTIONS, IMPORT_OPTIONS, METADATA_PASSWORD, Direction, merged
+from denodo_ha.server.tokens import Auth, ClientCredentials, read_auth
 
 _LOCAL = "//localhost:8000"
 _BASE_PATH = "/webadmin/denodo-scheduler-admin"
@@ -95,6 +96,10 @@ def _object(value: Any) -> Any:
     return value
 
 
+def _auth(value: Any) -> Any:
+    return read_auth(_from_text(value))
+
+
 def _base_path(value: str) -> str:
     if "://" in value or "?" in value or not value.isprintable():
         raise ValueError(f"expected only a path, for example {_BASE_PATH}")
@@ -142,6 +147,12 @@ class Settings(BaseModel):
     )
     base_path: Annotated[str, AfterValidator(_base_path)] = _field(
         _BASE_PATH, "Base path", f"Path of the web tool. Empty: {_BASE_PATH}."
+    )
+    auth: Annotated[Auth, BeforeValidator(_auth)] = _field(
+        "basic",
+        "Authentication",
+        "basic; bearer: the password is a token; or a JSON object: "
+        '{"type": "client_credentials", "token_url": "https://…", "scope": "…"}. Empty: basic.',
     )
     verify: Annotated[bool | str, BeforeValidator(_verify)] = _field(
         True, "Verify TLS", "true, false, or the path of a file with CA certificates. Empty: true."
@@ -221,6 +232,8 @@ class Settings(BaseModel):
         missing = [name for name in ("denodo_home", "script_password") if getattr(self, name) is None]
         if self.transport == "scripts" and missing:
             raise ValueError(f"'transport': scripts needs {' and '.join(missing)} as well")
+        if self.transport == "scripts" and isinstance(self.auth, ClientCredentials):
+            raise ValueError("'transport': scripts logs in with the login, which is the client id with this 'auth'")
         return self
 
     @property

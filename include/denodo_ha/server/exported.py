@@ -27,10 +27,20 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 def unasked(entry: str, options: Mapping[str, Any]) -> bool:
-    """Return whether an entry of an export file is of a kind that was not to be exported, whatever the server did."""
+    """
+    Return whether an entry of an export file is of a kind that is not wanted, whatever the server did.
+
+    Server configuration and permissions are wanted only where their option is true: an override of its place alone, or
+    one that leaves it out, asks for neither.
+    """
     top, kind, folder, *_ = [*entry.split("/"), "", ""]
     found = (option for option, folders in _FOLDERS.items() if folder in folders)
-    return (top, kind) == ("data", "resources") and any(options.get(option) is False for option in found)
+    return (top, kind) == ("data", "resources") and any(not _wanted(options.get(option)) for option in found)
+
+
+def _wanted(wish: Any) -> bool:
+    value = wish.get("value") if isinstance(wish, Mapping) else wish
+    return value is True or (isinstance(value, str) and value.casefold() == "true")
 
 
 def unwrapped(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
-from itertools import product
+from itertools import islice, product
 from typing import Any, Literal
 
 from denodo_ha.text import listed
@@ -27,6 +27,7 @@ _MOST_ALTERNATIVES = 64
 """How many ways of filling in a request are tried."""
 _DEEPEST = 8
 """How deep objects in objects are looked into."""
+_SEPARATORS = {"spaceDelimited": " ", "pipeDelimited": "|"}
 _ENDLESS = (
     "The web tool's /v3/api-docs refers to itself without end, or is far larger than is believed. Look at that "
     "document in a browser, and check base_path of the connection and the web tool's version (9.x is needed)."
@@ -53,6 +54,8 @@ class Slot:
     :param choices: the values that it takes, where the document lists them.
     :param within: words of the innermost object around it that may be absent; empty for none.
     :param says: how the document describes it.
+    :param lists: how a list travels there: ``""`` as one text for each of its items, else what stands between the
+        texts; ``None`` as JSON.
     """
 
     place: str
@@ -66,6 +69,7 @@ class Slot:
     choices: tuple[Any, ...] = field(default=(), compare=False)
     within: Words = field(default=(), compare=False)
     says: str = field(default="", compare=False)
+    lists: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.words:
@@ -102,6 +106,13 @@ class Slot:
         if self.types == {"boolean"} and as_text(value) in ("true", "false"):
             return as_text(value) == "true"
         return value
+
+    def carried(self, value: Any) -> Any:
+        """Return a list as this place carries it: a tuple of texts that are sent one by one, or one text."""
+        if self.lists is None or not isinstance(value, list):
+            return value
+        texts = tuple(map(as_text, value))
+        return self.lists.join(texts) if self.lists else texts
 
 
 def offered(document: Schema, action: Direction) -> tuple[str, list[list[Slot]], bool]:
@@ -167,14 +178,20 @@ class _Described:
         for media_type, content in (parameter.get("content") or {}).items():
             if "json" in media_type:
                 found = self._walk(content.get("schema") or {}, (name,), required=required)
-                return _mapped(found, lambda slot: replace(slot, place="query", name=name, path=slot.words[1:]))
-        deep = parameter.get("style") == "deepObject"
+                return _mapped(
+                    found, lambda slot: replace(slot, place="query", name=name, path=slot.words[1:], lists=None)
+                )
+        style = parameter.get("style")
+        deep = style == "deepObject"
+        # OpenAPI's style without a name repeats a parameter for each item of a list
+        explode = parameter.get("explode", style not in _SEPARATORS)
+        lists = "" if explode else _SEPARATORS.get(str(style), ",")
 
         def on_its_own(slot: Slot) -> Slot:
             first, *more = slot.words[1:] or (name,)
             dotted = ".".join((first, *more))
             nested = name + "".join(f"[{word}]" for word in slot.words[1:])
-            return replace(slot, place="query", name=nested if deep else dotted)
+            return replace(slot, place="query", name=nested if deep else dotted, lists=lists)
 
         found = self._walk(parameter.get("schema") or {}, (name,), required=required)
         # the object itself is no parameter where its properties are
@@ -190,7 +207,7 @@ class _Described:
                 encoding = content.get("encoding") or {}
                 yield from _mapped(found, partial(_part, encoding=encoding))
             elif any(found) and ("json" in media_type or media_type == "*/*"):
-                yield from _mapped(found, lambda slot: replace(slot, place="json", path=slot.words[1:]))
+                yield from _mapped(found, lambda slot: replace(slot, place="json", path=slot.words[1:], lists=None))
             elif not any(found) and self._is_file(self._resolve(reference)):
                 carried = OCTETS if "json" in media_type or "*" in media_type else content_type
                 yield [Slot("body", carried, takes_file=True)]
@@ -212,7 +229,7 @@ class _Described:
         own = self._resolve(reference, followed)
         if own.get("readOnly"):
             return [[]]
-        choices = list(self._choices(own, followed))
+        choices = list(islice(self._choices(own, followed), _MOST_ALTERNATIVES))
         needed = (
             required and "default" not in own and not _nullable(own) and all(each is not None for each, _ in choices)
         )
@@ -249,7 +266,7 @@ class _Described:
 
         All of ``anyOf`` at once are allowed too, and come first, since they offer most.
         """
-        key = next((key for key in ("oneOf", "anyOf") if own.get(key)), None)
+        key = next((key for key in own if _is_choice(key) and own[key]), None)
         if key is None:
             yield own, frozenset(followed)
             return
@@ -262,11 +279,11 @@ class _Described:
                 yield None, frozenset()
             else:
                 choices.append((choice, names))
-        if key == "anyOf" and len(choices) > 1:
+        if key.startswith("anyOf") and len(choices) > 1:
             together = reduce(self._merged, (choice for choice, _ in choices), base)
-            yield (
+            yield from self._choices(
                 {**together, "required": base.get("required") or ()},
-                frozenset[str]().union(*(names for _, names in choices)),
+                set[str]().union(*(names for _, names in choices)),
             )
         for choice, names in choices:
             yield from self._choices(self._merged(base, choice), names)
@@ -275,8 +292,8 @@ class _Described:
         types: set[str] = set()
         known = True
         for each in schemas:
-            its = each.get("type") or ("object" if each.get("properties") else ())
-            types |= {_text(kind) for kind in ([its] if isinstance(its, str) else its)}
+            its = _kinds(each) or ({"object"} if each.get("properties") else set())
+            types |= its
             known = known and bool(its)
         listed_values = [[each["const"]] if "const" in each else each.get("enum") or [] for each in schemas]
         return Slot(
@@ -289,13 +306,21 @@ class _Described:
             choices=tuple(value for values in listed_values for value in values) if all(listed_values) else (),
             within=within,
             says=" ".join(str(each.get(key) or "") for each in schemas for key in ("title", "description")),
+            lists="" if any(self._is_list_of_texts(each) for each in schemas) else None,
         )
 
     def _is_file(self, schema: Schema) -> bool:
         """Whether it is binary, or several of it; what is encoded as text is no file."""
-        if schema.get("type") == "array":
+        if "array" in _kinds(schema):
             schema = self._resolve(schema.get("items") or {})
         return schema.get("format") == "binary" or ("contentMediaType" in schema and not schema.get("contentEncoding"))
+
+    def _is_list_of_texts(self, schema: Schema) -> bool:
+        if "array" not in _kinds(schema):
+            return False
+        items = self._resolve(schema.get("items") or {})
+        plain = _kinds(items) <= {"string", "number", "integer", "boolean"} and not items.get("properties")
+        return plain and not any(map(_is_choice, items))
 
     def _resolve(self, node: Schema, followed: set[str] | None = None) -> Schema:
         """Follow local references and merge ``allOf``; what stands beside either counts too.
@@ -324,11 +349,21 @@ class _Described:
         return node
 
     def _merged(self, one: Schema, other: Schema) -> Schema:
-        """Return a schema that demands what both do; where they differ in other things, the second counts."""
+        """Return a schema that demands what both do; where they differ in other things, the second counts.
+
+        Two lists of choices are both kept, since one of each is to be made.
+        """
         properties = {**(one.get("properties") or {}), **(other.get("properties") or {})}
         required = {*(one.get("required") or ()), *(other.get("required") or ())}
         self._step(len(properties) + len(required))
-        return {**one, **other, "properties": properties, "required": required}
+        both = {**one, **other, "properties": properties, "required": required}
+        for key in one:
+            if _is_choice(key) and key in other and one[key] is not other[key]:
+                free = key + "'"
+                while free in both:
+                    free += "'"
+                both[free] = one[key]
+        return both
 
     def _step(self, number: int = 1) -> None:
         self._steps -= number
@@ -356,6 +391,7 @@ def _part(slot: Slot, encoding: Schema) -> Slot:
         takes_file=takes_file,
         types=types_taken,
         media_type=best[0] if best else None,
+        lists=None if path or any("json" in each for each in best[:1]) else slot.lists,
     )
 
 
@@ -368,9 +404,18 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
+def _is_choice(key: str) -> bool:
+    """Whether a key holds a list of choices; where several were merged, they are told apart by marks behind it."""
+    return key.rstrip("'") in ("oneOf", "anyOf")
+
+
+def _kinds(schema: Schema) -> set[str]:
+    kinds = schema.get("type") or ()
+    return {_text(kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)}
+
+
 def _nullable(schema: Schema) -> bool:
-    kinds = schema.get("type")
-    return bool(schema.get("nullable")) or (isinstance(kinds, list) and "null" in kinds)
+    return bool(schema.get("nullable")) or "null" in _kinds(schema)
 
 
 def _text(name: Any) -> str:

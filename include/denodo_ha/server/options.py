@@ -19,7 +19,9 @@ says so:
   JSON of a place, and the media type of a part;
 * ``{"file": {"in": "form", "name": "archive"}}``: the part that takes the file of an import; or ``{"in": "body"}``.
 
-Objects and lists are sent as JSON; true and false as JSON inside JSON, and as text elsewhere.
+Objects and lists are sent as JSON; true and false as JSON inside JSON, and as text elsewhere. A list in a query
+parameter, or in a part that takes a list of plain values, is sent as the document describes it: once for each item, and
+an empty one not at all.
 """
 
 from __future__ import annotations
@@ -30,8 +32,17 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from denodo_ha.server.openapi import OCTETS, Direction, OptionsError, Slot, as_text, offered
-from denodo_ha.server.spelling import ONE_FOR_ALL, archives, fitting, is_secret, plain, selects, stem
+from denodo_ha.server.openapi import OCTETS, Direction, OptionsError, Slot, Words, as_text, offered
+from denodo_ha.server.spelling import (
+    archives,
+    beside_the_query,
+    fitting,
+    is_one_for_all,
+    is_secret,
+    plain,
+    selects,
+    strangers,
+)
 from denodo_ha.text import listed
 
 __all__ = [
@@ -95,7 +106,7 @@ class BoundRequest:
     A request with every option in its place.
 
     :param path: path below the application's base path.
-    :param query: query parameters.
+    :param query: query parameters; a list is repeated, as in ``form``.
     :param json: properties of the JSON body, ``None`` for no such body.
     :param form: parts of the multipart body: plain text, or with a media type.
     :param file: where the file goes: a part (``form``) or the whole body (``body``); ``None`` for no file.
@@ -105,9 +116,9 @@ class BoundRequest:
     """
 
     path: str
-    query: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str | list[str]] = field(default_factory=dict)
     json: dict[str, Any] | None = None
-    form: dict[str, str | Part] = field(default_factory=dict)
+    form: dict[str, str | Part | list[str | Part]] = field(default_factory=dict)
     file: Slot | None = None
     exposed: tuple[str, ...] = ()
     assumed: tuple[str, ...] = field(default=(), compare=False)
@@ -140,8 +151,9 @@ def bind(
     :raises OptionsError: naming every option that has no place, all that is offered, and how to override.
     """
     path, alternatives, whole = offered(document, action)
-    fillings = [_Filling(action, slots, whole).fill(options, optional) for slots in alternatives]
-    best = min(fillings, key=lambda filling: (len(filling.problems), len(filling.assumed)))
+    everything = _Everything.of([slot for slots in alternatives for slot in slots], whole)
+    fillings = [_Filling(action, slots, everything).fill(options, optional) for slots in alternatives]
+    best = min(fillings, key=lambda one: (len(one.problems), len(one.exposed), len(one.assumed)))
     if best.problems:
         names = dict.fromkeys(str(slot) for slots in alternatives for slot in slots)
         raise OptionsError(_complaint(path, action, best.problems, names))
@@ -152,16 +164,31 @@ class _Missing(LookupError):
     """Nothing of an option's name is offered."""
 
 
+@dataclass(frozen=True)
+class _Everything:
+    """What the ways of making a request offer together: names of each kind, passwords, and whether that is all."""
+
+    kinds: Mapping[str, set[Words]]
+    secrets: list[Slot]
+    whole: bool
+
+    @classmethod
+    def of(cls, slots: list[Slot], whole: bool) -> _Everything:
+        names = {slot.words[:end] for slot in slots for end in range(1, len(slot.words) + 1)}
+        kinds = {kind: {name for name in names if kind in plain(name[-1])} for _, kind, _ in _ANYWAY.values()}
+        return cls(kinds, [slot for slot in slots if is_secret("".join(slot.words))], whole)
+
+
 class _Filling:
     """One way of filling in a request: what went where, what is wrong with it, and what it takes for granted."""
 
-    def __init__(self, action: Direction, slots: list[Slot], whole: bool) -> None:
+    def __init__(self, action: Direction, slots: list[Slot], everything: _Everything) -> None:
         self.problems: list[str] = []
         self.assumed: list[str] = []
         self.file: Slot | None = None
         self._action = action
         self._slots = slots
-        self._whole = whole
+        self._everything = everything
         self._by_wire = {(slot.place, slot.name, slot.path): slot for slot in reversed(slots)}
         self._placed: dict[str, tuple[Slot, Any]] = {}
 
@@ -175,7 +202,7 @@ class _Filling:
             except LookupError as error:
                 if isinstance(error, _Missing):
                     missing[option] = str(error)
-                elif option not in optional:
+                else:
                     self.problems.append(str(error))
         self.problems += self._clashes()
         missing = self._all_by_one(missing, options)
@@ -191,6 +218,10 @@ class _Filling:
         self._ensure_one_body()
         return self
 
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        return tuple(name for name, (slot, _) in self._placed.items() if slot.place == "query" and is_secret(name))
+
     def _place(self, option: str, wish: Any) -> tuple[Slot, Any]:
         value = wish.get("value") if isinstance(wish, Mapping) and set(wish) == {"value"} else wish
         if isinstance(wish, Mapping) and (value is wish or value is None):
@@ -200,7 +231,7 @@ class _Filling:
 
     def _find(self, option: str, value: Any) -> Slot:
         """Return the one place that fits the option and takes such a value."""
-        beside = _beside_the_query(option, self._slots) if is_secret(option) else []
+        beside = beside_the_query(option, self._slots) if is_secret(option) else []
         unfit = ""
         for found in fitting(option, beside or self._slots):
             takers: list[Slot] = []
@@ -213,6 +244,9 @@ class _Filling:
             if len(takers) > 1:
                 raise LookupError(f"{option}: {' and '.join(map(str, takers[:2]))} both fit")
             if takers:
+                if around := strangers(option, takers[0]):
+                    what = f"though it is not known what {listed(around)[:100]} means"
+                    self.assumed.append(f"{option}: {takers[0]} is taken to mean it, {what}")
                 return takers[0]
         raise LookupError(unfit) if unfit else _Missing(f"{option}: nothing of that name is offered")
 
@@ -229,7 +263,7 @@ class _Filling:
         )
         if not right or wish.keys() - set(_KEYS):
             raise LookupError(f"{option}: its override must look like {_SHAPE}, with {_PIECES}")
-        if place == "query" and is_secret(option) and (others := _beside_the_query(option, self._slots)):
+        if place == "query" and is_secret(option) and (others := beside_the_query(option, self._everything.secrets)):
             raise LookupError(f"{option}: a password is not put into the query where the server offers {others[0]}")
         known = self._by_wire.get((place, name, tuple(path)))
         if known is None:
@@ -256,8 +290,7 @@ class _Filling:
     def _all_by_one(self, missing: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, str]:
         """Let one switch ``replace`` stand for what has none of its own, if all that is replaced is wanted alike."""
         wanted = [option for option in missing if option in IMPORT_OPTIONS]
-        found = [slot for slot in self._slots if stem("".join(slot.words)) in ONE_FOR_ALL or _last(slot) in ONE_FOR_ALL]
-        found = [slot for slot in found if slot.types <= {"boolean", "string"}]
+        found = [slot for slot in self._slots if is_one_for_all(slot)]
         if self._action != "import" or not wanted or len(found) != 1:
             return dict(missing)
         wishes = [wish for option in IMPORT_OPTIONS if (wish := options.get(option)) is not None]
@@ -273,18 +306,13 @@ class _Filling:
     def _lacks(self, option: str, options: Mapping[str, Any]) -> bool:
         """Whether a missing option is one that has to be said; note it where a server does anyway what is wanted."""
         value, kind, why = _ANYWAY.get(option, (None, "", ""))
-        if self._action != "export" or options[option] is not value or not self._whole:
+        if self._action != "export" or options[option] is not value or not self._everything.whole:
             return True
-        wrappers = {slot.key[:end] for slot, _ in self._placed.values() for end in range(2, len(slot.key))}
-        of_kind = any(
-            kind in plain(word) and slot.key[: number + 2] not in wrappers
-            for slot in self._slots
-            for number, word in enumerate(slot.words)
-        )
+        wrappers = {slot.words[:end] for slot, _ in self._placed.values() for end in range(1, len(slot.words))}
         chosen = option == "exportDependencies" and any(
-            selects(slot) and value for slot, value in self._placed.values()
+            isinstance(placed, list | Mapping) and placed for _, placed in self._placed.values()
         )
-        if of_kind or chosen:
+        if self._everything.kinds[kind] - wrappers or chosen:
             return True
         self.assumed.append(f"{option}: nothing of that kind is offered, and {why}")
         return False
@@ -292,8 +320,7 @@ class _Filling:
     def _file_slot(self, wish: Any) -> Slot:
         if wish is not None:
             return _file_override(wish if isinstance(wish, Mapping) else {})
-        takers = [slot for slot in self._slots if slot.takes_file and not _is_text(slot)]
-        found = archives(takers)
+        found = archives(self._slots)
         if len(found) != 1:
             what = " and ".join(map(str, found[:2])) + " both take a file" if found else "nothing offered takes a file"
             raise LookupError(f"{_FILE}: {what}")
@@ -317,7 +344,7 @@ class _Filling:
                 self.problems.append(f"{slot} is required by the server{file} and has no value here")
             elif slot.required:
                 self._placed[str(slot)] = slot, [] if "array" in slot.types else {}
-            if selects(slot) and not slot.within:
+            if selects(slot) and (slot.required or not slot.within):
                 self.assumed.append(f"{slot} is left empty, which is taken to mean everything")
 
     def _ensure_one_body(self) -> None:
@@ -334,36 +361,31 @@ class _Filling:
         places: dict[str, dict[str, Any]] = {"query": {}, "json": {}, "form": {}}
         media_types: dict[str, str | None] = {}
         for slot, value in sorted(self._placed.values(), key=lambda item: len(item[0].path)):
-            _put(places[slot.place], (slot.name, *slot.path), value)
+            if slot.lists is not None and value in ([], {}):
+                continue
+            _put(places[slot.place], (slot.name, *slot.path), slot.carried(value))
             if slot.place == "form":
                 media_types[slot.name] = slot.media_type or (_JSON if slot.path else media_types.get(slot.name))
         has_json_body = not self.file and not places["form"] and any(slot.place == "json" for slot in self._slots)
-        exposed = (option for option, (slot, _) in self._placed.items() if slot.place == "query" and is_secret(option))
         return BoundRequest(
             path,
-            query={name: as_text(value) for name, value in places["query"].items()},
+            query={
+                name: list(value) if isinstance(value, tuple) else as_text(value)
+                for name, value in places["query"].items()
+            },
             json=places["json"] if places["json"] or has_json_body else None,
-            form={name: _part(value, media_types[name]) for name, value in places["form"].items()},
+            form={
+                name: [_part(each, media_types[name]) for each in value]
+                if isinstance(value, tuple)
+                else _part(value, media_types[name])
+                for name, value in places["form"].items()
+            },
             file=self.file,
-            exposed=tuple(exposed),
+            exposed=self.exposed,
             assumed=tuple(self.assumed),
             places={option: str(slot) for option, (slot, _) in self._placed.items()}
             | ({_FILE: str(self.file)} if self.file else {}),
         )
-
-
-def _beside_the_query(option: str, slots: list[Slot]) -> list[Slot]:
-    return [slot for slot in slots if slot.place != "query" and stem(slot.words[-1]) == stem(option)]
-
-
-def _last(slot: Slot) -> str:
-    return stem(slot.words[-1])
-
-
-def _is_text(slot: Slot) -> bool:
-    """Whether it takes text or XML only: an export is a ZIP here."""
-    media_type = (slot.media_type or "") if slot.place == "form" else slot.name
-    return any(kind in media_type for kind in ("xml", "text/")) and "zip" not in media_type
 
 
 def _file_override(wish: Mapping[str, Any]) -> Slot:

@@ -21,7 +21,9 @@ from urllib3.util.ssl_ import create_urllib3_context
 from denodo_ha.errors import causes, is_silence, readable, tls_next_step
 from denodo_ha.server.address import second_path_uri
 from denodo_ha.server.bodies import ANSWER_LIMIT
+from denodo_ha.server.tokens import ClientCredentials
 from denodo_ha.verdict import Answer, Reply
+from denodo_scheduler.client.tokens import AnyTokens, BearerAuth, BearerTransport, Tokens
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
@@ -39,6 +41,7 @@ class Endpoint:
     :param server: the Scheduler server, ``//host:port`` as the web tool reaches it.
     :param timeout: seconds to connect, and to wait for an answer; both together are the deadline of a path.
     :param answer_limit: bytes that an answer may have, unpacked.
+    :param tokens: what a bearer token comes from, instead of ``auth``.
     :param ping: asks the server by a script, where the connection has one, and returns only if it lives.
     """
 
@@ -49,6 +52,7 @@ class Endpoint:
     verify: bool | str = True
     cert: str | tuple[str, str] | None = None
     auth: httpx.BasicAuth | None = field(default=None, repr=False, compare=False)
+    tokens: AnyTokens | None = field(default=None, repr=False, compare=False)
     ping: Callable[[], object] | None = field(default=None, repr=False, compare=False)
     proxy: str | None = field(default=None, repr=False)
     answer_limit: int = ANSWER_LIMIT
@@ -71,6 +75,7 @@ class Endpoint:
             verify=merged["verify"],
             cert=merged["cert"],
             auth=httpx.BasicAuth(login.username, login.password) if isinstance(login, HTTPBasicAuth) else None,
+            tokens=login.tokens if isinstance(login, BearerAuth) else None,
             proxy=next(iter(hook._proxies.values()), None),
             ping=hook.scripts.ping if hook.scripts else None,
             answer_limit=settings.answer_limit,
@@ -86,6 +91,16 @@ class Endpoint:
         """Seconds that one answer may take."""
         return sum(self.timeout)
 
+    @property
+    def longest(self) -> float:
+        """Seconds that one answer may take with the tokens for it: one before it, and another if that is refused."""
+        return self.deadline * (3 if isinstance(self.tokens, Tokens) else 1)
+
+    @property
+    def grant(self) -> ClientCredentials | None:
+        """What tokens are fetched by."""
+        return self.tokens.login.grant if isinstance(self.tokens, Tokens) else None
+
     def client(self) -> httpx.AsyncClient:
         """Make a client for the web tool. It takes some milliseconds, so not in a loop.
 
@@ -93,14 +108,18 @@ class Endpoint:
         """
         connect, read = self.timeout
         try:
+            way = httpx.AsyncHTTPTransport(
+                verify=_tls_context(self.verify, self.cert) if self.url.startswith("https:") else False,
+                limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
+                proxy=self.proxy,
+                trust_env=False,
+            )
             return httpx.AsyncClient(
                 base_url=f"{self.url}/public/api",
                 auth=self.auth,
                 headers={"Accept-Encoding": "gzip"},
-                verify=_tls_context(self.verify, self.cert) if self.url.startswith("https:") else False,
+                transport=BearerTransport(way, self.tokens) if self.tokens else way,
                 timeout=httpx.Timeout(read, connect=connect, pool=connect),
-                limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
-                proxy=self.proxy,
                 trust_env=False,
             )
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:

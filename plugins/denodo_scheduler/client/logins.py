@@ -20,7 +20,7 @@ PAUSE = 300.0
 """Seconds between two logins after that."""
 _REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 
-_Login = tuple[str, str, str]
+_Login = tuple[str, str, object]
 
 
 class Logins:
@@ -63,4 +63,5 @@ class Logins:
 
 
 def _login(endpoint: Endpoint, request: httpx.Request) -> _Login:
-    return endpoint.conn_id, endpoint.url, request.headers.get("Authorization", "")
+    login = endpoint.tokens.login if endpoint.tokens else request.headers.get("Authorization", "")
+    return endpoint.conn_id, endpoint.url, login

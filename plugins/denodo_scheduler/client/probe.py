@@ -26,10 +26,12 @@ from denodo_ha.server.address import Place, at, common_name, is_name, uri_host
 from denodo_ha.server.answers import read_statuses
 from denodo_ha.server.bodies import BodyError, Unpacker, parse_json
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, fingerprint, unreadable
+from denodo_ha.server.tokens import common_endpoint
 from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
 from denodo_scheduler.client.endpoint import Endpoint, classified, over_second_path, pinged
 from denodo_scheduler.client.logins import Logins
 from denodo_scheduler.client.names import Names, led_elsewhere, no_vote
+from denodo_scheduler.client.tokens import in_time
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 __all__ = ["Endpoint", "Looker", "Observer", "over_second_path"]
@@ -75,7 +77,7 @@ class _Path:
         endpoint, began = self.endpoint, monotonic()
         answer, detail, said = Answer.UP, "", None
         try:
-            async with asyncio.timeout(endpoint.deadline):
+            async with in_time(endpoint.deadline):
                 for request in PROOF:
                     said = await self._read(request, way)
         except TimeoutError:
@@ -100,7 +102,7 @@ class _Path:
     async def meet(self) -> None:
         """Read the server's projects, without which its answers cannot be told from another server's."""
         try:
-            async with asyncio.timeout(self.endpoint.deadline):
+            async with in_time(self.endpoint.deadline):
                 self.projects = fingerprint(await self._read("/projects", _BY_NAME))
         except Exception as error:
             log.info("The projects of connection %r cannot be read: %s", self.endpoint.conn_id, error)
@@ -108,7 +110,7 @@ class _Path:
     async def statuses(self, way: _Way = _BY_NAME) -> list[JobStatus] | None:
         """Read the state of every job; None where that fails, or the answer leaves out which jobs these are."""
         try:
-            async with asyncio.timeout(self.endpoint.deadline):
+            async with in_time(self.endpoint.deadline):
                 body = (await self._fetched("/jobs/status", way))[1]
                 return await asyncio.to_thread(_statuses, body, self.endpoint.answer_limit)
         except Exception as error:
@@ -223,7 +225,7 @@ class Observer:
     @property
     def longest_round(self) -> float:
         """How many seconds a round may take."""
-        return 4 * max(path.endpoint.deadline for path in self._paths.values())
+        return 4 * max(path.endpoint.longest for path in self._paths.values())
 
     async def aclose(self) -> None:
         self._names.close()
@@ -254,7 +256,8 @@ class Observer:
         heard, scripted = (
             {path: task.result() for path, task in asked.items() if not task.cancelled()} for asked in (tasks, pings)
         )
-        return Observation.of(began, heard, scripted, self._common() if self._in_doubt else "")
+        common = "; ".join(filter(None, [self._common(), self._common_tokens()])) if self._in_doubt else ""
+        return Observation.of(began, heard, scripted, common)
 
     async def second_works(self) -> bool:
         """Whether path 2 proves that the master is up; without such a path it does not.
@@ -392,6 +395,12 @@ class Observer:
         return f"{said}, which does not resolve; " + (
             f"it was asked at its last address, {last}" if last else "so neither counts"
         )
+
+    def _common_tokens(self) -> str:
+        """The token endpoint that both paths to the master need."""
+        of = [path.endpoint.grant for name, path in self._paths.items() if name != SLAVE]
+        common = common_endpoint(of[0], of[-1]) if len(of) > 1 else ""
+        return f"both paths need tokens of {common}" if common else ""
 
 
 def _statuses(body: bytes, limit: int) -> list[JobStatus]:

@@ -13,7 +13,7 @@ from requests import Response
 from requests_toolbelt.multipart.encoder import MultipartEncoder  # type: ignore[import-untyped]
 
 from denodo_ha.server.exported import ZIP, unwrapped
-from denodo_ha.server.options import BoundRequest
+from denodo_ha.server.options import BoundRequest, Part
 from denodo_scheduler.client.transport import Call
 from denodo_scheduler.exceptions import DenodoSchedulerError, UnexpectedAnswerError
 from denodo_scheduler.state.files import new_file
@@ -93,11 +93,13 @@ def body(bound: BoundRequest, file: IO[bytes] | None = None) -> dict[str, Any]:
     """Return the arguments of a ``requests`` call that carry the body of ``bound``."""
     if file is not None and bound.file is not None and bound.file.place == "body":
         return {"data": file, "headers": {"Content-Type": bound.file.name}}
-    parts: dict[str, Any] = {
-        name: part if isinstance(part, str) else (None, part.text, part.media_type) for name, part in bound.form.items()
-    }
+    parts: list[tuple[str, Any]] = [
+        (name, (None, each.text, each.media_type) if isinstance(each, Part) else each)
+        for name, part in bound.form.items()
+        for each in (part if isinstance(part, list) else [part])
+    ]
     if file is not None and bound.file is not None:
-        parts[bound.file.name] = ("metadata.zip", file, bound.file.media_type or "application/zip")
+        parts.append((bound.file.name, ("metadata.zip", file, bound.file.media_type or "application/zip")))
     if parts:
         encoder = MultipartEncoder(parts)
         # Without a file the body is small, and as bytes it can be sent again when the request is retried.

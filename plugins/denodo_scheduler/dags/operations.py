@@ -1,7 +1,8 @@
-"""The operations DAG of a pair: what people do to it, in one task."""
+"""The operations DAG of a pair: what people do to it, in one task, and the readiness check in another."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +10,11 @@ from airflow.sdk import DAG, Param
 
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
+from denodo_ha.status import Level
 from denodo_scheduler.dags import shared
+from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps import operate as operating
-from denodo_scheduler.steps.outcome import Blocked
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 
 DAG_DOC = """
 ### Operate the pair `{pair.name}`: master `{pair.master}`, slave `{pair.slave}`
@@ -24,12 +27,25 @@ DAG_DOC = """
 | halt | nothing is changed on either server until you release the pair |
 | release | back to the phase before the halt |
 | initialise | you say which server is the active one, for example when the record was lost |
+| check | tells whether the pair could change its active server now; changes nothing, and leaves no event |
 
-No operation touches a server. Each leaves an event on the asset `{pair.asset_uri}`, with your reason.
+No operation changes a server. Each but `check` leaves an event on the asset `{pair.asset_uri}`, with your reason.
 """
 
+CHECK = "check"
 
-@shared.step(priority_weight=50)
+
+def _only(check: bool) -> Callable[[Any], None]:
+    """Skip a task, before it does anything, unless the run is (or is not) for a check."""
+
+    def skip(context: Any) -> None:
+        if (context["params"]["operation"] == CHECK) is not check:
+            raise NothingToDo("not_asked_for", "another task does what this run was asked for")
+
+    return skip
+
+
+@shared.step(priority_weight=50, pre_execute=_only(check=False))
 def operate(**context: Any) -> dict[str, Any]:
     """Change the HA record of the pair, write the event, and ask the failover DAG for a look. The XCom says what was
     done; where an operation makes no sense the task fails with the reason, and nothing was changed.
@@ -44,18 +60,34 @@ def operate(**context: Any) -> dict[str, Any]:
     return done.to_json()
 
 
+@shared.step(pre_execute=_only(check=True), **shared.CHANGES_NOTHING)
+def check(**context: Any) -> dict[str, Any]:
+    """Read both servers, the record, the storage and the options, and tell whether the pair is ready for a change of
+    its active server: in the log, the note, the XCom and, for `denodo-ha check`, the asset's state store. Fails where
+    a finding is critical. It does not wait for the pair's slot, and nothing waits for it.
+    """
+    run = shared.pair_context(context)
+    found = checking.check(run, shared.watch_store(context).load())
+    shared.keep_check(context, found.to_json())
+    shared.note(context, f"CHECK: {found.summary}")
+    if found.level is Level.CRITICAL:
+        raise checking.refuse(found)
+    return found.to_json()
+
+
 def operations_dag(pair: Pair) -> DAG:
     """Build the operations DAG of one pair. Makes no request and reads no Variable or Connection."""
     with shared.pair_dag(
         pair,
         pair.dag_id_operations,
-        description=f"Pause, resume, acknowledge, halt, release or initialise the pair {pair.name}",
+        description=f"Pause, resume, acknowledge, halt, release, initialise or check the pair {pair.name}",
         doc=DAG_DOC,
         params=_params(),
         schedule=None,
         default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     ) as dag:
         operate()
+        check()
     return dag
 
 
@@ -74,7 +106,7 @@ def _params() -> dict[str, Param]:
     return {
         "operation": Param(
             type="string",
-            enum=list(operating.MANUAL_OPERATIONS),
+            enum=[*operating.MANUAL_OPERATIONS, CHECK],
             title="Operation",
             description="What to do; the documentation of this DAG explains each.",
         ),

@@ -26,7 +26,7 @@ from denodo_ha.transitions import is_told, under_way
 from denodo_ha.verdict import Evidence
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import NOTE, OUR_DAGS
-from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError
+from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, NoTokenError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
@@ -43,6 +43,8 @@ START = pendulum.datetime(2026, 1, 1, tz="UTC")
 """Before any backfill that makes sense; DAGs never catch up by themselves."""
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
+CHECK_KEY = "check"
+"""The key of the asset's state store with the last readiness check."""
 WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync"})
 """Tasks that do not know the record."""
 THOUSANDS_OF_JOBS = timedelta(hours=1)
@@ -264,6 +266,11 @@ def watch_store(context: Any) -> WatchStore:
     return WatchStore(context["asset_state_store"][Assets(pair_of(context)).pair])
 
 
+def keep_check(context: Any, found: dict[str, Any]) -> None:
+    """Keep the result of the last readiness check for ``denodo-ha check``."""
+    context["asset_state_store"][Assets(pair_of(context)).pair].set(CHECK_KEY, found)
+
+
 def seen_by(watched: Any) -> dict[str, Any] | None:
     """What ``ping_master`` has seen. Airflow 3.3 encodes the XCom of a trigger that ends its task twice."""
     seen: dict[str, Any] | None = json.loads(watched) if isinstance(watched, str) else watched
@@ -365,7 +372,7 @@ def explaining(context: Any) -> Iterator[None]:
     """Leave reason code and text of a step that fails in the XCom ``problem``, for the task that reports."""
     try:
         yield
-    except (Blocked, NotYet, StorageError, RecordError, ConfigurationError) as error:
+    except (Blocked, NotYet, StorageError, RecordError, ConfigurationError, NoTokenError) as error:
         context["ti"].xcom_push(key="problem", value=error.reason.to_json())
         with suppress(Exception):
             note(context, str(error.reason))

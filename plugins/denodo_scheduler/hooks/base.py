@@ -13,14 +13,16 @@ from airflow.providers.http.hooks.http import HttpHook
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
-from requests import PreparedRequest, Response, Session
-from requests.auth import HTTPBasicAuth
+from requests import PreparedRequest, Response, Session, codes
+from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_environ_proxies, select_proxy
 
 from denodo_ha.server.address import Place, proxy_url
 from denodo_ha.server.connection import Settings, masked, parse_extra
+from denodo_ha.server.tokens import ClientCredentials, usable
 from denodo_scheduler.client.exchange import BoundedAdapter, BoundedSession, within
 from denodo_scheduler.client.scripts.commands import Scripts
+from denodo_scheduler.client.tokens import BearerAuth, StaticToken, TokenEndpoint, tokens_of
 from denodo_scheduler.client.transport import Call, retrying, server_time
 from denodo_scheduler.exceptions import ConfigurationError, WrongConnectionError
 
@@ -113,11 +115,7 @@ class ConnectedHook(HttpHook):
         settings = self.settings
         self._set_base_url(self._connection)
         session = BoundedSession()
-        if self._connection.login:
-            # Bytes, because ``requests`` would encode text as Latin-1.
-            session.auth = HTTPBasicAuth(self._connection.login.encode(), (self._connection.password or "").encode())
-        else:
-            session.auth = _no_login
+        session.auth = self._auth
         session.verify = settings.verify
         session.cert = settings.cert
         session.headers.update({"Accept-Encoding": "gzip", **(headers or {})})
@@ -130,6 +128,38 @@ class ConnectedHook(HttpHook):
             )
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         return self._configure_session_from_mount_adapters(session)
+
+    @cached_property
+    def _auth(self) -> AuthBase | Callable[[PreparedRequest], PreparedRequest]:
+        """The login of each request.
+
+        :raises WrongConnectionError: the connection lacks what it takes.
+        """
+        settings, login, password = self.settings, self._connection.login, self._connection.password or ""
+        if isinstance(settings.auth, ClientCredentials):
+            if not login or not password:
+                raise self._lacks("client_credentials: login must be the client id and password the client secret")
+            of = (self.denodo_scheduler_conn_id, settings.auth, login, password)
+            return BearerAuth(tokens_of(TokenEndpoint(*of, settings.timeout, settings.verify, settings.cert)))
+        if settings.auth == "bearer":
+            if not usable(password):
+                raise self._lacks("bearer: password must be the token, of 5 to 16384 characters without spaces")
+            return BearerAuth(StaticToken(password))
+        # Bytes, because ``requests`` would encode text as Latin-1.
+        return HTTPBasicAuth(login.encode(), password.encode()) if login else _no_login
+
+    def _renewing(self, send: Callable[[], T]) -> T:
+        """Send a request; once more where its token was refused, so that it had no effect, and there are others."""
+        try:
+            return send()
+        except ConfigurationError as error:
+            renewable = isinstance(self._auth, BearerAuth) and self._auth.tokens.renewable
+            if error.status != codes.unauthorized or not renewable:
+                raise
+        return send()
+
+    def _lacks(self, what: str) -> WrongConnectionError:
+        return WrongConnectionError(f"Connection {self.denodo_scheduler_conn_id!r}: its extra says auth {what}.")
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Send a request of the caller's own, see :meth:`HttpHook.run`, within the connection's ``deadline``."""
@@ -192,6 +222,7 @@ class ConnectedHook(HttpHook):
         transfer: float | None = None,
         upload: bool = False,
         deadline: float | None = None,
+        body: Callable[[], dict[str, Any]] | None = None,
         **request: Any,
     ) -> T:
         """
@@ -201,6 +232,7 @@ class ConnectedHook(HttpHook):
         :param upload: a file is sent. Then a connection of its own is used, because while a body is sent the socket has
             the timeout of connecting, or of the last request on it.
         :param deadline: seconds for everything together, tries included; by default those of the connection.
+        :param body: makes the body anew each time that the request is sent, where it can be read only once.
         """
         settings, call = self.settings, self._asked(method, path)
         query = params if path == API_DOCS else {**(params or {}), "uri": self.server}
@@ -209,7 +241,7 @@ class ConnectedHook(HttpHook):
         seconds = deadline or (settings.deadline if transfer is None else settings.transfer_deadline)
         session = self.get_conn() if upload else self._session
 
-        def attempt() -> T:
+        def sent() -> T:
             with (
                 call.translating(),
                 exchange.permitted(self.permit if method != "GET" else None),
@@ -223,12 +255,15 @@ class ConnectedHook(HttpHook):
                     # Said again, because for a session's own value an environment variable would go first.
                     verify=settings.verify,
                     proxies=self._proxies,
-                    **request,
+                    **(body() if body else request),
                 ) as response,
             ):
                 call.check(response)
                 self.answered = server_time(response)
                 return read(call, response)
+
+        def attempt() -> T:
+            return self._renewing(sent)
 
         with call.within(seconds, setting) as exchange:
             return retrying(attempt, self.log.warning, exchange) if idempotent else attempt()

@@ -260,6 +260,11 @@ class DenodoSchedulerHook(ConnectedHook):
             return self.scripts.import_(source, wanted, seconds, self.permit)
         bound = self._bound("import", wanted)
         with on_disk(source) as file:
+
+            def carried() -> dict[str, Any]:
+                file.seek(0)
+                return body(bound, file)
+
             return self._call(
                 "POST",
                 bound.path,
@@ -269,7 +274,7 @@ class DenodoSchedulerHook(ConnectedHook):
                 transfer=seconds,
                 upload=True,
                 deadline=timeout,
-                **body(bound, file),
+                body=carried,
             )
 
     def check_import(self) -> None:

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
 
 from airflow.sdk import ObjectStoragePath
 
@@ -14,7 +16,7 @@ from denodo_ha.jobs import JobKey
 from denodo_ha.reason import Reason
 from denodo_ha.snapshot.ids import expired, taken_at
 from denodo_scheduler.state.files import new_file
-from denodo_scheduler.state.storage import StorageError, explained, filesystem
+from denodo_scheduler.state.storage import StorageError, explained, filesystem, is_local
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +117,13 @@ class SnapshotStore:
 
     def location(self, snapshot_id: str) -> str:
         return str(self._folder / snapshot_id)
+
+    def try_writing(self) -> Path | None:
+        """Write a file and delete it; returns the folder where that is on a disk of this machine."""
+        name = f"trial-{uuid4().hex}.json"
+        self._write(name, "{}")
+        self._delete(self._folder / name)
+        return Path(self._folder.path) if is_local(self._folder) else None
 
     def listed(self) -> tuple[list[str], list[str]]:
         """Ids of all snapshots, the incomplete ones included, and of all lists of jobs, oldest first."""

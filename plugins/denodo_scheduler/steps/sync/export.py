@@ -224,7 +224,7 @@ def _export_file(context: PairContext, ticket: SyncTicket, snapshot_id: str) -> 
         options = hook.settings.options("export")
         if odd := {element.entry for element in contents.elements if unasked(element.entry, options)}:
             log.warning(
-                "The %s exports what it was asked to leave out, which is not delivered: %s",
+                "The %s exports server configuration or permissions, which are not wanted and not delivered: %s",
                 ticket.source,
                 listed(sorted(odd)),
             )

@@ -21,6 +21,7 @@ from denodo_ha.preconditions import (
 )
 from denodo_ha.record import Phase, Record, RecordError, Role, close_operation, covers
 from denodo_ha.server.address import common_name
+from denodo_ha.server.tokens import common_endpoint
 from denodo_ha.text import listed
 from denodo_scheduler.client.probe import over_second_path
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -65,7 +66,7 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     if looks := found is None and not begins:
         context = replace(context, dry_run=True)
     require(two_addresses(context.servers.connections, context.servers.addresses) or another_pair(context))
-    _warn_of_one_name(context)
+    _warn_of_one_thing(context)
     record = found or Record(master=context.master.address, slave=context.slave.address)
     if begins and not context.dry_run:
         record = _initialise(context, record)
@@ -93,8 +94,8 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     return Admission(go, "go", "sync")
 
 
-def _warn_of_one_name(context: PairContext) -> None:
-    """Two paths that use one name are not independent: a name server that fails, fails for both."""
+def _warn_of_one_thing(context: PairContext) -> None:
+    """Two paths that use one name, or one token endpoint, are not independent: what fails, fails for both."""
     second = over_second_path(context.pair.watch.second_path, context.master, context.slave)
     if second and (name := common_name(context.master.place, second.server)):
         log.warning(
@@ -102,6 +103,12 @@ def _warn_of_one_name(context: PairContext) -> None:
             "master's address into 'second_path' of the pair, such as //10.0.0.1:%s.",
             name,
             context.master.place.port,
+        )
+    if second and (common := common_endpoint(context.master.settings.auth, second.settings.auth)):
+        log.warning(
+            "Both paths to the master need tokens of %s, so nothing fails over where that is lost together with the "
+            "master. Next: let a site of its own, or both sites, give the tokens, or let them live longer.",
+            common,
         )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-import re
 from datetime import datetime
 from uuid import uuid4
 
 from denodo_ha.delivery.plan import DeliveryPlan
+from denodo_ha.jobs import version_of
 from denodo_ha.record import Operation, Record, begin_import, close_operation
 from denodo_ha.sync_results import Exported, Imported
 from denodo_ha.text import counted, listed
@@ -135,12 +135,6 @@ def _ensure_version(ticket: SyncTicket, exported: Exported, version: str) -> Non
             f"{version}",
             f"update the {ticket.target}; nothing was changed",
         )
-
-
-def version_of(text: str) -> tuple[int, int] | None:
-    """Major and minor number in a version text such as ``9.0.5`` or ``8.0 20240927`` [S]."""
-    found = re.search(r"(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 def _ensure_sendable(context: PairContext, ticket: SyncTicket, exported: Exported) -> None:
