@@ -9,7 +9,16 @@ import socket
 import ssl
 from collections.abc import Iterator
 
+from denodo_ha.definitions import is_secret
 from denodo_ha.text import one_line
+
+_VALUE_OF = re.compile(
+    r"""(?<![\w.-])([\w.-]{1,80})
+        (\\?["']?\s*=\s*|\\?["']\s*:\s*)
+        (?:\\?"[^"]*"?|\\?'[^']*'?|\{[^}]*\}?|[^\s&;,"')\]}]+)""",
+    re.VERBOSE,
+)
+"""A name and its value; a value whose quotation mark or bracket is cut off reaches to the end."""
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -80,5 +89,10 @@ def tls_next_step(said: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Leave out what stands before an @, as user and password do in an address."""
-    return re.sub(r"[^\s@]+@", "…@", text)
+    """Leave out what stands before an @, as user and password do in an address, and the values of secrets."""
+    return re.sub(r"[^\s@]+@", "…@", without_secrets(text))
+
+
+def without_secrets(text: str) -> str:
+    """Leave out the values of what is named like a secret: ``password=…`` in an address, ``"token": "…"`` in JSON."""
+    return _VALUE_OF.sub(lambda found: f"{found[1]}{found[2]}…" if is_secret(found[1]) else found[0], text)

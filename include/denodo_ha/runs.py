@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from denodo_ha.errors import redacted
+from denodo_ha.definitions import is_secret
+from denodo_ha.errors import redacted, without_secrets
 from denodo_ha.jobs import JobState, JobStatus, Report
 from denodo_ha.quiet_window import clock
 from denodo_ha.record import Phase, Record, Role
@@ -29,8 +31,15 @@ _NO_RUN = ("NEVER_EXECUTED", "MISFIRED", None)
 """Results that are not those of a run [V]."""
 _MOST, _LONGEST, _DEEPEST = 50, 500, 20
 _SAYS = ("error", "exception", "warning", "cause", "message", "detail")
-_NAMES_A_FILE = ("file", "path")
-_COUNTS_NOTHING = ("id", "ids", "time", "date", "version", "code", "status")
+_WORD = re.compile(r"IDs|[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_FILES = frozenset({"file", "files", "path", "paths", "filename", "filenames", "filepath", "filepaths"})
+_OF_A_FILE = frozenset({"name", "names", "uri", "url", "location"})
+"""What is the file itself where the name before it, or the object around it, means a file."""
+_COUNTS_NOTHING = frozenset({"id", "ids", "time", "date", "timestamp", "version", "code", "status"})
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,17}")
+_A_PATH = re.compile(r"(?:[A-Za-z]:)?(?:/(?!/)|\\(?!\\))|[^:]*$")
+"""What begins like a path, or has no colon, holds no password before an @."""
+NO_TIMES = "its reports carry no times that are understood"
 
 
 def is_under_way(state: JobState) -> bool:
@@ -86,6 +95,33 @@ class Start(BaseModel):
     own: bool = True
 
 
+class Looks(BaseModel):
+    """What the looks at a job have shown so far in one wait, as each trigger hands it on to the next.
+
+    :param server: connection of the server. :param count: how many looks there were.
+    :param works: a request was answered as it should be. :param begun: the state in which a look has shown the run.
+    :param begin_by: when the run must have begun; None: any time. :param refused_since: since when each request was
+        refused, or its answer not understood; None: the last one was not.
+    """
+
+    server: str
+    count: int = 0
+    works: bool = False
+    begun: JobState | None = None
+    begin_by: AwareDatetime | None = None
+    refused_since: AwareDatetime | None = None
+
+    def saw(self, state: JobState) -> None:
+        """Note a state; RUNNING says the most of a run, and stays."""
+        if is_under_way(state) and self.begun is not JobState.RUNNING:
+            self.begun = state
+
+    def refused(self, now: datetime) -> timedelta:
+        """Note a refusal, and return for how long there was nothing else."""
+        self.refused_since = self.refused_since or now
+        return now - self.refused_since
+
+
 @dataclass(frozen=True)
 class Run:
     """A run that has ended.
@@ -115,9 +151,9 @@ class Run:
             "started": self.started.isoformat() if self.started else None,
             "ended": self.ended.isoformat() if self.ended else None,
             "reported": self.reported,
-            "messages": _texts(self.content, _SAYS),
+            "messages": _messages(self.content),
             "counts": dict(islice(_counts(self.content), _MOST)),
-            "files": _texts(self.content, _NAMES_A_FILE),
+            "files": _files(self.content),
         }
 
 
@@ -126,10 +162,12 @@ class Sight:
     """What one look at a server shows of the run.
 
     :param begun: whether it has begun. :param run: the run, if it has ended.
+    :param doubt: why it may be there and is not seen; a clause.
     """
 
     begun: bool
     run: Run | None = None
+    doubt: str = ""
 
 
 def own_run(before: Baseline, status: JobStatus, reports: Sequence[Report], *, seen_running: bool = False) -> Sight:
@@ -154,7 +192,11 @@ def own_run(before: Baseline, status: JobStatus, reports: Sequence[Report], *, s
 def latest_run(
     since: datetime, status: JobStatus, reports: Sequence[Report], *, results: Collection[str] | None = None
 ) -> Sight:
-    """Look for the newest run that ended at ``since`` or later; of one without a report by its previous execution.
+    """Look for the newest run that ended at ``since`` or later.
+
+    Where no report carries a time, because its names are unpublished, and for a run without a report, the status tells:
+    its previous execution [V] is at ``since`` or later. Its run is that of the newest report [V: newest first] if that
+    has the result of the status; otherwise its report is late, or not kept.
 
     :param results: only runs with such a result count.
     """
@@ -162,16 +204,17 @@ def latest_run(
     def counts(result: str | None) -> bool:
         return results is None or result in results
 
-    found = [Run.of(report) for report in reports if counts(report.result)]
-    timed = [(moment, run) for run in found if (moment := run.ended or run.started) and moment >= since]
-    if timed:
-        return Sight(begun=True, run=max(timed, key=lambda each: each[0])[1])
+    runs = [Run.of(report) for report in reports]
+    timed = [(moment, run) for run in runs if (moment := run.ended or run.started)]
+    if found := [each for each in timed if counts(each[1].result) and each[0] >= since]:
+        return Sight(begun=True, run=max(found, key=lambda each: each[0])[1])
     if is_under_way(status.state):
         return Sight(begun=True)
     previous = _utc(status.previous_execution)
     if previous and previous >= since and status.result not in _NO_RUN and counts(status.result):
-        return Sight(begun=True, run=Run(status.result, reported=False))
-    return Sight(begun=False)
+        reported = runs and not timed and runs[0].result == status.result
+        return Sight(begun=True, run=runs[0] if reported else Run(status.result, reported=False))
+    return Sight(begun=False, doubt=NO_TIMES if runs and not timed else "")
 
 
 def described(run: dict[str, Any]) -> str:
@@ -229,19 +272,49 @@ def _leaves(raw: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
         yield path, raw
 
 
-def _named(path: tuple[str, ...], words: Collection[str]) -> bool:
-    return any(word in name.casefold() for name in path for word in words)
+def _words(path: tuple[str, ...]) -> list[list[str]]:
+    """The words of the names of a place, its own name first; the number of an element is no name."""
+    return [list(map(str.casefold, _WORD.findall(name))) for name in reversed(path) if not name.isdecimal()]
 
 
-def _texts(content: Any, words: Collection[str]) -> list[str]:
-    found = (value for path, value in _leaves(content) if isinstance(value, str) and _named(path, words))
-    said = islice((text for text in found if text.strip()), _MOST)
+def _names_a_file(path: tuple[str, ...]) -> bool:
+    own, around = [*_words(path), [], []][:2]
+    if not own or own[-1] not in _OF_A_FILE:
+        return bool(own) and own[-1] in _FILES
+    return not _FILES.isdisjoint(own[:-1] or around[-1:])
+
+
+def _messages(content: Any) -> list[str]:
+    said = (
+        value
+        for path, value in _leaves(content)
+        if any(word in name.casefold() for name in path for word in _SAYS) and not any(map(is_secret, path))
+    )
+    return _texts(said, redacted)
+
+
+def _files(content: Any) -> list[str]:
+    named = (value for path, value in _leaves(content) if _names_a_file(path))
+    return _texts(named, lambda text: without_secrets(text) if _A_PATH.match(text) else redacted(text))
+
+
+def _texts(values: Iterator[Any], safe: Callable[[str], str]) -> list[str]:
+    said = islice((text for text in values if isinstance(text, str) and text.strip()), _MOST)
     # Cut first, because a text may be huge; twice as long, so that the cut does not hide that a secret is one.
-    return list(dict.fromkeys(redacted(one_line(text[: 2 * _LONGEST]))[:_LONGEST] for text in said))
+    return list(dict.fromkeys(safe(one_line(text[: 2 * _LONGEST]))[:_LONGEST] for text in said))
 
 
 def _counts(content: Any) -> Iterator[tuple[str, int]]:
     for path, value in _leaves(content):
-        name = path[-1].casefold() if path else ""
-        if isinstance(value, int) and not isinstance(value, bool) and not name.endswith(_COUNTS_NOTHING):
-            yield ".".join(path)[:_LONGEST], value
+        words = next(iter(_words(path)), [])
+        if (number := _whole(value)) is not None and _COUNTS_NOTHING.isdisjoint(words[-1:]):
+            yield ".".join(path)[:_LONGEST], number
+
+
+def _whole(value: Any) -> int | None:
+    """A whole number, however JSON says it."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        return int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18 else None

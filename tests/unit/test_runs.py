@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from denodo_ha.errors import redacted
 from denodo_ha.jobs import JobState, JobStatus, Report
 from denodo_ha.record import Halt, Operation, Phase, Record, Role, Step
-from denodo_ha.runs import Baseline, Run, described, identity, latest_run, own_run, settled_role
+from denodo_ha.runs import NO_TIMES, Baseline, Looks, Run, described, identity, latest_run, own_run, settled_role
 from denodo_ha.server.answers import read_reports
 
 T = datetime(2026, 3, 2, 6, tzinfo=UTC)
@@ -149,6 +150,108 @@ def test_the_newest_run_since_a_moment() -> None:
     assert latest_run(at(3), idle, [report(1)]).run == Run("COMPLETE", reported=False)
     assert latest_run(at(3), idle, [report(1)], results=["ERROR"]).run is None
     assert latest_run(at(3), status(RUNNING, None, 3), [report(1)]).run is None
+
+
+@pytest.mark.parametrize(
+    ("newest", "result", "previous", "since", "results", "found"),
+    [
+        ("ERROR", "ERROR", 3, 2, None, ("ERROR", True)),
+        ("ERROR", "ERROR", 3, 3, None, ("ERROR", True)),
+        ("ERROR", "ERROR", 3, 4, None, None),
+        ("ERROR", "ERROR", None, 2, None, None),
+        ("ERROR", "COMPLETE", 3, 2, None, ("COMPLETE", False)),
+        ("ERROR", "ERROR", 3, 2, ["COMPLETE"], None),
+        ("COMPLETE", "COMPLETE", 3, 2, ["COMPLETE"], ("COMPLETE", True)),
+        ("COMPLETE", "MISFIRED", 3, 2, None, None),
+    ],
+)
+def test_the_newest_run_where_no_report_carries_a_time(
+    newest: str,
+    result: str,
+    previous: float | None,
+    since: float,
+    results: list[str] | None,
+    found: tuple[str, bool] | None,
+) -> None:
+    """What the times of a report are called is not published; its order and the previous execution are."""
+    (latest, older) = read_reports(
+        {"list": [{"id": 2, "result": newest, "ended_at": "?"}, {"id": 1, "result": "ERROR"}]}
+    )
+
+    seen = latest_run(at(since), status(IDLE, result, previous), [latest, older], results=results)
+
+    assert (seen.run and (seen.run.result, seen.run.reported)) == found
+    assert seen.run is None or not seen.run.reported or seen.run.content["id"] == 2
+    assert seen.doubt == ("" if found else NO_TIMES)
+    assert latest_run(at(since), status(RUNNING, None, previous), [latest, older]).run is None
+    assert not latest_run(at(since), status(IDLE, result, 1), [report(1)]).doubt
+
+
+def test_what_looks_have_shown_survives_the_way_to_the_next_trigger() -> None:
+    looks = Looks(server="a", begin_by=at(2))
+    for state in (IDLE, WAITING, RUNNING, IDLE, WAITING):
+        looks.saw(state)
+
+    assert looks.refused(at(1)) == timedelta(0)
+    looks = Looks.model_validate(json.loads(json.dumps(looks.model_dump(mode="json"))))
+    assert looks.refused(at(6)) == timedelta(minutes=5)
+    assert (looks.begun, looks.begin_by) == (RUNNING, at(2))
+
+
+@pytest.mark.parametrize(
+    ("content", "counts"),
+    [
+        (
+            {"rowsInvalid": 1, "rowsToUpdate": 2, "valid": 3, "RowsPaid": 4},
+            {"rowsInvalid", "rowsToUpdate", "valid", "RowsPaid"},
+        ),
+        ({"id": 1, "jobID": 2, "jobIDs": [3, 4], "start_time": 5, "endDate": 6, "apiVersion": 7, "STATUS": 8}, set()),
+        ({"rows": "42", "tuples": 3.0, "none": 0}, {"rows", "tuples", "none"}),
+        ({"rows": "007", "share": 0.5, "done": True, "text": "4 rows", "big": 10**30, "big2": 1e300}, set()),
+    ],
+)
+def test_numbers_that_count_something(content: dict[str, Any], counts: set[str]) -> None:
+    told = Run("COMPLETE", content=content).to_json()["counts"]
+
+    assert set(told) == counts
+    assert all(type(value) is int for value in told.values())
+
+
+@pytest.mark.parametrize(
+    ("content", "files"),
+    [
+        ({"outputFile": "/data/a@b/out.csv"}, ["/data/a@b/out.csv"]),
+        ({"output_path": "C:\\a@b\\out.csv"}, ["C:\\a@b\\out.csv"]),
+        ({"files": ["out/a@b.csv", {"name": "b.csv", "encoding": "UTF-8"}]}, ["out/a@b.csv", "b.csv"]),
+        ({"fileName": "a", "filename": "b", "FILE_PATH": "c", "fileUri": "d"}, ["a", "b", "c", "d"]),
+        ({"profile": "default", "fileEncoding": "UTF-8", "file": {"encoding": "UTF-8"}, "name": "n"}, []),
+        ({"file": "ftp://u:hunter2@host/a.csv"}, ["…@host/a.csv"]),
+        ({"file": "u:hunter2@host:/a.csv"}, ["…@host:/a.csv"]),
+        ({"file": "//u:hunter2@host/a.csv"}, ["…@host/a.csv"]),
+        ({"file": "/a?password=hunter2"}, ["/a?password=…"]),
+    ],
+)
+def test_the_files_of_a_report(content: dict[str, Any], files: list[str]) -> None:
+    assert Run("COMPLETE", content=content).to_json()["files"] == files
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "jdbc:vdb://host/db?user=u&password=hunter2 is refused",
+        "jdbc:sqlserver://host;user=u;PWD = hunter2;x=1",
+        "access_token=hunter2",
+        "pwd='hunter2' is wrong",
+        'sent {"token": "hunter2 hunter2"}',
+        'sent {\\"apiKey\\":\\"hunter2\\"}',
+        f"{'x' * 980} password='hunter2 hunter2",
+    ],
+)
+def test_the_values_of_secrets_are_left_out(message: str) -> None:
+    content = {"errorMessage": message, "errors": {"password": "hunter2"}}
+
+    assert "hunter2" not in json.dumps(Run("ERROR", content=content).to_json())
+    assert redacted("key=value, no password: try again") == "key=value, no password: try again"
 
 
 def test_what_a_report_tells() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -11,20 +12,22 @@ from airflow.sdk.timezone import utcnow
 
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobState, JobStatus
-from denodo_ha.runs import ENDED_WELL, Baseline, Start, described, is_under_way
+from denodo_ha.runs import ENDED_WELL, Baseline, Looks, Start, described, is_under_way, own_run
+from denodo_scheduler.client.logins import PAUSE
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     DenodoSchedulerError,
     NoAnswerError,
     RequestError,
     ServerBusyError,
+    UnexpectedAnswerError,
     UnknownJobError,
     UnreachableError,
 )
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
-from denodo_scheduler.steps.active import JobTask, Target
+from denodo_scheduler.steps.active import JobTask, Target, waits_for
 from denodo_scheduler.steps.outcome import at_once
-from denodo_scheduler.triggers.job_run import read_reports
+from denodo_scheduler.triggers.job_run import REFUSALS, holds_login, may_pass, read_reports
 from denodo_scheduler.triggers.quiet_window import TRANSIENT
 
 if TYPE_CHECKING:
@@ -109,25 +112,34 @@ class DenodoSchedulerRunJobOperator(JobTask):
         self._go_on(context, self.deadline())
 
     @at_once
-    def resume(self, context: Context, event: Any, end: str | None = None) -> Any:
+    def resume(self, context: Context, event: Any, end: str | None = None, so_far: dict[str, Any] | None = None) -> Any:
         """Look at the HA record again."""
-        self._go_on(context, self.deadline(end))
+        self._go_on(context, self.deadline(end), so_far)
 
-    def _go_on(self, context: Context, end: datetime) -> NoReturn:
-        found = self.target_or_pause(context, end)
+    def _go_on(self, context: Context, end: datetime, so_far: dict[str, Any] | None = None) -> NoReturn:
+        found, looks = self.target_or_pause(context, end, so_far)
         if start := self._noted(context):
             self._same_server(context, start, found)
             self.log.info("An earlier try may have started %s at %s; looking for that run.", self.key, start.before.at)
-            self._wait(start, end)
+            self._wait(start, end, looks)
         try:
             status, before = self._before(found.hook)
         except UnknownJobError as error:
             raise AirflowFailException(str(error)) from None
-        except TRANSIENT as error:
-            if self.pair is None:
-                raise
-            self.pause(end, f"{found.label} does not answer: {error}")
-        self._start(context, found, status, before, end)
+        except (*TRANSIENT, *REFUSALS) as error:
+            self._hold(found, end, looks, error)
+        self._start(context, found, status, before, end, looks)
+
+    def _hold(self, found: Target, end: datetime, looks: Looks, error: DenodoSchedulerError) -> NoReturn:
+        """Wait where the active server of a pair does not answer before the start, or refuses for a while."""
+        refused = isinstance(error, REFUSALS)
+        if self.pair is None or (refused and not may_pass(error, looks)):
+            raise error
+        if not refused:
+            looks.refused_since = None
+        length = {"length": timedelta(seconds=PAUSE)} if holds_login(error) else {}
+        what = "refuses" if refused else "does not answer"
+        self.pause(end, f"{found.label} {what}: {error}", looks.model_dump(mode="json"), **length)
 
     def _before(self, hook: DenodoSchedulerHook) -> tuple[JobStatus, Baseline]:
         reports, status = None, hook.status(self.key)
@@ -138,7 +150,9 @@ class DenodoSchedulerRunJobOperator(JobTask):
             reports = read_reports(hook, status)
         return status, Baseline.of(status, reports, at)
 
-    def _start(self, context: Context, found: Target, status: JobStatus, before: Baseline, end: datetime) -> NoReturn:
+    def _start(
+        self, context: Context, found: Target, status: JobStatus, before: Baseline, end: datetime, looks: Looks
+    ) -> NoReturn:
         if status.state in (JobState.DISABLED, JobState.DRAFT):
             raise RequestError(
                 f"{self.key} is {status.state} on {found.label}, and Denodo refuses to start such a job. Nothing was "
@@ -161,23 +175,43 @@ class DenodoSchedulerRunJobOperator(JobTask):
             found.hook.set_jobs_status(self.action, [self.key], statuses=Statuses((status,), before.at))
         except (UnreachableError, ConfigurationError) as error:
             self._forget(context)  # nothing was started
-            if self.pair is None or isinstance(error, ConfigurationError):
-                raise
-            self.pause(end, f"{found.label} does not answer: {error}")
-        except (NoAnswerError, ServerBusyError) as error:
+            self._hold(found, end, looks, error)
+        except (NoAnswerError, ServerBusyError, UnexpectedAnswerError) as error:
             self.log.warning("It is not known whether %s was started; looking for its run. %s", self.key, error)
         except RequestError as error:
-            raise RequestError(
-                f"{found.label} refused to start {self.key}, which is {status.state}. A job on which it depends may be "
-                f"disabled or missing there. {error}",
-                status=error.status,
-                server_message=error.server_message,
-            ) from None
+            self._refused(context, found, status, before, error)
         else:
             start = start.model_copy(update={"answered": True})
             self._note(context, start)
             self.log.info("Started %s on %s.", self.key, found.label)
         self._wait(start, end)
+
+    def _refused(
+        self, context: Context, found: Target, status: JobStatus, before: Baseline, error: RequestError
+    ) -> None:
+        """Say that a start was refused; return where a run has begun nevertheless.
+
+        500 is the answer to mistakes of users [V] and while the Scheduler is down [G], so a look has to tell. The note
+        of the start stays only where that fails: a later try would take a run that is not its own for its own.
+
+        :raises RequestError: no run has begun, or it is not known.
+        """
+        unknown = ""
+        try:
+            if error.status is None or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                now = found.hook.status(self.key)
+                if own_run(before, now, read_reports(found.hook, now)).begun:
+                    self.log.warning("A run of %s has begun, although its start was refused: %s", self.key, error)
+                    return
+            self._forget(context)
+        except DenodoSchedulerError as silence:
+            unknown = f" Whether a run has begun nevertheless is not known, so the next try looks for one: {silence}"
+        raise RequestError(
+            f"{found.label} refused to start {self.key}, which is {status.state}. A job on which it depends may be "
+            f"disabled or missing there. {error}{unknown}",
+            status=error.status,
+            server_message=error.server_message,
+        ) from None
 
     @at_once
     def execute_complete(self, context: Context, event: dict[str, Any], end: str | None = None) -> Any:
@@ -192,14 +226,16 @@ class DenodoSchedulerRunJobOperator(JobTask):
         if status == "ended":
             return self._ended(context, event, start, until)
         if status == "look":
-            self._same_server(context, start, self.target_or_pause(context, until))
-            self._wait(start, until, seen_running=event["seen_running"])
+            found, looks = self.target_or_pause(context, until, event["so_far"])
+            self._same_server(context, start, found)
+            self._wait(start, until, looks)
         if status == "not_begun":
-            self._not_begun(context, start, until, event["seen"])
+            self._not_begun(context, start, until, event)
         if status == "timeout":
             raise AirflowFailException(
-                f"The run of {self.key} did not end within {format_duration(self.timeout)}; at last {event['seen']}. "
-                "The job was not stopped. Clear the task to go on waiting for this run, or raise timeout."
+                f"The run of {self.key} did not end within {format_duration(self.timeout)}; at last {event['seen']}."
+                f"{waits_for(event)} The job was not stopped. Clear the task to go on waiting for this run, or "
+                "raise timeout."
             )
         raise AirflowFailException(
             f"{event['message']} Whether the run of {self.key} goes on is not known; when this is corrected, clear the "
@@ -223,7 +259,9 @@ class DenodoSchedulerRunJobOperator(JobTask):
                 "attached": not start.own,
                 "active_server_changed": bool(moved),
             }
-        if event["at_once"] and start.try_number != context["ti"].try_number and not moved:
+        # Airflow may stop the run of a task that was cleared when its next try waits for that run already.
+        again = event["at_once"] or (start.own and run["result"] == "STOPPED")
+        if again and start.try_number != context["ti"].try_number and not moved:
             self.log.warning("The run of an earlier try is over: %s. This try starts the job again.", text)
             self._forget(context)
             self._go_on(context, end)
@@ -232,8 +270,16 @@ class DenodoSchedulerRunJobOperator(JobTask):
             raise AirflowFailException(f"{text}. Meanwhile {moved}. {self._switched_next}")
         raise AirflowException(f"{text}. Look at the report in the web tool, then clear the task to run the job again.")
 
-    def _not_begun(self, context: Context, start: Start, end: datetime, seen: str) -> NoReturn:
-        waited = format_duration(self.begin_timeout)
+    def _not_begun(self, context: Context, start: Start, end: datetime, event: dict[str, Any]) -> NoReturn:
+        waited, seen, begun = format_duration(self.begin_timeout), event["seen"], event["begun"]
+        if begun:
+            self._forget(context)
+            what, look = f"was seen {begun} and left no report", "the job"
+            if begun == JobState.WAITING:
+                what, look = "waited for the jobs on which it depends and did not run", "their reports"
+            raise AirflowFailException(
+                f"{self.key} {what}: at last {seen}. Look at {look} in the web tool; clear the task to start it again."
+            )
         if start.answered:
             self._forget(context)
             did = "The server accepted the start of" if start.own else "This task was to wait for a run of"
@@ -287,15 +333,12 @@ class DenodoSchedulerRunJobOperator(JobTask):
 
     # -- what the task notes
 
-    def _wait(self, start: Start, end: datetime, *, seen_running: bool = False) -> NoReturn:
-        self.watch(
-            start.conn_id,
-            end,
-            before=start.before.model_dump(mode="json"),
-            begin_by=utcnow() + self.begin_timeout,
-            stop_on_kill=start.own,
-            seen_running=seen_running,
-        )
+    def _wait(self, start: Start, end: datetime, looks: Looks | None = None) -> NoReturn:
+        looks = looks or Looks(server=start.conn_id)
+        looks.works = True  # the worker has asked the server
+        looks.begin_by = looks.begin_by or utcnow() + self.begin_timeout
+        looks.saw(start.before.state)
+        self.watch(looks, end, before=start.before.model_dump(mode="json"), stop_on_kill=start.own)
 
     def _noted(self, context: Context) -> Start | None:
         noted = context["task_state_store"].get(NOTE)

@@ -13,7 +13,7 @@ from denodo_ha.runs import ENDED_WELL, described
 from denodo_ha.text import moment
 from denodo_scheduler.exceptions import WrongArgumentError
 from denodo_scheduler.operators.run_job import NO_REPORT
-from denodo_scheduler.steps.active import JobTask
+from denodo_scheduler.steps.active import JobTask, waits_for
 from denodo_scheduler.steps.outcome import at_once
 
 if TYPE_CHECKING:
@@ -74,41 +74,37 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
         self._go_on(context, self.deadline())
 
     @at_once
-    def resume(self, context: Context, event: Any, end: str | None = None) -> Any:
+    def resume(self, context: Context, event: Any, end: str | None = None, so_far: dict[str, Any] | None = None) -> Any:
         """Look at the HA record again."""
-        self._go_on(context, self.deadline(end))
+        self._go_on(context, self.deadline(end), so_far)
 
-    def _go_on(self, context: Context, end: datetime) -> NoReturn:
-        found = self.target_or_pause(context, end)
+    def _go_on(self, context: Context, end: datetime, so_far: dict[str, Any] | None = None) -> NoReturn:
+        _, looks = self.target_or_pause(context, end, so_far)
         results = list(self.good_results) if self.if_failed == "wait" else None
-        self.watch(found.conn_id, end, since=self._since(context), results=results)
+        self.watch(looks, end, since=self._since(context), results=results)
 
     def _since(self, context: Context) -> datetime:
-        if isinstance(self.since, str):
-            try:
-                return moment(self.since)
-            except ValueError:
-                raise WrongArgumentError(
-                    f"since is {self.since!r}: give a moment in ISO 8601 with its time zone, such as "
-                    "2026-03-01T02:00:00+00:00."
-                ) from None
-        return (
-            self.since
-            or context.get("data_interval_start")
-            or context.get("logical_date")
-            or context["dag_run"].run_after
-        )
+        since: Any = self.since
+        if since is None:
+            return context.get("data_interval_start") or context.get("logical_date") or context["dag_run"].run_after
+        try:
+            return moment(since.isoformat() if isinstance(since, datetime) else since)
+        except ValueError:
+            raise WrongArgumentError(
+                f"since is {str(since)!r}: give a moment with its time zone, as text in ISO 8601, such as "
+                "2026-03-01T02:00:00+00:00."
+            ) from None
 
     @at_once
     def execute_complete(self, context: Context, event: dict[str, Any], end: str | None = None) -> Any:
         """Finish with what the trigger found."""
         status = event["status"]
         if status == "look":
-            self._go_on(context, self.deadline(end))
+            self._go_on(context, self.deadline(end), event["so_far"])
         if status == "timeout":
             raise AirflowSensorTimeout(
                 f"No run of {self.key} has ended since {self._since(context)} before the timeout; at last "
-                f"{event['seen']}. Look whether the job is enabled and scheduled, or raise timeout."
+                f"{event['seen']}.{waits_for(event)} Look whether the job is enabled and scheduled, or raise timeout."
             )
         if status == "error":
             raise AirflowFailException(event["message"])

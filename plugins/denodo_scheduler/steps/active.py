@@ -12,10 +12,10 @@ from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.timezone import utcnow
 
-from denodo_ha.jobs import JobKey
-from denodo_ha.pairs_file import configured_pairs
+from denodo_ha.jobs import JobKey, JobState
+from denodo_ha.pairs_file import PairsError, configured_pairs
 from denodo_ha.record import Record, RecordError, Role
-from denodo_ha.runs import settled_role
+from denodo_ha.runs import Looks, settled_role
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.triggers.job_run import JobRunTrigger
@@ -116,12 +116,15 @@ class JobTask(BaseOperator):
         """Return the server that is meant now; None while the active server of the pair changes.
 
         :raises AirflowFailException: there is no such pair, or it has no HA record.
-        :raises AirflowException: the record cannot be used.
+        :raises AirflowException: the file of pairs has mistakes, or the record cannot be used.
         """
         if self.pair is None:
             conn_id = self.denodo_scheduler_conn_id or DenodoSchedulerHook.default_conn_name
             return Target(conn_id, self.uri or None, f"the server of connection {conn_id!r}")
-        pairs = configured_pairs(self.pair)
+        try:
+            pairs = configured_pairs(self.pair)
+        except PairsError as error:
+            raise AirflowException(str(error)) from None
         if self.pair not in pairs:
             raise AirflowFailException(
                 f"The file of pairs has no pair {self.pair!r}. Correct pair=, or add the pair to the file."
@@ -133,11 +136,18 @@ class JobTask(BaseOperator):
         conn_id = pair.master if role is Role.MASTER else pair.slave
         return Target(conn_id, None, f"the active server of the pair {self.pair!r} ({role}, connection {conn_id!r})")
 
-    def target_or_pause(self, context: Context, end: datetime) -> Target:
-        """Return the server that is meant, as soon as the active server of the pair does not change."""
-        return self.target(context) or self.pause(end, f"the active server of the pair {self.pair!r} is changing")
+    def target_or_pause(self, context: Context, end: datetime, so_far: dict[str, Any] | None) -> tuple[Target, Looks]:
+        """Return the server that is meant, as soon as the active server of the pair does not change.
 
-    def pause(self, end: datetime, why: str) -> NoReturn:
+        :param so_far: what looks have shown before, as JSON; it is forgotten where the server is another one.
+        """
+        found = self.target(context)
+        if found is None:
+            self.pause(end, f"the active server of the pair {self.pair!r} is changing", so_far)
+        looks = Looks.model_validate(so_far) if so_far else None
+        return found, looks if looks and looks.server == found.conn_id else Looks(server=found.conn_id)
+
+    def pause(self, end: datetime, why: str, so_far: dict[str, Any] | None, length: timedelta = _PAUSE) -> NoReturn:
         """Defer for a moment, then call ``resume``."""
         if utcnow() >= end:
             raise self.timed_out(
@@ -145,26 +155,34 @@ class JobTask(BaseOperator):
                 "the task."
             )
         self.log.info("Waiting: %s.", why)
-        trigger = DateTimeTrigger(moment=utcnow() + _PAUSE)
-        self.defer(trigger=trigger, method_name="resume", kwargs={"end": end.isoformat()})
+        trigger = DateTimeTrigger(moment=min(utcnow() + length, end))
+        self.defer(trigger=trigger, method_name="resume", kwargs={"end": end.isoformat(), "so_far": so_far})
 
-    def watch(self, conn_id: str, end: datetime, **arguments: Any) -> NoReturn:
+    def watch(self, looks: Looks, end: datetime, **arguments: Any) -> NoReturn:
         """Defer until the trigger has something to tell.
 
+        :param looks: what looks at the server have shown so far.
         :param arguments: those of the trigger.
         """
         trigger = JobRunTrigger(
-            denodo_scheduler_conn_id=conn_id,
+            denodo_scheduler_conn_id=looks.server,
             uri=self.uri or None,
             project=self.project,
             job=self.job,
             poke_interval=timedelta(seconds=self.poke_interval),
+            so_far=looks.model_dump(mode="json"),
             end=end,
             wake=WAKE if self.pair else None,
             **arguments,
         )
         timeout = max(timedelta(0), end - utcnow()) + _TRIGGERER_LATE
         self.defer(trigger=trigger, method_name="execute_complete", kwargs={"end": end.isoformat()}, timeout=timeout)
+
+
+def waits_for(event: dict[str, Any]) -> str:
+    """What to add to the text of a timeout at which the job had not begun its work."""
+    waits = event["state"] == JobState.WAITING
+    return " It waits for the jobs on which it depends; look at their reports." if waits else ""
 
 
 def _record(context: Context, pair: Pair) -> Record:
