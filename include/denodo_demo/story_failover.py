@@ -188,18 +188,13 @@ class FailoverStory:
     def _facts(self, after: PairReading, reprotected: Sync, found: Mapping[Occurrence, Fate]) -> dict[str, str]:
         failover, failback = self.history.last("failover"), self.history.last("failback")
         rescued = reprotected.result["rescued"]
-        listed = missed(failover) | missed(failback)
-        late = sum(
-            (f"{each.project} / {each.job}", each.scheduled) in listed
-            for each, fate in found.items()
-            if fate in (Fate.MASTER, Fate.SLAVE)
-        )
+        late = sum(fate is Fate.LATE for fate in found.values())
         return {
             "failover": f"{failover['rto_seconds']} s from the master's last sign of life to the read-back, "
             f"fencing {failover['fencing']['result']}, as this pair has no fence",
             "missed": f"{failover['missed']['occurrences']} occurrences at the failover and "
-            f"{failback['missed']['occurrences']} at the failback, each named in that event; {late} of them ran late: "
-            f"Quartz runs what is overdue by less than a minute when it starts, or resumes a trigger",
+            f"{failback['missed']['occurrences']} at the failback, each named in that event; {late} more ran late, "
+            "once for all that a job had missed",
             "made up for": f"{len(made_up(after.slave.journal))} runs on the slave, "
             f"{len(made_up(after.master.journal))} on the master: triggers that were overdue when they were resumed "
             f"fire once, as Quartz has it",

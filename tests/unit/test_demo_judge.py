@@ -161,5 +161,14 @@ class TestFates:
 
     def test_started_by_hand_or_by_the_misfire_policy_is_no_occurrence(self) -> None:
         journal = [run("load", None, trigger="manual"), run("load", self.AT, trigger="misfire")]
-        assert fates({self.WANTED}, journal, [], set()) == {self.WANTED: Fate.LOST}
+        assert fates({self.WANTED}, journal[:1], [], set()) == {self.WANTED: Fate.LOST}
+        assert fates({self.WANTED}, [], journal[1:], set()) == {self.WANTED: Fate.LATE}
         assert made_up(journal) == journal[1:]
+
+    def test_late_is_only_what_was_made_up_for_before_the_job_ran_again(self) -> None:
+        before = Occurrence("sales", "load", NOON - timedelta(hours=2))
+        on_time = run("load", "2026-03-29T11:00:00Z") | {"start": "2026-03-29T11:00:00.1Z"}
+        late = run("load", self.AT, trigger="misfire")
+        assert fates({before}, [late], [], set())[before] is Fate.LATE
+        assert fates({before}, [late, on_time], [], set())[before] is Fate.LOST
+        assert fates({before}, [late], [], {("sales / load", before.scheduled)})[before] is Fate.LISTED
