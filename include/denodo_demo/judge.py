@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from itertools import chain
 from typing import Any, TypeAlias
@@ -88,6 +88,7 @@ def fates(
     master_journal: Iterable[Entry],
     slave_journal: Iterable[Entry],
     listed: Collection[tuple[str, datetime]],
+    told_late: Collection[tuple[str, datetime]] = (),
 ) -> dict[Occurrence, Fate]:
     """Return the fate of the ``wanted`` occurrences, and of those that ran although they were not wanted.
 
@@ -95,14 +96,17 @@ def fates(
     no occurrence; see :func:`made_up`. It stands for all that its job has missed since the job ran before.
 
     :param listed: the missed occurrences of the failover's event, as :func:`missed` reads them.
+    :param told_late: the jobs that it says ran late, as :func:`late` reads them.
     """
     journals = list(master_journal), list(slave_journal)
     master, slave = map(_counted, journals)
     runs = _runs(chain(*journals))
 
-    def late(each: Occurrence) -> bool:
+    def ran_late(each: Occurrence) -> bool:
         after = [(at, trigger) for at, trigger in runs[each.project, each.job] if at >= each.scheduled]
-        return bool(after) and min(after)[1] == "misfire"
+        at, trigger = min(after, default=(datetime.max.replace(tzinfo=UTC), ""))
+        name = f"{each.project} / {each.job}"
+        return trigger == "misfire" or any(told == name and at <= until for told, until in told_late)
 
     def fate(each: Occurrence) -> Fate:
         if master[each] + slave[each] > 1:
@@ -110,7 +114,7 @@ def fates(
         if master[each] + slave[each] == 0:
             if (f"{each.project} / {each.job}", each.scheduled) in listed:
                 return Fate.LISTED
-            return Fate.LATE if late(each) else Fate.LOST
+            return Fate.LATE if ran_late(each) else Fate.LOST
         if each not in wanted:
             return Fate.NOT_DUE
         return Fate.MASTER if master[each] else Fate.SLAVE
@@ -121,6 +125,11 @@ def fates(
 def missed(event: Entry) -> set[tuple[str, datetime]]:
     """Return the occurrences that a failover's event lists as missed: folded name with project, and time."""
     return {(fold(each["job"]), _moment(each["at"])) for each in event["missed"]["listed"]}
+
+
+def late(event: Entry) -> set[tuple[str, datetime]]:
+    """Return the jobs of which an event says that they ran late: folded name with project, and when it was made."""
+    return {(fold(name), _moment(event["at"])) for name in event["burst"]["names"]}
 
 
 def made_up(journal: Iterable[Entry]) -> list[Entry]:
