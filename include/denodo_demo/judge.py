@@ -5,11 +5,12 @@ The product under test has no part in this: it is judged by what happened on the
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
+from itertools import chain
 from typing import Any, TypeAlias
 
 from denodo_ha.jobs import fold
@@ -60,6 +61,7 @@ class Fate(StrEnum):
 
     MASTER = "ran on the master"
     SLAVE = "ran on the slave"
+    LATE = "ran late"
     LISTED = "missed, and listed"
     LOST = "missed, not listed"
     TWICE = "ran twice"
@@ -86,21 +88,33 @@ def fates(
     master_journal: Iterable[Entry],
     slave_journal: Iterable[Entry],
     listed: Collection[tuple[str, datetime]],
+    told_late: Collection[tuple[str, datetime]] = (),
 ) -> dict[Occurrence, Fate]:
     """Return the fate of the ``wanted`` occurrences, and of those that ran although they were not wanted.
 
     A run that Quartz makes up for when a trigger is resumed (trigger ``misfire``) has the time of its start, so it is
-    no occurrence; see :func:`made_up`.
+    no occurrence; see :func:`made_up`. It stands for all that its job has missed since the job ran before.
 
     :param listed: the missed occurrences of the failover's event, as :func:`missed` reads them.
+    :param told_late: the jobs that it says ran late, as :func:`late` reads them.
     """
-    master, slave = _counted(master_journal), _counted(slave_journal)
+    journals = list(master_journal), list(slave_journal)
+    master, slave = map(_counted, journals)
+    runs = _runs(chain(*journals))
+
+    def ran_late(each: Occurrence) -> bool:
+        after = [(at, trigger) for at, trigger in runs[each.project, each.job] if at >= each.scheduled]
+        at, trigger = min(after, default=(datetime.max.replace(tzinfo=UTC), ""))
+        name = f"{each.project} / {each.job}"
+        return trigger == "misfire" or any(told == name and at <= until for told, until in told_late)
 
     def fate(each: Occurrence) -> Fate:
         if master[each] + slave[each] > 1:
             return Fate.TWICE
         if master[each] + slave[each] == 0:
-            return Fate.LISTED if (f"{each.project} / {each.job}", each.scheduled) in listed else Fate.LOST
+            if (f"{each.project} / {each.job}", each.scheduled) in listed:
+                return Fate.LISTED
+            return Fate.LATE if ran_late(each) else Fate.LOST
         if each not in wanted:
             return Fate.NOT_DUE
         return Fate.MASTER if master[each] else Fate.SLAVE
@@ -111,6 +125,11 @@ def fates(
 def missed(event: Entry) -> set[tuple[str, datetime]]:
     """Return the occurrences that a failover's event lists as missed: folded name with project, and time."""
     return {(fold(each["job"]), _moment(each["at"])) for each in event["missed"]["listed"]}
+
+
+def late(event: Entry) -> set[tuple[str, datetime]]:
+    """Return the jobs of which an event says that they ran late: folded name with project, and when it was made."""
+    return {(fold(name), _moment(event["at"])) for name in event["burst"]["names"]}
 
 
 def made_up(journal: Iterable[Entry]) -> list[Entry]:
@@ -148,6 +167,14 @@ def exposures(audit: Iterable[Entry]) -> list[Exposure]:
 def _counted(journal: Iterable[Entry]) -> Counter[Occurrence]:
     scheduled = (run for run in journal if run.get("scheduled") and run["trigger"] != "misfire")
     return Counter(Occurrence(*_job(run), _moment(run["scheduled"])) for run in scheduled)
+
+
+def _runs(journal: Iterable[Entry]) -> dict[Job, list[tuple[datetime, str]]]:
+    """When each job ran, and what started it."""
+    found: dict[Job, list[tuple[datetime, str]]] = defaultdict(list)
+    for run in journal:
+        found[_job(run)].append((_moment(run["start"]), run["trigger"]))
+    return found
 
 
 def _occurrences(journal: Iterable[Entry]) -> set[Occurrence]:

@@ -10,7 +10,7 @@ from denodo_demo.airflow_api import Json
 from denodo_demo.edits import Edit, definitions, edit, not_home
 from denodo_demo.fill import DISABLED
 from denodo_demo.history import History
-from denodo_demo.judge import Fate, Job, Occurrence, Turn, due, fates, made_up, missed
+from denodo_demo.judge import Fate, Job, Occurrence, Turn, due, fates, late, made_up, missed
 from denodo_demo.processes import wait_for
 from denodo_demo.report import (
     PairReading,
@@ -179,7 +179,8 @@ class FailoverStory:
         master, slave = zone(after.master.server), zone(after.slave.server)
         wanted = due(self.crons, (Turn(master, self.since, begun), Turn(slave, begun, self.edited)))
         wanted |= due(self.new_crons, (Turn(slave, self.edited, ended), Turn(master, ended, until)))
-        found = fates(wanted, after.master.journal, after.slave.journal, missed(failover) | missed(failback))
+        listed, told_late = missed(failover) | missed(failback), late(failover) | late(failback)
+        found = fates(wanted, after.master.journal, after.slave.journal, listed, told_late)
         since = {**dict.fromkeys(self.crons.keys() | self.new_crons.keys(), self.since)}
         since |= {each.key: self.edited for each in self.edits}
         ours = {each for each in found if since.get((each.project, each.job), until) < each.scheduled <= until}
@@ -188,18 +189,13 @@ class FailoverStory:
     def _facts(self, after: PairReading, reprotected: Sync, found: Mapping[Occurrence, Fate]) -> dict[str, str]:
         failover, failback = self.history.last("failover"), self.history.last("failback")
         rescued = reprotected.result["rescued"]
-        listed = missed(failover) | missed(failback)
-        late = sum(
-            (f"{each.project} / {each.job}", each.scheduled) in listed
-            for each, fate in found.items()
-            if fate in (Fate.MASTER, Fate.SLAVE)
-        )
+        ran_late = sum(fate is Fate.LATE for fate in found.values())
         return {
             "failover": f"{failover['rto_seconds']} s from the master's last sign of life to the read-back, "
             f"fencing {failover['fencing']['result']}, as this pair has no fence",
             "missed": f"{failover['missed']['occurrences']} occurrences at the failover and "
-            f"{failback['missed']['occurrences']} at the failback, each named in that event; {late} of them ran late: "
-            f"Quartz runs what is overdue by less than a minute when it starts, or resumes a trigger",
+            f"{failback['missed']['occurrences']} at the failback, each named in that event; {ran_late} more ran "
+            "late, once for all that a job had missed",
             "made up for": f"{len(made_up(after.slave.journal))} runs on the slave, "
             f"{len(made_up(after.master.journal))} on the master: triggers that were overdue when they were resumed "
             f"fire once, as Quartz has it",

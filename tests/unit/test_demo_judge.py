@@ -7,7 +7,19 @@ from itertools import count
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from denodo_demo.judge import Exposure, Fate, Occurrence, Turn, double_runs, due, exposures, fates, made_up, missed
+from denodo_demo.judge import (
+    Exposure,
+    Fate,
+    Occurrence,
+    Turn,
+    double_runs,
+    due,
+    exposures,
+    fates,
+    late,
+    made_up,
+    missed,
+)
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 
@@ -161,5 +173,21 @@ class TestFates:
 
     def test_started_by_hand_or_by_the_misfire_policy_is_no_occurrence(self) -> None:
         journal = [run("load", None, trigger="manual"), run("load", self.AT, trigger="misfire")]
-        assert fates({self.WANTED}, journal, [], set()) == {self.WANTED: Fate.LOST}
+        assert fates({self.WANTED}, journal[:1], [], set()) == {self.WANTED: Fate.LOST}
+        assert fates({self.WANTED}, [], journal[1:], set()) == {self.WANTED: Fate.LATE}
         assert made_up(journal) == journal[1:]
+
+    def test_late_is_only_what_was_made_up_for_before_the_job_ran_again(self) -> None:
+        before = Occurrence("sales", "load", NOON - timedelta(hours=2))
+        on_time = run("load", "2026-03-29T11:00:00Z") | {"start": "2026-03-29T11:00:00.1Z"}
+        made_up_for = run("load", self.AT, trigger="misfire")
+        assert fates({before}, [made_up_for], [], set())[before] is Fate.LATE
+        assert fates({before}, [made_up_for, on_time], [], set())[before] is Fate.LOST
+        assert fates({before}, [made_up_for], [], {("sales / load", before.scheduled)})[before] is Fate.LISTED
+
+    def test_late_is_also_a_run_that_an_event_tells_as_late_after_it(self) -> None:
+        before, at_noon = Occurrence("sales", "load", NOON - timedelta(hours=2)), [run("load", self.AT)]
+        told = late({"at": "2026-03-29T12:00:05Z", "burst": {"names": ["Sales / LOAD"]}})
+        assert fates({before, self.WANTED}, at_noon, [], set(), told)[before] is Fate.LATE
+        too_early = {(name, at - timedelta(seconds=10)) for name, at in told}
+        assert fates({before, self.WANTED}, at_noon, [], set(), too_early)[before] is Fate.LOST

@@ -42,7 +42,7 @@ def found(*fates: Fate) -> dict[Occurrence, Fate]:
 
 
 class TestProblems:
-    GOOD = (Fate.MASTER, Fate.SLAVE, Fate.LISTED)
+    GOOD = (Fate.MASTER, Fate.SLAVE, Fate.LISTED, Fate.LATE)
 
     def test_once_or_listed_is_well(self) -> None:
         assert problems(found(*self.GOOD)) == []
@@ -115,9 +115,9 @@ def test_occurrences_are_counted_by_the_minute() -> None:
     show_occurrences(Console(file=told, width=200), fates)
     rows = [[each.strip() for each in row.split("│")[1:-1]] for row in told.getvalue().splitlines() if "│" in row]
     assert rows == [
-        ["12:00", "3", "1", "", "2", "", ""],
-        ["12:01", "1", "", "1", "", "", ""],
-        ["all", "4", "1", "1", "2", "0", "0"],
+        ["12:00", "3", "1", "", "", "2", "", ""],
+        ["12:01", "1", "", "1", "", "", "", ""],
+        ["all", "4", "1", "1", "0", "2", "0", "0"],
     ]
 
 
