@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient
-from denodo_cli.reading import UnknownPairError, history, read, read_check
+from denodo_cli.reading import NoCheckError, UnknownPairError, history, make_check, read, read_check
 from denodo_ha.durations import format_duration, parse_duration
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import pairs_path, read_pairs
@@ -27,6 +27,7 @@ from denodo_ha.status import Level, judge
 
 MAX_AGE = timedelta(minutes=60)
 MAX_CHECK_AGE = timedelta(hours=26)
+PATIENCE = timedelta(minutes=10)
 
 EPILOG = """\
 Airflow is found and logged in to by AIRFLOW_API_URL, AIRFLOW_USER and AIRFLOW_PASSWORD, or by AIRFLOW_TOKEN instead of
@@ -98,6 +99,21 @@ def _parser() -> argparse.ArgumentParser:
         help=f"a check that is older is a warning (default: {format_duration(MAX_CHECK_AGE)})",
     )
     ready.add_argument("--verbose", action="store_true", help="name what is in order too")
+    ready.add_argument(
+        "--now",
+        action="store_true",
+        help="have the operations DAG check the pair first; the user needs permission to trigger it",
+    )
+    ready.add_argument(
+        "--test-message", action="store_true", help="with --now: send a test message by each notifier of the pair"
+    )
+    ready.add_argument(
+        "--patience",
+        type=_duration,
+        default=PATIENCE,
+        metavar="DURATION",
+        help=f"with --now: how long to wait for the end of the run (default: {format_duration(PATIENCE)})",
+    )
 
     check = commands.add_parser(
         "check-config",
@@ -146,7 +162,12 @@ def _status(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     """Show what the last check has found, a finding a line; a run of the operations DAG makes one."""
-    stored, airflow = read_check(_api(args), args.pair)
+    api = _api(args)
+    if args.test_message and not args.now:
+        raise CliError("--test-message sends one with a new check: say --now too")
+    if args.now:
+        make_check(api, args.pair, args.patience.total_seconds(), test_message=args.test_message)
+    stored, airflow = read_check(api, args.pair)
     found = last_check(Pair(name=args.pair), stored, airflow, datetime.now(UTC), args.max_age)
     print(f"{found.level.name} - pair {args.pair}: {found.summary}")
     for each in found.findings:
@@ -219,7 +240,7 @@ def _explained(error: Exception, url: str) -> str:
     url = re.sub(r"//[^/]*@", "//", url)
     if isinstance(error, AirflowApiError) and error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         text = f"Airflow at {url} refuses the login, or the user may not read assets and DAGs ({error.status})"
-    elif isinstance(error, AirflowApiError | CliError | UnknownPairError):
+    elif isinstance(error, AirflowApiError | CliError | NoCheckError | UnknownPairError):
         text = str(error)
     elif isinstance(error, httpx.TimeoutException):
         text = f"Airflow at {url} does not answer in time"

@@ -255,6 +255,13 @@ class AlertsOptions(_Strict):
     notify: tuple[Notify, ...] = ()
 
 
+class CheckOptions(_Strict):
+    """When the readiness check runs by itself, and what it wants."""
+
+    schedule: Annotated[Text, AfterValidator(_schedule)] | None = "@daily"
+    recovery_time: Duration = timedelta(minutes=15)
+
+
 class PropertiesOptions(_Strict):
     """What the data sources hold on each server, by the vendor's names; see :mod:`denodo_ha.properties`."""
 
@@ -290,6 +297,7 @@ class PairOptions(_Strict):
     failover: FailoverOptions = FailoverOptions()
     snapshots: SnapshotsOptions = SnapshotsOptions()
     alerts: AlertsOptions = AlertsOptions()
+    check: CheckOptions = CheckOptions()
 
     @field_validator("slave")
     @classmethod

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from denodo_ha.pairs import (
     AlertsOptions,
+    CheckOptions,
     FailoverOptions,
     MassChangeLimits,
     Notify,
@@ -24,6 +25,7 @@ from denodo_ha.pairs import (
 Where = tuple[str | int, ...]
 
 GROUPS: dict[str, type[BaseModel]] = {
+    "check": CheckOptions,  # the first, so that a misspelt schedule is taken for that of the syncs
     "sync": SyncOptions,
     "watch": WatchOptions,
     "failover": FailoverOptions,

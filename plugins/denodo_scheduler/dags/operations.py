@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from airflow.sdk import DAG, Param
@@ -11,6 +12,7 @@ from airflow.sdk import DAG, Param
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
 from denodo_ha.status import Level
+from denodo_scheduler.alerts import send_test
 from denodo_scheduler.dags import shared
 from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps import operate as operating
@@ -29,7 +31,8 @@ DAG_DOC = """
 | initialise | you say which server is the active one, for example when the record was lost |
 | check | tells whether the pair could change its active server now; changes nothing, and leaves no event |
 
-No operation changes a server. Each but `check` leaves an event on the asset `{pair.asset_uri}`, with your reason.
+No operation changes a server. Each but `check` needs a reason, and leaves an event with it on the asset
+`{pair.asset_uri}`. A scheduled run is a check, see `check.schedule` of the pair.
 """
 
 CHECK = "check"
@@ -67,7 +70,8 @@ def check(**context: Any) -> dict[str, Any]:
     a finding is critical. It does not wait for the pair's slot, and nothing waits for it.
     """
     run = shared.pair_context(context)
-    found = checking.check(run, shared.watch_store(context).load())
+    test = partial(send_test, run.pair, context) if context["params"]["test_message"] else None
+    found = checking.check(run, shared.watch_store(context).load(), send_test=test)
     shared.keep_check(context, found.to_json())
     shared.note(context, f"CHECK: {found.summary}")
     if found.level is Level.CRITICAL:
@@ -83,7 +87,7 @@ def operations_dag(pair: Pair) -> DAG:
         description=f"Pause, resume, acknowledge, halt, release, initialise or check the pair {pair.name}",
         doc=DAG_DOC,
         params=_params(),
-        schedule=None,
+        schedule=pair.check.schedule,
         default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     ) as dag:
         operate()
@@ -105,12 +109,15 @@ def _moment(text: str | None) -> datetime | None:
 def _params() -> dict[str, Param]:
     return {
         "operation": Param(
+            CHECK,
             type="string",
             enum=[*operating.MANUAL_OPERATIONS, CHECK],
             title="Operation",
             description="What to do; the documentation of this DAG explains each.",
         ),
-        "reason": shared.reason(),
+        "reason": shared.optional_text(
+            "Reason", "Why; kept in the history. Each operation but a check needs one.", minLength=1
+        ),
         "until": shared.optional_text(
             "Until",
             "Pause only: when automation goes on by itself. Without it, the pair stays paused until you resume it.",
@@ -128,5 +135,8 @@ def _params() -> dict[str, Param]:
             "Active server",
             "Initialise only: the server that is the active one. Look which one has enabled jobs.",
             enum=[None, *(str(role) for role in Role)],
+        ),
+        "test_message": shared.tick(
+            "Test message", "Check only: send a test message by each notifier of the pair, and say which ones failed."
         ),
     }
