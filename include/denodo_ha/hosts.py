@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_AUTHORITY = re.compile(r"//([^/?;()\s]+)|@(?!//|\(|[\w+.-]+://)([^/?;()\s]+)")
+_AUTHORITY = re.compile(r"(?<!/)//([^/?;()\s]+)|@(?!//|\(|[\w+.-]+://)([^/?;()\s]+)")
 _NAMED = re.compile(r"\b(?:host|servername|server)\s*=\s*([^;,&()\s]+)", re.IGNORECASE)
 _BARE = re.compile(r"[\w.-]+(?::\d+)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
 _HOST = re.compile(r"\[([0-9a-f:.]+)\]|([\w.-]+)", re.IGNORECASE)

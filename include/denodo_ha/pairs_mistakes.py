@@ -25,12 +25,12 @@ from denodo_ha.pairs import (
 Where = tuple[str | int, ...]
 
 GROUPS: dict[str, type[BaseModel]] = {
-    "check": CheckOptions,  # the first, so that a misspelt schedule is taken for that of the syncs
     "sync": SyncOptions,
     "watch": WatchOptions,
     "failover": FailoverOptions,
     "snapshots": SnapshotsOptions,
     "alerts": AlertsOptions,
+    "check": CheckOptions,
 }
 
 FLAT = {
@@ -71,8 +71,15 @@ FLAT = {
 RENAMED = {"timezone": "master_timezone"}
 """The new names of options that are in no group. The old ones are still read, with a warning."""
 
-PLACES = FLAT | RENAMED | {name: f"{group}.{name}" for group, model in GROUPS.items() for name in model.model_fields}
-"""The place of each option that is in a group, by its name there and its name before there were groups."""
+PLACES = (
+    FLAT
+    | RENAMED
+    | {name: f"{group}.{name}" for group, model in reversed(GROUPS.items()) for name in model.model_fields}
+)
+"""The place of each option that is in a group, by its name there and its name before there were groups.
+
+Where two groups have an option of one name, the first group is meant.
+"""
 
 
 def new_place(key: str, value: Any) -> str | None:

@@ -36,15 +36,15 @@ OF_TARGET = frozenset(
 
 def judge(facts: ReadyFacts) -> Readiness:
     """Return one finding of each check; where a fact could not be read, that it is not known."""
-    findings = [Checked(code=code, **_said(code, check, facts)._asdict()) for code, check in CHECKS.items()]
+    findings = [Checked(code=code, **_said(check, facts)._asdict()) for code, check in CHECKS.items()]
     return Readiness(facts.now, tuple(by_severity(findings)))
 
 
-def _said(code: str, check: Callable[[ReadyFacts], Said], facts: ReadyFacts) -> Said:
+def _said(check: Callable[[ReadyFacts], Said], facts: ReadyFacts) -> Said:
     try:
         return check(facts)
     except NotReadError as error:
-        return unknown(f"{code}: {error.fact.why}", error.fact.next_step, "it could not be read")
+        return unknown(error.fact.why, error.fact.next_step, "it could not be read")
 
 
 def in_the_way(found: Readiness, to: Role) -> tuple[Checked, ...]:

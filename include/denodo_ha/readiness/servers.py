@@ -48,6 +48,7 @@ def _roles(facts: ReadyFacts, role: Role) -> Said:
 
 def _binding(facts: ReadyFacts, role: Role) -> Said:
     server, what = facts.servers[role], "exported" if role is facts.active else "imported"
+    known(server.info)
     if isinstance(server.binding, Unread):
         return critical(f"nothing can be {what} on the {role}: {server.binding.why}", server.binding.next_step)
     assumed = f", which takes for granted that {listed(server.binding, between='; ')}" if server.binding else ""

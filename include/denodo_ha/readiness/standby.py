@@ -107,9 +107,11 @@ def _second_path(facts: ReadyFacts) -> Said:
     common, rests_on = facts.second_path, "GET /me about the master through the slave's web tool"
     if isinstance(common, Unread):
         said, watch = f"the slave's web tool does not reach the master's Scheduler: {common.why}", facts.pair.watch
+        how = "start whichever of them is down, and see that the slave's machine reaches the master's Scheduler by the "
+        how += "name in 'second_path' of the pair"
         if facts.pair.failover.policy == "automatic" and not watch.one_path:
-            return critical(f"{said}; nothing fails over by itself", common.next_step, rests_on)
-        return warning(said, common.next_step, rests_on)
+            return critical(f"{said}; nothing fails over by itself", how, rests_on)
+        return warning(said, how, rests_on)
     if common:
         what = f"both paths to the master use the name {common}; if it fails, both are silent"
         how = "write the master's address into 'second_path' of the pair, or a name of another kind"

@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _DO = "do what it says, then check again"
+_SEE = "see the finding of its connection"
 _NEEDED = 32 * 1024 * 1024
 """Bytes that are taken to be needed where no export tells its size."""
 _LOOKUPS = 5.0
@@ -86,7 +87,7 @@ def check(
             record=record,
             servers=servers,
             addresses=_read(lambda: context.servers.addresses),
-            held_elsewhere=_after(storage, lambda: another_pair(context)),
+            held_elsewhere=storage if isinstance(storage, Unread) else _read(lambda: another_pair(context)),
             crons_refused=_read(lambda: _crons_refused(context, servers, active)),
             second_path=_read(lambda: _second_path(context, servers)),
             contents=contents,
@@ -150,11 +151,6 @@ def _masked(text: str) -> str:
     return str(redact(one_line(text)))
 
 
-def _after(first: object, read: Callable[[], T]) -> T | Unread:
-    """The same, where another fact was read; else why that one was not."""
-    return first if isinstance(first, Unread) else _read(read)
-
-
 def _record(context: PairContext) -> Record:
     record = context.records.load()
     if record is None:
@@ -171,22 +167,22 @@ def _server(context: PairContext, role: Role, *, exports: bool) -> ServerFacts:
     asked = context.now()
     info = _read(hook.ping)
     answered = context.now()
-    ahead = _after(info, lambda: _ahead(hook, asked, answered))
+    silent = isinstance(info, Unread) and Unread(f"the {role} does not answer as it should", _SEE)
+    ahead = silent or _read(lambda: _ahead(hook, asked, answered))
     began = time.monotonic()
-    statuses = _after(info, hook.statuses)
+    statuses = silent or _read(hook.statuses)
     seconds = time.monotonic() - began
     return ServerFacts(
         connection=hook.denodo_scheduler_conn_id,
         machines=_read(lambda: frozenset({hook.place.tool, hook.place.machine})),
         info=info,
-        binding=_after(info, lambda: _assumed(hook, exports=exports)),
+        binding=silent or _read(lambda: _assumed(hook, exports=exports)),
         statuses=statuses,
         ahead=ahead,
         seconds=statuses if isinstance(statuses, Unread) else seconds,
         manifest=_read(lambda: _manifest(context, hook, known(statuses))),
-        data_sources=_after(
-            info, lambda: tuple(each for each in hook.data_sources() if scope.matches_project(each.project))
-        ),
+        data_sources=silent
+        or _read(lambda: tuple(each for each in hook.data_sources() if scope.matches_project(each.project))),
     )
 
 
@@ -214,7 +210,7 @@ def _manifest(context: PairContext, hook: DenodoSchedulerHook, statuses: Statuse
 
 
 def _crons_refused(context: PairContext, servers: Mapping[Role, ServerFacts], active: Role) -> dict[str, str]:
-    known(servers[other(active)].info)
+    known(servers[other(active)].statuses)
     crons = sorted({cron for job in known(servers[active].manifest).jobs for cron in job.crons})
     said = context.servers.hook(other(active)).validate_cron(crons)
     return {cron: text for cron, text in zip(crons, said, strict=True) if text}
@@ -314,7 +310,7 @@ def _held(
     exports_resources: bool | Unread,
 ) -> frozenset[str]:
     """What an export of the passive server has. It is made only where there is something to compare."""
-    known(servers[other(active)].info)
+    known(servers[other(active)].statuses)
     if not resources(known(contents)) or not known(exports_resources):
         return frozenset()
     with TemporaryDirectory() as folder:
