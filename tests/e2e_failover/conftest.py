@@ -44,6 +44,7 @@ defaults:
   watch: {{probe_interval: 1s, fall: 2}}
   failover: {{enable_batch: 4}}
   snapshots: {{location: "file://{snapshots}"}}
+  check: {{schedule: null}}
   alerts:
     notify:
       - notifier: support.file_notifier.FileNotifier

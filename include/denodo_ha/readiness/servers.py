@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, ServerInfo, version_of
 from denodo_ha.preconditions import OPERATIONS_DAG, looks_paused, same_servers, two_addresses, two_servers
 from denodo_ha.quartz.missed import IRRELEVANT, UNKNOWN_ZONE, ServerZone, configured_zone, server_zone
@@ -116,7 +117,11 @@ def _infos(facts: ReadyFacts) -> tuple[ServerInfo, ServerInfo]:
 def _clock(facts: ReadyFacts, role: Role) -> Said:
     ahead = known(facts.servers[role].ahead)
     seconds = round(ahead.total_seconds())
-    how_far = f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'}" if seconds else "the same as"
+    how_far = (
+        f"{format_duration(timedelta(seconds=abs(seconds)))} {'ahead of' if seconds > 0 else 'behind'}"
+        if seconds
+        else "the same as"
+    )
     said = f"the clock of the {role} is {how_far} the worker's"
     if abs(ahead) <= APART:
         return fine(said, "the time in an answer of its web tool")
