@@ -315,6 +315,7 @@ class Story(Stage):
         ):
             pair.run("operations", reason="people", **asked)
         pair.run("operations", operation="resume", reason=" ")
+        pair.run("operations", operation="check", test_message=True)
         pair.run("switchover", direction="to_slave", reason=" ")
         for unusable in (pair.lose_record, pair.lose_newest, partial(pair.tamper, {"phase": "nonsense"})):
             with self.record():
