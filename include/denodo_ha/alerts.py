@@ -57,9 +57,9 @@ def run_note(event: Mapping[str, Any]) -> str:
         f"{event['jobs']} jobs of the {event['source']}" if event["kind"] == "sync" else "",
         f"{enabled} jobs enabled{' there' if event['kind'] == 'sync' else ''}" if isinstance(enabled, int) else "",
         *(f"{found['jobs']} {what}" for what, found in counts.items() if isinstance(found, dict) and found["jobs"]),
-        f"{len(event['not_ready'])} things are not ready" if event.get("not_ready") else "",
         f"{missed} occurrences missed" if (missed := (event.get("missed") or {}).get("occurrences")) else "",
         str(event.get("comparison") or event.get("why") or ""),
+        f"not ready: {'; '.join(event['not_ready'])}" if event.get("not_ready") else "",
     ]
     return f"{event['kind'].replace('_', ' ').upper()}: {one_line(', '.join(filter(None, facts)))}"
 

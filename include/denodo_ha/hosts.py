@@ -11,6 +11,8 @@ from collections.abc import Iterator
 _AUTHORITY = re.compile(r"(?<!/)//([^/?;()\s]+)|@(?!//|\(|[\w+.-]+://)([^/?;()\s]+)")
 _NAMED = re.compile(r"\b(?:host|servername|server)\s*=\s*([^;,&()\s]+)", re.IGNORECASE)
 _BARE = re.compile(r"[\w.-]+(?::\d+)?|\[[0-9a-f:.]+\](?::\d+)?", re.IGNORECASE)
+_NO_HOST = re.compile(r"\d*|true|false|yes|no|none|null", re.IGNORECASE)
+"""Values of parameters that are called after a host without being one, such as ``hostnameVerification``."""
 _HOST = re.compile(r"\[([0-9a-f:.]+)\]|([\w.-]+)", re.IGNORECASE)
 
 
@@ -22,7 +24,8 @@ def hosts_of(address: str) -> tuple[str, ...]:
     text = address.strip()
     found = [text] if _BARE.fullmatch(text) else list(_parts(text))
     matches = (_HOST.match(each) for each in found)
-    return tuple(dict.fromkeys((one[1] or one[2]).casefold().rstrip(".") for one in matches if one))
+    hosts = ((one[1] or one[2]).casefold().rstrip(".") for one in matches if one)
+    return tuple(dict.fromkeys(host for host in hosts if not _NO_HOST.fullmatch(host)))
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -46,6 +47,7 @@ def checked(
     looked: timedelta | None = timedelta(seconds=9),
     storage: str = "",
     send_test: bool = False,
+    compared: bool = True,
     **pair: Any,
 ) -> Readiness:
     """Check the pair at the time of the servers, and see that neither of them was changed."""
@@ -53,7 +55,7 @@ def checked(
     if storage:
         context = replace(context, snapshots=SnapshotStore(ObjectStoragePath(storage), context.pair.name))
     seen = Watching(at="" if looked is None else (now - looked).isoformat())
-    with untouched(sync.master, sync.slave):
+    with untouched(sync.master, sync.slave) if compared else nullcontext():
         return check(context, seen, send_test=partial(alerts.send_test, context.pair, {}) if send_test else None)
 
 
@@ -121,6 +123,36 @@ def test_the_silence_of_one_server_hides_nothing_of_the_other(synced: Sync, conn
     assert found.summary.count("cannot be reached") == 2, "why it is silent is told of the server and of the path only"
     assert {told[f"{code} master"] for code in ("connection", "roles", "binding", "clock", "time zone")} == {OK}
     assert {told[code] for code in ("phase", "snapshot", "storage", "lease", "monitor")} == {OK}
+
+
+def test_both_servers_are_down(synced: Sync, connect: Callable[..., None]) -> None:
+    for server in (synced.master, synced.slave):
+        connect(server, port=free_port(), password="a-s3cret-password")
+    found = checked(synced)
+    told = levels(found)
+    assert {told[f"connection {role}"] for role in Role} == {CRITICAL}
+    assert told["two servers"] is told["at work"] is told["recovery time"] is UNKNOWN
+    assert {told[code] for code in ("snapshot", "lease", "storage", "monitor", "notifiers")} == {OK}
+    assert "a-s3cret-password" not in json.dumps(found.to_json())
+
+
+REFUSED = [
+    ("/dataSources", {"data sources"}),
+    ("validateCronExpressions", {"crons"}),
+    ("/jobs/status", {"two servers", "time zone slave", "time zones", "at rest", "jobs", "job types", "crons"}),
+    ("/projects$", set[str]()),
+]
+
+
+@pytest.mark.parametrize(("path", "unknown"), REFUSED, ids=[path for path, _ in REFUSED])
+def test_a_request_that_one_server_refuses(synced: Sync, path: str, unknown: set[str]) -> None:
+    before = levels(checked(synced))
+    synced.slave.webtool.faults({"kind": "status", "status": 403, "match": {"path": path}})
+    found = checked(synced, compared=False)
+    told = levels(found)
+    assert {code for code in told if told[code] is not before[code]} <= {*unknown, "recovery time", "second path"}
+    assert {told[code] for code in unknown} <= {UNKNOWN}
+    assert all(each.next_step for each in found.findings if each.level is not OK)
 
 
 WRONG: list[tuple[str, Level, dict[str, Any]]] = [

@@ -33,6 +33,9 @@ DESCRIPTION = "jdbc:oracle:thin:@(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST = a.b
         ("file:///var/data/x.csv", ()),
         ("/var/data/x.csv", ()),
         ("", ()),
+        ("true", ()),
+        ("9999", ()),
+        ("10.0.0.1", ("10.0.0.1",)),
     ],
 )
 def test_hosts(address: str, hosts: tuple[str, ...]) -> None:

@@ -86,7 +86,7 @@ def _leads_to_active(facts: ReadyFacts, host: str) -> bool:
 def _nowhere(facts: ReadyFacts, rows: list[Parameter]) -> Iterator[str]:
     at = {} if isinstance(facts.resolved, Unread) else facts.resolved
     for each in rows:
-        if not each.value.strip():
+        if each.name == URI and not each.value.strip():  # others, such as that of a proxy, may be empty
             yield _shown(each)
         for host in hosts_of(each.value):
             if at.get(host) == frozenset():
