@@ -391,7 +391,7 @@ class TestNoToken:
     def test_a_deadline_stands_still_while_a_token_is_fetched(self) -> None:
         async def wait(before: float, after: float) -> None:
             async with tokens.in_time(1.0):
-                async with tokens._standing_still():
+                async with tokens.standing_still():
                     await asyncio.sleep(before)
                 await asyncio.sleep(after)
 

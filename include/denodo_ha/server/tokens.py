@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from denodo_ha.server.address import is_loopback
@@ -18,7 +18,12 @@ _SHORTEST_TOKEN = 5
 """Airflow does not mask what is shorter."""
 _MARGIN = 60.0
 _LONGEST_LIFE = 366 * 86400.0
-_HOW = 'expected basic, bearer, or {"type": "client_credentials", "token_url": "https://…", "scope": "…"}'
+_HOW = (
+    'expected basic, bearer, or {"type": "client_credentials", "token_url": "https://…", "scope": "…", "method": "…"}'
+)
+
+Method = Literal["client_secret_basic", "client_secret_post"]
+"""How a client tells its secret: by HTTP Basic, or in the form; the names are those of RFC 7591."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,9 @@ class ClientCredentials:
     :param token_url: address of the token endpoint. :param scope: what the token is asked for; empty: nothing is said.
     """
 
-    token_url: str
+    token_url: str = field(repr=False)
     scope: str = ""
+    method: Method = "client_secret_basic"
 
 
 Auth = Literal["basic", "bearer"] | ClientCredentials
@@ -47,12 +53,15 @@ def read_auth(value: Any) -> Auth:
         return value
     if not isinstance(value, dict) or value.get("type") != "client_credentials":
         raise ValueError(_HOW)
-    if unknown := sorted(map(str, value.keys() - {"type", "token_url", "scope"})):
+    if unknown := sorted(map(str, value.keys() - {"type", "token_url", "scope", "method"})):
         raise ValueError(f"{_HOW}, without {', '.join(unknown)[:100]}")
     url, scope = value.get("token_url"), value.get("scope") or ""
     if not isinstance(scope, str) or not re.fullmatch(r"[\x20-\x7e]*", scope):
         raise ValueError("expected as scope a text of names with spaces between them")
-    return ClientCredentials(_token_url(url), scope)
+    method = value.get("method") or "client_secret_basic"
+    if method not in get_args(Method):
+        raise ValueError(f"expected as method {' or '.join(get_args(Method))}")
+    return ClientCredentials(_token_url(url), scope, method)
 
 
 def _token_url(url: Any) -> str:
@@ -77,7 +86,7 @@ def common_endpoint(one: object, other: object) -> str:
     """Return the token endpoint of two logins whose tokens come from one host; empty where they have none in common."""
     if not isinstance(one, ClientCredentials) or not isinstance(other, ClientCredentials):
         return ""
-    hosts = {urlsplit(each.token_url).netloc.casefold() for each in (one, other)}
+    hosts = {urlsplit(each.token_url).hostname for each in (one, other)}
     return shown(one.token_url) if len(hosts) == 1 else ""
 
 
@@ -106,6 +115,8 @@ def read_token(answer: Any) -> Token:
     if not isinstance(answer, dict) or "access_token" not in answer:
         raise ValueError("holds no access_token")
     kind = answer.get("token_type")
+    if kind is None:
+        raise ValueError("holds a token without token_type, which must be Bearer")
     if not isinstance(kind, str) or kind.casefold() != "bearer":
         said = repr(kind) if isinstance(kind, str) and re.fullmatch(r"[A-Za-z_-]{1,20}", kind) else "another one"
         raise ValueError(f"holds a token of the type {said}, and not Bearer")
@@ -123,7 +134,7 @@ def _seconds(value: Any) -> float | None:
     except (ValueError, OverflowError):
         seconds = -1.0
     if not isfinite(seconds) or seconds <= 0:
-        raise ValueError("holds a token with an expires_in that is no number of seconds")
+        raise ValueError("holds a token whose expires_in is no number of seconds above 0")
     return min(seconds, _LONGEST_LIFE)
 
 
