@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from denodo_ha.server.address import is_loopback
@@ -22,7 +22,7 @@ _HOW = (
     'expected basic, bearer, or {"type": "client_credentials", "token_url": "https://…", "scope": "…", "method": "…"}'
 )
 
-Method = Literal["client_secret_basic", "client_secret_post"]
+_METHODS = ("client_secret_basic", "client_secret_post")
 """How a client tells its secret: by HTTP Basic, or in the form; the names are those of RFC 7591."""
 
 
@@ -31,11 +31,12 @@ class ClientCredentials:
     """The grant of OAuth 2 by which the connection's login and password, as client id and secret, get a token.
 
     :param token_url: address of the token endpoint. :param scope: what the token is asked for; empty: nothing is said.
+    :param method: how the secret is told, by HTTP Basic (``client_secret_basic``) or in the form.
     """
 
     token_url: str = field(repr=False)
     scope: str = ""
-    method: Method = "client_secret_basic"
+    method: str = _METHODS[0]
 
 
 Auth = Literal["basic", "bearer"] | ClientCredentials
@@ -58,9 +59,9 @@ def read_auth(value: Any) -> Auth:
     url, scope = value.get("token_url"), value.get("scope") or ""
     if not isinstance(scope, str) or not re.fullmatch(r"[\x20-\x7e]*", scope):
         raise ValueError("expected as scope a text of names with spaces between them")
-    method = value.get("method") or "client_secret_basic"
-    if method not in get_args(Method):
-        raise ValueError(f"expected as method {' or '.join(get_args(Method))}")
+    method = value.get("method") or _METHODS[0]
+    if method not in _METHODS:
+        raise ValueError(f"expected as method {' or '.join(_METHODS)}")
     return ClientCredentials(_token_url(url), scope, method)
 
 
@@ -83,11 +84,13 @@ def shown(url: str) -> str:
 
 
 def common_endpoint(one: object, other: object) -> str:
-    """Return the token endpoint of two logins whose tokens come from one host; empty where they have none in common."""
+    """Return the token endpoint of two logins whose tokens come from one server, or nothing."""
     if not isinstance(one, ClientCredentials) or not isinstance(other, ClientCredentials):
         return ""
-    hosts = {urlsplit(each.token_url).hostname for each in (one, other)}
-    return shown(one.token_url) if len(hosts) == 1 else ""
+    servers = [urlsplit(each.token_url) for each in (one, other)]
+    ports = {"https": 443, "http": 80}
+    places = {(each.hostname, each.port or ports[each.scheme]) for each in servers}
+    return shown(one.token_url) if len(places) == 1 else ""
 
 
 class Token(NamedTuple):
