@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-import httpx
 import pytest
 
-from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD, StandinServer
 from denodo_scheduler.client import tokens
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from support.authorisation import Authorisation, Said, authorisation
+from support.authorisation import Authorisation, Said, authorisation, token_of
 from support.failover import Failover
 from support.sync import Books, enabled, states
 
@@ -27,18 +25,6 @@ def _no_tokens() -> Iterator[None]:
     tokens.forget_tokens()
     yield
     tokens.forget_tokens()
-
-
-def token_of(server: StandinServer) -> Callable[[], str]:
-    """Makes tokens that the server's web tool accepts."""
-
-    def make() -> str:
-        form = {"grant_type": "client_credentials"}
-        url = f"{server.webtool.url}{BASE_PATH}/oauth2/token"
-        token: str = httpx.post(url, data=form, auth=(LOGIN, PASSWORD), trust_env=False).json()["access_token"]
-        return token
-
-    return make
 
 
 @pytest.fixture

@@ -13,6 +13,10 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
+import httpx
+
+from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD, StandinServer
+
 
 @dataclass
 class Asked:
@@ -133,3 +137,15 @@ def authorisation(client: str, secret: str) -> Iterator[Authorisation]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def token_of(server: StandinServer) -> Callable[[], str]:
+    """Makes tokens that the server's web tool accepts."""
+
+    def make() -> str:
+        form = {"grant_type": "client_credentials"}
+        url = f"{server.webtool.url}{BASE_PATH}/oauth2/token"
+        token: str = httpx.post(url, data=form, auth=(LOGIN, PASSWORD), trust_env=False).json()["access_token"]
+        return token
+
+    return make

@@ -11,6 +11,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from html import escape
 from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -683,7 +684,13 @@ def test_nothing_secret_is_ever_seen(
     said += [repr(each) for name, each in vars(hook).items() if name != "_connection"]  # which Airflow makes
     issuer.answer = Said({"error": "invalid_client", "error_description": f"{CLIENT} has not {SECRET}"}, 401)
     issuer.revoke()
-    for answer in (issuer.answer, Said(SECRET.encode(), 503), Said({"access_token": SECRET, "token_type": SECRET})):
+    escaped = Said({"error": "invalid_client", "error_description": f"not {escape(SECRET)}"}, 400)
+    for answer in (
+        issuer.answer,
+        escaped,
+        Said(SECRET.encode(), 503),
+        Said({"access_token": SECRET, "token_type": SECRET}),
+    ):
         issuer.answer = answer
         with pytest.raises(DenodoSchedulerError) as caught:
             hook.me()
@@ -691,7 +698,7 @@ def test_nothing_secret_is_ever_seen(
         said.append(repr(observed(Observer.of(hook))[0]))
     output = "".join([*said, *capfd.readouterr(), caplog.text])
     basic = b64encode(f"{quote_plus(CLIENT)}:{quote_plus(SECRET)}".encode()).decode()
-    for secret in (SECRET, quote(SECRET, safe=""), quote_plus(SECRET), basic, *issuer.given):
+    for secret in (SECRET, quote(SECRET, safe=""), quote_plus(SECRET), escape(SECRET), basic, *issuer.given):
         assert secret not in output
     assert "gives no token" in output
     assert "a token came" in output

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from html import escape
 from itertools import count
 from time import monotonic
 from typing import Any, NamedTuple
@@ -174,7 +175,7 @@ class TokenEndpoint:
     def secrets(self) -> set[str]:
         """The forms in which the client's secret might be said."""
         joined = b64encode(f"{quote_plus(self.client)}:{quote_plus(self.secret)}".encode()).decode()
-        return {self.secret, quote(self.secret, safe=""), quote_plus(self.secret), joined}
+        return {self.secret, quote(self.secret, safe=""), quote_plus(self.secret), escape(self.secret), joined}
 
     def error(self, kind: type[DenodoSchedulerError], what: str) -> DenodoSchedulerError:
         return kind(
