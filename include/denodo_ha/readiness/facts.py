@@ -111,6 +111,7 @@ class ReadyFacts:
     :param held_elsewhere: why another pair is taken to hold one of the servers; None: none does.
     :param crons_refused: what the passive server says against crons of the active one, by cron.
     :param second_path: the name that both paths to the master use, so that it may fail for both; empty: none.
+    :param tokens: the token endpoint that both connections need; empty: none.
     :param contents: what the committed snapshot holds.
     :param exported: the addresses in its data sources, as they are on the passive server.
     :param resolved: the addresses to which hosts of data sources and of servers lead, as this worker sees it; none: a
@@ -131,6 +132,7 @@ class ReadyFacts:
     held_elsewhere: Reason | Unread | None
     crons_refused: Mapping[str, str] | Unread
     second_path: str | Unread
+    tokens: str | Unread
     contents: ArchiveContents | Unread
     exported: tuple[Parameter, ...] | Unread
     resolved: Mapping[str, frozenset[str]] | Unread

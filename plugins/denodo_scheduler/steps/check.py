@@ -37,6 +37,7 @@ from denodo_ha.readiness.sites import addresses, names_to_resolve
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, Role
 from denodo_ha.server.address import common_name
+from denodo_ha.server.tokens import common_endpoint
 from denodo_ha.snapshot.archive import inspect, read_elements
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, build_manifest
@@ -90,6 +91,7 @@ def check(
             held_elsewhere=storage if isinstance(storage, Unread) else _read(lambda: another_pair(context)),
             crons_refused=_read(lambda: _crons_refused(context, servers, active)),
             second_path=_read(lambda: _second_path(context, servers)),
+            tokens=_read(lambda: common_endpoint(context.master.settings.auth, context.slave.settings.auth)),
             contents=contents,
             exported=exported,
             resolved=_read(lambda: _resolved(_names(servers, active, exported))),
@@ -167,7 +169,7 @@ def _server(context: PairContext, role: Role, *, exports: bool) -> ServerFacts:
     asked = context.now()
     info = _read(hook.ping)
     answered = context.now()
-    silent = isinstance(info, Unread) and Unread(f"the {role} does not answer as it should", _SEE)
+    silent = Unread(f"the {role} does not answer as it should", _SEE) if isinstance(info, Unread) else None
     ahead = silent or _read(lambda: _ahead(hook, asked, answered))
     began = time.monotonic()
     statuses = silent or _read(hook.statuses)
