@@ -148,6 +148,11 @@ def _read(read: Callable[[], T]) -> T | Unread:
         return Unread(_masked(str(error)) or type(error).__name__, _DO)
 
 
+def _unless(silent: Unread | None, read: Callable[[], T]) -> T | Unread:
+    """The same, of a server that is not silent."""
+    return _read(read) if silent is None else silent
+
+
 def _masked(text: str) -> str:
     """In one line, without the secrets that Airflow knows: findings are stored, and shown, where it masks none."""
     return str(redact(one_line(text)))
@@ -170,21 +175,22 @@ def _server(context: PairContext, role: Role, *, exports: bool) -> ServerFacts:
     info = _read(hook.ping)
     answered = context.now()
     silent = Unread(f"the {role} does not answer as it should", _SEE) if isinstance(info, Unread) else None
-    ahead = silent or _read(lambda: _ahead(hook, asked, answered))
+    ahead = _unless(silent, lambda: _ahead(hook, asked, answered))
     began = time.monotonic()
-    statuses = silent or _read(hook.statuses)
+    statuses = _unless(silent, hook.statuses)
     seconds = time.monotonic() - began
     return ServerFacts(
         connection=hook.denodo_scheduler_conn_id,
         machines=_read(lambda: frozenset({hook.place.tool, hook.place.machine})),
         info=info,
-        binding=silent or _read(lambda: _assumed(hook, exports=exports)),
+        binding=_unless(silent, lambda: _assumed(hook, exports=exports)),
         statuses=statuses,
         ahead=ahead,
         seconds=statuses if isinstance(statuses, Unread) else seconds,
         manifest=_read(lambda: _manifest(context, hook, known(statuses))),
-        data_sources=silent
-        or _read(lambda: tuple(each for each in hook.data_sources() if scope.matches_project(each.project))),
+        data_sources=_unless(
+            silent, lambda: tuple(each for each in hook.data_sources() if scope.matches_project(each.project))
+        ),
     )
 
 
