@@ -30,7 +30,7 @@ from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps.check import _ahead, check, refuse
 from support.authorisation import Authorisation, authorisation, token_of
 from support.forwarding import Address
-from support.sync import NOW, MemoryState, Sync, act, add_job, enabled, states, untouched
+from support.sync import NOW, VERSION, MemoryState, Sync, act, add_job, enabled, states, untouched
 from support.tampering import tampering
 
 SERVERS_NOW = datetime.fromisoformat(NOW)
@@ -87,7 +87,7 @@ def synced(sync: Sync) -> Sync:
     sync.synced()
     sync.change(
         snapshot=sync.record.snapshot.model_copy(update={"taken": SERVERS_NOW, "imported": SERVERS_NOW}),  # type: ignore[union-attr]
-        capabilities={Role.SLAVE: Capabilities(longest_import=2.5)},
+        capabilities={Role.SLAVE: Capabilities(version=VERSION, longest_import=2.5)},
     )
     return sync
 
@@ -213,6 +213,7 @@ def test_what_the_record_makes_of_a_pair(synced: Sync) -> None:
         "pending": (WARNING, {"pending": (PENDING,)}),
         "lease": (CRITICAL, {"capabilities": {Role.SLAVE: Capabilities(longest_import=700)}}),
         "one writer": (WARNING, {"exclusive": False}),
+        "learned": (WARNING, {"capabilities": {Role.SLAVE: Capabilities(version="9.0.5", longest_import=3)}}),
     }
     good = synced.record
     for code, (level, fields) in wrong.items():

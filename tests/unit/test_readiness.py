@@ -34,7 +34,7 @@ SNAPSHOT = SnapshotRef(
     id="s", taken=NOW - 9 * MINUTE, committed=NOW - 5 * MINUTE, imported=NOW - 5 * MINUTE, content_hash="c",
     manifest_hash="m", jobs=1, enabled=1,
 )  # fmt: skip
-RECORD = Record(snapshot=SNAPSHOT, capabilities={Role.SLAVE: Capabilities(longest_import=3)})
+RECORD = Record(snapshot=SNAPSHOT, capabilities={Role.SLAVE: Capabilities(version="9.1.0", longest_import=3)})
 OLD = "Sales.dataSource.VDP.old.connectionURI"
 ZONE = "Europe/Madrid"
 ORDERLY: dict[str, Any] = {"slave_timezone": ZONE, "slave_restarted": "2026-02-01", "notify": [{"notifier": "a.b"}]}
@@ -192,6 +192,8 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("lease", Level.CRITICAL, record(capabilities={Role.SLAVE: Capabilities(longest_import=601)})),
     ("lease", Level.WARNING, record(capabilities={Role.SLAVE: Capabilities(longest_import=400)})),
     ("lease", Level.UNKNOWN, record(capabilities={})),
+    ("learned", Level.UNKNOWN, record(capabilities={})),
+    ("learned", Level.WARNING, record(capabilities={Role.SLAVE: Capabilities(version="9.0.5")})),
     ("monitor", Level.CRITICAL, {"looked": None}),
     ("monitor", Level.CRITICAL, {"looked": NOW - timedelta(hours=2)}),
     ("notifiers", Level.WARNING, {"notifiers": 0}),
@@ -276,7 +278,7 @@ def test_while_the_slave_is_active_the_master_is_the_one_that_has_to_be_ready() 
         phase=Phase.FAILED_OVER,
         active=Role.SLAVE,
         snapshot=SNAPSHOT,
-        capabilities={Role.MASTER: Capabilities(longest_import=3)},
+        capabilities={Role.MASTER: Capabilities(version="9.1.0", longest_import=3)},
     )
     swapped = {
         role: server(role, manifest=manifest(role is Role.SLAVE), statuses=SERVERS[other(role)].statuses)

@@ -166,6 +166,19 @@ def _lease(facts: ReadyFacts) -> Said:
     return fine(said, rests_on)
 
 
+def _learned(facts: ReadyFacts) -> Said:
+    """What was seen of a server belongs to one version of it."""
+    found = known(facts.record).capabilities.get(facts.passive, Capabilities()).version
+    now, rests_on = known(facts.servers[facts.passive].info).version, "the HA record, and GET /me"
+    if not found:
+        how = f"{to_sync(facts)} until an import was read back"
+        return unknown(f"nothing was learned of the {facts.passive} yet", how, rests_on)
+    if found != now:
+        what = f"what was learned of the {facts.passive} is of version {found}, and it has version {now} now"
+        return warning(what, f"{to_sync(facts)}, which learns it anew", rests_on)
+    return fine(f"what was learned of the {facts.passive} is of its version, {now}", rests_on)
+
+
 def _licence(facts: ReadyFacts) -> Said:
     """No server tells where its licence comes from, so only a person can know that it starts again."""
     day, rests_on = facts.pair.slave_restarted, "the option slave_restarted"
@@ -213,6 +226,7 @@ OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "one writer": _writers,
     "storage": _storage,
     "lease": _lease,
+    "learned": _learned,
     "licence": _licence,
     "recovery time": _recovery,
 }
