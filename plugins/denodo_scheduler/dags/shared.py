@@ -66,18 +66,18 @@ ALERTS: dict[str, Alert] = {
 # -- how a DAG is built
 
 
-def dags(build: Callable[[Pair], DAG]) -> dict[str, DAG]:
-    """Build the DAG of each pair for which it can be built, by DAG id; :mod:`denodo_scheduler.dags.pairs` tells why
-    others are left out.
+def dags(build: Callable[[Pair], DAG | None]) -> dict[str, DAG]:
+    """Build the DAG of each pair that has one and for which it can be built, by DAG id;
+    :mod:`denodo_scheduler.dags.pairs` tells why others are left out.
     """
-    built = {}
+    built: dict[str, DAG] = {}
     for pair in _pairs():
         try:
             dag = build(pair)
         except Exception:
             log.exception("A DAG of the pair %s cannot be built", pair.name)
         else:
-            built[dag.dag_id] = dag
+            built |= {dag.dag_id: dag} if dag else {}
     return built
 
 
