@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -10,11 +11,11 @@ import pytest
 from denodo_ha.record import Phase, Role
 from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
-from support.drill import PINGS, DrilledPair, at_rest, runs, switched
+from support.drill import DrilledPair, at_rest, runs, switched
 from support.failover import killed
 from support.sync import Books, enabled, status_of
 
-ONE = {"drill": ["ping 1", "ping 2"]}
+ONE = {"drill": ["ping 1"]}
 
 
 def by_retry(pair: DrilledPair) -> None:
@@ -57,16 +58,19 @@ def test_whoever_comes_first_leaves_the_slave_at_rest(
         begun, books = pair.record.operation is not None, Books(pair.slave)
         come(pair)
         at_rest(pair)
-        assert {job for job, _ in runs(books)} <= set(PINGS[:2])
-        assert {job for job, _ in switched(books)} <= set(PINGS[:2])
+        assert {job for job, _ in [*runs(books), *switched(books)]} <= {"ping 1"}
         assert {trigger for _, trigger in runs(books)} <= {"manual"}
         if begun and come in (by_sync, by_look, by_next_drill):
             interrupted = pair.told[0]
-            assert (interrupted["code"], interrupted["alert"], interrupted["ok"]) == ("drill_interrupted", "drill", False)
+            assert (interrupted["code"], interrupted["alert"], interrupted["ok"]) == (
+                "drill_interrupted",
+                "drill",
+                False,
+            )
         back()
         pair.slave.scheduler.clock(advance_seconds=60)
         point += 1
-    assert point >= 14
+    assert point >= 8
     assert left_enabled >= 4
 
 
@@ -125,15 +129,15 @@ def test_a_failover_after_a_drill_that_was_killed_enables_what_it_should(
 ) -> None:
     """It waits in one case only: while the request that disables the job may still be executed."""
     wanted, back, point, waited = enabled(pair.master), pair.failover.from_here(), 0, 0
-    while killed(lambda: pair.drill(run_id="r", pair={"drill": ["ping 1"]}), monkeypatch, point):
+    while killed(lambda: pair.drill(run_id="r", pair=ONE), monkeypatch, point):
         if in_disabling(pair):
             waited += 1
             pair.failover.silence()
             assert pair.failover.run(evidence=pair.failover.seen()).code == "operation_open"
             pair.failover.sync.passed += LEASE
         fails_over(pair, wanted)
-        with pytest.raises((NothingToDo, Blocked)):
-            pair.drill(run_id="r", pair={"drill": ["ping 1"]})
+        with suppress(NothingToDo, Blocked):  # it may have been at its end
+            pair.drill(run_id="r", pair=ONE)
         assert enabled(pair.slave) == wanted
         back()
         pair.slave.scheduler.clock(advance_seconds=60)

@@ -70,7 +70,7 @@ def runs(books: Books) -> list[tuple[str, str]]:
 
 def switched(books: Books) -> list[tuple[str, str]]:
     """What was enabled and disabled there since."""
-    return [(entry["job"], entry["what"]) for entry in books.audit]
+    return [(entry["job"], entry["change"]) for entry in books.audit]
 
 
 def at_rest(pair: DrilledPair) -> None:

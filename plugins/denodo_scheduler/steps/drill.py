@@ -71,8 +71,10 @@ def drill(context: PairContext) -> Event:
     """
     record, now = context.usable_record(), context.now()
     operation, last = record.operation, record.drill
-    if last and last.ended and context.is_of_this_run(last.id):
-        return {"kind": "drill", **last.told()}  # an earlier try, or what ended it after that one had died
+    if last and last.ended and context.is_of_this_run(last.id):  # by an earlier try, or after that one had died
+        if last.code == GAVE_WAY:
+            raise NothingToDo(last.code, last.what, last.next_step)
+        return {"kind": "drill", **last.told()}
     if operation and operation.kind == "drill" and context.is_of_this_run(operation.id):
         require(not_halted(record))
         return _Drill(context, _taken_over(context, record)).run()
@@ -315,11 +317,11 @@ class _Drill:
         self.record = self.claim.save(partial(drill_saw, seen=seen))
 
     def _ran(self, key: JobKey, run: Run) -> Drilled:
-        what = described(run.to_json())
         if run.result not in ENDED_WELL:
             how = f"repair what its report in the slave's web tool names, then {AGAIN.removeprefix('see to it, then ')}"
-            raise _Unproven("ended_badly", what, how)
-        return Drilled(key=key, code=RAN, what=f"it {what}", result=run.result, started=run.started, ended=run.ended)
+            raise _Unproven("ended_badly", f"it {described(run.to_json())}", how)
+        what = f"it ended as {run.result}{'' if run.reported else ', says its status; there is no report'}"
+        return Drilled(key=key, code=RAN, what=what, result=run.result, started=run.started, ended=run.ended)
 
     def _run(self, key: JobKey, statuses: Statuses, before: Baseline) -> Run:
         """Enable the job, start it unless that has started it, and wait for the end of its run."""
