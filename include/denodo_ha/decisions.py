@@ -54,12 +54,10 @@ class Situation:
     """The facts that the rules check, read afresh. The defaults are those of a pair without any problem.
 
     :param paused: automation is paused by a person.
-    :param operation_open: the operation of another task may still act. One of a drill, which gives way to a failover,
-        counts only while it disables its job.
+    :param operation_open: the operation of another task may still act; that of a drill only while it disables its job.
     :param drill_left: a drill was interrupted.
     :param resuming: jobs were disabled or enabled already by the operation that is to be resumed.
-    :param snapshot: there is a committed snapshot.
-    :param dirty: the slave was touched since it was committed.
+    :param snapshot: there is a committed snapshot. :param dirty: the slave was touched since it was committed.
     :param just_touched: that was so lately that the sync which follows may still be under way.
     :param snapshot_fresh: the snapshot is not older than the pair allows, or a person accepted it.
     :param cooled_down: the last failover is long enough ago.
@@ -288,13 +286,7 @@ _ALL = (
     Decision("resume", Action.ENABLE_JOBS, "an operation was interrupted: resume it", "wait", settled=False),
     Decision("complete", Action.ENABLE_JOBS, "not all jobs could be enabled yet: try again", "wait", settled=False),
     Decision("repair", Action.REPAIR_SLAVE, "jobs are enabled on the passive slave", "wait", False, Alert.DRIFT),
-    Decision(
-        "drill_interrupted",
-        Action.REPAIR_SLAVE,
-        "a drill was interrupted, and its job may still be enabled on the slave: disable it",
-        "wait",
-        settled=False,
-    ),
+    Decision("drill_interrupted", Action.REPAIR_SLAVE, "a drill was interrupted: disable its job", "wait", False),
     Decision("quench", Action.QUENCH_MASTER, "the master is back with enabled jobs", "wait", False, Alert.QUENCHED),
     Decision("fail_back", Action.FAIL_BACK, "the master is back and stable: fail back", "wait"),
 )
@@ -383,9 +375,9 @@ _READY = (
     "no_split_brain",
     "not_paused",
     "slave_reachable",
-    "drill_ended",
     "not_both_enabled",
     "slave_passive",
+    "drill_ended",
     "master_read",
     "master_runs",
 )

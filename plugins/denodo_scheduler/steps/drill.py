@@ -47,8 +47,8 @@ from denodo_scheduler.steps.context import Event, PairContext
 from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.jobs import change_jobs
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet, require
-from denodo_scheduler.steps.passive import ROUNDS, ensure_two_servers
-from denodo_scheduler.steps.servers import Server
+from denodo_scheduler.steps.passive import ROUNDS, ensure_passive, ensure_two_servers
+from denodo_scheduler.steps.servers import Server, enabled_in
 from denodo_scheduler.triggers.job_run import UNREPORTED, read_reports
 from denodo_scheduler.triggers.quiet_window import TRANSIENT
 
@@ -119,6 +119,7 @@ def _rest(context: PairContext, claim: Claim, key: JobKey | None) -> datetime:
     """Disable the one job that a drill may have enabled, and read back; return when that was.
 
     :raises NotYet: it is still enabled, or the slave cannot be read.
+    :raises Blocked: other jobs are enabled there too, and the master is not seen to be the active server.
     """
     if key is None:
         return context.now()
@@ -128,7 +129,9 @@ def _rest(context: PairContext, claim: Claim, key: JobKey | None) -> datetime:
         found = statuses.by_key.get(key)
         return [key] if found and found.state.is_enabled else []
 
-    def pieces(_: Statuses, left: Sequence[JobKey], __: int) -> Iterator[Sequence[JobKey]]:
+    def pieces(statuses: Statuses, left: Sequence[JobKey], _: int) -> Iterator[Sequence[JobKey]]:
+        if others := [job.key for job in enabled_in(context.pair.scope, statuses) if job.key != key]:
+            ensure_passive(context, Role.SLAVE, statuses, others)
         claim.ensure()
         yield left
 
@@ -296,7 +299,7 @@ class _Drill:
             early, seen = error, Drilled(key=key, **error.reason.to_json())
         except DenodoSchedulerError as error:
             how = f"look at the slave's web tool, then {AGAIN.removeprefix('see to it, then ')}"
-            seen = Drilled(key=key, code="request_failed", what=str(error), next_step=how)
+            seen = Drilled(key=key, **Reason("request_failed", str(error), how).to_json())
         self._disable(seen.model_copy(update={"enabled": enabled}))
         if early:
             raise early

@@ -64,7 +64,7 @@ def ensure_two_servers(context: PairContext, one: Statuses, another: Statuses) -
     require(two_servers(context.servers.connections, one.jobs, another.jobs))
 
 
-def _ensure_passive(context: PairContext, role: Role, passive: Statuses, keys: Sequence[JobKey]) -> None:
+def ensure_passive(context: PairContext, role: Role, passive: Statuses, keys: Sequence[JobKey]) -> None:
     """Refuse to disable jobs that this project has not enabled, unless the other server is seen to be the active one.
 
     :raises Blocked: the other one cannot be read, is the same server, or has no enabled job itself.
@@ -179,7 +179,7 @@ def rest_passive(
     def before(statuses: Statuses, keys: Sequence[JobKey]) -> None:
         nonlocal first
         if first and not ours:
-            _ensure_passive(context, role, statuses, keys)
+            ensure_passive(context, role, statuses, keys)
         claim.ensure()
         if tell:
             tell(statuses, keys)
