@@ -1,4 +1,4 @@
-"""``denodo-ha``: state, history, readiness, drill and rehearsal of a pair, by Airflow; mistakes in the file of pairs."""
+"""``denodo-ha``: state, history, readiness, drill and rehearsal of a pair by Airflow; mistakes in the file of pairs."""
 
 from __future__ import annotations
 

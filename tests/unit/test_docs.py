@@ -106,6 +106,7 @@ COMPUTED: dict[tuple[str, str], set[str]] = {
     ("drill.py", "self.code"): set(),
     ("drill.py", "code"): set(),
     ("drill.py", "last.code"): set(),
+    ("drill.py", "RAN"): {"ran"},
     ("drill.py", "told['code']"): set(),
     ("drill.py", "done['code']"): set(),
     ("transitions.py", "GAVE_WAY"): {"gave_way"},

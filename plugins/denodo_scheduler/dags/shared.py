@@ -45,7 +45,7 @@ CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
 CHECK_KEY = "check"
 """The key of the asset's state store with the last readiness check."""
-WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync"})
+WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync", "drill_result"})
 """Tasks that do not know the record."""
 THOUSANDS_OF_JOBS = timedelta(hours=1)
 """How long it takes to change and read back as many jobs, at the very most. The next try resumes what is cut off."""

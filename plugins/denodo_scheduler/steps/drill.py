@@ -320,11 +320,12 @@ class _Drill:
         self.record = self.claim.save(partial(drill_saw, seen=seen))
 
     def _ran(self, key: JobKey, run: Run) -> Drilled:
+        said = f"it ended as {run.result}{'' if run.reported else ', says its status; there is no report'}"
+        reason = Reason(RAN, said)
         if run.result not in ENDED_WELL:
             how = f"repair what its report in the slave's web tool names, then {AGAIN.removeprefix('see to it, then ')}"
-            raise _Unproven("ended_badly", f"it {described(run.to_json())}", how)
-        what = f"it ended as {run.result}{'' if run.reported else ', says its status; there is no report'}"
-        return Drilled(key=key, code=RAN, what=what, result=run.result, started=run.started, ended=run.ended)
+            reason = Reason("ended_badly", f"it {described(run.to_json())}", how)
+        return Drilled(key=key, **reason.to_json(), result=run.result, started=run.started, ended=run.ended)
 
     def _run(self, key: JobKey, statuses: Statuses, before: Baseline) -> Run:
         """Enable the job, start it unless that has started it, and wait for the end of its run."""
