@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from denodo_ha.record import Phase, Role
 from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
+from denodo_scheduler.steps.promote import failover as failing_over
 from support.drill import DrilledPair, at_rest, runs, switched
 from support.failover import killed
-from support.sync import Books, enabled, status_of
+from support.sync import Books, WorkerKilled, enabled, kill_the_worker, status_of
 
 ONE = {"drill": ["ping 1"]}
 
@@ -74,6 +76,25 @@ def test_whoever_comes_first_leaves_the_slave_at_rest(
     assert left_enabled >= 4
 
 
+def test_a_retry_goes_on_with_the_jobs_that_are_left(pair: DrilledPair) -> None:
+    books, killed_at = Books(pair.slave), []
+
+    def die(number: int) -> None:
+        if not killed_at and pair.record.drilled.name == "ping 2":
+            killed_at.append(number)
+            kill_the_worker()
+
+    pair.meanwhile = die
+    with pytest.raises(WorkerKilled):
+        pair.drill(run_id="r")
+    assert enabled(pair.slave) == {"health / ping 2"}
+    event = pair.drill(run_id="r")
+    at_rest(pair)
+    assert [job["code"] for job in event["jobs"]] == ["ran", "ran", "ran"]
+    assert [job for job, _ in runs(books)] == ["ping 1", "ping 2", "ping 2", "ping 3"]
+    assert [run["result"] for run in books.journal] == ["COMPLETE", "STOPPED", "COMPLETE", "COMPLETE"]
+
+
 # -- a failover that becomes due
 
 
@@ -105,20 +126,18 @@ def test_a_failover_during_a_drill_is_neither_held_up_nor_undone(pair: DrilledPa
 def test_a_drill_that_notes_something_while_a_failover_begins_does_not_hold_it_up(
     pair: DrilledPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = enabled(pair.master)
+    """Between the last look at the record and the claim."""
+    wanted, read = enabled(pair.master), failing_over._manifest
     pair.slave.scheduler.duration(200)
 
-    def between(number: int) -> None:
-        if number == 5:
-            pair.failover.silence()
-            renewed = pair.record.operation.lease_until + timedelta(seconds=5)
-            operation = pair.record.operation.model_copy(update={"lease_until": renewed})
-            out = pair.failover.run(
-                evidence=pair.failover.seen(), before=lambda: pair.failover.change(operation=operation)
-            )
-            assert out.code == "fail_over", out.error
+    def noted(*args: Any) -> Any:
+        if (operation := pair.record.operation).kind == "drill":
+            until = operation.lease_until + timedelta(seconds=5)
+            pair.failover.change(operation=operation.model_copy(update={"lease_until": until}))
+        return read(*args)
 
-    pair.meanwhile = between
+    monkeypatch.setattr(failing_over, "_manifest", noted)
+    pair.meanwhile = lambda number: fails_over(pair, wanted) if number == 5 else None
     with pytest.raises(NothingToDo):
         pair.drill()
     assert enabled(pair.slave) == wanted

@@ -152,7 +152,7 @@ def test_the_options_of_a_drill() -> None:
 @pytest.mark.parametrize(
     ("text", "mistake"),
     [
-        ("drill: ping", '4: pairs.a.drill: must be a list such as ["sales_*"], not \'ping\''),
+        ("drill: ping", "4: pairs.a.drill: must be a list such as [\"sales_*\"], not 'ping'"),
         ("drill: [ping, '']", "4: pairs.a.drill.1: must not be empty"),
         ("drill: [7]", "4: pairs.a.drill.0: must be text"),
         ("drill_schedule: often", "4: pairs.a.drill_schedule: must be a cron expression"),
