@@ -1,4 +1,4 @@
-"""``denodo-ha``: state, history and readiness of a pair, through Airflow's REST API; mistakes in the file of pairs."""
+"""``denodo-ha``: state, history, readiness, drill and rehearsal of a pair by Airflow; mistakes in the file of pairs."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient
 from denodo_cli.reading import NoCheckError, UnknownPairError, history, make_check, read, read_check
+from denodo_cli.rehearsal import RehearsalError, Told, drill, rehearse
 from denodo_ha.durations import format_duration, parse_duration
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import pairs_path, read_pairs
@@ -54,6 +55,9 @@ def main(argv: list[str] | None = None) -> int:
         return _check_config(args.file or pairs_path())
     try:
         return int(args.run(args))
+    except RehearsalError as error:
+        print(f"CRITICAL - pair {args.pair}: {' '.join(str(error).split())}")
+        return Level.CRITICAL
     except Exception as error:  # a traceback would end with 1, which means WARNING
         print(f"UNKNOWN - pair {args.pair}: {_explained(error, args.url)}")
         return Level.UNKNOWN
@@ -122,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
 
-    for command in (status, events, ready):
+    for command in (status, events, ready, *_runs(commands)):
         command.add_argument("pair", metavar="PAIR")
         url = os.environ.get("AIRFLOW_API_URL") or "http://localhost:8080"
         command.add_argument("--url", default=url, help="address of Airflow (default: %(default)s)")
@@ -130,6 +134,31 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from its first line")
         command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)s")
     return parser
+
+
+def _runs(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
+    """Add the commands that start runs and wait for their end."""
+    drills = commands.add_parser(
+        "drill", help="run the jobs that 'drill' of the pair names on the passive slave, and wait", epilog=EPILOG
+    )
+    drills.set_defaults(run=lambda args: _told(args, drill(_api(args), args.pair, args.reason, _say)))
+
+    rehearsal = commands.add_parser(
+        "rehearse",
+        help="switch over to the slave and back, and report; goes on where it was interrupted",
+        epilog=EPILOG,
+    )
+    rehearsal.set_defaults(run=lambda args: _told(args, rehearse(_api(args), args.pair, args.reason, args.stay, _say)))
+    rehearsal.add_argument(
+        "--stay",
+        type=_duration,
+        default=timedelta(0),
+        metavar="DURATION",
+        help="how long the slave stays the active server (default: no longer than it takes)",
+    )
+    for command in (drills, rehearsal):
+        command.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the history")
+    return drills, rehearsal
 
 
 def _check_config(file: Path) -> int:
@@ -174,6 +203,17 @@ def _check(args: argparse.Namespace) -> int:
         if args.verbose or each.level is not Level.OK or each.code == "last check":
             print(each)
     return found.level
+
+
+def _told(args: argparse.Namespace, told: Told) -> int:
+    print(f"{told.level.name} - pair {args.pair}: {told.summary}")
+    for line in told.lines:
+        print(line)
+    return told.level
+
+
+def _say(text: str) -> None:
+    print(f"denodo-ha: {text}", file=sys.stderr, flush=True)
 
 
 COLUMNS = ("at", "kind", "epoch", "actor", "reason", "operation", "before -> after")
@@ -239,7 +279,8 @@ def _explained(error: Exception, url: str) -> str:
     """Describe an error in one line without secrets."""
     url = re.sub(r"//[^/]*@", "//", url)
     if isinstance(error, AirflowApiError) and error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        text = f"Airflow at {url} refuses the login, or the user may not read assets and DAGs ({error.status})"
+        may_not = "the user may not read assets and DAGs, or start runs"
+        text = f"Airflow at {url} refuses the login, or {may_not} ({error.status})"
     elif isinstance(error, AirflowApiError | CliError | NoCheckError | UnknownPairError):
         text = str(error)
     elif isinstance(error, httpx.TimeoutException):

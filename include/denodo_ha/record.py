@@ -7,18 +7,20 @@ read and :func:`superseded`.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.drill import Drill
 from denodo_ha.jobs import JobKey
 from denodo_ha.reason import Explained, Reason
 from denodo_ha.text import listed, moment
+from denodo_ha.values import Count, Time, Value
 
-SCHEMA = 4
+SCHEMA = 5
 """Schema number of the record; a record with a greater number was written by a newer version of this project.
 
 Any change of the schema, including a new optional field, needs a new number: an older version must not read such a
@@ -84,17 +86,12 @@ class Step(StrEnum):
     ANSWERED = "answered"
     """Sync: the server has answered, so nothing of this operation is in flight any more."""
     CLAIMED = "claimed"
-    """Failover, switchover: the intent is written, no server was changed."""
+    """Failover, switchover, drill: the intent is written, no server was changed."""
     DISABLING = "disabling"
-    """Switchover: jobs of the server that was active may be disabled already."""
+    """Switchover: jobs of the server that was active may be disabled already. Drill: its job is told to be disabled."""
     ENABLING = "enabling"
-    """Failover, switchover: jobs of the server that becomes active may be enabled already; it only goes forward."""
-
-
-def _of_this_age(value: datetime) -> datetime:
-    if not 1970 < value.year < 9000:
-        raise ValueError("is no time of this age")
-    return value.astimezone(UTC)
+    """Failover, switchover: jobs of the server that becomes active may be enabled already; it only goes forward.
+    Drill: its job may be enabled, and run."""
 
 
 def usable_event(event: dict[str, Any]) -> dict[str, Any]:
@@ -112,16 +109,10 @@ def usable_event(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_of_this_age)]
-Count = Annotated[int, Field(ge=0, le=2**53)]
 Event = Annotated[dict[str, Any], AfterValidator(usable_event)]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Operation(_Value):
+class Operation(Value):
     """A change of a server that was begun.
 
     ``target`` is the address of the server, ``lease_until`` the time after which no request of the operation can still
@@ -129,7 +120,7 @@ class Operation(_Value):
     promotes. ``alike``: the two servers of a switchover cannot be told apart while both are at rest.
     """
 
-    kind: Literal["sync", "failover", "switchover"]
+    kind: Literal["sync", "failover", "switchover", "drill"]
     id: str
     target: str
     step: Step
@@ -147,14 +138,14 @@ class Operation(_Value):
         return self.step is Step.IMPORTING and now < self.lease_until
 
 
-class Dirty(_Value):
+class Dirty(Value):
     """Since when and why the passive server cannot be trusted to equal the committed snapshot."""
 
     since: Time
     reason: str
 
 
-class Pause(_Value):
+class Pause(Value):
     """Automation changes nothing until ``until``, or until a person resumes it."""
 
     since: Time
@@ -163,7 +154,7 @@ class Pause(_Value):
     until: AwareDatetime | None = None
 
 
-class Halt(_Value):
+class Halt(Value):
     """The pair waits for a person; ``phase`` is the phase before, to which a release brings it back."""
 
     since: Time
@@ -173,7 +164,7 @@ class Halt(_Value):
     phase: Phase
 
 
-class SyncProblem(_Value):
+class SyncProblem(Value):
     """Why syncs have failed or been refused since ``since``: code, sentence and next step of the last one."""
 
     since: Time
@@ -182,7 +173,7 @@ class SyncProblem(_Value):
     next_step: str
 
 
-class Doubt(_Value):
+class Doubt(Value):
     """What an import has warned of, so that ``role``, its target, may lack it although it looks equal.
 
     :param accepted_by: the person who has accepted it; ``text`` may then also be the name of another kind of doubt.
@@ -194,7 +185,7 @@ class Doubt(_Value):
     accepted_by: str | None = None
 
 
-class Approval(_Value):
+class Approval(Value):
     """A failover that a person is asked to approve (``granted_by`` is None), or has approved, until ``until``."""
 
     requested_by: str
@@ -202,7 +193,7 @@ class Approval(_Value):
     granted_by: str | None = None
 
 
-class Promotion(_Value):
+class Promotion(Value):
     """The last change of the active server.
 
     :param id: the operation.
@@ -223,7 +214,7 @@ class Promotion(_Value):
     heard: Time | None = None
 
 
-class SnapshotRef(_Value):
+class SnapshotRef(Value):
     """The committed snapshot: the newest state of the active server that was verified on the passive one.
 
     ``taken`` is when the export began, ``imported`` when its secrets were last delivered, ``source`` the server that
@@ -245,7 +236,7 @@ LEFT_BEHIND = "left_behind"
 """The code of a job that a person has left behind in a switchover."""
 
 
-class PendingJob(_Value):
+class PendingJob(Value):
     """A job that the committed snapshot lists and the passive server does not have so.
 
     :param code: why, as a reason code; ``why`` says it in words, and ``next_step`` what a person can do.
@@ -260,7 +251,7 @@ class PendingJob(_Value):
     next_step: str = ""
 
 
-class Record(_Value):
+class Record(Value):
     """Phase, role and progress of one pair; ``master`` and ``slave`` are the last known addresses of the servers.
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
@@ -288,9 +279,10 @@ class Record(_Value):
     approval: Approval | None = None
     last_promotion: Promotion | None = None
     pending: tuple[PendingJob, ...] = ()
-    capabilities: dict[Role, Capabilities] = {}
+    capabilities: dict[Role, Capabilities] = Field(default_factory=dict)
     sync_problem: SyncProblem | None = None
     doubts: tuple[Doubt, ...] = ()
+    drill: Drill | None = None
     outbox: tuple[Event, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -337,13 +329,19 @@ class Record(_Value):
         ids = (self.snapshot_id, operation and operation.plan, *((promotion.plan, promotion.left) if promotion else ()))
         return {found for found in ids if found}
 
+    @property
+    def drilled(self) -> JobKey | None:
+        """Return the job that a drill may have enabled on the slave and has not read back disabled yet."""
+        drilling = self.operation is not None and self.operation.kind == "drill"
+        return self.drill.job if drilling and self.drill else None
+
     def is_paused(self, now: datetime) -> bool:
         return self.paused is not None and (self.paused.until is None or now < self.paused.until)
 
 
 def _migrated(value: Any) -> Any:
-    """Convert the record of an older version to this schema; the schemas 1 to 3 only lack the new fields."""
-    if isinstance(value, dict) and value.get("schema_number") in (1, 2, 3):
+    """Convert the record of an older version to this schema; the schemas 1 to 4 only lack the new fields."""
+    if isinstance(value, dict) and value.get("schema_number") in (1, 2, 3, 4):
         return {**value, "schema_number": SCHEMA}
     return value
 
@@ -359,10 +357,13 @@ def _contradictions(record: Record) -> list[str]:
     checks = {
         f"active: in phase {phase} it is the {active}": record.active is active,
         f"operation: in phase {phase} there is one that changes the active server": not changing
-        or (operation is not None and operation.kind != "sync" and operation.plan is not None),
+        or (operation is not None and operation.kind in ("failover", "switchover") and operation.plan is not None),
         f"operation.step: a {operation and operation.kind} does not come there": not changing
         or operation is None
         or operation.step not in (Step.IMPORTING, Step.ANSWERED),
+        "operation: a drill is of a passive slave, and has a list of jobs": operation is None
+        or operation.kind != "drill"
+        or (phase is Phase.NORMAL and record.drill is not None and record.drill.ended is None),
         "operation.lease_until: it is before the start": operation is None
         or operation.lease_until >= operation.started - CLOCK_SKEW,
         "snapshot.enabled: more than there are jobs": record.snapshot is None

@@ -39,6 +39,7 @@ LEVELS = {
     "resume": Level.WARNING,
     "complete": Level.WARNING,
     "repair": Level.WARNING,
+    "drill_interrupted": Level.WARNING,
     "fail_back": Level.WARNING,
 }
 """The level of a decision, by its code; all others are critical, except :data:`STANDBY_ONLY`."""
@@ -295,6 +296,9 @@ def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
         promotion = record.last_promotion
         whole = "" if promotion.complete else ", not all jobs enabled yet"
         details[f"last {promotion.kind} to the slave"] = f"{_when(promotion.at, now)}{whole}"
+    if record.drill:
+        drill = record.drill
+        details["last drill"] = f"{_when(drill.ended or drill.at, now)}, by {drill.by or 'unknown'}: {drill.summary}"
     if record.dirty:
         details["dirty"] = f"since {_when(record.dirty.since, now)}: {record.dirty.reason}"
     if record.paused and record.is_paused(now):

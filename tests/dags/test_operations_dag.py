@@ -49,10 +49,16 @@ def test_a_pair_may_have_no_scheduled_check(parse: Parse) -> None:
 
 
 def test_the_check_waits_for_nothing_and_nothing_waits_for_it(dag: DAG) -> None:
-    assert {task.task_id for task in dag.tasks} == {"operate", "check"}
+    assert {task.task_id for task in dag.tasks} == {"operate", "check", "drill", "drill_result"}
     task = dag.get_task("check")
     assert task.pool == "default_pool"
     assert not task.upstream_task_ids | task.downstream_task_ids
+
+
+def test_a_drill_keeps_no_failover_from_the_slot_of_the_pair(dag: DAG) -> None:
+    tasks = [dag.get_task(name) for name in ("drill", "drill_result")]
+    assert {task.pool for task in tasks} == {"default_pool"}
+    assert tasks[0].downstream_task_ids == {"drill_result"}
 
 
 def test_documentation(dag: DAG) -> None:
@@ -62,6 +68,7 @@ def test_documentation(dag: DAG) -> None:
     for operation in MANUAL_OPERATIONS:
         assert f"| {operation} |" in dag.doc_md
     assert "| check |" in dag.doc_md
+    assert "| drill |" in dag.doc_md
     assert len(dag.get_task("operate").doc_md.split()) > 10
     assert dag.tags == {"denodo", "denodo-ha"}
 
@@ -70,7 +77,7 @@ def test_form(dag: DAG) -> None:
     found = {name: dag.params.get_param(name) for name in dag.params}
     assert set(found) == {"operation", "reason", "until", "active", "doubts", "test_message"}
     assert all(param.schema["title"] and param.description for param in found.values())
-    assert found["operation"].schema["enum"] == [*MANUAL_OPERATIONS, "check"]
+    assert found["operation"].schema["enum"] == [*MANUAL_OPERATIONS, "check", "drill"]
     assert found["operation"].value == "check", "which changes nothing"
     assert found["reason"].value is None, "so that each operation has one of its own"
 
@@ -121,7 +128,7 @@ def test_until_that_is_none() -> None:
 
 def test_serialised(dag: DAG) -> None:
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    assert {task.task_id for task in stored.tasks} == {"operate", "check"}
+    assert {task.task_id for task in stored.tasks} == {"operate", "check", "drill", "drill_result"}
     assert set(stored.params) == set(dag.params)
 
 

@@ -50,7 +50,7 @@ defaults:
       - notifier: support.file_notifier.FileNotifier
         arguments: {{path: "{alerts}", token: {token}}}
 pairs:
-  calm: {{master: calm_master, slave: calm_slave, watch: {{fall: {fall}}}}}
+  calm: {{master: calm_master, slave: calm_slave, drill: [job 00], watch: {{fall: {fall}}}}}
   night:
     master: night_master
     slave: night_slave

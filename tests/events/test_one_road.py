@@ -39,6 +39,12 @@ WITHOUT_EVENT = {
     ("verify.py", "lambda record: mark_dirty(close_operation(record), now=context.now(), reason=why)"): (
         "the next run repairs the slave, and that is told"
     ),
+    ("drill.py", "partial(drill_begun, drill=begun, target=context.slave.address, lease=LEASE)"): (
+        "what it does is told at its end, or by what ends it when its task has died"
+    ),
+    ("drill.py", "taken"): "only which try of it acts",
+    ("drill.py", "lambda record: drill_enables(advanced(renewed(record, until), step), key)"): "only how far it is",
+    ("drill.py", "partial(drill_saw, seen=seen)"): "the same",
     ("shared.py", "cleared"): "the outbox itself, without what is in the history",
 }
 """Saves of the record that no event tells of, and why. None changes what the pair's phase, active server, epoch,

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.drill import Drill
 from denodo_ha.jobs import JobKey
 from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import (
@@ -98,7 +99,7 @@ SCHEMA_2 = """
 
 def test_a_record_of_schema_1_is_read_with_all_it_says() -> None:
     record = Record.from_json(json.loads(SCHEMA_1))
-    assert record.schema_number == SCHEMA == 4
+    assert record.schema_number == SCHEMA == 5
     assert (record.phase, record.active, record.epoch) == (Phase.NORMAL, Role.MASTER, 3)
     assert (record.slave, record.master) == ("//slave-host:8000", None)
     assert record.paused == Pause(since=NOW, reason="upgrade", by="", until=None)
@@ -128,6 +129,7 @@ def test_a_record_of_schema_2_is_read_with_all_it_says() -> None:
     for name in ("since", "heard"):
         after["last_promotion"].pop(name)
     new = {"pending": [], "capabilities": {}, "version": 0, "exclusive": True, "doubts": [], "sync_problem": None}
+    new["drill"] = None
     assert {**after, "schema_number": 2} == {**before, **new}
     assert Record.from_json(record.to_json()) == record
 
@@ -137,6 +139,23 @@ def test_a_record_of_schema_3_has_no_version_yet() -> None:
     record = Record.from_json({**before, "schema_number": 3})
     assert record == FULL
     assert (record.version, record.exclusive) == (0, True)
+
+
+def test_a_record_of_schema_4_has_no_drill_yet() -> None:
+    before = {name: value for name, value in FULL.to_json().items() if name != "drill"}
+    assert Record.from_json({**before, "schema_number": 4}) == FULL
+
+
+def test_a_drill_is_of_a_passive_slave() -> None:
+    drill = Drill(id="d", by="jo", at=NOW, job=JobKey(project="a", name="b"))
+    operation = Operation(kind="drill", id="d", target="t", step=Step.ENABLING, started=NOW, lease_until=NOW + LEASE)
+    good = Record(operation=operation, drill=drill)
+    assert Record.from_json(good.to_json()) == good
+    assert good.drilled == drill.job
+    ended = drill.ended_at(NOW).model_dump(mode="json")
+    for wrong in ({"drill": None}, {"drill": ended}, {"phase": "failed_over", "active": "slave"}):
+        with pytest.raises(RecordError, match="a drill is of a passive slave"):
+            Record.from_json({**good.to_json(), **wrong})
 
 
 SHAPES = {
@@ -180,6 +199,12 @@ SHAPES[4] = {
     "Promotion": "at complete heard id kind left plan since",
     "SyncProblem": "code next_step since what",
 }
+SHAPES[5] = {
+    **SHAPES[4],
+    "Record": " ".join(sorted([*SHAPES[4]["Record"].split(), "drill"])),
+    "Drill": "at by code done ended id job left next_step what",
+    "Drilled": "code disabled enabled ended key next_step result started what",
+}
 
 
 def test_another_shape_has_another_number() -> None:
@@ -209,8 +234,8 @@ def test_a_record_cannot_be_changed_in_place() -> None:
 
 def test_a_record_of_a_newer_version_is_told_from_a_damaged_one() -> None:
     with pytest.raises(NewerRecordError) as caught:
-        Record.from_json({"schema_number": 5, "unknown": True})
-    assert "has schema 5, and this version knows schemas up to 4" in caught.value.what
+        Record.from_json({"schema_number": 6, "unknown": True})
+    assert "has schema 6, and this version knows schemas up to 5" in caught.value.what
     assert caught.value.next_step.startswith("upgrade this project to the version that wrote it")
     assert str(caught.value) == f"{caught.value.what}. Next: {caught.value.next_step}."
 

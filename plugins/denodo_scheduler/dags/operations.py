@@ -1,4 +1,4 @@
-"""The operations DAG of a pair: what people do to it, in one task, and the readiness check in another."""
+"""The operations DAG of a pair: what people do to it, in one task, the readiness check in another, and the drill."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from denodo_ha.record import Role
 from denodo_ha.status import Level
 from denodo_scheduler.alerts import send_test
 from denodo_scheduler.dags import shared
+from denodo_scheduler.dags.drill import add_drill
 from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps import operate as operating
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
@@ -30,25 +31,26 @@ DAG_DOC = """
 | release | back to the phase before the halt |
 | initialise | you say which server is the active one, for example when the record was lost |
 | check | tells whether the pair could change its active server now; changes nothing, and leaves no event |
+| drill | runs the jobs that `drill` of the pair names on the passive slave, and disables them again |
 
-No operation changes a server. Each but `check` needs a reason, and leaves an event with it on the asset
+No operation but `drill` changes a server. Each but `check` needs a reason, and leaves an event with it on the asset
 `{pair.asset_uri}`. A scheduled run is a check, see `check.schedule` of the pair.
 """
 
-CHECK = "check"
+CHECK, DRILL = "check", "drill"
 
 
-def _only(check: bool) -> Callable[[Any], None]:
-    """Skip a task, before it does anything, unless the run is (or is not) for a check."""
+def _only(*operations: str) -> Callable[[Any], None]:
+    """Skip a task, before it does anything, unless the run is for one of these operations."""
 
     def skip(context: Any) -> None:
-        if (context["params"]["operation"] == CHECK) is not check:
+        if context["params"]["operation"] not in operations:
             raise NothingToDo("not_asked_for", "another task does what this run was asked for")
 
     return skip
 
 
-@shared.step(priority_weight=50, pre_execute=_only(check=False))
+@shared.step(priority_weight=50, pre_execute=_only(*operating.MANUAL_OPERATIONS))
 def operate(**context: Any) -> dict[str, Any]:
     """Change the HA record of the pair, write the event, and ask the failover DAG for a look. The XCom says what was
     done; where an operation makes no sense the task fails with the reason, and nothing was changed.
@@ -63,7 +65,7 @@ def operate(**context: Any) -> dict[str, Any]:
     return done.to_json()
 
 
-@shared.step(pre_execute=_only(check=True), **shared.CHANGES_NOTHING)
+@shared.step(pre_execute=_only(CHECK), **shared.CHANGES_NOTHING)
 def check(**context: Any) -> dict[str, Any]:
     """Read both servers, the record, the storage and the options, and tell whether the pair is ready for a change of
     its active server: in the log, the note, the XCom and, for `denodo-ha check`, the asset's state store. Fails where
@@ -84,7 +86,7 @@ def operations_dag(pair: Pair) -> DAG:
     with shared.pair_dag(
         pair,
         pair.dag_id_operations,
-        description=f"Pause, resume, acknowledge, halt, release, initialise or check the pair {pair.name}",
+        description=f"Pause, resume, acknowledge, halt, release, initialise, check or drill the pair {pair.name}",
         doc=DAG_DOC,
         params=_params(),
         schedule=pair.check.schedule,
@@ -92,6 +94,7 @@ def operations_dag(pair: Pair) -> DAG:
     ) as dag:
         operate()
         check()
+        add_drill(_only(DRILL))
     return dag
 
 
@@ -111,7 +114,7 @@ def _params() -> dict[str, Param]:
         "operation": Param(
             CHECK,
             type="string",
-            enum=[*operating.MANUAL_OPERATIONS, CHECK],
+            enum=[*operating.MANUAL_OPERATIONS, CHECK, DRILL],
             title="Operation",
             description="What to do; the documentation of this DAG explains each.",
         ),

@@ -95,6 +95,7 @@ def _begin(context: PairContext, intent: Record, before: Record, why: str) -> Ev
         before={"phase": before.phase, "active": before.active, "epoch": before.epoch},
         after={"phase": intent.phase, "active": intent.active},
         why=why,
+        **({"drill_ended": before.operation.id} if before.operation and before.operation.kind == "drill" else {}),
     )
 
 
