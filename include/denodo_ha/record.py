@@ -2,7 +2,7 @@
 
 The record is a value: every function here returns a new one, and storing it is left to the caller. Only the first of
 several writers that have read one version can save the next; and each changing call on a server is preceded by a fresh
-read and :func:`superseded`.
+read and :func:`denodo_ha.preconditions.superseded`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from denodo_ha.jobs import JobKey
 from denodo_ha.reason import Explained, Reason
 from denodo_ha.text import listed, moment
 
-SCHEMA = 4
+SCHEMA = 5
 """Schema number of the record; a record with a greater number was written by a newer version of this project.
 
 Any change of the schema, including a new optional field, needs a new number: an older version must not read such a
@@ -241,6 +241,22 @@ class SnapshotRef(_Value):
     source: Role = Role.MASTER
 
 
+class Scratch(_Value):
+    """The projects in which a doctor tries things out, from before the first is made until all are deleted.
+
+    :param id: the try of the task, which begins with the id of its run.
+    :param role: the server that is tried, the passive one, and ``target`` its address.
+    :param lease_until: until then no other task takes them for left behind.
+    """
+
+    id: str
+    role: Role
+    target: str
+    projects: tuple[str, ...]
+    since: Time
+    lease_until: Time
+
+
 LEFT_BEHIND = "left_behind"
 """The code of a job that a person has left behind in a switchover."""
 
@@ -266,7 +282,8 @@ class Record(_Value):
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
     each server as a target. ``sync_problem`` is there until a sync succeeds, ``doubts`` until an import of everything
-    that holds secrets to that server has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether
+    that holds secrets to that server has not warned of them. ``scratch`` is there while a doctor has scratch projects
+    on a server, or has left some. ``version`` counts the saves; ``exclusive`` tells whether
     the storage lets only one writer make each of them, as the last sync has tried it.
     """
 
@@ -291,6 +308,7 @@ class Record(_Value):
     capabilities: dict[Role, Capabilities] = {}
     sync_problem: SyncProblem | None = None
     doubts: tuple[Doubt, ...] = ()
+    scratch: Scratch | None = None
     outbox: tuple[Event, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -342,8 +360,8 @@ class Record(_Value):
 
 
 def _migrated(value: Any) -> Any:
-    """Convert the record of an older version to this schema; the schemas 1 to 3 only lack the new fields."""
-    if isinstance(value, dict) and value.get("schema_number") in (1, 2, 3):
+    """Convert the record of an older version to this schema; the schemas 1 to 4 only lack the new fields."""
+    if isinstance(value, dict) and value.get("schema_number") in (1, 2, 3, 4):
         return {**value, "schema_number": SCHEMA}
     return value
 
@@ -417,20 +435,3 @@ def covers(record: Record, wanted: datetime, now: datetime) -> bool:
     A snapshot from the future has the time of a wrong clock, and covers nothing.
     """
     return record.snapshot is not None and wanted <= record.snapshot.taken <= now + CLOCK_SKEW
-
-
-def superseded(record: Record, *, operation_id: str, epoch: int, base_snapshot: str | None) -> str | None:
-    """Return why a task that began from ``epoch`` and ``base_snapshot`` must not change anything; None if it may.
-
-    Each try of an import has an id of its own, which begins with ``operation_id``, the id of the run.
-
-    It is called on a freshly read record right before every changing call, also by tasks that were cleared long after
-    their run had ended.
-    """
-    if record.epoch != epoch:
-        return f"the pair is in epoch {record.epoch}, this run belongs to epoch {epoch}"
-    if record.operation and not record.operation.id.startswith(operation_id):
-        return f"the operation {record.operation.id} has begun since"
-    if record.snapshot_id != base_snapshot:
-        return f"the snapshot {record.snapshot_id} has been committed since"
-    return None

@@ -23,6 +23,7 @@ from denodo_ha.record import (
     Promotion,
     Record,
     Role,
+    Scratch,
     Step,
     SyncProblem,
     close_operation,
@@ -249,6 +250,17 @@ def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
     return record.model_copy(update={"capabilities": {**record.capabilities, role: capabilities}})
 
 
+def trying(record: Record, scratch: Scratch) -> Record:
+    """Note, before the first is made, which scratch projects a doctor is going to have."""
+    assert record.scratch is None or record.scratch.id == scratch.id, "those of another try are cleaned up first"
+    return record.model_copy(update={"scratch": scratch})
+
+
+def tidied(record: Record) -> Record:
+    """Note that no scratch project is left."""
+    return record.model_copy(update={"scratch": None})
+
+
 def sync_failed(record: Record, problem: SyncProblem) -> Record:
     """Note why a sync has failed; ``since`` is kept from the first of the failures in a row."""
     since = record.sync_problem.since if record.sync_problem else problem.since
@@ -295,6 +307,7 @@ def initialised(
         snapshot=old.snapshot if old else None,
         paused=old.paused if old else None,
         doubts=still_meant(old, (), active) if old else (),
+        scratch=old.scratch if old else None,
         last_promotion=None if active is Role.MASTER else plan,
         version=version,
         exclusive=old.exclusive if old else True,

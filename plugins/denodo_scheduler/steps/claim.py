@@ -6,13 +6,15 @@ its right. The rules are all on this page:
 ==========================  =============================================================================
 rule                        the record must still say
 ==========================  =============================================================================
-:func:`unchanged`           all that it said when it was judged
+:func:`unchanged`           all that it said when it was judged, but for the scratch projects of a doctor
 :func:`of_epoch`            the same epoch and phase, and no operation has begun or ended
 :func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run; a run
                             that only looks has no right, whatever the record says
 :func:`own_sync`            the same, and the operation of this sync is open
 :func:`passive_target`      the same epoch, with the source of the sync as the active server
 :class:`OperationClaim`     the failover or switchover of this very try, within its lease
+:class:`DoctorClaim`        the scratch projects of this very doctor, within their lease, the same epoch and phase, and
+                            no operation: it yields to each that begins
 ==========================  =============================================================================
 """
 
@@ -28,10 +30,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from denodo_ha.preconditions import OPERATIONS_DAG, other, sync_may_begin
+from denodo_ha.preconditions import OPERATIONS_DAG, other, superseded, sync_may_begin
 from denodo_ha.reason import Reason
-from denodo_ha.record import Phase, Record, Role, Step, importing, superseded
-from denodo_ha.transitions import advanced, renewed
+from denodo_ha.record import Phase, Record, Role, Step, importing
+from denodo_ha.transitions import advanced, renewed, trying
 from denodo_scheduler.steps.context import Event, PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 
@@ -112,7 +114,7 @@ def unchanged(context: PairContext, judged: Record, error: type[NothingToDo] | t
     """Nothing but the outbox has changed since the record was judged."""
 
     def rule(record: Record) -> Exception | None:
-        but = {"outbox": (), "version": 0}
+        but = {"outbox": (), "version": 0, "scratch": None}  # a doctor disturbs no one
         if record.model_copy(update=but) == judged.model_copy(update=but):
             return None
         return error("superseded", "the pair's record has changed since it was judged", "this task looks again")
@@ -306,3 +308,40 @@ class OperationClaim(_Leased):
             return (renewed(record, now) if own else record), None
 
         self.context.save(ended)
+
+
+# -- a doctor
+
+
+class DoctorClaim(Claim):
+    """The right of a doctor, or of what cleans up after one, to change the scratch projects that the record names."""
+
+    def __init__(self, context: PairContext, record: Record) -> None:
+        assert record.scratch is not None
+        self.id, self.epoch, self.phase = record.scratch.id, record.epoch, record.phase
+        super().__init__(context, self._refused)
+
+    def _refused(self, record: Record) -> Exception | None:
+        if record.scratch is None or record.scratch.id != self.id:
+            return NothingToDo("superseded", "another task has cleaned up after this doctor")
+        if (record.epoch, record.phase) != (self.epoch, self.phase):
+            return NothingToDo("superseded", "the pair has moved on, so nothing more is tried out")
+        later = "the next doctor or sync deletes its scratch projects"
+        if record.operation:
+            return NotYet("operation_open", f"a {record.operation.kind} has begun, to which the doctor yields", later)
+        if self.context.now() >= record.scratch.lease_until:
+            return NotYet("lease_over", "this doctor slept longer than its lease", later)
+        return None
+
+    def _lease(self, record: Record) -> float | None:
+        scratch = record.scratch
+        return (scratch.lease_until - self.context.now()).total_seconds() if scratch else None
+
+    def prolong(self, seconds: float) -> None:
+        until = self.context.now() + timedelta(seconds=seconds) + LEASE
+
+        def longer(record: Record) -> Record:
+            assert record.scratch is not None
+            return trying(record, record.scratch.model_copy(update={"lease_until": until}))
+
+        self.save(longer)
