@@ -216,12 +216,11 @@ def not_yet_active(record: Record, to: Role) -> Reason | None:
     return Reason("already_active", f"the {to} is the active server already", "nothing is to be done")
 
 
-def may_try(record: Record, now: datetime, addresses: tuple[str, str]) -> Reason | None:
-    """A doctor may try things out on the passive server: no one else changes it, and it is where it was."""
-    changing = record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK)
-    if changing or (record.operation is not None and record.operation.open(now)):
-        what = f"a {record.operation.kind} is under way" if record.operation else f"the pair is {record.phase}"
-        return Reason("operation_open", what, "wait for its end, then run the doctor again")
+def may_try(record: Record, addresses: tuple[str, str]) -> Reason | None:
+    """A doctor may try things out on the passive server: no other task changes it, and it is where it was."""
+    if record.operation:
+        how = "wait for its end; what has died is brought to its end by the next run of the sync, or of the failover DAG"
+        return Reason("operation_open", f"a {record.operation.kind} is under way", how)
     return not_halted(record) or same_servers(record, addresses)
 
 
@@ -373,20 +372,3 @@ def passive_by_other(
         f"{len(keys)} jobs of the {passive} are enabled ({listed(keys)}), not by a sync, and {why}",
         f"if the {passive} is the active server, initialise the pair so with {OPERATIONS_DAG}; if not, {if_not}",
     )
-
-
-def superseded(record: Record, *, operation_id: str, epoch: int, base_snapshot: str | None) -> str | None:
-    """Return why a task that began from ``epoch`` and ``base_snapshot`` must not change anything; None if it may.
-
-    Each try of an import has an id of its own, which begins with ``operation_id``, the id of the run.
-
-    It is called on a freshly read record right before every changing call, also by tasks that were cleared long after
-    their run had ended.
-    """
-    if record.epoch != epoch:
-        return f"the pair is in epoch {record.epoch}, this run belongs to epoch {epoch}"
-    if record.operation and not record.operation.id.startswith(operation_id):
-        return f"the operation {record.operation.id} has begun since"
-    if record.snapshot_id != base_snapshot:
-        return f"the snapshot {record.snapshot_id} has been committed since"
-    return None

@@ -2,7 +2,7 @@
 
 The record is a value: every function here returns a new one, and storing it is left to the caller. Only the first of
 several writers that have read one version can save the next; and each changing call on a server is preceded by a fresh
-read and :func:`denodo_ha.preconditions.superseded`.
+read and :func:`superseded`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.jobs import JobKey
-from denodo_ha.reason import Explained, Reason
+from denodo_ha.record_errors import LostVersionsError as LostVersionsError
+from denodo_ha.record_errors import NewerRecordError as NewerRecordError
+from denodo_ha.record_errors import RecordError as RecordError
 from denodo_ha.text import listed, moment
 
 SCHEMA = 5
@@ -27,40 +29,6 @@ record, nor take it for a damaged one.
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of two workers may be apart."""
-
-
-class RecordError(Explained, ValueError):
-    """The stored record cannot be used."""
-
-    def __init__(self, what: str, next_step: str) -> None:
-        super().__init__(f"{what}. Next: {next_step}.")
-        self.reason = Reason("record_unusable", what, next_step)
-
-
-class NewerRecordError(RecordError):
-    """A newer version of this project wrote the record."""
-
-
-class LostVersionsError(RecordError):
-    """The newest version of the record is older than one that was seen before.
-
-    :param seen: the newest version that was seen. :param newest: the newest that is there; 0 for none.
-    :param place: where the versions are kept.
-    """
-
-    def __init__(self, seen: int, newest: int, place: str) -> None:
-        there = f"ends at version {newest}" if newest else "has no version"
-        what = (
-            f"the HA record in {place} {there}, and the pair was at version {seen} before: its versions were lost or "
-            "restored from a backup, or 'snapshots' of the pair leads elsewhere, such as to a folder of its own on "
-            "each worker; nothing was changed"
-        )
-        how = (
-            "correct 'snapshots', or bring the versions back; if they are lost, look which server has enabled jobs, "
-            "then initialise the pair with its operations DAG"
-        )
-        super().__init__(what, how)
-        self.reason = Reason("record_lost", what, how)
 
 
 class Phase(StrEnum):
@@ -435,3 +403,20 @@ def covers(record: Record, wanted: datetime, now: datetime) -> bool:
     A snapshot from the future has the time of a wrong clock, and covers nothing.
     """
     return record.snapshot is not None and wanted <= record.snapshot.taken <= now + CLOCK_SKEW
+
+
+def superseded(record: Record, *, operation_id: str, epoch: int, base_snapshot: str | None) -> str | None:
+    """Return why a task that began from ``epoch`` and ``base_snapshot`` must not change anything; None if it may.
+
+    Each try of an import has an id of its own, which begins with ``operation_id``, the id of the run.
+
+    It is called on a freshly read record right before every changing call, also by tasks that were cleared long after
+    their run had ended.
+    """
+    if record.epoch != epoch:
+        return f"the pair is in epoch {record.epoch}, this run belongs to epoch {epoch}"
+    if record.operation and not record.operation.id.startswith(operation_id):
+        return f"the operation {record.operation.id} has begun since"
+    if record.snapshot_id != base_snapshot:
+        return f"the snapshot {record.snapshot_id} has been committed since"
+    return None

@@ -30,9 +30,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from denodo_ha.preconditions import OPERATIONS_DAG, other, superseded, sync_may_begin
+from denodo_ha.preconditions import OPERATIONS_DAG, other, sync_may_begin
 from denodo_ha.reason import Reason
-from denodo_ha.record import Phase, Record, Role, Step, importing
+from denodo_ha.record import Phase, Record, Role, Step, importing, superseded
 from denodo_ha.transitions import advanced, renewed, trying
 from denodo_scheduler.steps.context import Event, PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
