@@ -214,7 +214,8 @@ class Scratch(_Value):
 
     :param id: the try of the task, which begins with the id of its run.
     :param role: the server that is tried, the passive one, and ``target`` its address.
-    :param lease_until: until then no other task takes them for left behind.
+    :param lease_until: until then no other run takes them for left behind.
+    :param importing: an import was sent and its answer not seen, so that until then the server may still execute it.
     """
 
     id: str
@@ -223,6 +224,7 @@ class Scratch(_Value):
     projects: tuple[str, ...]
     since: Time
     lease_until: Time
+    importing: bool = False
 
 
 LEFT_BEHIND = "left_behind"

@@ -251,8 +251,7 @@ def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
 
 
 def trying(record: Record, scratch: Scratch) -> Record:
-    """Note, before the first is made, which scratch projects a doctor is going to have."""
-    assert record.scratch is None or record.scratch.id == scratch.id, "those of another try are cleaned up first"
+    """Note which scratch projects a doctor has, before the first is made, and how long it keeps others away."""
     return record.model_copy(update={"scratch": scratch})
 
 

@@ -333,7 +333,12 @@ class _Planner:
         what = f"it has to be imported, which enables it ({self.imported[key]}), and"
         if job and (later := self._later([job], self.budget)):
             return _waits(what, later)
-        if why := has_no_moment(job, self.now, past_start_fires=self.may_fire) if job else "the source does not list it":
+        why = (
+            "the source does not list it"
+            if job is None
+            else has_no_moment(job, self.now, past_start_fires=self.may_fire)
+        )
+        if why:
             next_step = "change that on the source"
         else:
             end = _clock(self.now + HORIZON)

@@ -1,20 +1,30 @@
-"""The operations DAG of a pair: what people do to it, in one task, and the readiness check in another."""
+"""The operations DAG of a pair: what people do to it, in one task, the readiness check and the doctor in others."""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from typing import Any
 
 from airflow.sdk import DAG, Param
 
+from denodo_ha.doctor.diagnosis import Diagnosis
+from denodo_ha.doctor.redaction import to_attach
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
 from denodo_ha.status import Level
 from denodo_scheduler.dags import shared
 from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps import operate as operating
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.doctor import look as looking
+from denodo_scheduler.steps.doctor import probe as probing
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, readable
+
+log = logging.getLogger(__name__)
 
 DAG_DOC = """
 ### Operate the pair `{pair.name}`: master `{pair.master}`, slave `{pair.slave}`
@@ -28,24 +38,30 @@ DAG_DOC = """
 | release | back to the phase before the halt |
 | initialise | you say which server is the active one, for example when the record was lost |
 | check | tells whether the pair could change its active server now; changes nothing, and leaves no event |
+| doctor | tells what both servers are and how they are spoken to; with `probe` it also tries things out on the passive one |
 
-No operation changes a server. Each but `check` leaves an event on the asset `{pair.asset_uri}`, with your reason.
+No operation changes a server, but for the doctor with your consent `probe`: it makes two scratch projects on the
+passive server, whose jobs are disabled or due in 2099, and deletes them. Each but `check` and the doctor's reading leaves an event on the asset `{pair.asset_uri}`, with your reason.
 """
 
-CHECK = "check"
+CHECK, DOCTOR = "check", "doctor"
 
 
-def _only(check: bool) -> Callable[[Any], None]:
-    """Skip a task, before it does anything, unless the run is (or is not) for a check."""
+def _only(*operations: str, consent: str | None = None) -> Callable[[Any], None]:
+    """Skip a task, before it does anything, unless the run is for one of these operations.
+
+    :param consent: the box that has to be ticked too.
+    """
 
     def skip(context: Any) -> None:
-        if (context["params"]["operation"] == CHECK) is not check:
+        params = context["params"]
+        if params["operation"] not in operations or (consent and not params[consent]):
             raise NothingToDo("not_asked_for", "another task does what this run was asked for")
 
     return skip
 
 
-@shared.step(priority_weight=50, pre_execute=_only(check=False))
+@shared.step(priority_weight=50, pre_execute=_only(*operating.MANUAL_OPERATIONS))
 def operate(**context: Any) -> dict[str, Any]:
     """Change the HA record of the pair, write the event, and ask the failover DAG for a look. The XCom says what was
     done; where an operation makes no sense the task fails with the reason, and nothing was changed.
@@ -60,7 +76,7 @@ def operate(**context: Any) -> dict[str, Any]:
     return done.to_json()
 
 
-@shared.step(pre_execute=_only(check=True), **shared.CHANGES_NOTHING)
+@shared.step(pre_execute=_only(CHECK), **shared.CHANGES_NOTHING)
 def check(**context: Any) -> dict[str, Any]:
     """Read both servers, the record, the storage and the options, and tell whether the pair is ready for a change of
     its active server: in the log, the note, the XCom and, for `denodo-ha check`, the asset's state store. Fails where
@@ -75,12 +91,47 @@ def check(**context: Any) -> dict[str, Any]:
     return found.to_json()
 
 
+@shared.step(pre_execute=_only(DOCTOR), **shared.CHANGES_NOTHING)
+def doctor(**context: Any) -> dict[str, Any]:
+    """Read both servers and tell what they are, what goes where in an export and an import, what could not be bound
+    and what is taken for granted: in the log, the note, the XCom, the file `doctor.json` beside the snapshots and, for
+    `denodo-ha doctor`, the asset's state store. Changes nothing, and does not wait for the pair's slot.
+    """
+    with shared.explaining(context):
+        run = shared.pair_context(context)
+        return _found(context, run, looking.look(run))
+
+
+@shared.step(pre_execute=_only(DOCTOR, consent="probe"))
+def probe(_: dict[str, Any], **context: Any) -> dict[str, Any]:
+    """Try out on the passive server what reading cannot tell, in scratch projects that are deleted at the end, and note
+    what was learned in the record, by which the syncs go. A retry first deletes what a killed try has left.
+    """
+    run = shared.pair_context(context)
+    with shared.publishing(run, context), shared.explaining(context):
+        before = readable(Diagnosis.from_json, shared.kept(context, shared.DOCTOR_KEY))
+        return _found(context, run, probing.probe(run, before))
+
+
+def _found(context: Any, run: PairContext, diagnosis: Diagnosis) -> dict[str, Any]:
+    """Keep and tell what a doctor has found; returns what may be attached to an issue."""
+    for line in diagnosis.lines:
+        log.info("%s", line)
+    found = diagnosis.to_json()
+    shared.keep_check(context, found, shared.DOCTOR_KEY)
+    attached = to_attach(found, hashed=context["params"]["hash_names"], salt=token_hex())
+    where = run.snapshots.write_report(json.dumps(attached, indent=2, ensure_ascii=False))
+    log.info("The report to be attached to an issue: %s", where)
+    shared.note(context, f"DOCTOR: {diagnosis.summary}"[:900])
+    return attached
+
+
 def operations_dag(pair: Pair) -> DAG:
     """Build the operations DAG of one pair. Makes no request and reads no Variable or Connection."""
     with shared.pair_dag(
         pair,
         pair.dag_id_operations,
-        description=f"Pause, resume, acknowledge, halt, release, initialise or check the pair {pair.name}",
+        description=f"Pause, resume, acknowledge, halt, release, initialise, check or diagnose the pair {pair.name}",
         doc=DAG_DOC,
         params=_params(),
         schedule=None,
@@ -88,6 +139,7 @@ def operations_dag(pair: Pair) -> DAG:
     ) as dag:
         operate()
         check()
+        probe(doctor())
     return dag
 
 
@@ -106,7 +158,7 @@ def _params() -> dict[str, Param]:
     return {
         "operation": Param(
             type="string",
-            enum=[*operating.MANUAL_OPERATIONS, CHECK],
+            enum=[*operating.MANUAL_OPERATIONS, CHECK, DOCTOR],
             title="Operation",
             description="What to do; the documentation of this DAG explains each.",
         ),
@@ -123,6 +175,14 @@ def _params() -> dict[str, Param]:
             title="Doubts",
             description="Acknowledge only: the names of what you accept, one a line, as `denodo-ha status` shows them. "
             "Without names: the last failover, or else all warnings of imports.",
+        ),
+        "probe": shared.tick(
+            "Try things out",
+            "Doctor only: your consent to make two scratch projects on the passive server, to import them there, and to "
+            "delete them. Nothing else is changed.",
+        ),
+        "hash_names": shared.tick(
+            "Hash names", "Doctor only: the report that you attach to an issue has hashes in place of names and hosts."
         ),
         "active": shared.optional_text(
             "Active server",

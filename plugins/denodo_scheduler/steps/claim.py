@@ -323,9 +323,9 @@ class DoctorClaim(Claim):
 
     def _refused(self, record: Record) -> Exception | None:
         if record.scratch is None or record.scratch.id != self.id:
-            return NothingToDo("superseded", "another task has cleaned up after this doctor")
+            return NotYet("superseded", "another task has cleaned up after this doctor", "run the doctor again")
         if (record.epoch, record.phase) != (self.epoch, self.phase):
-            return NothingToDo("superseded", "the pair has moved on, so nothing more is tried out")
+            return NotYet("superseded", "the pair has moved on, so nothing more is tried out", "run the doctor again")
         later = "the next doctor or sync deletes its scratch projects"
         if record.operation:
             return NotYet("operation_open", f"a {record.operation.kind} has begun, to which the doctor yields", later)

@@ -27,6 +27,7 @@ from denodo_scheduler.client.probe import over_second_path
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, unchanged
 from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.doctor.tidy import tidy
 from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked, NotYet, require
 from denodo_scheduler.steps.passive import DisablingEvent, ensure_two_servers, settle
@@ -84,6 +85,7 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
         return Admission(go, "go", "dry run: shows what a sync would do")
     record = _tried_storage(context, record)
     record = _repair(context, record, go.target)
+    tidy(context, go.target)
     if wanted and record.dirty is None and covers(record, wanted, context.now()):
         assert record.snapshot is not None
         what = (
