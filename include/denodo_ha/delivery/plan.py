@@ -324,6 +324,12 @@ class _Planner:
         horizon = timedelta(hours=1) if all(map(same_in_every_hour, crons)) else HORIZON
         return self._moments(self.now + horizon, window).next(jobs)
 
+    def _why_never(self, job: Job | None) -> str | None:
+        """Why no moment is safe for the job."""
+        if job is None:
+            return "the source does not list it"
+        return has_no_moment(job, self.now, past_start_fires=self.may_fire)
+
     def _why_restless(self, key: JobKey) -> Reason:
         length, job = format_duration(self.budget), self.jobs.get(key)
         if job and self.moments.next([job]):
@@ -333,11 +339,7 @@ class _Planner:
         what = f"it has to be imported, which enables it ({self.imported[key]}), and"
         if job and (later := self._later([job], self.budget)):
             return _waits(what, later)
-        why = (
-            "the source does not list it"
-            if job is None
-            else has_no_moment(job, self.now, past_start_fires=self.may_fire)
-        )
+        why = self._why_never(job)
         if why:
             next_step = "change that on the source"
         else:

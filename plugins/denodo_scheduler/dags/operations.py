@@ -38,10 +38,11 @@ DAG_DOC = """
 | release | back to the phase before the halt |
 | initialise | you say which server is the active one, for example when the record was lost |
 | check | tells whether the pair could change its active server now; changes nothing, and leaves no event |
-| doctor | tells what both servers are and how they are spoken to; with `probe` it also tries things out on the passive one |
+| doctor | tells what both servers are and how they are spoken to; with `probe` it also tries things out |
 
-No operation changes a server, but for the doctor with your consent `probe`: it makes two scratch projects on the
-passive server, whose jobs are disabled or due in 2099, and deletes them. Each but `check` and the doctor's reading leaves an event on the asset `{pair.asset_uri}`, with your reason.
+No operation changes a server, but for a doctor with your consent `probe`: it makes two scratch projects on the passive
+server, whose jobs are disabled or due in 2099, and deletes them. Each but `check` and a doctor that only reads leaves
+an event on the asset `{pair.asset_uri}`, with your reason.
 """
 
 CHECK, DOCTOR = "check", "doctor"
@@ -178,7 +179,7 @@ def _params() -> dict[str, Param]:
         ),
         "probe": shared.tick(
             "Try things out",
-            "Doctor only: your consent to make two scratch projects on the passive server, to import them there, and to "
+            "Doctor only: your consent to make two scratch projects on the passive server, to import them there and to "
             "delete them. Nothing else is changed.",
         ),
         "hash_names": shared.tick(
