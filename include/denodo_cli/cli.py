@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient
+from denodo_cli.doctor import DoctorError, add_arguments, doctor
 from denodo_cli.reading import UnknownPairError, history, read, read_check
 from denodo_ha.durations import format_duration, parse_duration
 from denodo_ha.pairs import Pair
@@ -99,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     ready.add_argument("--verbose", action="store_true", help="name what is in order too")
 
+    found = commands.add_parser(
+        "doctor", help="what both servers are and how they behave: what the last doctor has found", epilog=EPILOG
+    )
+    found.set_defaults(run=lambda args: doctor(args, _api(args)))
+    add_arguments(found, _duration)
+
     check = commands.add_parser(
         "check-config",
         help="whether a file of pairs is right; needs no Airflow",
@@ -106,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
 
-    for command in (status, events, ready):
+    for command in (status, events, ready, found):
         command.add_argument("pair", metavar="PAIR")
         url = os.environ.get("AIRFLOW_API_URL") or "http://localhost:8080"
         command.add_argument("--url", default=url, help="address of Airflow (default: %(default)s)")
@@ -219,7 +226,7 @@ def _explained(error: Exception, url: str) -> str:
     url = re.sub(r"//[^/]*@", "//", url)
     if isinstance(error, AirflowApiError) and error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         text = f"Airflow at {url} refuses the login, or the user may not read assets and DAGs ({error.status})"
-    elif isinstance(error, AirflowApiError | CliError | UnknownPairError):
+    elif isinstance(error, AirflowApiError | CliError | DoctorError | UnknownPairError):
         text = str(error)
     elif isinstance(error, httpx.TimeoutException):
         text = f"Airflow at {url} does not answer in time"

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from denodo_ha.doctor.diagnosis import Answer, Diagnosis
 from denodo_ha.doctor.scratch import is_scratch
-from denodo_ha.record import Role
 from denodo_scheduler.steps.doctor.look import look
 from denodo_scheduler.steps.doctor.probe import probe
 from support.sync import Books, Sync, untouched
