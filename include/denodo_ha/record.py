@@ -7,18 +7,18 @@ read and :func:`superseded`.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.doctor.scratch import Scratch
 from denodo_ha.jobs import JobKey
-from denodo_ha.record_errors import LostVersionsError as LostVersionsError
-from denodo_ha.record_errors import NewerRecordError as NewerRecordError
-from denodo_ha.record_errors import RecordError as RecordError
+from denodo_ha.reason import Explained, Reason
 from denodo_ha.text import listed, moment
+from denodo_ha.values import Count, Time, Value
 
 SCHEMA = 5
 """Schema number of the record; a record with a greater number was written by a newer version of this project.
@@ -29,6 +29,40 @@ record, nor take it for a damaged one.
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of two workers may be apart."""
+
+
+class RecordError(Explained, ValueError):
+    """The stored record cannot be used."""
+
+    def __init__(self, what: str, next_step: str) -> None:
+        super().__init__(f"{what}. Next: {next_step}.")
+        self.reason = Reason("record_unusable", what, next_step)
+
+
+class NewerRecordError(RecordError):
+    """A newer version of this project wrote the record."""
+
+
+class LostVersionsError(RecordError):
+    """The newest version of the record is older than one that was seen before.
+
+    :param seen: the newest version that was seen. :param newest: the newest that is there; 0 for none.
+    :param place: where the versions are kept.
+    """
+
+    def __init__(self, seen: int, newest: int, place: str) -> None:
+        there = f"ends at version {newest}" if newest else "has no version"
+        what = (
+            f"the HA record in {place} {there}, and the pair was at version {seen} before: its versions were lost or "
+            "restored from a backup, or 'snapshots' of the pair leads elsewhere, such as to a folder of its own on "
+            "each worker; nothing was changed"
+        )
+        how = (
+            "correct 'snapshots', or bring the versions back; if they are lost, look which server has enabled jobs, "
+            "then initialise the pair with its operations DAG"
+        )
+        super().__init__(what, how)
+        self.reason = Reason("record_lost", what, how)
 
 
 class Phase(StrEnum):
@@ -59,12 +93,6 @@ class Step(StrEnum):
     """Failover, switchover: jobs of the server that becomes active may be enabled already; it only goes forward."""
 
 
-def _of_this_age(value: datetime) -> datetime:
-    if not 1970 < value.year < 9000:
-        raise ValueError("is no time of this age")
-    return value.astimezone(UTC)
-
-
 def usable_event(event: dict[str, Any]) -> dict[str, Any]:
     """Return an event that waits in an outbox, if it can be told.
 
@@ -80,16 +108,10 @@ def usable_event(event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
-Time = Annotated[AwareDatetime, AfterValidator(_of_this_age)]
-Count = Annotated[int, Field(ge=0, le=2**53)]
 Event = Annotated[dict[str, Any], AfterValidator(usable_event)]
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Operation(_Value):
+class Operation(Value):
     """A change of a server that was begun.
 
     ``target`` is the address of the server, ``lease_until`` the time after which no request of the operation can still
@@ -115,14 +137,14 @@ class Operation(_Value):
         return self.step is Step.IMPORTING and now < self.lease_until
 
 
-class Dirty(_Value):
+class Dirty(Value):
     """Since when and why the passive server cannot be trusted to equal the committed snapshot."""
 
     since: Time
     reason: str
 
 
-class Pause(_Value):
+class Pause(Value):
     """Automation changes nothing until ``until``, or until a person resumes it."""
 
     since: Time
@@ -131,7 +153,7 @@ class Pause(_Value):
     until: AwareDatetime | None = None
 
 
-class Halt(_Value):
+class Halt(Value):
     """The pair waits for a person; ``phase`` is the phase before, to which a release brings it back."""
 
     since: Time
@@ -141,7 +163,7 @@ class Halt(_Value):
     phase: Phase
 
 
-class SyncProblem(_Value):
+class SyncProblem(Value):
     """Why syncs have failed or been refused since ``since``: code, sentence and next step of the last one."""
 
     since: Time
@@ -150,7 +172,7 @@ class SyncProblem(_Value):
     next_step: str
 
 
-class Doubt(_Value):
+class Doubt(Value):
     """What an import has warned of, so that ``role``, its target, may lack it although it looks equal.
 
     :param accepted_by: the person who has accepted it; ``text`` may then also be the name of another kind of doubt.
@@ -162,7 +184,7 @@ class Doubt(_Value):
     accepted_by: str | None = None
 
 
-class Approval(_Value):
+class Approval(Value):
     """A failover that a person is asked to approve (``granted_by`` is None), or has approved, until ``until``."""
 
     requested_by: str
@@ -170,7 +192,7 @@ class Approval(_Value):
     granted_by: str | None = None
 
 
-class Promotion(_Value):
+class Promotion(Value):
     """The last change of the active server.
 
     :param id: the operation.
@@ -191,7 +213,7 @@ class Promotion(_Value):
     heard: Time | None = None
 
 
-class SnapshotRef(_Value):
+class SnapshotRef(Value):
     """The committed snapshot: the newest state of the active server that was verified on the passive one.
 
     ``taken`` is when the export began, ``imported`` when its secrets were last delivered, ``source`` the server that
@@ -209,29 +231,11 @@ class SnapshotRef(_Value):
     source: Role = Role.MASTER
 
 
-class Scratch(_Value):
-    """The projects in which a doctor tries things out, from before the first is made until all are deleted.
-
-    :param id: the try of the task, which begins with the id of its run.
-    :param role: the server that is tried, the passive one, and ``target`` its address.
-    :param lease_until: until then no other run takes them for left behind.
-    :param importing: an import was sent and its answer not seen, so that until then the server may still execute it.
-    """
-
-    id: str
-    role: Role
-    target: str
-    projects: tuple[str, ...]
-    since: Time
-    lease_until: Time
-    importing: bool = False
-
-
 LEFT_BEHIND = "left_behind"
 """The code of a job that a person has left behind in a switchover."""
 
 
-class PendingJob(_Value):
+class PendingJob(Value):
     """A job that the committed snapshot lists and the passive server does not have so.
 
     :param code: why, as a reason code; ``why`` says it in words, and ``next_step`` what a person can do.
@@ -246,15 +250,14 @@ class PendingJob(_Value):
     next_step: str = ""
 
 
-class Record(_Value):
+class Record(Value):
     """Phase, role and progress of one pair; ``master`` and ``slave`` are the last known addresses of the servers.
 
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
     each server as a target. ``sync_problem`` is there until a sync succeeds, ``doubts`` until an import of everything
-    that holds secrets to that server has not warned of them. ``scratch`` is there while a doctor has scratch projects
-    on a server, or has left some. ``version`` counts the saves; ``exclusive`` tells whether
-    the storage lets only one writer make each of them, as the last sync has tried it.
+    that holds secrets to that server has not warned of them. ``scratch`` is what a doctor has on a server, or has left.
+    ``version`` counts the saves; ``exclusive``: the storage lets only one writer make each, as the last sync has tried.
     """
 
     schema_number: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
@@ -275,7 +278,7 @@ class Record(_Value):
     approval: Approval | None = None
     last_promotion: Promotion | None = None
     pending: tuple[PendingJob, ...] = ()
-    capabilities: dict[Role, Capabilities] = {}
+    capabilities: dict[Role, Capabilities] = Field(default_factory=dict)
     sync_problem: SyncProblem | None = None
     doubts: tuple[Doubt, ...] = ()
     scratch: Scratch | None = None

@@ -304,6 +304,12 @@ def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
         operation = record.operation
         lease = f"lease until {_when(operation.lease_until, now)}"
         details["operation"] = f"{operation.kind} {operation.id}, {operation.step}, {lease}"
+    if record.scratch:
+        scratch = record.scratch
+        until = f"a doctor may be at work until {_when(scratch.lease_until, now)}"
+        left = f"left by a doctor, {_when(scratch.since, now)}; the next sync, or the doctor run again, deletes them"
+        said = until if now < scratch.lease_until else left
+        details["scratch projects"] = f"{listed(scratch.projects)} on the {scratch.role}: {said}"
     if record.halted:
         details["halted"] = f"by {record.halted.by}, {_when(record.halted.since, now)}: {record.halted.reason}"
     if record.cool_down_until and now < record.cool_down_until:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.doctor.scratch import Scratch
 from denodo_ha.doubts import still_meant
 from denodo_ha.record import (
     Approval,
@@ -23,7 +24,6 @@ from denodo_ha.record import (
     Promotion,
     Record,
     Role,
-    Scratch,
     Step,
     SyncProblem,
     close_operation,

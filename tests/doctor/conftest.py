@@ -13,17 +13,12 @@ from support.sync import Sync
 
 __all__ = ["_no_long_pauses", "connect", "pair", "sync", "tamper"]
 
-JOBS = (
-    source(),
-    job("first"),
-    job("cached", kind="VDPCache", after="first"),
-    job("sealed", sealed="s"),
-)
+JOBS = (source(), job("first"), job("cached", kind="VDPCache", after="first"), job("sealed", sealed="s"))
 
 
 @pytest.fixture
 def pair(sync: Sync, monkeypatch: pytest.MonkeyPatch) -> Sync:
-    """A pair in step, whose jobs are of two types. A doctor's pauses pass at once."""
+    """A pair in step, with jobs of two types, of whose slave nothing is known. A doctor's pauses take no time."""
     refill(sync.master, *JOBS)
     sync.rest = True
     sync.synced()

@@ -77,6 +77,13 @@ def _born(seen: bool) -> Found:
     return Found("refuted", WARNING, "a job that was written with disabled: true was enabled", how)
 
 
+def _put(seen: Sequence[str]) -> Found:
+    if not seen:
+        return Found("confirmed", OK, "a job that is written whole by a PUT is read back so, under its id, disabled")
+    how = "nothing has to be done: syncs import jobs of the types that this concerns"
+    return Found("refuted", WARNING, f"a PUT of a whole job loses or changes {listed(seen)}", how)
+
+
 def _bulk(seen: tuple[int, int, int]) -> Found:
     wanted, enabled, disabled = seen
     if (enabled, disabled) == (wanted, wanted):
@@ -144,6 +151,12 @@ _REPLACED = "a second import of the same job, with the switch to replace"
 QUESTIONS: Mapping[str, Question] = {
     "born disabled": Question(
         "POST of a job honours disabled: true", "V", "jobs that were made with disabled: true, and read back", _born
+    ),
+    "put": Question(
+        "PUT of a whole job keeps all that is in it, its id and disabled: true",
+        "V",
+        "a job that was read, changed in its description and written again",
+        _put,
     ),
     "bulk": Question(
         "one request enables, or disables, several jobs of a project",

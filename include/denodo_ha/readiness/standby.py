@@ -208,6 +208,16 @@ def _recovery(facts: ReadyFacts) -> Said:
     return fine(f"{said}, without a wait for jobs that may just have run", how)
 
 
+def _scratch(facts: ReadyFacts) -> Said:
+    scratch = known(facts.record).scratch
+    if scratch is None:
+        return fine("no doctor has left scratch projects", RECORD)
+    what = f"scratch projects of a doctor are on the {scratch.role}: {listed(scratch.projects)}"
+    if facts.now < scratch.lease_until:
+        return fine(f"{what}; it may be at work", RECORD)
+    return warning(what, f"run {facts.pair.dag_id_sync}, or the doctor again, which deletes them", RECORD)
+
+
 OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "phase": _phase,
     "snapshot": _snapshot,
@@ -216,6 +226,7 @@ OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "secrets": _secrets,
     "second path": _second_path,
     "one writer": _writers,
+    "scratch projects": _scratch,
     "storage": _storage,
     "lease": _lease,
     "monitor": _monitor,

@@ -338,10 +338,18 @@ class DoctorClaim(Claim):
         return (scratch.lease_until - self.context.now()).total_seconds() if scratch else None
 
     def prolong(self, seconds: float) -> None:
-        until = self.context.now() + timedelta(seconds=seconds) + LEASE
+        self.renew(timedelta(seconds=seconds) + LEASE)
 
-        def longer(record: Record) -> Record:
+    def renew(self, time: timedelta = LEASE, *, importing: bool | None = None) -> None:
+        """Keep others away for so long from now on.
+
+        :param importing: whether an import was sent, or is right now, whose answer is not seen; None: as it was.
+        """
+        until = self.context.now() + time
+
+        def renewed(record: Record) -> Record:
             assert record.scratch is not None
-            return trying(record, record.scratch.model_copy(update={"lease_until": until}))
+            flag = record.scratch.importing if importing is None else importing
+            return trying(record, record.scratch.model_copy(update={"lease_until": until, "importing": flag}))
 
-        self.save(longer)
+        self.save(renewed)

@@ -44,8 +44,8 @@ def probe(context: PairContext, found: Diagnosis) -> Diagnosis:
         how = "wait until it can be deleted; the log of this task says what it waits for"
         raise NotYet("scratch_left", f"an earlier doctor has left {listed(record.scratch.projects)}", how)
     require(
-        may_try(record, context.servers.addresses),
         two_addresses(context.servers.connections, context.servers.addresses),
+        may_try(record, context.servers.addresses),
         another_pair(context),
     )
     role = other(record.active)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from denodo_ha.doctor.scratch import is_scratch, of_pair, scratch_names
+from denodo_ha.doctor.scratch import Scratch, is_scratch, of_pair, scratch_names
 from denodo_ha.jobs import Project, fold
 from denodo_ha.preconditions import may_try
-from denodo_ha.record import Phase, Record, Role, Scratch
+from denodo_ha.record import Phase, Record, Role
 from denodo_ha.text import listed
 from denodo_ha.transitions import tidied, trying
 from denodo_scheduler.exceptions import DenodoSchedulerError
@@ -32,7 +30,7 @@ def begin(context: PairContext, role: Role) -> DoctorClaim:
     now, target = context.now(), context.servers.hook(role).address
     names = scratch_names(context.pair.name, uuid4().hex[:8])
     scratch = Scratch(
-        id=context.new_operation(), role=role, target=target, projects=names, since=now, lease_until=now + LEASE
+        id=context.new_operation(), role=role.value, target=target, projects=names, since=now, lease_until=now + LEASE
     )
 
     def begun(record: Record) -> tuple[Record, None]:
@@ -44,24 +42,6 @@ def begin(context: PairContext, role: Role) -> DoctorClaim:
         return trying(record, scratch), None
 
     return DoctorClaim(context, context.save(begun))
-
-
-def importing(claim: DoctorClaim, until: timedelta) -> Callable[[], None]:
-    """Note, right before it is sent, that an import of scratch projects may be executed until then.
-
-    :return: notes that the server has answered it.
-    """
-
-    def note(on: bool) -> None:
-        def noted(record: Record) -> Record:
-            assert record.scratch is not None
-            lease = claim.context.now() + (until if on else LEASE)
-            return trying(record, record.scratch.model_copy(update={"importing": on, "lease_until": lease}))
-
-        claim.save(noted)
-
-    note(True)
-    return lambda: note(False)
 
 
 def clean_up(context: PairContext, **told: Any) -> bool:
@@ -82,7 +62,7 @@ def clean_up(context: PairContext, **told: Any) -> bool:
         log.warning("%d scratch projects of a doctor stay on the %s: %s", len(scratch.projects), scratch.role, why)
         return False
     claim = _taken_over(context, scratch)
-    hook = context.servers.hook(scratch.role)
+    hook = context.servers.hook(Role(scratch.role))
     for project in left_on(context, hook, scratch):
         claim.check()
         log.info("Deleting the scratch project %s of the %s", project.name, scratch.role)
@@ -97,9 +77,9 @@ def clean_up(context: PairContext, **told: Any) -> bool:
 
 
 def _must_wait(context: PairContext, record: Record, scratch: Scratch) -> str:
-    if record.active is scratch.role:
+    if record.active == scratch.role:
         return "it is the active server now; they are deleted when it is the passive one again"
-    if context.servers.hook(scratch.role).address != scratch.target:
+    if context.servers.hook(Role(scratch.role)).address != scratch.target:
         return f"its connection leads elsewhere now; delete them by hand on {scratch.target}"
     if record.operation:
         return f"a {record.operation.kind} is under way"
@@ -138,7 +118,7 @@ def tidy(context: PairContext, target: Role) -> None:
     no sync copies scratch projects.
     """
     record = context.record()
-    if record.scratch and record.scratch.role is target:
+    if record.scratch and record.scratch.role == target:
         try:
             clean_up(context)
         except (DenodoSchedulerError, NotYet) as error:

@@ -32,9 +32,9 @@ from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import DoctorClaim
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.doctor.look import exported, unasked_in, unread
-from denodo_scheduler.steps.doctor.tidy import importing
 from denodo_scheduler.steps.outcome import NotYet
 from denodo_scheduler.steps.passive import DisablingEvent, rest_passive
+from denodo_scheduler.steps.servers import data_sources
 from denodo_scheduler.steps.sync.send import refused
 
 log = logging.getLogger(__name__)
@@ -94,8 +94,8 @@ class Trial:
             self.claim.check()
             self._ids[name] = self._hook.create_project(name, _DESCRIPTION).id
         there = self._hook.jobs()
-        self._names = Names.of(there, self._hook.data_sources())
-        self._try(("born disabled",), partial(self._born, one, other))
+        self._names = Names.of(there, data_sources(self._hook, self.role) or ())
+        self._try(("born disabled", "put"), partial(self._born, one, other))
         self._write_types(one, there)
         self._try(("bulk", "time zone", "past start, enabled"), partial(self._enable, one))
         imports = (
@@ -134,7 +134,9 @@ class Trial:
         made = self._read(one)
         self._noise |= set().union(*(self._apart(job, made[name]) for name, job in self._read(one).items()))
         states = self._states(one)
-        return {"born disabled": not any(map(_is_enabled, made.values(), map(states.__getitem__, made)))}
+        born = not any(map(_is_enabled, made.values(), map(states.__getitem__, made)))
+        self.seen["born disabled"] = born
+        return {"put": self._put(one, made["victim"])}
 
     def _make(self, project: str, name: str, trigger: Mapping[str, Any]) -> None:
         """Make a job that does nothing; with a query where the server insists that it has a data source."""
@@ -188,7 +190,7 @@ class Trial:
             triggers = {"triggerSection": {"triggers": [{"type": "cron", "cronExpression": NEVER}]}}
             definition |= {"name": name, **triggers}
             try:
-                made = self._hook.create_job(self._ids[project], definition)
+                self._hook.create_job(self._ids[project], definition)
                 break
             except DenodoSchedulerError as error:
                 if error.status not in (400, 405, 500):
@@ -200,14 +202,17 @@ class Trial:
         content = Content(
             disabled=not _is_enabled(read, self._states(project)[name]), lost=self._lost(read, definition)
         )
-        changed = {**read.definition, "description": _CHANGED, "disabled": True}
-        self._hook.replace_job(self._ids[project], made, changed)
-        again = self._read(project)[name]
-        put = (*self._lost(again, changed), *(["id"] if again.id != made else []))
-        self._sent[kind] = self._fields(again)
-        if _is_enabled(again, self._states(project)[name]):
-            put = (*put, "disabled")
+        put = self._put(project, read)
+        self._sent[kind] = self._fields(self._read(project)[name])
         return replace(content, put=put)
+
+    def _put(self, project: str, job: Job) -> tuple[str, ...]:
+        """Write a whole job with another description; what was read back otherwise."""
+        changed = {**job.definition, "description": _CHANGED, "disabled": True}
+        self._hook.replace_job(self._ids[project], job.id, changed)
+        again = self._read(project)[job.name]
+        found = [*self._lost(again, changed), *(["id"] if again.id != job.id else [])]
+        return (*found, "disabled") if _is_enabled(again, self._states(project)[job.name]) else tuple(found)
 
     def _enable(self, project: str) -> dict[str, Any]:
         """Enable jobs that are due in 2099, read what they are due at, and disable them."""
@@ -228,7 +233,8 @@ class Trial:
         keys = [JobKey(project=project, name=name) for name in names]
         self._hook.set_jobs_status(action, keys, statuses=self._hook.statuses())
 
-    def _has_fired(self, project: str, name: str) -> bool:
+    def _has_fired(self, project: str, name: str) -> bool | Unread:
+        """Whether a job that is enabled has fired; not known where it is not enabled."""
         for number in range(LOOKS):
             if number:
                 time.sleep(PAUSE)
@@ -236,7 +242,7 @@ class Trial:
             ran = status.previous_execution is not None or status.result not in (None, "NEVER_EXECUTED", "MISFIRED")
             if ran or status.state is JobState.RUNNING:
                 return True
-        return False
+        return False if status.state.is_enabled else Unread("the job was not enabled, so it could not fire")
 
     # -- imports
 
@@ -248,12 +254,14 @@ class Trial:
         """
         kept = JobKey(project=one, name="kept")
         with exported(self._hook) as (whole, contents):
+            self.claim.renew()  # for an export others are kept away much longer
             odd = set(unasked_in(self._hook, contents))
             known({} if _has(contents, kept) else Unread("the export does not hold the scratch jobs that were made"))
             brought = [name for name in self._read(one) if name not in ("kept", "victim")]
             self.claim.check()
             self._hook.delete_jobs([JobKey(project=one, name=name) for name in brought])
-            changed = self._change(one, "kept")
+            self._put(one, self._read(one)["kept"])
+            changed, awake = self._read(one)["kept"], self._states(one)["kept"].state.is_enabled
             all_of_it = self.known.import_replaces is not False
 
             def first(element: Element) -> bool:
@@ -264,17 +272,11 @@ class Trial:
             if all_of_it:
                 self._wait_for_a_moment(there)
             self._send(whole, contents, first, replaces=False)
-            self.seen |= self._after_first(one, other, brought, changed)
+            self.seen |= self._after_first(one, other, brought, changed, awake)
             if self.seen["import deletes"]:
                 known(Unread("an import deletes what it does not hold, so nothing less than all may be imported"))
             self._send(whole, contents, lambda each: each.project == one and each.name == "kept", replaces=True)
         return self._after_second(one, changed)
-
-    def _change(self, project: str, name: str) -> Job:
-        job = self._read(project)[name]
-        changed = {**job.definition, "description": _CHANGED, "disabled": True}
-        self._hook.replace_job(self._ids[project], job.id, changed)
-        return self._read(project)[name]
 
     def _wait_for_a_moment(self, there: Sequence[Job]) -> None:
         """Wait until no job of the server could fire if an import enabled it, though it is told to replace nothing."""
@@ -300,18 +302,18 @@ class Trial:
         sync, part = self.context.pair.sync, whole.parent / "part.zip"
         with new_file(part) as destination:
             cut_archive(whole, contents, destination, keep)
-        answered = importing(self.claim, sync.lease)
+        self.claim.renew(sync.lease, importing=True)
         try:
             self._hook.import_metadata(
                 part, timeout=sync.import_timeout.total_seconds(), options=_replacing(self._hook, replaces)
             )
         except DenodoSchedulerError as error:
             if isinstance(error, UnreachableError) or refused(error):
-                answered()
+                self.claim.renew(importing=False)
                 raise
             how = "wait; the next try of this task, the next doctor or the next sync deletes the scratch projects"
             raise NotYet("import_unanswered", f"an import was sent and its end is unknown ({error})", how) from None
-        answered()
+        self.claim.renew(importing=False)
         event = DisablingEvent(self.context, "drift", self.context.now(), {"server": self.role})
 
         def tell(statuses: Statuses, keys: Sequence[JobKey]) -> None:
@@ -323,7 +325,7 @@ class Trial:
             complete = event.end(self.context.record(), rest)
             self.context.save(lambda latest: (latest, complete))
 
-    def _after_first(self, one: str, other: str, brought: Sequence[str], changed: Job) -> dict[str, Any]:
+    def _after_first(self, one: str, other: str, brought: Sequence[str], changed: Job, awake: bool) -> dict[str, Any]:
         fired = self._has_fired(one, "past")
         jobs, states, now = self._read(one), self._states(one), self._hook.statuses().by_key
         for kind, content in self.types.items():
@@ -341,7 +343,7 @@ class Trial:
         kept = jobs.get("kept")
         unlike = set() if kept is None else self._apart(changed, kept)
         unlike |= {"id"} if kept and kept.id != changed.id else set()
-        unlike |= {"disabled"} if kept and _is_enabled(kept, states["kept"]) else set()
+        unlike |= {"disabled"} if kept and states["kept"].state.is_enabled is not awake else set()
         return {
             "import deletes": [what for what, true in deleted.items() if true],
             "import enables": all(name in jobs and _is_enabled(jobs[name], states[name]) for name in brought),
