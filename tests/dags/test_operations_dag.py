@@ -38,10 +38,17 @@ def test_what_people_do_is_one_task_in_the_slot_of_the_pair(dag: DAG) -> None:
 
 
 def test_the_check_waits_for_nothing_and_nothing_waits_for_it(dag: DAG) -> None:
-    assert {task.task_id for task in dag.tasks} == {"operate", "check"}
+    assert {task.task_id for task in dag.tasks} == {"operate", "check", "doctor", "probe"}
     task = dag.get_task("check")
     assert task.pool == "default_pool"
     assert not task.upstream_task_ids | task.downstream_task_ids
+
+
+def test_only_what_a_doctor_tries_out_holds_the_slot_of_the_pair(dag: DAG) -> None:
+    doctor, probe = (dag.get_task(name) for name in ("doctor", "probe"))
+    assert (doctor.pool, probe.pool) == ("default_pool", "denodo_ha_default")
+    assert (probe.upstream_task_ids, probe.retries) == ({"doctor"}, 2)
+    assert dag.params.get_param("probe").value is False
 
 
 def test_documentation(dag: DAG) -> None:
@@ -51,15 +58,16 @@ def test_documentation(dag: DAG) -> None:
     for operation in MANUAL_OPERATIONS:
         assert f"| {operation} |" in dag.doc_md
     assert "| check |" in dag.doc_md
+    assert "| doctor |" in dag.doc_md
     assert len(dag.get_task("operate").doc_md.split()) > 10
     assert dag.tags == {"denodo", "denodo-ha"}
 
 
 def test_form(dag: DAG) -> None:
     found = {name: dag.params.get_param(name) for name in dag.params}
-    assert set(found) == {"operation", "reason", "until", "active", "doubts"}
+    assert set(found) == {"operation", "reason", "until", "active", "doubts", "probe", "hash_names"}
     assert all(param.schema["title"] and param.description for param in found.values())
-    assert found["operation"].schema["enum"] == [*MANUAL_OPERATIONS, "check"]
+    assert found["operation"].schema["enum"] == [*MANUAL_OPERATIONS, "check", "doctor"]
     assert not found["operation"].has_value
     assert not found["reason"].has_value
 
@@ -117,7 +125,7 @@ def test_until_that_is_none() -> None:
 
 def test_serialised(dag: DAG) -> None:
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    assert {task.task_id for task in stored.tasks} == {"operate", "check"}
+    assert {task.task_id for task in stored.tasks} == {"operate", "check", "doctor", "probe"}
     assert set(stored.params) == set(dag.params)
 
 

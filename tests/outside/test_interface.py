@@ -319,6 +319,22 @@ SCHEMA_3 = {
 }
 
 
+TRIED = {
+    "offsets": [3600, 7200],
+    "past_start_fires": False,
+    "tried": [{"question": "bulk", "verdict": "confirmed", "seen": "two were changed", "at": AT}],
+}
+SCRATCH = {
+    "id": "manual__2026/0a1b2c3d",
+    "role": "slave",
+    "target": "http://web-2:9090 //b:8000",
+    "projects": ["denodo_ha_doctor_0a1b2c_01234567_a", "denodo_ha_doctor_0a1b2c_01234567_b"],
+    "since": AT,
+    "lease_until": LATER,
+    "importing": True,
+}
+
+
 def test_record() -> None:
     """As it is stored, it is read and written again; what an older version has stored becomes the newest shape."""
     schema = Record.model_json_schema()
@@ -333,9 +349,11 @@ def test_record() -> None:
         },
     )
     doubt = {"since": "2026-03-01T12:00:00Z", "role": "master", "text": "no key", "accepted_by": None}
-    newest = {**SCHEMA_3, "schema_number": 4, "version": 7, "exclusive": False, "doubts": [doubt], "sync_problem": None}
+    newest = {**SCHEMA_3, "schema_number": 5, "version": 7, "exclusive": False, "doubts": [doubt], "sync_problem": None}
     newest["operation"] = {**SCHEMA_3["operation"], "alike": True}
     newest["last_promotion"] = {**SCHEMA_3["last_promotion"], "heard": "2026-03-01T11:59:00Z"}
+    newest["capabilities"] = {"slave": {**SCHEMA_3["capabilities"]["slave"], **TRIED}}
+    newest["scratch"] = SCRATCH
     assert Record.from_json(newest).to_json() == newest
     doubt["role"] = "slave"
     without = {name: value for name, value in doubt.items() if name != "role"}

@@ -207,7 +207,7 @@ class TestCommands:
         found = [
             line
             for page in PAGES
-            for line in re.findall(r"denodo-ha (?:status|history|check) [^`\n#]+", page.read_text())
+            for line in re.findall(r"denodo-ha (?:status|history|check|doctor) [^`\n#]+", page.read_text())
         ]
         assert len(found) > 5
         for line in found:

@@ -98,7 +98,7 @@ SCHEMA_2 = """
 
 def test_a_record_of_schema_1_is_read_with_all_it_says() -> None:
     record = Record.from_json(json.loads(SCHEMA_1))
-    assert record.schema_number == SCHEMA == 4
+    assert record.schema_number == SCHEMA == 5
     assert (record.phase, record.active, record.epoch) == (Phase.NORMAL, Role.MASTER, 3)
     assert (record.slave, record.master) == ("//slave-host:8000", None)
     assert record.paused == Pause(since=NOW, reason="upgrade", by="", until=None)
@@ -128,6 +128,7 @@ def test_a_record_of_schema_2_is_read_with_all_it_says() -> None:
     for name in ("since", "heard"):
         after["last_promotion"].pop(name)
     new = {"pending": [], "capabilities": {}, "version": 0, "exclusive": True, "doubts": [], "sync_problem": None}
+    new["scratch"] = None
     assert {**after, "schema_number": 2} == {**before, **new}
     assert Record.from_json(record.to_json()) == record
 
@@ -137,6 +138,14 @@ def test_a_record_of_schema_3_has_no_version_yet() -> None:
     record = Record.from_json({**before, "schema_number": 3})
     assert record == FULL
     assert (record.version, record.exclusive) == (0, True)
+
+
+def test_a_record_of_schema_4_knows_of_no_doctor_yet() -> None:
+    before = {name: value for name, value in FULL.to_json().items() if name != "scratch"}
+    learned = {"version": "9", "faithful": ["VDP"], "import_replaces": None, "unfaithful": [], "longest_import": 2.0}
+    record = Record.from_json({**before, "schema_number": 4, "capabilities": {"slave": learned}})
+    assert record.scratch is None
+    assert (record.capabilities[Role.SLAVE].faithful, record.capabilities[Role.SLAVE].offsets) == (("VDP",), None)
 
 
 SHAPES = {
@@ -182,6 +191,15 @@ SHAPES[4] = {
 }
 
 
+SHAPES[5] = {
+    **SHAPES[4],
+    "Record": " ".join(sorted([*SHAPES[4]["Record"].split(), "scratch"])),
+    "Capabilities": "faithful import_replaces longest_import offsets past_start_fires tried unfaithful version",
+    "Scratch": "id importing lease_until projects role since target",
+    "Tried": "at question seen verdict",
+}
+
+
 def test_another_shape_has_another_number() -> None:
     """An older version takes a record of its own number with a field that it does not know for a damaged one."""
     schema = Record.model_json_schema()
@@ -209,8 +227,8 @@ def test_a_record_cannot_be_changed_in_place() -> None:
 
 def test_a_record_of_a_newer_version_is_told_from_a_damaged_one() -> None:
     with pytest.raises(NewerRecordError) as caught:
-        Record.from_json({"schema_number": 5, "unknown": True})
-    assert "has schema 5, and this version knows schemas up to 4" in caught.value.what
+        Record.from_json({"schema_number": 6, "unknown": True})
+    assert "has schema 6, and this version knows schemas up to 5" in caught.value.what
     assert caught.value.next_step.startswith("upgrade this project to the version that wrote it")
     assert str(caught.value) == f"{caught.value.what}. Next: {caught.value.next_step}."
 
