@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +38,20 @@ FIRST = ("tests/e2e/", "tests/e2e_failover/", "tests/events/", "tests/machine/",
 
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
+
+
+_getaddrinfo = socket.getaddrinfo
+
+
+def _known_here(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:
+    """No test asks a name server, whose answers may take any time: only this machine and addresses are known."""
+    name = host.decode() if isinstance(host, bytes) else host
+    if name not in (None, "", "localhost", socket.gethostname()):
+        flags |= socket.AI_NUMERICHOST
+    return _getaddrinfo(host, port, family, type, proto, flags)
+
+
+socket.getaddrinfo = _known_here
 
 
 @pytest.fixture(scope="session")

@@ -162,9 +162,9 @@ _ALL = (
     ),
     _blocked(
         "misconfigured",
-        "the master's web tool cannot be asked, or refuses the question (name, login, address, TLS or another "
+        "the master's web tool cannot be asked, or refuses the question (name, login, token, address, TLS or another "
         "application), which says nothing about the server",
-        "correct the master's connection",
+        "correct the master's connection, or let what gives its tokens answer",
     ),
     _blocked(
         "paused_split_brain",

@@ -76,12 +76,21 @@ def is_silence(error: BaseException) -> bool:
     return all(isinstance(each, ConnectionError | TimeoutError) for each in of_system)
 
 
-def tls_next_step(said: str) -> str:
-    """Tell what a person can do about a failed TLS handshake, by what OpenSSL says of it."""
+def tls_next_step(said: str, *, with_tokens: bool = False) -> str:
+    """Tell what a person can do about a failed TLS handshake, by what OpenSSL says of it.
+
+    :param with_tokens: it failed with the token endpoint, and not with the web tool.
+    """
     if "expired" in said or "not yet valid" in said:
-        return "Renew the web tool's certificate, or correct the clock of this machine"
+        whose = "token endpoint" if with_tokens else "web tool"
+        return f"Renew the {whose}'s certificate, or correct the clock of this machine"
     if "mismatch" in said or "doesn't match" in said:
-        return "Put a name that the certificate is for into the connection as host"
+        return f"Put a name that the certificate is for into the connection as {'token_url' if with_tokens else 'host'}"
+    if with_tokens:
+        return (
+            "Check token_url of the connection, and verify in its extra: where web tool and token endpoint have "
+            "different certificate authorities, it must be the path of one file with the CA certificates of both"
+        )
     return (
         "Check schema and port of the connection; for a private certificate authority set verify in its extra to the "
         "path of the CA certificate"

@@ -62,8 +62,8 @@ class TokenRefusedError(ConfigurationError):
 
     code = "token_refused"
     next_step = (
-        "correct login (the client id), password (the client secret), token_url or scope of the connection, or the "
-        "client at the authorisation server, then clear the task or wait for the next run"
+        "correct login (the client id), password (the client secret), token_url, scope or method of the connection, "
+        "or the client at the authorisation server, then clear the task or wait for the next run"
     )
 
 

@@ -13,14 +13,17 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.processes import free_port
+from denodo_demo.standin import StandinServer
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.jobs import JobKey
 from denodo_ha.readiness.findings import Readiness
 from denodo_ha.record import Dirty, Pause, PendingJob, Role
 from denodo_ha.status import Level
 from denodo_ha.watching import Watching
+from denodo_scheduler.client.tokens import forget_tokens
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps.check import check, refuse
+from support.authorisation import Authorisation, authorisation, token_of
 from support.sync import NOW, Sync, act, add_job, enabled, states, untouched
 
 SERVERS_NOW = datetime.fromisoformat(NOW)
@@ -122,6 +125,24 @@ def test_what_the_options_and_the_hour_make_of_a_pair(
 ) -> None:
     found = checked(synced, **asked)
     assert levels(found)[code] is level, found.lines
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_one_token_endpoint_for_both_connections(synced: Sync, connect: Callable[..., None], same: bool) -> None:
+    def connected(server: StandinServer, issuer: Authorisation) -> None:
+        auth = {"type": "client_credentials", "token_url": issuer.url, "scope": server.name}
+        connect(server, login="client", password="s3cret-of-it", extra={**server.connection()["extra"], "auth": auth})
+        issuer.make = lambda: makes[issuer.asked[-1].form["scope"][0]]()
+
+    makes = {server.name: token_of(server) for server in (synced.master, synced.slave)}
+    forget_tokens()
+    with authorisation("client", "s3cret-of-it") as one, authorisation("client", "s3cret-of-it") as another:
+        connected(synced.master, one)
+        connected(synced.slave, one if same else another)
+        found = checked(synced)
+    forget_tokens()
+    assert levels(found)["second path"] is (WARNING if same else OK), found.lines
+    assert any(f"both connections need tokens of {one.url}" in line for line in found.lines) is same
 
 
 def test_what_the_record_makes_of_a_pair(synced: Sync) -> None:

@@ -246,7 +246,7 @@ def test_a_slave_that_dies_midway_is_taken_up_where_it_was_left(failover: Failov
     failover.silence()
     out = failover.run(at_look=look, run_id="watch-1")
     assert out.code == "interrupted"
-    assert "repair the slave; it is resumed by itself" in str(out.error)
+    assert "repair the slave, or the way to it; it is resumed by itself" in str(out.error)
     assert failover.run(evidence=failover.seen(), run_id="watch-1").code == "interrupted"
     assert failover.record.phase is Phase.FAILING_OVER
     assert failover.story[-1] == "failover_begun", "it does not say that it has ended"

@@ -33,6 +33,8 @@ from support.pair_fixtures import empty, no_long_pauses
 
 NOT_PLAYED = {
     "argument",
+    "no_token",
+    "token_refused",
     "no_such_doubt",
     "circle",
     "configuration",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,13 +13,18 @@ from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
+import httpx
+
+from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD, StandinServer
+
 
 @dataclass
 class Asked:
-    """A request for a token: what the client said."""
+    """A request for a token: what the client said, and by which method."""
 
     client: str
     secret: str
+    method: str
     form: dict[str, list[str]]
     path: str
 
@@ -37,7 +42,8 @@ class Authorisation(ThreadingHTTPServer):
     """
     Gives tokens to one client.
 
-    ``answer`` replaces what it says, ``silent`` keeps it from saying anything, ``lasts`` goes into ``expires_in``.
+    ``answer`` replaces what it says, ``silent`` keeps it from saying anything, ``lasts`` goes into ``expires_in``,
+    ``make`` makes another token than a text with a number, and ``then`` happens before each answer.
     ``live`` are the tokens that a web tool is to accept, ``given`` all that were ever given.
     """
 
@@ -48,6 +54,8 @@ class Authorisation(ThreadingHTTPServer):
         self.client, self.secret = client, secret
         self.lasts: Any = 3600
         self.answer: Said | None = None
+        self.make: Callable[[], str] | None = None
+        self.then: Callable[[], object] = bool
         self.silent = False
         self.slow = threading.Event()
         self.slow.set()
@@ -63,12 +71,13 @@ class Authorisation(ThreadingHTTPServer):
 
     def give(self, asked: Asked) -> Said:
         self.asked.append(asked)
+        self.then()
         if self.answer:
             return self.answer
         if (asked.client, asked.secret) != (self.client, self.secret):
             said = {"error": "invalid_client", "error_description": f"wrong secret {asked.secret}"}
             return Said(said, 401)
-        token = f"t0k3n-{next(self._numbers)}-of-{self.server_address[1]}"
+        token = self.make() if self.make else f"t0k3n-{next(self._numbers)}-of-{self.server_address[1]}"
         self.given.append(token)
         self.live.add(token)
         lasts = {} if self.lasts is None else {"expires_in": self.lasts}
@@ -84,9 +93,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         form = parse_qs(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())
-        encoded = self.headers.get("Authorization", "").removeprefix("Basic ")
-        client, _, secret = base64.b64decode(encoded).decode().partition(":")
-        said = self.server.give(Asked(unquote_plus(client), unquote_plus(secret), form, self.path))
+        if login := self.headers.get("Authorization", ""):
+            client, _, secret = base64.b64decode(login.removeprefix("Basic ")).decode().partition(":")
+            asked = Asked(unquote_plus(client), unquote_plus(secret), "client_secret_basic", form, self.path)
+        else:
+            client, secret = (form.pop(name, [""])[0] for name in ("client_id", "client_secret"))
+            asked = Asked(client, secret, "client_secret_post", form, self.path)
+        said = self.server.give(asked)
         self.server.slow.wait()
         if self.server.silent:
             self.server.stopping.wait()
@@ -124,3 +137,15 @@ def authorisation(client: str, secret: str) -> Iterator[Authorisation]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def token_of(server: StandinServer) -> Callable[[], str]:
+    """Makes tokens that the server's web tool accepts."""
+
+    def make() -> str:
+        form = {"grant_type": "client_credentials"}
+        url = f"{server.webtool.url}{BASE_PATH}/oauth2/token"
+        token: str = httpx.post(url, data=form, auth=(LOGIN, PASSWORD), trust_env=False).json()["access_token"]
+        return token
+
+    return make

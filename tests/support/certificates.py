@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def certificate(path: Path, *, names: list[str], days: int = 1) -> Path:
+def certificate(path: Path, *, names: list[str], days: int = 1, of: str = "web tool") -> Path:
     """A PEM file with key and certificate, signed by itself, for hosts or addresses, that ends in so many days."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "web tool")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, of)])
     hosts = [x509.IPAddress(ip_address(each)) if each[0].isdigit() else x509.DNSName(each) for each in names]
     signed = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())

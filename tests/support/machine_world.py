@@ -27,7 +27,7 @@ from denodo_ha.record import Record, RecordError, Role
 from denodo_ha.situation import Consents, Heard
 from denodo_ha.snapshot.manifest import Manifest
 from denodo_ha.verdict import Evidence, Observation, Watch
-from denodo_scheduler.client import transport
+from denodo_scheduler.client import endpoint, exchange, probe, transport
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore
@@ -137,6 +137,18 @@ class _InTurn:
 
     def map(self, function: Callable[..., Any], *each: Iterable[Any]) -> list[Any]:
         return list(map(function, *each))
+
+
+class _NoTimer:
+    """In place of the timer of an exchange: no request here lasts, and its deadline is by the world's clock."""
+
+    daemon = True
+
+    def __init__(self, *_: object) -> None: ...
+
+    def start(self) -> None: ...
+
+    def cancel(self) -> None: ...
 
 
 class World:
@@ -446,13 +458,21 @@ def world(folder: Path, kind: type[World] = World) -> Iterator[World]:
         return send(hook, method, *args, **kwargs)
 
     found = {f"denodo_scheduler_{role}": Connection(conn_id=role, **_fields(role)) for role in ROLES}
+
+    def monotonic() -> float:
+        return made.network.now.timestamp()
+
     with (
         connected(made.network),
         patch.object(transport, "RETRY_WAIT", tenacity.wait_none()),
         patch.object(passive, "HOLD_INTERVAL", 60.0),
         patch.object(write, "ThreadPoolExecutor", _InTurn),
         patch.object(time, "sleep", made.sleep),
-        patch.object(time, "monotonic", lambda: made.network.now.timestamp()),
+        patch.object(time, "monotonic", monotonic),
+        patch.object(exchange, "monotonic", monotonic),
+        patch.object(exchange.threading, "Timer", _NoTimer),
+        patch.object(endpoint, "monotonic", monotonic),
+        patch.object(probe, "monotonic", monotonic),
         patch.object(DenodoSchedulerHook, "_call", sent),
         patch.object(DenodoSchedulerHook, "log", logging.getLogger("silenced")),
         patch.object(DenodoSchedulerHook, "get_connection", lambda _, conn_id: found[conn_id]),

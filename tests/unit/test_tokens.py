@@ -11,6 +11,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from html import escape
 from itertools import repeat
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
+import requests
 from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.slowness import allow
@@ -26,8 +28,9 @@ from denodo_demo.standin import StandinPair
 from denodo_ha.server.connection import parse_extra
 from denodo_ha.server.tokens import ClientCredentials, Token, read_token, usable
 from denodo_ha.verdict import Answer, Observation, Verdict
-from denodo_scheduler.client import logins, tokens
+from denodo_scheduler.client import exchange, logins, probe, tokens
 from denodo_scheduler.client.probe import Endpoint, Observer
+from denodo_scheduler.client.transport import Call
 from denodo_scheduler.exceptions import (
     ConfigurationError,
     DenodoSchedulerError,
@@ -122,6 +125,14 @@ class TestExtra:
             ({"type": "client_credentials", "token_url": "https://idp.example:99999/"}, "expected as token_url"),
             ({"type": "client_credentials", "token_url": "http://idp.example/token"}, "an address with https"),
             ({"type": "client_credentials", "token_url": "https://x", "scope": ["a"]}, "expected as scope"),
+            (
+                {"type": "client_credentials", "token_url": "https://x", "method": "jwt"},
+                "expected as method client_sec",
+            ),
+            (
+                {"type": "client_credentials", "token_url": "https://x", "method": ["x"]},
+                "expected as method client_sec",
+            ),
         ],
     )
     def test_mistakes_say_what_is_expected(self, auth: Any, said: str) -> None:
@@ -164,6 +175,42 @@ class TestTokens:
         assert (asked.client, asked.secret) == (CLIENT, SECRET)
         assert asked.form == {"grant_type": ["client_credentials"], "scope": ["read write"]}
         assert set(sent(tool)) == set(issuer.given)
+
+    @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
+    def test_a_secret_is_told_by_login_or_in_the_form(
+        self, client: Connect, issuer: Authorisation, method: str
+    ) -> None:
+        assert client(method=method).me().version == "9.1.0"
+        (asked,) = issuer.asked
+        assert (asked.client, asked.secret, asked.method) == (CLIENT, SECRET, method)
+        assert asked.form == {"grant_type": ["client_credentials"]}
+
+    def test_one_that_comes_twice_is_kept(self, client: Connect, tool: Any, issuer: Authorisation, answer: Any) -> None:
+        """Some servers hand out one token until it ends; the web tool's clock may be behind when it is new."""
+        issuer.make = lambda: "one-and-the-same"
+        tool.on("GET", "/me", answer({"message": "not yet valid"}, 401), ME)
+        hook = client()
+        for _ in range(3):
+            assert hook.me().version == "9.1.0"
+        assert observed(Observer.of(hook))[0].verdict is Verdict.UP
+        assert len(issuer.asked) == 2
+
+    def test_a_change_is_permitted_after_a_slow_token(
+        self, client: Connect, tool: Any, issuer: Authorisation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        late = [0.0]
+
+        def slow() -> None:
+            late[0] += 2 * exchange.BEGINS_WITHIN
+
+        issuer.then = slow
+        monkeypatch.setattr(exchange, "monotonic", lambda: time.monotonic() + late[0])
+        tool.on("PUT", "/x", {})
+        hook, permitted = client(), list[float]()
+        hook.permit = permitted.append
+        hook._json("PUT", "/x", dict, idempotent=False)
+        assert len(issuer.asked) == len(tool.asked("PUT", "/x")) == 1
+        assert permitted
 
     def test_the_probe_fetches_one_itself(self, client: Connect, issuer: Authorisation) -> None:
         rounds = observed(Observer.of(client()), rounds=3)
@@ -240,14 +287,15 @@ class TestTokens:
         }
         tool.on("GET", "//v3/api-docs", document)
         tool.on("POST", "/serverMetadata/import", {})
-        (tmp_path / "x.zip").write_bytes(export())
+        archive = export()  # it holds the time
+        (tmp_path / "x.zip").write_bytes(archive)
         hook = client()
         hook._bound("import", hook.settings.options("import"))
         issuer.revoke()
         hook.import_metadata(ObjectStoragePath(f"file://{tmp_path}/x.zip"))
         first, second = [each for each in tool.asked("POST", "/serverMetadata/import") if each.body][-2:]
-        assert export() in first.body
-        assert export() in second.body
+        assert archive in first.body
+        assert archive in second.body
         assert second.headers["authorization"] == f"Bearer {issuer.given[-1]}"
 
     def test_a_web_tool_that_refuses_all_of_them_gets_two_per_request(
@@ -289,6 +337,21 @@ class TestTokens:
             issuer.revoke()
         assert len(issuer.asked) == 2
         assert len(sent(tool)) > 2 * len(hooks)
+
+    def test_processes_whose_new_tokens_end_those_of_the_others(
+        self, client: Connect, tool: Any, issuer: Authorisation
+    ) -> None:
+        """Where a client may have one token only, each process gets its own back by one more request."""
+        issuer.then = issuer.revoke
+        hooks = []
+        for _ in range(2):
+            tokens.forget_tokens()  # what one process knows, another does not
+            hooks.append(client())
+            assert hooks[-1].me().version == "9.1.0"
+        for hook in 3 * hooks:
+            before = len(issuer.asked), len(tool.requests)
+            assert hook.me().version == "9.1.0"
+            assert (len(issuer.asked), len(tool.requests)) == (before[0] + 1, before[1] + 2)
 
     def test_a_rotated_secret_is_used_at_once(self, client: Connect, issuer: Authorisation) -> None:
         client().me()
@@ -344,13 +407,16 @@ class TestRefused:
         ("said", "expected"),
         [
             (Said({"access_token": "x" * 9, "token_type": "mac"}), "of the type 'mac', and not Bearer"),
-            (Said({"access_token": "x" * 9}), "and not Bearer"),
+            (Said({"access_token": "x" * 9}), "without token_type, which must be Bearer"),
+            (Said({"access_token": "x" * 9, "token_type": 7}), "of the type another one, and not Bearer"),
             (Said({"token_type": "Bearer"}), "holds no access_token"),
             (Said(["x"]), "holds no access_token"),
             (Said({"access_token": "x\r\ny: z" * 9, "token_type": "Bearer"}), "cannot be sent"),
             (Said({"access_token": "abcd", "token_type": "Bearer"}), "cannot be sent"),
             (Said({"access_token": 12345678, "token_type": "Bearer"}), "cannot be sent"),
             (Said({"access_token": "x" * 9, "token_type": "Bearer", "expires_in": -1}), "expires_in"),
+            (Said({"access_token": "x" * 9, "token_type": "Bearer", "expires_in": 0}), "no number of seconds above 0"),
+            (Said({"access_token": "x" * 9, "token_type": "Bearer", "expires_in": "soon"}), "expires_in"),
             (Said({"access_token": "x" * 9, "token_type": "Bearer", "expires_in": True}), "expires_in"),
             (Said(b"<html>login</html>", 200, {"Content-Type": "text/html"}), "HTML page"),
             (Said(b"", 302, {"Location": "https://elsewhere"}), "redirects"),
@@ -370,8 +436,55 @@ class TestRefused:
         assert expected in seen.details["master"]
         assert tool.requests == []
 
+    def test_no_redirect_is_followed(self, client: Connect, issuer: Authorisation) -> None:
+        with authorisation(CLIENT, SECRET) as elsewhere:
+            for status in (301, 302, 307, 308):
+                issuer.answer = Said(b"", status, {"Location": elsewhere.url})
+                with pytest.raises(TokenRefusedError, match=f"redirects .{status}"):
+                    client().me()
+            assert elsewhere.asked == []
+
+    def test_a_refusal_is_told_also_when_all_is_late(self) -> None:
+        call = Call("web", "//server", "GET", "/me")
+
+        def late() -> None:
+            with call.within(allow(60), "deadline") as exchange:
+                exchange.expire()
+                raise TokenRefusedError("the client is refused")
+
+        with pytest.raises(TokenRefusedError, match="the client is refused"):
+            late()
+
+    def test_tls_that_is_cut_at_the_deadline_is_silence(self, client: Connect) -> None:
+        endpoint = client()._auth.tokens.login  # type: ignore[union-attr]
+        error = requests.exceptions.SSLError(ssl.SSLError(1, "bad record mac"))
+        assert type(endpoint._failed(error, late=True)) is NoTokenError
+        assert type(endpoint._failed(error, late=False)) is TokenRefusedError
+
 
 class TestNoToken:
+    def test_a_token_that_ends_while_its_endpoint_is_down(
+        self, client: Connect, tool: Any, issuer: Authorisation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Silence of the master counts as long as it was asked, and not longer."""
+        now = [1000.0]
+        monkeypatch.setattr(tokens, "monotonic", lambda: now[0])
+        hook = client()
+        hook.me()
+        issuer.answer = Said(b"", 503)
+        tool.shutdown()
+        tool.server_close()
+        with_slave = Observer(master=Endpoint.of(hook), second=Endpoint.of(hook), slave=Endpoint.of(hook))
+        now[0] += 3600 - 50
+        (seen,) = observed(with_slave)
+        assert (seen.master, seen.second) == (Answer.NO_ANSWER,) * 2
+        now[0] += 51
+        with_slave = Observer(master=Endpoint.of(hook), second=Endpoint.of(hook), slave=Endpoint.of(hook))
+        for seen in observed(with_slave, rounds=2):
+            assert (seen.master, seen.second) == (Answer.MISCONFIGURED,) * 2
+            assert seen.verdict is Verdict.MISCONFIGURED
+            assert "It says nothing about the Scheduler server" in seen.details["master"]
+
     def test_silence_is_no_vote(self, client: Connect, tool: Any, issuer: Authorisation) -> None:
         issuer.silent = True
         hook = client(timeout=[60, 0.3])
@@ -391,13 +504,29 @@ class TestNoToken:
     def test_a_deadline_stands_still_while_a_token_is_fetched(self) -> None:
         async def wait(before: float, after: float) -> None:
             async with tokens.in_time(1.0):
-                async with tokens._standing_still():
+                async with tokens.standing_still():
                     await asyncio.sleep(before)
                 await asyncio.sleep(after)
 
         asyncio.run(wait(1.2, 0))
         with pytest.raises(TimeoutError):
             asyncio.run(wait(0, 600))
+
+    def test_a_deadline_stands_still_while_a_thread_is_waited_for(
+        self, client: Connect, tool: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """All threads may wait for token endpoints of other pairs when a large answer is to be read in one."""
+        hook, check = client(timeout=[allow(0.5), allow(0.5)]), probe.check_body
+        seconds = allow(1.2)
+
+        def late(path: str, *answer: Any) -> Any:
+            if path == "/me":
+                time.sleep(seconds)
+            return check(path, *answer)
+
+        monkeypatch.setattr(probe, "_LARGE", 0)
+        monkeypatch.setattr(probe, "check_body", late)
+        assert observed(Observer.of(hook))[0].verdict is Verdict.UP
 
     @pytest.mark.parametrize(
         ("said", "expected"),
@@ -466,7 +595,7 @@ class TestNoToken:
             assert proxy.asked == []
 
 
-@pytest.mark.parametrize(("url", "warned"), [("https://IDP.example/b", True), ("https://other.example/a", False)])
+@pytest.mark.parametrize(("url", "warned"), [("https://IDP.example:443/b", True), ("https://other.example/a", False)])
 def test_a_sync_warns_of_one_token_endpoint(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, url: str, warned: bool
 ) -> None:
@@ -484,7 +613,7 @@ class TestWay:
     """The way to the token endpoint has the TLS settings of the connection, and a proxy of its own address."""
 
     @pytest.mark.parametrize(
-        ("days", "trusted", "said"), [(1, True, ""), (-1, True, "Renew"), (1, False, "set verify in its extra")]
+        ("days", "trusted", "said"), [(1, True, ""), (-1, True, "Renew"), (1, False, "CA certificates of both")]
     )
     def test_tls(
         self, tool: Any, issuer: Authorisation, connect: Connect, tmp_path: Path, days: int, trusted: bool, said: str
@@ -503,6 +632,45 @@ class TestWay:
             hook.me()
         assert observed(Observer.of(hook))[0].master is Answer.MISCONFIGURED
         assert tool.requests == []
+
+    def test_one_file_for_two_certificate_authorities(
+        self, tool: Any, issuer: Authorisation, connect: Connect, tmp_path: Path
+    ) -> None:
+        """The web tool and the token endpoint have certificates of different authorities."""
+        pems = []
+        for server in (tool, issuer):
+            of = f"authority {server.server_address[1]}"
+            pems.append(certificate(tmp_path / f"{of}.pem", names=["localhost"], of=of))
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(pems[-1])
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        both = tmp_path / "both.pem"
+        both.write_bytes(b"".join(pem.read_bytes() for pem in pems))
+        url = f"https://localhost:{issuer.server_address[1]}/token"
+        for verify, works in ((both, True), (pems[0], False), (pems[1], False)):
+            tokens.forget_tokens()
+            extra = {
+                "timeout": WAIT,
+                "auth": {"type": "client_credentials", "token_url": url},
+                "verify": str(verify),
+            }
+            hook = connect(extra, schema="https", host="localhost", port=tool.port, login=CLIENT, password=SECRET)
+            seen = observed(Observer.of(hook))[0]
+            if works:
+                assert hook.me().version == "9.1.0"
+                assert seen.verdict is Verdict.UP
+            else:
+                assert seen.master is Answer.MISCONFIGURED
+                with pytest.raises(ConfigurationError, match="TLS failed"):
+                    hook.me()
+
+    @pytest.mark.parametrize("verify", [True, False])
+    def test_an_endpoint_that_is_not_verified_is_warned_of(
+        self, connect: Connect, capfd: pytest.CaptureFixture[str], verify: bool
+    ) -> None:
+        auth = {"type": "client_credentials", "token_url": "https://idp.example/token"}
+        connect({"verify": verify, "auth": auth}, login=CLIENT, password=SECRET).get_conn()
+        assert ("TLS certificates are not verified" in "".join(capfd.readouterr())) is not verify
 
     def test_a_proxy(self, client: Connect, tool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("https_proxy", f"127.0.0.1:{tool.port}")
@@ -532,7 +700,13 @@ def test_nothing_secret_is_ever_seen(
     said += [repr(each) for name, each in vars(hook).items() if name != "_connection"]  # which Airflow makes
     issuer.answer = Said({"error": "invalid_client", "error_description": f"{CLIENT} has not {SECRET}"}, 401)
     issuer.revoke()
-    for answer in (issuer.answer, Said(SECRET.encode(), 503), Said({"access_token": SECRET, "token_type": SECRET})):
+    escaped = Said({"error": "invalid_client", "error_description": f"not {escape(SECRET)}"}, 400)
+    for answer in (
+        issuer.answer,
+        escaped,
+        Said(SECRET.encode(), 503),
+        Said({"access_token": SECRET, "token_type": SECRET}),
+    ):
         issuer.answer = answer
         with pytest.raises(DenodoSchedulerError) as caught:
             hook.me()
@@ -540,7 +714,7 @@ def test_nothing_secret_is_ever_seen(
         said.append(repr(observed(Observer.of(hook))[0]))
     output = "".join([*said, *capfd.readouterr(), caplog.text])
     basic = b64encode(f"{quote_plus(CLIENT)}:{quote_plus(SECRET)}".encode()).decode()
-    for secret in (SECRET, quote(SECRET, safe=""), quote_plus(SECRET), basic, *issuer.given):
+    for secret in (SECRET, quote(SECRET, safe=""), quote_plus(SECRET), escape(SECRET), basic, *issuer.given):
         assert secret not in output
     assert "gives no token" in output
     assert "a token came" in output
@@ -551,6 +725,31 @@ def test_airflow_masks_token_and_secret(client: Connect, issuer: Authorisation) 
 
     client().me()
     assert redact(f"{issuer.given[0]} and {SECRET} and {quote_plus(SECRET)}") == "*** and *** and ***"
+
+
+def test_masks_do_not_grow_for_ever(
+    client: Connect, tool: Any, issuer: Authorisation, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow forgets none, and each makes the next one slower, in a triggerer that lives for months."""
+    caplog.set_level(logging.DEBUG)
+    masked: list[str] = []
+    monkeypatch.setattr(tokens, "mask_secret", masked.append)
+    monkeypatch.setattr(tokens, "_MASKS", 2)
+    hook = client()
+    for _ in range(4):
+        hook.me()
+        issuer.revoke()
+    assert len(issuer.given) == 4
+    assert set(masked) & set(issuer.given) == set(issuer.given[:2])
+    assert not any(token in caplog.text for token in issuer.given)
+
+
+def test_an_address_with_a_query_is_not_shown(client: Connect, issuer: Authorisation) -> None:
+    hook = client(token_url="http://127.0.0.1:1/token?k=qu3ry-secret")
+    with pytest.raises(NoTokenError) as caught:
+        hook.me()
+    said = [str(caught.value), repr(hook.settings), repr(Endpoint.of(hook).grant)]
+    assert not any("qu3ry" in each for each in said)
 
 
 @pytest.mark.parametrize(("lasts", "margin"), [(None, 0.0), (10, 2.0), ("300", 60.0), (3600, 60.0), (1e30, 60.0)])

@@ -84,6 +84,7 @@ class ReadyFacts:
 
     :param crons_refused: what the passive server says against crons of the active one, by cron.
     :param second_path: the name that both paths to the master use, so that it may fail for both; empty: none.
+    :param tokens: the token endpoint that both connections need; empty: none.
     :param contents: what the committed snapshot holds.
     :param held: the drivers and plugins that the passive server has, by their paths in an export.
     :param exports_resources: whether the export is told to hold drivers and plugins.
@@ -98,6 +99,7 @@ class ReadyFacts:
     servers: Mapping[Role, ServerFacts]
     crons_refused: Mapping[str, str] | Unread
     second_path: str | Unread
+    tokens: str | Unread
     contents: ArchiveContents | Unread
     held: frozenset[str] | Unread
     exports_resources: bool | Unread

@@ -114,6 +114,9 @@ def _second_path(facts: ReadyFacts) -> Said:
         what = f"both paths to the master use the name {common}; if it fails, both are silent"
         how = "write the master's address into 'second_path' of the pair, or a name of another kind"
         return warning(what, how, rests_on)
+    if tokens := known(facts.tokens):
+        what = f"both connections need tokens of {tokens}; where it is lost with the master, nothing fails over"
+        return warning(what, "let a site of its own, or both sites, give the tokens", "auth of both connections")
     return fine("the slave's web tool reaches the master's Scheduler, by a way of its own", rests_on)
 
 

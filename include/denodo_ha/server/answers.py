@@ -22,7 +22,8 @@ _NOTHING = {"null", "none", "false", "true", "0", "[]", "{}"}
 """Texts, in small letters, that are no warning."""
 
 REFUSALS = {
-    401: "login refused. Check login and password of the connection; while VDP is down only a local account can log in",
+    401: "login refused. Check login and password of the connection, and auth in its extra where the web tool is to be "
+    "sent tokens; while VDP is down only a local account can log in",
     403: "the user may not do this. Give it the role scheduler_admin",
     404: "not found. Check host, port and base_path of the connection, and that the object exists",
     407: "the HTTP proxy wants a login. Correct the proxy settings of this machine",

@@ -152,7 +152,7 @@ class Settings(BaseModel):
         "basic",
         "Authentication",
         "basic; bearer: the password is a token; or a JSON object: "
-        '{"type": "client_credentials", "token_url": "https://…", "scope": "…"}. Empty: basic.',
+        '{"type": "client_credentials", "token_url": "https://…", "scope": "…", "method": "…"}. Empty: basic.',
     )
     verify: Annotated[bool | str, BeforeValidator(_verify)] = _field(
         True, "Verify TLS", "true, false, or the path of a file with CA certificates. Empty: true."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -18,7 +18,12 @@ _SHORTEST_TOKEN = 5
 """Airflow does not mask what is shorter."""
 _MARGIN = 60.0
 _LONGEST_LIFE = 366 * 86400.0
-_HOW = 'expected basic, bearer, or {"type": "client_credentials", "token_url": "https://…", "scope": "…"}'
+_HOW = (
+    'expected basic, bearer, or {"type": "client_credentials", "token_url": "https://…", "scope": "…", "method": "…"}'
+)
+
+_METHODS = ("client_secret_basic", "client_secret_post")
+"""How a client tells its secret: by HTTP Basic, or in the form; the names are those of RFC 7591."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,12 @@ class ClientCredentials:
     """The grant of OAuth 2 by which the connection's login and password, as client id and secret, get a token.
 
     :param token_url: address of the token endpoint. :param scope: what the token is asked for; empty: nothing is said.
+    :param method: how the secret is told, by HTTP Basic (``client_secret_basic``) or in the form.
     """
 
-    token_url: str
+    token_url: str = field(repr=False)
     scope: str = ""
+    method: str = _METHODS[0]
 
 
 Auth = Literal["basic", "bearer"] | ClientCredentials
@@ -47,12 +54,15 @@ def read_auth(value: Any) -> Auth:
         return value
     if not isinstance(value, dict) or value.get("type") != "client_credentials":
         raise ValueError(_HOW)
-    if unknown := sorted(map(str, value.keys() - {"type", "token_url", "scope"})):
+    if unknown := sorted(map(str, value.keys() - {"type", "token_url", "scope", "method"})):
         raise ValueError(f"{_HOW}, without {', '.join(unknown)[:100]}")
     url, scope = value.get("token_url"), value.get("scope") or ""
     if not isinstance(scope, str) or not re.fullmatch(r"[\x20-\x7e]*", scope):
         raise ValueError("expected as scope a text of names with spaces between them")
-    return ClientCredentials(_token_url(url), scope)
+    method = value.get("method") or _METHODS[0]
+    if method not in _METHODS:
+        raise ValueError(f"expected as method {' or '.join(_METHODS)}")
+    return ClientCredentials(_token_url(url), scope, method)
 
 
 def _token_url(url: Any) -> str:
@@ -74,11 +84,13 @@ def shown(url: str) -> str:
 
 
 def common_endpoint(one: object, other: object) -> str:
-    """Return the token endpoint of two logins whose tokens come from one host; empty where they have none in common."""
+    """Return the token endpoint of two logins whose tokens come from one server, or nothing."""
     if not isinstance(one, ClientCredentials) or not isinstance(other, ClientCredentials):
         return ""
-    hosts = {urlsplit(each.token_url).netloc.casefold() for each in (one, other)}
-    return shown(one.token_url) if len(hosts) == 1 else ""
+    servers = [urlsplit(each.token_url) for each in (one, other)]
+    ports = {"https": 443, "http": 80}
+    places = {(each.hostname, each.port or ports[each.scheme]) for each in servers}
+    return shown(one.token_url) if len(places) == 1 else ""
 
 
 class Token(NamedTuple):
@@ -106,6 +118,8 @@ def read_token(answer: Any) -> Token:
     if not isinstance(answer, dict) or "access_token" not in answer:
         raise ValueError("holds no access_token")
     kind = answer.get("token_type")
+    if kind is None:
+        raise ValueError("holds a token without token_type, which must be Bearer")
     if not isinstance(kind, str) or kind.casefold() != "bearer":
         said = repr(kind) if isinstance(kind, str) and re.fullmatch(r"[A-Za-z_-]{1,20}", kind) else "another one"
         raise ValueError(f"holds a token of the type {said}, and not Bearer")
@@ -123,7 +137,7 @@ def _seconds(value: Any) -> float | None:
     except (ValueError, OverflowError):
         seconds = -1.0
     if not isfinite(seconds) or seconds <= 0:
-        raise ValueError("holds a token with an expires_in that is no number of seconds")
+        raise ValueError("holds a token whose expires_in is no number of seconds above 0")
     return min(seconds, _LONGEST_LIFE)
 
 

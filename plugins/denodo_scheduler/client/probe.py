@@ -31,7 +31,7 @@ from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
 from denodo_scheduler.client.endpoint import Endpoint, classified, over_second_path, pinged
 from denodo_scheduler.client.logins import Logins
 from denodo_scheduler.client.names import Names, led_elsewhere, no_vote
-from denodo_scheduler.client.tokens import in_time
+from denodo_scheduler.client.tokens import in_time, standing_still
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 
 __all__ = ["Endpoint", "Looker", "Observer", "over_second_path"]
@@ -123,7 +123,8 @@ class _Path:
         arguments = path, *await self._fetched(path, way), limit
         if len(arguments[2]) < _LARGE:
             return check_body(*arguments)
-        return await asyncio.to_thread(check_body, *arguments)
+        async with standing_still():  # threads may be busy with what other pairs wait for
+            return await asyncio.to_thread(check_body, *arguments)
 
     async def _fetched(self, path: str, way: _Way) -> tuple[str, bytes]:
         """Content type and body of an answer.

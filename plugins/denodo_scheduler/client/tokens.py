@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from html import escape
+from itertools import count
 from time import monotonic
 from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus, urlsplit
@@ -46,6 +48,9 @@ _AGAIN = 30.0
 """Seconds after which another token is asked for, where that failed while the one before is still valid."""
 _REFUSED = (400, 401, 403)
 _LATER = (408, 425, 429)
+_MASKS = 100
+"""So many tokens of a process are masked. Airflow forgets no mask, and each makes the next one slower: with a thousand
+of them a triggerer would stand still for a second at each new token. None is ever logged here, masked or not."""
 
 
 class _ClientRefused(TokenRefusedError):
@@ -83,6 +88,7 @@ class TokenEndpoint:
         :raises TokenRefusedError: it is refused, or what comes is none. :raises NoTokenError: nothing whole comes.
         """
         call = Call(self.conn_id, self.place, "POST", urlsplit(self.place).path, TOKEN_LIMIT, TOKEN_LIMIT)
+        form, login = self._said()
         exchange = None
         try:
             with (
@@ -90,9 +96,8 @@ class TokenEndpoint:
                 self._session() as session,
                 session.post(
                     self.grant.token_url,
-                    data={"grant_type": "client_credentials"}
-                    | ({"scope": self.grant.scope} if self.grant.scope else {}),
-                    auth=self._login,
+                    data=form,
+                    auth=login,
                     headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
                     timeout=self.timeout,
                     stream=True,
@@ -100,17 +105,31 @@ class TokenEndpoint:
                 ) as response,
             ):
                 return self._read(call, response)
-        except requests.exceptions.SSLError as error:
-            said = readable(error)
-            if any(isinstance(each, ssl.SSLEOFError | ssl.SSLZeroReturnError) for each in causes(error)):
-                raise self.error(NoTokenError, f"the connection to it was cut: {said}") from None
-            raise self.error(TokenRefusedError, f"TLS failed: {said}. {tls_next_step(said)}") from None
-        except BodyError as error:
-            raise self.error(NoTokenError, f"its answer {error}") from None
         except (requests.exceptions.RequestException, HTTPError, OSError, ValueError) as error:
-            late = (exchange is not None and exchange.over) or isinstance(error, requests.exceptions.Timeout)
-            what = f"no whole answer in time ({self.deadline:g} s)" if late else readable(error)
-            raise self.error(NoTokenError, what[:400]) from None
+            raise self._failed(error, late=exchange is not None and exchange.over) from None
+
+    def _said(self) -> tuple[dict[str, str], HTTPBasicAuth | None]:
+        """What the client says: the form, and the login where its secret is not in the form.
+
+        For a login id and secret are encoded before they are joined, see RFC 6749, 2.3.1.
+        """
+        form = {"grant_type": "client_credentials", "scope": self.grant.scope}
+        form = {name: value for name, value in form.items() if value}
+        if self.grant.method == "client_secret_post":
+            return form | {"client_id": self.client, "client_secret": self.secret}, None
+        return form, HTTPBasicAuth(quote_plus(self.client), quote_plus(self.secret))
+
+    def _failed(self, error: Exception, *, late: bool) -> DenodoSchedulerError:
+        if late or isinstance(error, requests.exceptions.Timeout):
+            return self.error(NoTokenError, f"no whole answer in time ({self.deadline:g} s)")
+        if isinstance(error, BodyError):
+            return self.error(NoTokenError, f"its answer {error}")
+        said = readable(error)[:400]
+        if not isinstance(error, requests.exceptions.SSLError):
+            return self.error(NoTokenError, said)
+        if any(isinstance(each, ssl.SSLEOFError | ssl.SSLZeroReturnError) for each in causes(error)):
+            return self.error(NoTokenError, f"the connection to it was cut: {said}")
+        return self.error(TokenRefusedError, f"TLS failed: {said}. {tls_next_step(said, with_tokens=True)}")
 
     def _session(self) -> BoundedSession:
         """A session for the token endpoint, by the settings of the environment that hold for its address.
@@ -153,15 +172,10 @@ class TokenEndpoint:
             raise self.error(TokenRefusedError, f"its answer {error}") from None
 
     @property
-    def _login(self) -> HTTPBasicAuth:
-        """Client id and secret, encoded before they are joined, see RFC 6749, 2.3.1."""
-        return HTTPBasicAuth(quote_plus(self.client), quote_plus(self.secret))
-
-    @property
     def secrets(self) -> set[str]:
         """The forms in which the client's secret might be said."""
         joined = b64encode(f"{quote_plus(self.client)}:{quote_plus(self.secret)}".encode()).decode()
-        return {self.secret, quote(self.secret, safe=""), quote_plus(self.secret), joined}
+        return {self.secret, quote(self.secret, safe=""), quote_plus(self.secret), escape(self.secret), joined}
 
     def error(self, kind: type[DenodoSchedulerError], what: str) -> DenodoSchedulerError:
         return kind(
@@ -265,11 +279,13 @@ class Tokens:
         except _ClientRefused:
             self._refused = count + 1, monotonic()
             raise
-        mask_secret(token.value)
+        if next(_masks) < _MASKS:
+            mask_secret(token.value)
         lasts = float("inf") if token.lasts is None else token.lasts
         self._held = _Held(token.value, began + lasts - token.margin, began + lasts)
-        self._failure, self._refused = None, (0, 0.0)
-        log.info("Connection %r: a token came from %s, valid for %g s", self.login.conn_id, self.login.place, lasts)
+        self._spent, self._failure, self._refused = "", None, (0, 0.0)  # it may be the one before
+        valid = "until it is refused" if token.lasts is None else f"for {lasts:g} s"
+        log.info("Connection %r: a token came from %s, valid %s", self.login.conn_id, self.login.place, valid)
         return token.value
 
 
@@ -277,6 +293,7 @@ AnyTokens = Tokens | StaticToken
 
 _known: dict[str, Tokens] = {}
 _knowing = threading.Lock()
+_masks = count()
 
 
 def tokens_of(endpoint: TokenEndpoint) -> Tokens:
@@ -292,8 +309,8 @@ def tokens_of(endpoint: TokenEndpoint) -> Tokens:
 
 def forget_tokens() -> None:
     """Begin anew, as a process does that was forked while a thread of the other one held a lock."""
-    global _knowing
-    _knowing = threading.Lock()
+    global _knowing, _masks
+    _knowing, _masks = threading.Lock(), count()
     _known.clear()
 
 
@@ -346,7 +363,7 @@ class BearerTransport(httpx.AsyncBaseTransport):
         """Get a token in a thread, while the deadline of the request stands still."""
         assert isinstance(self._tokens, Tokens)
         seconds = self._tokens.login.deadline
-        async with _standing_still():
+        async with standing_still():
             try:
                 async with asyncio.timeout(seconds + 1):  # a lookup of the name has no deadline of its own
                     return await asyncio.to_thread(self._tokens.get, refused)
@@ -362,7 +379,7 @@ _deadline: ContextVar[asyncio.Timeout | None] = ContextVar("deadline of a reques
 
 @asynccontextmanager
 async def in_time(seconds: float) -> AsyncIterator[None]:
-    """Give the block so many seconds, without those in which a token is fetched.
+    """Give the block so many seconds, without those in which it is not the server that is waited for.
 
     :raises TimeoutError: they are over.
     """
@@ -375,7 +392,8 @@ async def in_time(seconds: float) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _standing_still() -> AsyncIterator[None]:
+async def standing_still() -> AsyncIterator[None]:
+    """Wait in the block for something else than the server: its deadline stands still."""
     deadline, now = _deadline.get(), asyncio.get_running_loop().time
     end = deadline.when() if deadline else None
     if deadline is None or end is None:

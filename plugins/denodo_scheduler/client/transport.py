@@ -26,6 +26,7 @@ from denodo_scheduler.exceptions import (
     NoAnswerError,
     RequestError,
     ServerBusyError,
+    TokenRefusedError,
     UnexpectedAnswerError,
     UnreachableError,
 )
@@ -106,7 +107,7 @@ class Call:
                         "nothing was sent, because it would have been too late: this process was stopped meanwhile, or "
                         "is very slow. Try again, and look at the load of its machine if it stays so",
                     ) from None
-                if not exchange.over or error.status is not None:
+                if not exchange.over or error.status is not None or isinstance(error, TokenRefusedError):
                     raise
                 raise self._no_answer(
                     f"no whole answer within the deadline of {seconds:g} s. Look why the web tool or the network is "

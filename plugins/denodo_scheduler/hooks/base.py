@@ -120,7 +120,8 @@ class ConnectedHook(HttpHook):
         session.cert = settings.cert
         session.headers.update({"Accept-Encoding": "gzip", **(headers or {})})
         self.merged_extra = {"timeout": settings.timeout, "allow_redirects": False, **(extra_options or {})}
-        if settings.verify is False and self.base_url.startswith("https:"):
+        asked = [self.base_url, settings.auth.token_url if isinstance(settings.auth, ClientCredentials) else ""]
+        if settings.verify is False and any(url.startswith("https:") for url in asked):
             self.log.warning(
                 "Connection %r: TLS certificates are not verified (verify is false), so anybody in between can read "
                 "the password. Set verify to the path of the CA certificate instead.",
@@ -253,6 +254,8 @@ class ConnectedHook(HttpHook):
         session = self.get_conn() if upload else self._session
 
         def sent() -> T:
+            if isinstance(self._auth, BearerAuth):
+                self._auth.tokens.get()  # before the permit, which holds for a few seconds only
             with (
                 call.translating(),
                 exchange.permitted(self.permit if method != "GET" else None),

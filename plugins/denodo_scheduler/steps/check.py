@@ -21,6 +21,7 @@ from denodo_ha.readiness.judge import judge
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, Role
 from denodo_ha.server.address import common_name
+from denodo_ha.server.tokens import common_endpoint
 from denodo_ha.snapshot.archive import inspect
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, build_manifest
@@ -60,6 +61,7 @@ def check(context: PairContext, seen: Watching) -> Readiness:
             servers=servers,
             crons_refused=_read(lambda: _crons_refused(context, servers, active)),
             second_path=_read(lambda: _second_path(context)),
+            tokens=_read(lambda: common_endpoint(context.master.settings.auth, context.slave.settings.auth)),
             contents=contents,
             held=_read(lambda: _held(context, servers, active, contents, exports_resources)),
             exports_resources=exports_resources,

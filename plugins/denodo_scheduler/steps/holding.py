@@ -29,7 +29,7 @@ def another_pair(context: PairContext, *, resolved: bool = True) -> Reason | Non
     now, store, scope = context.now(), context.snapshots, context.pair.scope
     places = [context.servers.hook(role).place for role in Role]
     names = frozenset(map(_name, places))
-    addresses = frozenset(address for place in places for address in _addresses(place) if resolved)
+    addresses = frozenset(address for place in places if resolved for address in _addresses(place))
     try:
         known = {pair: holding for pair, content in store.holdings() if (holding := _read(pair, content))}
         before = known.pop(context.pair.name, None)

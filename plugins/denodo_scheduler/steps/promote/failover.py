@@ -66,7 +66,7 @@ def enable_jobs(case: Case, look: Look) -> dict[str, Any]:
 
 def _interrupted(error: Exception) -> NotYet:
     what = f"the failover could not be brought to its end: {error}"
-    return NotYet("interrupted", what, "repair the slave; it is resumed by itself")
+    return NotYet("interrupted", what, "repair the slave, or the way to it; it is resumed by itself")
 
 
 def _judged(case: Case) -> Judgement:

@@ -109,7 +109,7 @@ def _warn_of_one_thing(context: PairContext) -> None:
     if second and (common := common_endpoint(context.master.settings.auth, second.settings.auth)):
         log.warning(
             "Both paths to the master need tokens of %s, so nothing fails over where that is lost together with the "
-            "master. Next: let a site of its own, or both sites, give the tokens, or let them live longer.",
+            "master. Next: let a site of its own, or both sites, give the tokens.",
             common,
         )
 
