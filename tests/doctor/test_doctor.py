@@ -23,7 +23,7 @@ from denodo_ha.status import Level
 from denodo_scheduler.steps.doctor.look import look
 from denodo_scheduler.steps.doctor.probe import probe
 from support.delivery import job, put
-from support.sync import VERSION, Books, Sync, enabled, untouched
+from support.sync import VERSION, Books, Sync, act, add_job, enabled, untouched
 
 CONFIRMED, REFUTED, UNKNOWN = "confirmed", "refuted", "unknown"
 ASKED = {"reason": "a test", "run_id": "a run"}
@@ -176,6 +176,21 @@ def offsets(of: Other) -> tuple[int, int] | None:
     return None if "time zone" in of.unknown else (-18000, -14400)
 
 
+def test_a_server_that_ignores_its_switches_wakes_no_job_for_long(pair: Sync) -> None:
+    """Neither one of the pair nor one of another pair, nor is one disabled that was enabled before."""
+    for name in ("of another pair", "enabled there"):
+        add_job(pair.slave, "Elsewhere", name)
+    act(pair.slave, "disable", "Elsewhere / of another pair")
+    pair.slave.scheduler.guesses(replaces="always")
+    pair.options = {"projects": ["Sales"]}
+    tried(pair)
+    assert enabled(pair.slave) == {"Elsewhere / enabled there"}
+    told = {event["kind"]: event for event in pair.record.outbox}
+    assert told.keys() == {"drift", "doctor"}
+    assert "Elsewhere / of another pair" in told["drift"]["jobs"]
+    assert told["drift"]["after"] == {"enabled": 0}
+
+
 def test_an_export_that_ignores_its_options(pair: Sync) -> None:
     """Each server that lies is found, the one that is only read too."""
     file = io.BytesIO()
@@ -257,6 +272,8 @@ def planned(pair: Sync) -> dict[str, Any]:
 
 def test_a_sync_goes_by_what_was_tried(pair: Sync) -> None:
     """A job whose start time is past can be imported, and a job fires in the server's own zone only."""
+    pair.synced()
+    pair.change(capabilities={})
     late = {"sealed": "s", "cron": "5 7 6 * * ?"}
     put(pair.master, job("begun", sealed="s", start="2020-01-01T00:00:00Z"), job("early", **late))
     before = planned(pair)

@@ -69,4 +69,4 @@ def test_a_refusal_is_a_red_task_with_its_code(airflow: PairAirflow, pair: Sync)
     pair.lose_record()
     with untouched(pair.master, pair.slave):
         run = airflow.run("operations", **{**FORM, "probe": True})
-    assert (run.ends["doctor"].state, run.ends["probe"].code) == ("success", "record_lost")
+    assert (run.ends["doctor"].state, run.ends["probe"].code) == ("success", "not_initialised")

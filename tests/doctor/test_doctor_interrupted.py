@@ -190,7 +190,7 @@ def test_what_forbids_it(pair: Sync, connect: Any) -> None:
     refused(pair, "same_server")
     connect(pair.master, "master")
     pair.lose_record()
-    refused(pair, "record_lost")
+    refused(pair, "not_initialised")
 
 
 def test_what_cannot_be_deleted_is_told_and_stays_in_the_record(pair: Sync) -> None:

@@ -6,7 +6,7 @@ its right. The rules are all on this page:
 ==========================  =============================================================================
 rule                        the record must still say
 ==========================  =============================================================================
-:func:`unchanged`           all that it said when it was judged, but for the scratch projects of a doctor
+:func:`unchanged`           all that it said when it was judged, but for what a doctor has or learned
 :func:`of_epoch`            the same epoch and phase, and no operation has begun or ended
 :func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run; a run
                             that only looks has no right, whatever the record says
@@ -114,7 +114,7 @@ def unchanged(context: PairContext, judged: Record, error: type[NothingToDo] | t
     """Nothing but the outbox has changed since the record was judged."""
 
     def rule(record: Record) -> Exception | None:
-        but = {"outbox": (), "version": 0, "scratch": None}  # a doctor disturbs no one
+        but = {"outbox": (), "version": 0, "scratch": None, "capabilities": {}}  # a doctor disturbs no one
         if record.model_copy(update=but) == judged.model_copy(update=but):
             return None
         return error("superseded", "the pair's record has changed since it was judged", "this task looks again")

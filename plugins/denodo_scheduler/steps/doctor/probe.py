@@ -11,7 +11,7 @@ from denodo_ha.doctor.diagnosis import Answer, Diagnosis
 from denodo_ha.doctor.questions import answers, learned
 from denodo_ha.doctor.redaction import without_secrets
 from denodo_ha.preconditions import may_try, other, reason_given, two_addresses
-from denodo_ha.record import Record, Role
+from denodo_ha.record import Record, RecordError, Role
 from denodo_ha.text import listed
 from denodo_ha.transitions import learned as noted
 from denodo_scheduler.exceptions import DenodoSchedulerError
@@ -39,7 +39,7 @@ def probe(context: PairContext, found: Diagnosis) -> Diagnosis:
     :raises NotYet: something has begun to which the doctor yields, or scratch projects are left; a retry cleans up.
     """
     require(reason_given(context.reason))
-    record = context.usable_record()
+    record = _record(context)
     if record.scratch and not clean_up(context):
         how = "wait until it can be deleted; the log of this task says what it waits for"
         raise NotYet("scratch_left", f"an earlier doctor has left {listed(record.scratch.projects)}", how)
@@ -71,6 +71,16 @@ def probe(context: PairContext, found: Diagnosis) -> Diagnosis:
         how = "the next try of this task, the next doctor or the next sync deletes it"
         raise NotYet("scratch_left", f"scratch projects are left on the {role}", how)
     return found.with_answers(tried)
+
+
+def _record(context: PairContext) -> Record:
+    try:
+        record = context.records.load()
+    except RecordError as error:
+        raise Blocked(*error.reason) from None
+    if record is None:
+        raise Blocked(*context.without_record())
+    return record
 
 
 def _at_rest(context: PairContext, role: Role) -> Statuses:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -32,8 +32,9 @@ from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import DoctorClaim
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.doctor.look import exported, unasked_in, unread
+from denodo_scheduler.steps.jobs import by_project, change_jobs
 from denodo_scheduler.steps.outcome import NotYet
-from denodo_scheduler.steps.passive import DisablingEvent, rest_passive
+from denodo_scheduler.steps.passive import ROUNDS, DisablingEvent, at_rest
 from denodo_scheduler.steps.servers import data_sources
 from denodo_scheduler.steps.sync.send import refused
 
@@ -314,13 +315,24 @@ class Trial:
             how = "wait; the next try of this task, the next doctor or the next sync deletes the scratch projects"
             raise NotYet("import_unanswered", f"an import was sent and its end is unknown ({error})", how) from None
         self.claim.renew(importing=False)
+        self._let_rest()
+
+    def _let_rest(self) -> None:
+        """Disable what was disabled before and is enabled now: jobs of other pairs too, and no scratch jobs."""
+        server = self.context.servers.own_path(self.role)
+        resting = {job.key for job in self.before.jobs if not job.state.is_enabled}
         event = DisablingEvent(self.context, "drift", self.context.now(), {"server": self.role})
 
-        def tell(statuses: Statuses, keys: Sequence[JobKey]) -> None:
-            log.error("The import was to replace nothing, and has enabled jobs of the pair: %s", listed(sorted(keys)))
-            event.begin(self.claim, statuses, keys)
+        def woken(statuses: Statuses) -> list[JobKey]:
+            return [job.key for job in statuses.jobs if job.state.is_enabled and job.key in resting]
 
-        rest = rest_passive(self.context, self.role, self.claim, ours=True, tell=tell)
+        def pieces(statuses: Statuses, left: Sequence[JobKey], _: int) -> Iterator[Sequence[JobKey]]:
+            log.error("The import was to replace nothing, and has enabled jobs: %s", listed(sorted(left)))
+            event.begin(self.claim, statuses, left)
+            yield from by_project(left)
+
+        done = change_jobs(server, "disable", woken, pieces, enough=lambda number: number == ROUNDS)
+        rest = at_rest(server, done)
         if rest.disabled:
             complete = event.end(self.context.record(), rest)
             self.context.save(lambda latest: (latest, complete))
