@@ -160,16 +160,24 @@ def test_a_past_start_only_counts_where_it_may_fire() -> None:
 
 
 def report(**more: Any) -> dict[str, Any]:
-    found = Diagnosis(NOW, "default", False, tuple(answers(ALL, {})), more, ("Sales", "EU sales", "x.example", "ana"))
+    found = Diagnosis(
+        NOW,
+        "default",
+        False,
+        tuple(answers(ALL, {})),
+        more,
+        ("Sales", "EU sales", "x.example", "ana", 'Größe "a"', "unsaid"),
+    )
     return found.to_json()
 
 
 def test_hashes_hide_names_whole_and_leave_what_is_ours() -> None:
-    text = "EU Sales / load of ana at http://x.example:9090/a and 10.1.2.3, not banana"
+    text = 'EU Sales / größe "A" of ana at http://x.example:9090/a and 10.1.2.3, not banana'
     attached = to_attach(report(text=text), hashed=True, salt="a")
     said = attached["servers"]["text"]
-    assert not [word for word in ("Sales", "ana at", "x.example", "10.1.2.3") if word in said]
+    assert not [word for word in ("Sales", "größe", "ana at", "x.example", "10.1.2.3") if word in said]
     assert "banana" in said
+    assert "unsaid" not in report(text=text)["names"]
     assert attached["answers"][0]["question"] == "born disabled"
     assert to_attach(report(text=text), hashed=True, salt="a") == attached
     assert to_attach(report(text=text), hashed=True, salt="b") != attached

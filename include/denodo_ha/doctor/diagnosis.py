@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,11 +89,12 @@ class Diagnosis:
     def lines(self) -> list[str]:
         return [self.summary, *map(str, self.ordered)]
 
-    def with_answers(self, answers: Sequence[Answer]) -> Diagnosis:
-        """Return the same, after things were tried out."""
-        return Diagnosis(self.at, self.pair, True, (*self.answers, *answers), self.servers, self.names)
+    def with_answers(self, answers: Sequence[Answer], names: Sequence[str] = ()) -> Diagnosis:
+        """Return the same, after things were tried out. :param names: see the class."""
+        return Diagnosis(self.at, self.pair, True, (*self.answers, *answers), self.servers, (*self.names, *names))
 
     def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON, with those names that are in it."""
         rows = [
             {
                 "question": each.code,
@@ -106,6 +108,7 @@ class Diagnosis:
             }
             for each in self.answers
         ]
+        text = _as_json([self.pair, rows, self.servers]).casefold()
         return {
             "format": FORMAT,
             "at": self.at.isoformat(),
@@ -115,7 +118,7 @@ class Diagnosis:
             "tried": self.tried,
             "answers": rows,
             "servers": dict(self.servers),
-            "names": list(self.names),
+            "names": [name for name in dict.fromkeys(self.names) if _as_json(name).casefold() in text],
         }
 
     @classmethod
@@ -134,6 +137,11 @@ class Diagnosis:
         except (TypeError, LookupError, ValueError) as error:
             what = f"what the last doctor has found cannot be read ({type(error).__name__}); run another one"
             raise ValueError(what) from None
+
+
+def _as_json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text[1:-1] if isinstance(value, str) else text
 
 
 def _answer(row: Mapping[str, Any]) -> Answer:

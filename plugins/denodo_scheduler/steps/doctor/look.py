@@ -44,7 +44,7 @@ def look(context: PairContext) -> Diagnosis:
         tried=False,
         answers=tuple(answer for server in seen for answer in answers_of(server)),
         servers={server.role: server.to_json() for server in seen},
-        names=tuple(sorted(set(_names(context, answering)))),
+        names=names_of(context, answering),
     )
     return Diagnosis.from_json(without_secrets(found.to_json(), secrets_of(context)))
 
@@ -128,8 +128,15 @@ def unasked_in(hook: DenodoSchedulerHook, contents: ArchiveContents) -> tuple[st
     return tuple(sorted(each.entry for each in contents.elements if unasked(each.entry, options)))
 
 
+def names_of(context: PairContext, answering: Collection[Role]) -> tuple[str, ...]:
+    """Return what is to be hashed on request: names of people's own, and of their machines.
+
+    :param answering: the servers that can be asked.
+    """
+    return tuple(sorted(set(_names(context, answering))))
+
+
 def _names(context: PairContext, answering: Collection[Role]) -> Iterator[str]:
-    """What is to be hashed on request: names of people's own, and of their machines."""
     pair = context.pair
     yield from (pair.name, pair.master, pair.slave)
     for role in Role:

@@ -17,7 +17,7 @@ from denodo_ha.transitions import learned as noted
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.doctor.look import secrets_of
+from denodo_scheduler.steps.doctor.look import names_of, secrets_of
 from denodo_scheduler.steps.doctor.tidy import begin, clean_up
 from denodo_scheduler.steps.doctor.trial import Trial
 from denodo_scheduler.steps.holding import another_pair
@@ -70,7 +70,7 @@ def probe(context: PairContext, found: Diagnosis) -> Diagnosis:
     if not clean:
         how = "the next try of this task, the next doctor or the next sync deletes it"
         raise NotYet("scratch_left", f"scratch projects are left on the {role}", how)
-    return found.with_answers(tried)
+    return found.with_answers(tried, names_of(context, tuple(Role)))
 
 
 def _record(context: PairContext) -> Record:
