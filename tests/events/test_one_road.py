@@ -89,8 +89,15 @@ def test_one_function_writes_the_record() -> None:
 
 
 def test_nothing_else_can_write_it_because_only_a_pairs_context_has_its_store() -> None:
-    makers = {(call.file, call.function) for call in calls() if call.name == "RecordStore"}
-    assert makers == {("shared.py", "pair_context")}
+    """What starts a job on the active server only reads it."""
+    found = list(calls())
+    makers = {(call.file, call.function) for call in found if call.name == "RecordStore"}
+    assert makers == {("shared.py", "pair_records")}
+    asked = [call for call in found if call.name == "pair_records"]
+    assert {call.file for call in asked} == {"shared.py", "active.py"}
+    assert {call.function for call in asked if call.file == "shared.py"} == {"pair_context"}
+    reads = [call for call in found if call.file == "active.py" and call.receiver.startswith("pair_records(")]
+    assert [call.name for call in reads] == ["load"] * len([call for call in asked if call.file == "active.py"])
 
 
 def test_each_save_has_an_event_or_is_explained() -> None:
