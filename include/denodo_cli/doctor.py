@@ -27,9 +27,7 @@ class DoctorError(RuntimeError):
 
 
 def add_arguments(parser: argparse.ArgumentParser, duration: Any) -> None:
-    parser.add_argument(
-        "--run", dest="now", action="store_true", help="have a doctor read both servers now, and wait for it"
-    )
+    parser.add_argument("--now", action="store_true", help="have a doctor read both servers now, and wait for it")
     parser.add_argument(
         "--probe",
         action="store_true",
@@ -59,7 +57,7 @@ def doctor(args: argparse.Namespace, api: ApiClient) -> int:
         _run(args, api, pair.dag_id_operations)
     stored = read_state(api, args.pair).get("doctor")
     if stored is None:
-        how = f"denodo-ha doctor {args.pair} --run, or trigger {pair.dag_id_operations} with the operation 'doctor'"
+        how = f"denodo-ha doctor {args.pair} --now, or trigger {pair.dag_id_operations} with the operation 'doctor'"
         raise DoctorError(f"no doctor has looked at this pair yet; run: {how}")
     found = Diagnosis.from_json(stored)
     tried = "tried out" if found.tried else "read only"

@@ -39,6 +39,10 @@ WITHOUT_EVENT = {
     ("verify.py", "lambda record: mark_dirty(close_operation(record), now=context.now(), reason=why)"): (
         "the next run repairs the slave, and that is told"
     ),
+    ("claim.py", "renewed"): "only the lease of a doctor, whose end is told",
+    ("tidy.py", "begun"): "what a doctor is going to make, which is told when it is deleted",
+    ("tidy.py", "taken"): "who deletes it",
+    ("probe.py", "changed"): "what a server was seen to do",
     ("shared.py", "cleared"): "the outbox itself, without what is in the history",
 }
 """Saves of the record that no event tells of, and why. None changes what the pair's phase, active server, epoch,

@@ -630,7 +630,7 @@ class TestDoctor:
 
     def test_none_yet_and_a_damaged_one(self, airflow: ScriptedAirflow, run: Any) -> None:
         code, out = run("doctor", "default")
-        assert (code, "denodo-ha doctor default --run" in out) == (3, True)
+        assert (code, "denodo-ha doctor default --now" in out) == (3, True)
         airflow.state(RECORD, doctor={"format": 0})
         assert run("doctor", "default")[0] == 3
 
@@ -656,7 +656,7 @@ class TestDoctor:
     def test_without_the_word_no_run_has_consent(self, airflow: ScriptedAirflow, run: Any) -> None:
         airflow.state(RECORD, doctor=self.FOUND.to_json())
         self.begins(airflow, "success")
-        run("doctor", "default", "--run")
+        run("doctor", "default", "--now")
         (begun,) = airflow.webtool.asked("POST", f"//api/v2/{self.RUNS}")
         assert json.loads(begun.body)["conf"]["probe"] is False
 
@@ -666,7 +666,7 @@ class TestDoctor:
         code, out = run("doctor", "default", "--probe")
         assert (code, "has failed: [not_at_rest] 1 job is enabled" in out) == (3, True)
         self.begins(airflow, "running")
-        code, out = run("doctor", "default", "--run", "--wait", "0")
+        code, out = run("doctor", "default", "--now", "--wait", "0")
         assert (code, "is running still" in out) == (3, True)
 
 

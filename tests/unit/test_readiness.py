@@ -167,7 +167,7 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("second path", Level.CRITICAL, {"second_path": Unread("refused", "open the way")}),
     ("second path", Level.WARNING, {"second_path": Unread("refused", "open the way"), **options(one_path=True)}),
     ("one writer", Level.WARNING, record(exclusive=False)),
-    ("scratch projects", Level.WARNING, record(scratch=SCRATCH)),
+    ("doctor", Level.WARNING, record(scratch=SCRATCH)),
     ("storage", Level.CRITICAL, {"storage": Room("/snapshots", 10**5, 10**6)}),
     ("storage", Level.WARNING, {"storage": Room("/snapshots", 2 * 10**6, 10**6)}),
     ("lease", Level.CRITICAL, record(capabilities={Role.SLAVE: Capabilities(longest_import=601)})),

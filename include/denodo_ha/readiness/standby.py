@@ -211,10 +211,17 @@ def _recovery(facts: ReadyFacts) -> Said:
     return fine(f"{said}, without a wait for jobs that may just have run", how)
 
 
-def _scratch(facts: ReadyFacts) -> Said:
-    scratch = known(facts.record).scratch
+def _doctor(facts: ReadyFacts) -> Said:
+    """Whether a doctor has left something. That none has looked yet is no fault, but worth telling."""
+    record = known(facts.record)
+    scratch = record.scratch
     if scratch is None:
-        return fine("no doctor has left scratch projects", RECORD)
+        version = known(facts.servers[facts.passive].info).version
+        of_version = f"what version {version} of the {facts.passive} does"
+        if record.capabilities.get(facts.passive, Capabilities()).for_version(version).tried:
+            return fine(f"a doctor has tried out {of_version}, and left nothing", RECORD)
+        how = f"denodo-ha doctor {facts.pair.name} --probe does"
+        return fine(f"no doctor has tried out {of_version}; {how}", RECORD)
     what = f"scratch projects of a doctor are on the {scratch.role}: {listed(scratch.projects)}"
     if facts.now < scratch.lease_until:
         return fine(f"{what}; it may be at work", RECORD)
@@ -229,7 +236,7 @@ OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "secrets": _secrets,
     "second path": _second_path,
     "one writer": _writers,
-    "scratch projects": _scratch,
+    "doctor": _doctor,
     "storage": _storage,
     "lease": _lease,
     "monitor": _monitor,
