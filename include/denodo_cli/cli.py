@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient
+from denodo_cli.doctor import DoctorError, add_arguments, doctor
 from denodo_cli.reading import NoCheckError, UnknownPairError, history, make_check, read, read_check
 from denodo_cli.rehearsal import RehearsalError, Told, drill, rehearse
 from denodo_ha.durations import format_duration, parse_duration
@@ -119,6 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"with --now: how long to wait for the end of the run (default: {format_duration(PATIENCE)})",
     )
 
+    found = commands.add_parser(
+        "doctor", help="what both servers are and how they behave: what the last doctor has found", epilog=EPILOG
+    )
+    found.set_defaults(run=lambda args: doctor(args, _api(args)))
+    add_arguments(found, _duration)
+
     check = commands.add_parser(
         "check-config",
         help="whether a file of pairs is right; needs no Airflow",
@@ -126,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
 
-    for command in (status, events, ready, *_runs(commands)):
+    for command in (status, events, ready, found, *_runs(commands)):
         command.add_argument("pair", metavar="PAIR")
         url = os.environ.get("AIRFLOW_API_URL") or "http://localhost:8080"
         command.add_argument("--url", default=url, help="address of Airflow (default: %(default)s)")
@@ -281,7 +288,7 @@ def _explained(error: Exception, url: str) -> str:
     if isinstance(error, AirflowApiError) and error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         may_not = "the user may not read assets and DAGs, or start runs"
         text = f"Airflow at {url} refuses the login, or {may_not} ({error.status})"
-    elif isinstance(error, AirflowApiError | CliError | NoCheckError | UnknownPairError):
+    elif isinstance(error, AirflowApiError | CliError | DoctorError | NoCheckError | UnknownPairError):
         text = str(error)
     elif isinstance(error, httpx.TimeoutException):
         text = f"Airflow at {url} does not answer in time"

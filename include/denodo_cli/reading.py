@@ -35,7 +35,7 @@ def read(api: ApiClient, pair: str) -> Reading:
 
     :raises UnknownPairError: there is no such pair.
     """
-    state = api.asset_state(_asset_id(api, pair))
+    state = read_state(api, pair)
     named = Pair(name=pair)
     return Reading(
         record=state.get("record"),
@@ -46,12 +46,20 @@ def read(api: ApiClient, pair: str) -> Reading:
     )
 
 
+def read_state(api: ApiClient, pair: str) -> Json:
+    """Read all that is stored of the pair.
+
+    :raises UnknownPairError: there is no such pair.
+    """
+    return api.asset_state(_asset_id(api, pair))
+
+
 def read_check(api: ApiClient, pair: str) -> tuple[Any, list[Checked]]:
     """Read the last readiness check of the pair as it is stored, None where there is none, and what Airflow is now.
 
     :raises UnknownPairError: there is no such pair.
     """
-    stored = api.asset_state(_asset_id(api, pair)).get("check")
+    stored = read_state(api, pair).get("check")
     named = Pair(name=pair)
     ids = (named.dag_id_sync, named.dag_id_failover, named.dag_id_switchover, named.dag_id_operations)
     pools = {name: _pool(api, name) for name in (named.pool, DEFAULT_POOL)}

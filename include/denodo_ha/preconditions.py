@@ -257,6 +257,16 @@ def not_yet_active(record: Record, to: Role) -> Reason | None:
     return Reason("already_active", f"the {to} is the active server already", "nothing is to be done")
 
 
+def may_try(record: Record, addresses: tuple[str, str]) -> Reason | None:
+    """A doctor may try things out on the passive server: no other task changes it, and it is where it was."""
+    if record.operation:
+        how = (
+            "wait for its end; what has died is brought to its end by the next run of the sync, or of the failover DAG"
+        )
+        return Reason("operation_open", f"a {record.operation.kind} is under way", how)
+    return not_halted(record) or same_servers(record, addresses)
+
+
 def slave_ready(record: Record) -> Reason | None:
     """The jobs that the slave would run were verified."""
     if record.snapshot is not None and record.dirty is None:

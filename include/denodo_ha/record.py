@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.doctor.scratch import Scratch
 from denodo_ha.drill import Drill
 from denodo_ha.jobs import JobKey
 from denodo_ha.reason import Explained, Reason
@@ -257,8 +258,8 @@ class Record(Value):
     ``outbox`` holds the events that are not in the history yet: an event is saved together with the change it tells of.
     ``pending`` are the jobs that the last commit or the last promotion left out, ``capabilities`` what was learned of
     each server as a target. ``sync_problem`` is there until a sync succeeds, ``doubts`` until an import of everything
-    that holds secrets to that server has not warned of them. ``version`` counts the saves; ``exclusive`` tells whether
-    the storage lets only one writer make each of them, as the last sync has tried it.
+    that holds secrets to that server has not warned of them. ``scratch`` is what a doctor has on a server, or has left.
+    ``version`` counts the saves; ``exclusive``: the storage lets only one writer make each, as the last sync has tried.
     """
 
     schema_number: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
@@ -283,6 +284,7 @@ class Record(Value):
     sync_problem: SyncProblem | None = None
     doubts: tuple[Doubt, ...] = ()
     drill: Drill | None = None
+    scratch: Scratch | None = None
     outbox: tuple[Event, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 
+from denodo_ha.doctor.scratch import is_scratch
 from denodo_ha.jobs import JobKey, fold
 from denodo_ha.text import listed
 
@@ -76,11 +77,12 @@ class Scope:
 
     @property
     def everything(self) -> bool:
-        """Whether every project and job is in scope."""
+        """Whether every project and job is in scope, but for the scratch projects of a doctor."""
         return "*" in self.projects and "*" in self.jobs
 
     def matches_project(self, project: str) -> bool:
-        return _matches_any(project, self.projects)
+        """Whether a project is in scope; a scratch project of a doctor never is."""
+        return not is_scratch(project) and _matches_any(project, self.projects)
 
     def matches(self, key: JobKey) -> bool:
         return self.matches_project(key.project) and _matches_any(key.name, self.jobs)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.doctor.scratch import Scratch
 from denodo_ha.doubts import still_meant
 from denodo_ha.drill import AGAIN, GAVE_WAY, Drill, Drilled
 from denodo_ha.jobs import JobKey
@@ -308,6 +309,16 @@ def learned(record: Record, role: Role, capabilities: Capabilities) -> Record:
     return record.model_copy(update={"capabilities": {**record.capabilities, role: capabilities}})
 
 
+def trying(record: Record, scratch: Scratch) -> Record:
+    """Note which scratch projects a doctor has, before the first is made, and how long it keeps others away."""
+    return record.model_copy(update={"scratch": scratch})
+
+
+def tidied(record: Record) -> Record:
+    """Note that no scratch project is left."""
+    return record.model_copy(update={"scratch": None})
+
+
 def sync_failed(record: Record, problem: SyncProblem) -> Record:
     """Note why a sync has failed; ``since`` is kept from the first of the failures in a row."""
     since = record.sync_problem.since if record.sync_problem else problem.since
@@ -354,6 +365,7 @@ def initialised(
         snapshot=old.snapshot if old else None,
         paused=old.paused if old else None,
         doubts=still_meant(old, (), active) if old else (),
+        scratch=old.scratch if old else None,
         last_promotion=None if active is Role.MASTER else plan,
         version=version,
         exclusive=old.exclusive if old else True,

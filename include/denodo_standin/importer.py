@@ -37,7 +37,8 @@ class Importer:
         self.engine = engine
         self.store = engine.store
         self.export = export
-        self.replace = replace
+        always = engine.store.settings.guesses.replaces
+        self.replace = replace if always == "as_asked" else Replace(*[always == "always"] * 4)
         self.by = by
         self._touched: list[int] = []
 
@@ -126,7 +127,7 @@ class Importer:
             type=element.sub_type,
             draft=element.draft,
             description=None if description is None else text(description),
-            disabled=before is not None and before.disabled and self.store.settings.guesses.keeps_disabled,
+            disabled=self._born_disabled(before),
             sections=sections_of(element.params),
         )
         if before is not None and before.id == job.id:
@@ -135,6 +136,10 @@ class Importer:
         self._audit(before, job)
         self.engine.schedule(job)
         self._touched.append(job.id)
+
+    def _born_disabled(self, before: Job | None) -> bool:
+        guesses = self.store.settings.guesses
+        return guesses.imports_disabled if before is None else before.disabled and guesses.keeps_disabled
 
     def _audit(self, before: Job | None, job: Job) -> None:
         now = self.engine.clock.now()

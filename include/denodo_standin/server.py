@@ -173,7 +173,8 @@ class SchedulerServer:
                     raise internal("the server is paused")
                 case "ignored":
                     return
-        started = list(jobs) if action.startswith("start") else []
+        jobs = list(jobs) if self.store.settings.guesses.bulk else list(jobs)[:1]
+        started = jobs if action.startswith("start") else []
         if action == "start_with_dependencies":
             started = [needed for job in jobs for needed in self.engine.with_dependencies(job)]
         if not all(self.engine.may_start(job) for job in started):

@@ -16,6 +16,9 @@ class Guesses(BaseModel):
 
     :param replace_everything: an import deletes what the file does not hold
     :param keeps_disabled: an import leaves a replaced job disabled if it was
+    :param imports_disabled: an import leaves the jobs that it brings disabled
+    :param replaces: what an import makes of its switches to replace: what they say, or it replaces always, or never
+    :param bulk: a request for several jobs changes all of them; false: only the first
     :param new_ids: an import gives a replaced job or data source a new id
     :param import_seconds: how long an import takes; jobs are enabled as it proceeds, and it proceeds to its end even if
         the client has given up
@@ -50,6 +53,9 @@ class Guesses(BaseModel):
 
     replace_everything: bool = False
     keeps_disabled: bool = False
+    imports_disabled: bool = False
+    replaces: Literal["as_asked", "always", "never"] = "as_asked"
+    bulk: bool = True
     new_ids: bool = False
     import_seconds: NonNegativeFloat = 0
     refuses_import_while_running: bool = False

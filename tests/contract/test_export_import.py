@@ -167,6 +167,38 @@ def test_guess_keeps_disabled(api: Api, to_slave: Api, slave: Process, job: Any)
     assert set(to_slave.states().values()) == {"DISABLED"}
 
 
+def test_guess_imports_disabled(api: Api, to_slave: Api, slave: Process, job: Any) -> None:
+    add(to_slave, "sales", **job("there", disabled=True))
+    add(api, "sales", **job("there"))
+    add(api, "sales", **job("new"))
+    slave.control("guesses", {"imports_disabled": True})
+    to_slave.import_(api.export(), **REPLACE)
+    assert {name: job["disabled"] for name, job in by_name(to_slave).items()} == {
+        "sales / there": False,
+        "sales / new": True,
+    }
+
+
+@pytest.mark.parametrize(("replaces", "wanted"), [("always", {}), ("never", REPLACE)])
+def test_guess_replaces(
+    api: Api, to_slave: Api, slave: Process, job: Any, replaces: str, wanted: dict[str, str]
+) -> None:
+    """A server that ignores what it is told."""
+    add(to_slave, "sales", **job("load", description="old"))
+    add(api, "sales", **job("load", description="new"))
+    slave.control("guesses", {"replaces": replaces})
+    to_slave.import_(api.export(), **wanted)
+    assert [each["description"] for each in by_name(to_slave).values()] == ["new" if replaces == "always" else "old"]
+
+
+def test_guess_bulk(to_slave: Api, slave: Process, job: Any) -> None:
+    made = [add(to_slave, "sales", **job(name, disabled=True)) for name in ("one", "two")]
+    slave.control("guesses", {"bulk": False})
+    ids = ",".join(str(each["id"]) for each in made)
+    to_slave.ok("PUT", f"/projects/{made[0]['projectId']}/jobs/status", json={"action": "enable", "IDs": ids})
+    assert sorted(to_slave.states().values()) == ["DISABLED", "NOT_RUNNING"]
+
+
 def test_guess_new_ids(api: Api, to_slave: Api, slave: Process, job: Any) -> None:
     old = add(to_slave, "sales", **job("load"))
     add(api, "sales", **job("load"))

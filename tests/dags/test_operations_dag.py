@@ -49,7 +49,8 @@ def test_a_pair_may_have_no_scheduled_check(parse: Parse) -> None:
 
 
 def test_the_check_waits_for_nothing_and_nothing_waits_for_it(dag: DAG) -> None:
-    assert {task.task_id for task in dag.tasks} == {"operate", "check", "drill", "drill_result"}
+    tasks = {"operate", "check", "doctor", "probe", "drill", "drill_result"}
+    assert {task.task_id for task in dag.tasks} == tasks
     task = dag.get_task("check")
     assert task.pool == "default_pool"
     assert not task.upstream_task_ids | task.downstream_task_ids
@@ -61,6 +62,13 @@ def test_a_drill_keeps_no_failover_from_the_slot_of_the_pair(dag: DAG) -> None:
     assert tasks[0].downstream_task_ids == {"drill_result"}
 
 
+def test_only_what_a_doctor_tries_out_holds_the_slot_of_the_pair(dag: DAG) -> None:
+    doctor, probe = (dag.get_task(name) for name in ("doctor", "probe"))
+    assert (doctor.pool, probe.pool) == ("default_pool", "denodo_ha_default")
+    assert (probe.upstream_task_ids, probe.retries) == ({"doctor"}, 2)
+    assert dag.params.get_param("probe").value is False
+
+
 def test_documentation(dag: DAG) -> None:
     assert dag.doc_md is not None
     for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", "denodo-scheduler://default"):
@@ -69,15 +77,16 @@ def test_documentation(dag: DAG) -> None:
         assert f"| {operation} |" in dag.doc_md
     assert "| check |" in dag.doc_md
     assert "| drill |" in dag.doc_md
+    assert "| doctor |" in dag.doc_md
     assert len(dag.get_task("operate").doc_md.split()) > 10
     assert dag.tags == {"denodo", "denodo-ha"}
 
 
 def test_form(dag: DAG) -> None:
     found = {name: dag.params.get_param(name) for name in dag.params}
-    assert set(found) == {"operation", "reason", "until", "active", "doubts", "test_message"}
+    assert set(found) == {"operation", "reason", "until", "active", "doubts", "test_message", "probe", "hash_names"}
     assert all(param.schema["title"] and param.description for param in found.values())
-    assert found["operation"].schema["enum"] == [*MANUAL_OPERATIONS, "check", "drill"]
+    assert found["operation"].schema["enum"] == [*MANUAL_OPERATIONS, "check", "doctor", "drill"]
     assert found["operation"].value == "check", "which changes nothing"
     assert found["reason"].value is None, "so that each operation has one of its own"
 
@@ -128,7 +137,7 @@ def test_until_that_is_none() -> None:
 
 def test_serialised(dag: DAG) -> None:
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
-    assert {task.task_id for task in stored.tasks} == {"operate", "check", "drill", "drill_result"}
+    assert {task.task_id for task in stored.tasks} == {task.task_id for task in dag.tasks}
     assert set(stored.params) == set(dag.params)
 
 

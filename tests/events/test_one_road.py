@@ -45,6 +45,10 @@ WITHOUT_EVENT = {
     ("drill.py", "taken"): "only which try of it acts",
     ("drill.py", "lambda record: drill_enables(advanced(renewed(record, until), step), key)"): "only how far it is",
     ("drill.py", "partial(drill_saw, seen=seen)"): "the same",
+    ("claim.py", "renewed"): "only the lease of a doctor, whose end is told",
+    ("tidy.py", "begun"): "what a doctor is going to make, which is told when it is deleted",
+    ("tidy.py", "taken"): "who deletes it",
+    ("probe.py", "changed"): "what a server was seen to do",
     ("shared.py", "cleared"): "the outbox itself, without what is in the history",
 }
 """Saves of the record that no event tells of, and why. None changes what the pair's phase, active server, epoch,

@@ -45,6 +45,15 @@ SOON = "0 10 7 2,3 3 ? 2026"
 DAY = 24 * 60 * 60
 ELSEWHERE = "http://elsewhere:9090 //a:8000"
 DIRTY = {"since": EARLIER, "reason": "an import was begun and is not verified yet"}
+SCRATCH = {
+    "id": "another run/0a1b2c3d",
+    "role": "slave",
+    "target": "http://web-2:9090 //b:8000",
+    "projects": ["denodo_ha_doctor_0a1b2c_01234567_a"],
+    "since": EARLIER,
+    "lease_until": EARLIER,
+}
+"""Of another server, so that they have to stay."""
 PAUSE = {"since": EARLIER, "reason": "upgrade", "by": "ana"}
 HALT = {"since": EARLIER, "code": "by_hand", "reason": "a move", "by": "ana", "phase": "normal"}
 PROMOTION = {"id": "x/1", "kind": "failover", "at": EARLIER, "plan": "p", "complete": False, "left": "y"}

@@ -13,6 +13,7 @@ from pkgutil import resolve_name
 
 from airflow.utils.types import DagRunType
 
+from denodo_scheduler.steps.doctor import trial
 from outside.stage import (
     DAY,
     DIRTY,
@@ -22,6 +23,7 @@ from outside.stage import (
     NOT_CHANGED,
     PAUSE,
     PROMOTION,
+    SCRATCH,
     SOON,
     Stage,
     ago,
@@ -51,6 +53,7 @@ class Story(Stage):
             self.interrupted_switchovers,
             self.operations,
             self.drills,
+            self.doctors,
             self.approvals,
             self.stopped_monitor,
             self.switchovers_while_a_job_runs,
@@ -346,6 +349,17 @@ class Story(Stage):
         pair.run("operations", operation="drill", reason=" ")
         self.a_minute_passes()
         pair.run("sync")
+
+    def doctors(self) -> None:
+        pair, asked = self.pair, {"operation": "doctor", "reason": "a new version", "hash_names": False}
+        self.patch.setattr(trial, "PAUSE", 0.0)
+        pair.run("operations", **asked, probe=False)
+        pair.run("operations", **asked, probe=True)
+        with self.record(scratch=SCRATCH):
+            pair.run("operations", **asked, probe=True)
+        act(self.slave, "enable", one(states(self.slave).keys()))
+        pair.run("operations", **asked, probe=True)
+        act(self.slave, "disable", *enabled(self.slave))
 
     def approvals(self) -> None:
         self.patch.setattr("airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **_: None)

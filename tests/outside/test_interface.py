@@ -343,6 +343,20 @@ DRILL = {
     "what": "",
     "next_step": "",
 }
+TRIED = {
+    "offsets": [3600, 7200],
+    "past_start_fires": False,
+    "tried": [{"question": "bulk", "verdict": "confirmed", "seen": "two were changed", "at": AT}],
+}
+SCRATCH = {
+    "id": "manual__2026/0a1b2c3d",
+    "role": "slave",
+    "target": "http://web-2:9090 //b:8000",
+    "projects": ["denodo_ha_doctor_0a1b2c_01234567_a", "denodo_ha_doctor_0a1b2c_01234567_b"],
+    "since": AT,
+    "lease_until": LATER,
+    "importing": True,
+}
 
 
 def test_record() -> None:
@@ -363,6 +377,8 @@ def test_record() -> None:
     newest["drill"] = DRILL
     newest["operation"] = {**SCHEMA_3["operation"], "alike": True}
     newest["last_promotion"] = {**SCHEMA_3["last_promotion"], "heard": "2026-03-01T11:59:00Z"}
+    newest["capabilities"] = {"slave": {**SCHEMA_3["capabilities"]["slave"], **TRIED}}
+    newest["scratch"] = SCRATCH
     assert Record.from_json(newest).to_json() == newest
     doubt["role"] = "slave"
     without = {name: value for name, value in doubt.items() if name != "role"}

@@ -14,6 +14,7 @@ from denodo_cli.cli import main
 from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, RULES, TABLE
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.doctor.diagnosis import Answer, Diagnosis
 from denodo_ha.jobs import JobKey
 from denodo_ha.readiness.findings import Checked, Readiness
 from denodo_ha.record import (
@@ -81,7 +82,15 @@ class ScriptedAirflow:
         names = ("metadatabase", "scheduler", "triggerer", "dag_processor")
         self.on("monitor/health", {name: {"status": components.get(name, "healthy")} for name in names})
 
-    def state(self, record: Record | Any, *, at: datetime | None = None, check: Any = None, **watch: Any) -> None:
+    def state(
+        self,
+        record: Record | Any,
+        *,
+        at: datetime | None = None,
+        check: Any = None,
+        doctor: Any = None,
+        **watch: Any,
+    ) -> None:
         """What the state store of the pair's asset holds."""
         moment = (at or NOW).isoformat()
         seen = {"owner": "r1", "verdict": "up", "code": "healthy", "settled": True, "since": moment, "at": moment}
@@ -91,6 +100,8 @@ class ScriptedAirflow:
             entries.append({"key": "record", "value": stored})
         if check is not None:
             entries.append({"key": "check", "value": check})
+        if doctor is not None:
+            entries.append({"key": "doctor", "value": doctor})
         self.on("assets/7/state-store", {"asset_state_store": entries, "total_entries": len(entries)})
 
     def states(self, *contents: dict[str, Any]) -> None:
@@ -632,6 +643,86 @@ class TestCheck:
         code, out = run("check", "default", "--test-message")
         assert code == 3
         assert "say --now too" in out
+
+
+class TestDoctor:
+    """What the last doctor has found, and a run that looks afresh."""
+
+    FOUND = Diagnosis(
+        NOW,
+        "default",
+        True,
+        (
+            Answer(Level.OK, "the slave is a Denodo Scheduler 9.1.0", code="version, slave", rests_on="GET /me"),
+            Answer(Level.OK, "a job gets a new id", code="ids", claim="it keeps it", mark="G", verdict="refuted"),
+            Answer(Level.WARNING, "Sales of //web-2:9090 is odd", "look at it", code="odd", rests_on="a look"),
+        ),
+        {"slave": {"version": "9.1.0"}},
+        ("Sales", "web-2", "default"),
+    )
+    RUNS = "dags/denodo_scheduler_operations__default/dagRuns"
+
+    @pytest.fixture(autouse=True)
+    def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("denodo_cli.doctor.POLL", 0.0)
+
+    def begins(self, airflow: ScriptedAirflow, *states: str, note: str | None = None) -> None:
+        airflow.webtool.on("POST", f"//api/v2/{self.RUNS}", airflow.answer({"dag_run_id": "manual__1"}))
+        answers = [airflow.answer({"state": state, "note": note}) for state in states]
+        airflow.webtool.on("GET", f"//api/v2/{self.RUNS}/manual__1", *answers)
+
+    def test_what_the_last_one_has_found(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, doctor=self.FOUND.to_json())
+        code, out = run("doctor", "default")
+        assert code == 1
+        first, *rest = out.splitlines()
+        assert first.startswith(f"WARNING - pair default: {NOW:%Y-%m-%d %H:%M:%S}Z, tried out; the contract's words: ")
+        assert rest == [
+            "WARNING odd: Sales of //web-2:9090 is odd [a look]. Next: look at it.",
+            "OK ids: a job gets a new id. The contract's word [G] is refuted: it keeps it.",
+        ]
+        assert "OK version, slave" in run("doctor", "default", "--verbose")[1]
+
+    def test_none_yet_and_a_damaged_one(self, airflow: ScriptedAirflow, run: Any) -> None:
+        code, out = run("doctor", "default")
+        assert (code, "denodo-ha doctor default --now" in out) == (3, True)
+        airflow.state(RECORD, doctor={"format": 0})
+        assert run("doctor", "default")[0] == 3
+
+    def test_the_file_for_an_issue(self, airflow: ScriptedAirflow, run: Any, tmp_path: Path) -> None:
+        airflow.state(RECORD, doctor=self.FOUND.to_json())
+        file = tmp_path / "report.json"
+        run("doctor", "default", "--file", str(file))
+        plain = file.read_text()
+        run("doctor", "default", "--file", str(file), "--hash-names")
+        hashed = file.read_text()
+        assert [name in plain for name in ("Sales", "web-2", '"names"')] == [True, True, False]
+        assert [name in hashed for name in ("Sales", "web-2", '"default"')] == [False] * 3
+        assert [row["verdict"] for row in json.loads(hashed)["answers"]] == ["", "refuted", ""]
+
+    def test_a_run_with_consent_is_waited_for(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, doctor=self.FOUND.to_json())
+        self.begins(airflow, "queued", "running", "success")
+        assert run("doctor", "default", "--probe", "--reason", "an update")[0] == 1
+        (begun,) = airflow.webtool.asked("POST", f"//api/v2/{self.RUNS}")
+        wanted = {"operation": "doctor", "probe": True, "hash_names": False, "reason": "an update"}
+        assert json.loads(begun.body) == {"conf": wanted, "logical_date": None}
+
+    def test_without_the_word_no_run_has_consent(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, doctor=self.FOUND.to_json())
+        self.begins(airflow, "success")
+        run("doctor", "default", "--now")
+        (begun,) = airflow.webtool.asked("POST", f"//api/v2/{self.RUNS}")
+        assert json.loads(begun.body)["conf"]["probe"] is False
+
+    def test_a_run_that_fails_or_lasts_too_long(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, doctor=self.FOUND.to_json())
+        self.begins(airflow, "failed", note="[not_at_rest] 1 job is enabled")
+        code, out = run("doctor", "default", "--probe")
+        assert (code, "has failed: [not_at_rest] 1 job is enabled" in out) == (3, True)
+        self.begins(airflow, "running")
+        code, out = run("doctor", "default", "--now", "--wait", "0")
+        assert (code, "is running still" in out) == (3, True)
 
 
 class TestCheckConfig:

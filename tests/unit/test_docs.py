@@ -223,7 +223,9 @@ class TestCommands:
         found = [
             line
             for page in PAGES
-            for line in re.findall(r"denodo-ha (?:status|history|check|drill|rehearse) [^`\n#]+", page.read_text())
+            for line in re.findall(
+                r"denodo-ha (?:status|history|check|doctor|drill|rehearse) [^`\n#]+", page.read_text()
+            )
         ]
         assert len(found) > 5
         for line in found:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.doctor.scratch import Scratch
 from denodo_ha.jobs import DataSource, JobKey, JobState, JobStatus, ServerInfo, Statuses
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import other
@@ -128,6 +129,9 @@ def record(**fields: Any) -> Mapping[str, Any]:
 
 PENDING = PendingJob(key=KEY, code="restless", why="it fires every second", on_target=False, next_step="let it rest")
 WARNED = Doubt(since=NOW, text="element x was skipped")
+SCRATCH = Scratch(
+    id="a run/1", role="slave", target="b", projects=("one", "two"), since=NOW - 9 * MINUTE, lease_until=NOW
+)
 
 WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("connection slave", Level.CRITICAL, on(Role.SLAVE, info=Unread("refused", "start it"))),
@@ -186,6 +190,7 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("second path", Level.CRITICAL, {"second_path": Unread("refused", "open the way")}),
     ("second path", Level.WARNING, {"second_path": Unread("refused", "open the way"), **options(one_path=True)}),
     ("one writer", Level.WARNING, record(exclusive=False)),
+    ("doctor", Level.WARNING, record(scratch=SCRATCH)),
     ("storage", Level.CRITICAL, {"storage": Room("/snapshots", 10**5, 10**6)}),
     ("storage", Level.CRITICAL, {"storage": Room("/snapshots", 10**9, 10**6, missing="no such file")}),
     ("storage", Level.WARNING, {"storage": Room("/snapshots", 2 * 10**6, 10**6)}),

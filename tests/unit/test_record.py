@@ -129,7 +129,7 @@ def test_a_record_of_schema_2_is_read_with_all_it_says() -> None:
     for name in ("since", "heard"):
         after["last_promotion"].pop(name)
     new = {"pending": [], "capabilities": {}, "version": 0, "exclusive": True, "doubts": [], "sync_problem": None}
-    new["drill"] = None
+    new |= {"drill": None, "scratch": None}
     assert {**after, "schema_number": 2} == {**before, **new}
     assert Record.from_json(record.to_json()) == record
 
@@ -142,8 +142,16 @@ def test_a_record_of_schema_3_has_no_version_yet() -> None:
 
 
 def test_a_record_of_schema_4_has_no_drill_yet() -> None:
-    before = {name: value for name, value in FULL.to_json().items() if name != "drill"}
+    before = {name: value for name, value in FULL.to_json().items() if name not in ("drill", "scratch")}
     assert Record.from_json({**before, "schema_number": 4}) == FULL
+
+
+def test_a_record_of_schema_4_knows_of_no_doctor_yet() -> None:
+    before = {name: value for name, value in FULL.to_json().items() if name not in ("drill", "scratch")}
+    learned = {"version": "9", "faithful": ["VDP"], "import_replaces": None, "unfaithful": [], "longest_import": 2.0}
+    record = Record.from_json({**before, "schema_number": 4, "capabilities": {"slave": learned}})
+    assert record.scratch is None
+    assert (record.capabilities[Role.SLAVE].faithful, record.capabilities[Role.SLAVE].offsets) == (("VDP",), None)
 
 
 def test_a_drill_is_of_a_passive_slave() -> None:
@@ -201,9 +209,12 @@ SHAPES[4] = {
 }
 SHAPES[5] = {
     **SHAPES[4],
-    "Record": " ".join(sorted([*SHAPES[4]["Record"].split(), "drill"])),
+    "Record": " ".join(sorted([*SHAPES[4]["Record"].split(), "drill", "scratch"])),
+    "Capabilities": "faithful import_replaces longest_import offsets past_start_fires tried unfaithful version",
     "Drill": "at by code done ended id job left next_step what",
     "Drilled": "code disabled enabled ended key next_step result started what",
+    "Scratch": "id importing lease_until projects role since target",
+    "Tried": "at question seen verdict",
 }
 
 

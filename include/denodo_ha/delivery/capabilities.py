@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Annotated
+from collections.abc import Collection
+from datetime import timedelta, timezone
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from denodo_ha.durations import format_duration
+
+Offset = Annotated[int, Field(gt=-86_400, lt=86_400)]
+
+
+class Tried(BaseModel):
+    """What a doctor found when it tried something out on the server.
+
+    :param question: its name, as in :data:`denodo_ha.doctor.questions.QUESTIONS`.
+    :param verdict: whether the contract's word was ``confirmed`` or ``refuted``, or is ``unknown``.
+    :param seen: in one clause, what was seen.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    question: str
+    verdict: Literal["confirmed", "refuted", "unknown"]
+    seen: str
+    at: AwareDatetime
 
 
 class Capabilities(BaseModel):
@@ -20,6 +39,10 @@ class Capabilities(BaseModel):
     :param unfaithful: types of jobs that were not, or that REST refuses.
     :param longest_import: seconds from sending an import to the moment all its jobs were read back disabled, the
         longest so far.
+    :param offsets: how many seconds the clock of its crons is ahead of UTC in January and in July of 2099, as the next
+        executions of scratch jobs told. None: not known.
+    :param past_start_fires: whether a job with a ``startTime`` in the past fired as soon as it was imported [Q].
+    :param tried: what a doctor found, on which the two before rest.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +52,9 @@ class Capabilities(BaseModel):
     faithful: tuple[str, ...] = ()
     unfaithful: tuple[str, ...] = ()
     longest_import: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    offsets: tuple[Offset, Offset] | None = None
+    past_start_fires: bool | None = None
+    tried: tuple[Tried, ...] = ()
 
     def for_version(self, version: str) -> Capabilities:
         """Return what is known of a server of ``version``: nothing if this was learned of another version."""
@@ -59,6 +85,21 @@ class Capabilities(BaseModel):
             longest_import=max(longest, default=None),
         )
 
+    def learned_by_trying(
+        self, tried: Collection[Tried], *, offsets: tuple[int, int] | None, past_start_fires: bool | None
+    ) -> Capabilities:
+        """A doctor tried these things out; what it found of each before is forgotten.
+
+        :param offsets: None where they were not found out now, which leaves them. :param past_start_fires: the same.
+        """
+        new = {each.question: each for each in tried}
+        kept = [each for each in self.tried if each.question not in new]
+        return self._with(
+            tried=(*kept, *new.values()),
+            offsets=offsets or self.offsets,
+            past_start_fires=self.past_start_fires if past_start_fires is None else past_start_fires,
+        )
+
     def lines(self) -> list[str]:
         """Return what is known, one sentence a line."""
         deletes = {
@@ -74,10 +115,20 @@ class Capabilities(BaseModel):
         written = f"Written over REST and read back equal: {', '.join(self.faithful) or 'no type of job yet'}."
         others = f"Not written over REST, because it loses or refuses something: {', '.join(self.unfaithful)}."
         learned = f"Learned of version {self.version}." if self.version else "Nothing was learned of this server yet."
-        return [learned, deletes[self.import_replaces], written, *([others] if self.unfaithful else []), longest]
+        found = [learned, deletes[self.import_replaces], written, *([others] if self.unfaithful else []), longest]
+        if self.offsets:
+            winter, summer = (_offset(each) for each in self.offsets)
+            found.append(f"Its crons are on {winter} in January and {summer} in July.")
+        if self.past_start_fires is False:
+            found.append("A job whose start time is past does not fire when it is imported.")
+        return [*found, *(f"Tried on {each.at:%Y-%m-%d}: {each.seen}." for each in self.tried)]
 
     def _with(self, **changed: object) -> Capabilities:
         return self.model_copy(update=changed)
+
+
+def _offset(seconds: int) -> str:
+    return str(timezone(timedelta(seconds=seconds)))
 
 
 def _joined(types: tuple[str, ...], job_type: str) -> tuple[str, ...]:

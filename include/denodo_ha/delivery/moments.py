@@ -9,15 +9,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from functools import lru_cache
 from math import ceil
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from denodo_ha.jobs import Job
 from denodo_ha.quartz.cron import CronError, QuartzCron
 from denodo_ha.quartz.forecast import cached_cron
 
 SHORTEST_BUDGET = timedelta(seconds=10)
+FAR_AWAY = (datetime(2099, 1, 15, 12, tzinfo=UTC), datetime(2099, 7, 15, 12, tzinfo=UTC))
+"""Moments in the last year that a Quartz cron can name, which tell a time zone, its summer time included."""
 _SECOND, _HOUR = timedelta(seconds=1), timedelta(hours=1)
 _FARTHEST_EAST = timedelta(hours=14)
 _QUARTERS = tuple(timezone(timedelta(minutes=15 * number)) for number in range(-12 * 4, 14 * 4 + 1))
@@ -44,7 +47,23 @@ def possible_zones(configured: str | None, inferred: Sequence[tzinfo] | None) ->
     return tuple(inferred or _QUARTERS)
 
 
-def has_no_moment(job: Job, now: datetime) -> str | None:
+@lru_cache(maxsize=16)
+def zones_of_offsets(offsets: tuple[int, int], day: date) -> tuple[tzinfo, ...]:
+    """Return the time zones whose clocks are so many seconds ahead of UTC in January and in July of 2099.
+
+    Of zones that give the same times for a year from ``day`` on there is one. None at all: these offsets prove nothing.
+    """
+    wanted = [timedelta(seconds=each) for each in offsets]
+    weeks = [datetime.combine(day, time(), UTC) + timedelta(weeks=number) for number in range(53)]
+    found: dict[tuple[timedelta | None, ...], tzinfo] = {}
+    for name in sorted(available_timezones()):
+        zone = ZoneInfo(name)
+        if [moment.astimezone(zone).utcoffset() for moment in FAR_AWAY] == wanted:
+            found.setdefault(tuple(week.astimezone(zone).utcoffset() for week in weeks), zone)
+    return tuple(found.values())
+
+
+def has_no_moment(job: Job, now: datetime, *, past_start_fires: bool = True) -> str | None:
     """Return why no moment is safe for an import of this job; None if its crons tell when one is.
 
     A trigger whose ``startTime`` lies in the past may fire at once when it is created [Q]. The format of ``startTime``
@@ -52,13 +71,14 @@ def has_no_moment(job: Job, now: datetime) -> str | None:
     moment that it can mean. An ``endTime`` only takes firings away, so it is not looked at.
 
     :param now: the time on the target's clock.
+    :param past_start_fires: whether such a trigger may fire; not on a target where it was tried out and did not.
     """
     for trigger in job.triggers:
         if trigger.start_time:
             start = _earliest(trigger.start_time)
             if start is None:
                 return f"the start time of a trigger cannot be read ({trigger.start_time!r})"
-            if start <= now:
+            if start <= now and past_start_fires:
                 return "a trigger has a start time in the past, so it may fire as soon as it is created"
         if trigger.cron:
             try:
@@ -77,6 +97,7 @@ def next_moment(
     zones: Sequence[tzinfo],
     budget: timedelta,
     until: datetime,
+    past_start_fires: bool = True,
 ) -> datetime | None:
     """Return the first whole second from ``now`` at which these jobs can be imported together.
 
@@ -87,7 +108,7 @@ def next_moment(
     :param zones: all that the target's clock may have.
     :return: None if there is no such second before ``until``, or if one of the jobs has no safe moment at all.
     """
-    return Moments(zones, now=now, budget=budget, until=until).next(jobs)
+    return Moments(zones, now=now, budget=budget, until=until, past_start_fires=past_start_fires).next(jobs)
 
 
 @dataclass(frozen=True)
@@ -107,6 +128,7 @@ class Moments:
     """The firings between ``now`` and ``until``, calculated once for each cron; see :func:`next_moment`.
 
     :param ahead: how far after a moment :meth:`is_free` is asked at most, if that is more than the budget.
+    :param past_start_fires: see :func:`has_no_moment`.
     """
 
     def __init__(
@@ -117,7 +139,9 @@ class Moments:
         budget: timedelta,
         until: datetime,
         ahead: timedelta = timedelta(),
+        past_start_fires: bool = True,
     ) -> None:
+        self._past_start_fires = past_start_fires
         self.begin = _whole(now)
         self.until = until
         self.budget = budget
@@ -152,10 +176,11 @@ class Moments:
     def _course(self, job: Job) -> _Course:
         triggers = tuple((each.cron, each.start_time, bool(each.dependency)) for each in job.triggers)
         if triggers not in self._courses:
-            if has_no_moment(job, self.begin):
+            if has_no_moment(job, self.begin, past_start_fires=self._past_start_fires):
                 course = _Course(unsafe=True)
             else:
-                starts = [start for trigger in job.triggers if (start := _earliest(trigger.start_time))]
+                begins = (_earliest(trigger.start_time) for trigger in job.triggers)
+                starts = [start for start in begins if start and start > self.begin]
                 crons = {trigger.cron for trigger in job.triggers if trigger.cron}
                 course = _Course(_merged([self._firings(cron) for cron in crons]), min(starts, default=None))
             self._courses[triggers] = course

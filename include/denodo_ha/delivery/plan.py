@@ -108,7 +108,8 @@ class _Planner:
         self.capabilities, self.jobs, self.target = capabilities, jobs, set(target)
         self.zones, self.now, self.until, self.deliver_now = zones, now, until, deliver_now
         self.budget = budget(capabilities.longest_import)
-        self.moments = Moments(zones, now=now, budget=self.budget, until=until, ahead=WHOLE_WINDOW)
+        self.may_fire = capabilities.past_start_fires is not False
+        self.moments = self._moments(until, self.budget, WHOLE_WINDOW)
         self.cursor = self.moments.begin
         self.limit = 1
         self.largest = FIRST_BATCH if capabilities.longest_import is None else None
@@ -121,6 +122,11 @@ class _Planner:
         self.imported: dict[JobKey, str] = {}  # why a job is not written over REST
         self.pieces: list[Piece] = []
         self.pending: dict[JobKey, Pending] = {}
+
+    def _moments(self, until: datetime, window: timedelta, ahead: timedelta = timedelta()) -> Moments:
+        return Moments(
+            self.zones, now=self.now, budget=window, until=until, ahead=ahead, past_start_fires=self.may_fire
+        )
 
     def _dependencies(self) -> dict[JobKey, set[JobKey]]:
         """Return for each changed job the changed jobs that it depends on."""
@@ -166,7 +172,7 @@ class _Planner:
     def whole(self, why: str, window: timedelta) -> DeliveryPlan:
         window = max(self.budget, window)
         everything = list(self.jobs.values())
-        moments = Moments(self.zones, now=self.now, budget=window, until=self.until)
+        moments = self._moments(self.until, window)
         moment = moments.next(everything)
         if moment is None and self.deliver_now:
             moment, why = moments.begin, f"{why}; sent now, so jobs may run once on the target"
@@ -316,7 +322,13 @@ class _Planner:
         """Return the first moment of these jobs, whether or not this sync waits for it."""
         crons = [trigger.cron for job in jobs for trigger in job.triggers if trigger.cron]
         horizon = timedelta(hours=1) if all(map(same_in_every_hour, crons)) else HORIZON
-        return Moments(self.zones, now=self.now, budget=window, until=self.now + horizon).next(jobs)
+        return self._moments(self.now + horizon, window).next(jobs)
+
+    def _why_never(self, job: Job | None) -> str | None:
+        """Why no moment is safe for the job."""
+        if job is None:
+            return "the source does not list it"
+        return has_no_moment(job, self.now, past_start_fires=self.may_fire)
 
     def _why_restless(self, key: JobKey) -> Reason:
         length, job = format_duration(self.budget), self.jobs.get(key)
@@ -327,7 +339,8 @@ class _Planner:
         what = f"it has to be imported, which enables it ({self.imported[key]}), and"
         if job and (later := self._later([job], self.budget)):
             return _waits(what, later)
-        if why := has_no_moment(job, self.now) if job else "the source does not list it":
+        why = self._why_never(job)
+        if why:
             next_step = "change that on the source"
         else:
             end = _clock(self.now + HORIZON)

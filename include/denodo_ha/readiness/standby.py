@@ -216,6 +216,23 @@ def _recovery(facts: ReadyFacts) -> Said:
     return fine(said, rests_on)
 
 
+def _doctor(facts: ReadyFacts) -> Said:
+    """Whether a doctor has left something. That none has looked yet is no fault, but worth telling."""
+    record = known(facts.record)
+    scratch = record.scratch
+    if scratch is None:
+        version = known(facts.servers[facts.passive].info).version
+        of_version = f"what version {version} of the {facts.passive} does"
+        if record.capabilities.get(facts.passive, Capabilities()).for_version(version).tried:
+            return fine(f"a doctor has tried out {of_version}, and left nothing", RECORD)
+        how = f"denodo-ha doctor {facts.pair.name} --probe does"
+        return fine(f"no doctor has tried out {of_version}; {how}", RECORD)
+    what = f"scratch projects of a doctor are on the {scratch.role}: {listed(scratch.projects)}"
+    if facts.now < scratch.lease_until:
+        return fine(f"{what}; it may be at work", RECORD)
+    return warning(what, f"run {facts.pair.dag_id_sync}, or the doctor again, which deletes them", RECORD)
+
+
 OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "phase": _phase,
     "snapshot": _snapshot,
@@ -224,6 +241,7 @@ OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "secrets": _secrets,
     "second path": _second_path,
     "one writer": _writers,
+    "doctor": _doctor,
     "storage": _storage,
     "lease": _lease,
     "learned": _learned,

@@ -152,6 +152,19 @@ def read_texts(raw: object, count: int) -> list[str]:
     return raw
 
 
+def field_names(raw: object) -> tuple[str, ...]:
+    """Return the names of the fields in the first element of a list; none of an empty list.
+
+    :raises AnswerError: it is no list of objects.
+    """
+    return tuple(next(iter(_objects(raw)), {}))
+
+
+def spelling(model: type[BaseModel], field: str, names: Iterable[str]) -> str | None:
+    """Return under which of its known names the server gives a field; None where it gives none of them."""
+    return next((each for each in _spellings(model, field) if each in set(names)), None)
+
+
 def import_warnings(raw: object) -> tuple[str, ...]:
     """
     Read the warnings in the answer to an import, JSON or text, whose form is unpublished.

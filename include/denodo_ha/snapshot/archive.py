@@ -13,6 +13,7 @@ from typing import IO, Protocol
 from urllib.parse import unquote
 
 from denodo_ha.definitions import plain
+from denodo_ha.doctor.scratch import is_scratch
 from denodo_ha.jobs import JobKey
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.contents import ArchiveContents, Element
@@ -26,6 +27,7 @@ __all__ = [
     "Openable",
     "cut_archive",
     "filter_archive",
+    "has_scratch",
     "inspect",
     "read_elements",
 ]
@@ -173,6 +175,12 @@ def _parsed(entry: zipfile.ZipInfo, project: str, pieces: Iterator[bytes], param
     )
 
 
+def has_scratch(source: Openable) -> bool:
+    """Return whether a scratch project of a doctor is in the export, be it an empty one."""
+    with _opened(source) as archive:
+        return any(is_scratch(_project_of(name) or "") for name in archive.file.namelist())
+
+
 @dataclass(frozen=True)
 class FilterResult:
     """The ``contents`` of the file that was written.
@@ -190,7 +198,7 @@ def filter_archive(source: Openable, contents: ArchiveContents, destination: IO[
 
     ``contents`` is what ``inspect(source)`` found. Jobs out of scope are left out, and everything of projects out of
     scope; the data sources of a project in scope stay, and so do resources such as drivers. Raises ScopeError when a
-    pattern matches nothing. It is not needed if ``scope.everything``.
+    pattern matches nothing. It is not needed if ``scope.everything`` and there is no scratch project of a doctor in it.
     """
     scope.check(contents.jobs, contents.projects)
     kept = cut_archive(source, contents, destination, lambda element: _in_scope(element, scope))

@@ -1,14 +1,19 @@
-"""The operations DAG of a pair: what people do to it, in one task, the readiness check in another, and the drill."""
+"""The operations DAG of a pair: one task for what people do to it, others for the check, the doctor and the drill."""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
 from airflow.sdk import DAG, Param
 
+from denodo_ha.doctor.diagnosis import Diagnosis
+from denodo_ha.doctor.redaction import to_attach
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
 from denodo_ha.status import Level
@@ -17,7 +22,12 @@ from denodo_scheduler.dags import shared
 from denodo_scheduler.dags.drill import add_drill
 from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps import operate as operating
-from denodo_scheduler.steps.outcome import Blocked, NothingToDo
+from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.doctor import look as looking
+from denodo_scheduler.steps.doctor import probe as probing
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, readable
+
+log = logging.getLogger(__name__)
 
 DAG_DOC = """
 ### Operate the pair `{pair.name}`: master `{pair.master}`, slave `{pair.slave}`
@@ -32,19 +42,26 @@ DAG_DOC = """
 | initialise | you say which server is the active one, for example when the record was lost |
 | check | tells whether the pair could change its active server now; changes nothing, and leaves no event |
 | drill | runs the jobs that `drill` of the pair names on the passive slave, and disables them again |
+| doctor | tells what both servers are and how they are spoken to; with `probe` it also tries things out |
 
-No operation but `drill` changes a server. Each but `check` needs a reason, and leaves an event with it on the asset
-`{pair.asset_uri}`. A scheduled run is a check, see `check.schedule` of the pair.
+No operation changes a server but `drill`, and a doctor with your consent `probe`: it makes two scratch projects on the
+passive server, whose jobs are disabled or due in 2099, and deletes them. Each but `check` needs a reason, and each but
+`check` and a doctor that only reads leaves an event with it on the asset `{pair.asset_uri}`. A scheduled run is a
+check, see `check.schedule` of the pair.
 """
 
-CHECK, DRILL = "check", "drill"
+CHECK, DOCTOR, DRILL = "check", "doctor", "drill"
 
 
-def _only(*operations: str) -> Callable[[Any], None]:
-    """Skip a task, before it does anything, unless the run is for one of these operations."""
+def _only(*operations: str, consent: str | None = None) -> Callable[[Any], None]:
+    """Skip a task, before it does anything, unless the run is for one of these operations.
+
+    :param consent: the box that has to be ticked too.
+    """
 
     def skip(context: Any) -> None:
-        if context["params"]["operation"] not in operations:
+        params = context["params"]
+        if params["operation"] not in operations or (consent and not params[consent]):
             raise NothingToDo("not_asked_for", "another task does what this run was asked for")
 
     return skip
@@ -81,12 +98,47 @@ def check(**context: Any) -> dict[str, Any]:
     return found.to_json()
 
 
+@shared.step(pre_execute=_only(DOCTOR), **shared.CHANGES_NOTHING)
+def doctor(**context: Any) -> dict[str, Any]:
+    """Read both servers and tell what they are, what goes where in an export and an import, what could not be bound
+    and what is taken for granted: in the log, the note, the XCom, the file `doctor.json` beside the snapshots and, for
+    `denodo-ha doctor`, the asset's state store. Changes nothing, and does not wait for the pair's slot.
+    """
+    with shared.explaining(context):
+        run = shared.pair_context(context)
+        return _found(context, run, looking.look(run))
+
+
+@shared.step(pre_execute=_only(DOCTOR, consent="probe"))
+def probe(_: dict[str, Any], **context: Any) -> dict[str, Any]:
+    """Try out on the passive server what reading cannot tell, in scratch projects that are deleted at the end, and note
+    what was learned in the record, by which the syncs go. A retry first deletes what a killed try has left.
+    """
+    run = shared.pair_context(context)
+    with shared.publishing(run, context), shared.explaining(context):
+        before = readable(Diagnosis.from_json, shared.kept(context, shared.DOCTOR_KEY))
+        return _found(context, run, probing.probe(run, before))
+
+
+def _found(context: Any, run: PairContext, diagnosis: Diagnosis) -> dict[str, Any]:
+    """Keep and tell what a doctor has found; returns what may be attached to an issue."""
+    for line in diagnosis.lines:
+        log.info("%s", line)
+    found = diagnosis.to_json()
+    shared.keep_check(context, found, shared.DOCTOR_KEY)
+    attached = to_attach(found, hashed=context["params"]["hash_names"], salt=token_hex())
+    where = run.snapshots.write_report(json.dumps(attached, indent=2, ensure_ascii=False))
+    log.info("The report to be attached to an issue: %s", where)
+    shared.note(context, f"DOCTOR: {diagnosis.summary}"[:900])
+    return attached
+
+
 def operations_dag(pair: Pair) -> DAG:
     """Build the operations DAG of one pair. Makes no request and reads no Variable or Connection."""
     with shared.pair_dag(
         pair,
         pair.dag_id_operations,
-        description=f"Pause, resume, acknowledge, halt, release, initialise, check or drill the pair {pair.name}",
+        description=f"Pause, resume, acknowledge, halt, release, initialise, check, diagnose or drill {pair.name}",
         doc=DAG_DOC,
         params=_params(),
         schedule=pair.check.schedule,
@@ -94,6 +146,7 @@ def operations_dag(pair: Pair) -> DAG:
     ) as dag:
         operate()
         check()
+        probe(doctor())
         add_drill(_only(DRILL))
     return dag
 
@@ -114,7 +167,7 @@ def _params() -> dict[str, Param]:
         "operation": Param(
             CHECK,
             type="string",
-            enum=[*operating.MANUAL_OPERATIONS, CHECK, DRILL],
+            enum=[*operating.MANUAL_OPERATIONS, CHECK, DOCTOR, DRILL],
             title="Operation",
             description="What to do; the documentation of this DAG explains each.",
         ),
@@ -133,6 +186,14 @@ def _params() -> dict[str, Param]:
             title="Doubts",
             description="Acknowledge only: the names of what you accept, one a line, as `denodo-ha status` shows them. "
             "Without names: the last failover, or else all warnings of imports.",
+        ),
+        "probe": shared.tick(
+            "Try things out",
+            "Doctor only: your consent to make two scratch projects on the passive server, to import them there and to "
+            "delete them. Nothing else is changed.",
+        ),
+        "hash_names": shared.tick(
+            "Hash names", "Doctor only: the report that you attach to an issue has hashes in place of names and hosts."
         ),
         "active": shared.optional_text(
             "Active server",

@@ -43,8 +43,8 @@ START = pendulum.datetime(2026, 1, 1, tz="UTC")
 """Before any backfill that makes sense; DAGs never catch up by themselves."""
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
-CHECK_KEY = "check"
-"""The key of the asset's state store with the last readiness check."""
+CHECK_KEY, DOCTOR_KEY = "check", "doctor"
+"""The keys of the asset's state store with the last readiness check, and what the last doctor has found."""
 WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync", "drill_result"})
 """Tasks that do not know the record."""
 THOUSANDS_OF_JOBS = timedelta(hours=1)
@@ -266,9 +266,14 @@ def watch_store(context: Any) -> WatchStore:
     return WatchStore(context["asset_state_store"][Assets(pair_of(context)).pair])
 
 
-def keep_check(context: Any, found: dict[str, Any]) -> None:
-    """Keep the result of the last readiness check for ``denodo-ha check``."""
-    context["asset_state_store"][Assets(pair_of(context)).pair].set(CHECK_KEY, found)
+def keep_check(context: Any, found: dict[str, Any], key: str = CHECK_KEY) -> None:
+    """Keep the result of the last readiness check, or of the last doctor, for ``denodo-ha``."""
+    context["asset_state_store"][Assets(pair_of(context)).pair].set(key, found)
+
+
+def kept(context: Any, key: str) -> Any:
+    """Return what :func:`keep_check` kept."""
+    return context["asset_state_store"][Assets(pair_of(context)).pair].get(key)
 
 
 def seen_by(watched: Any) -> dict[str, Any] | None:

@@ -186,6 +186,17 @@ class ConnectedHook(HttpHook):
         return f"{self.base_url}{self.settings.base_path} {self.server}".casefold()
 
     @property
+    def secrets(self) -> set[str]:
+        """What must be seen nowhere: the password, and those of the extra."""
+        password = self._connection.password
+        return self.settings.secrets | ({password} if password else set())
+
+    @property
+    def user(self) -> str:
+        """The login."""
+        return self._connection.login or ""
+
+    @property
     def server(self) -> str:
         """The Scheduler server, ``//host:port`` as the web tool reaches it."""
         return self.settings.scheduler_uri

@@ -131,6 +131,26 @@ class DenodoSchedulerHook(ConnectedHook):
         wanted = {"name": name, "description": description}
         return self._json("POST", "/projects", answers.read_project, idempotent=False, json=wanted)
 
+    def delete_project(self, project_id: int) -> None:
+        """Delete a project with its jobs and their reports [V]; one that is gone already is fine."""
+        try:
+            self._call("DELETE", f"{API}/projects/{project_id}", _nothing, idempotent=False)
+        except ConfigurationError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+
+    def jobs_of(self, project_id: int) -> list[Job]:
+        """Return the whole definition of every job of one project."""
+        read = partial(answers.read_jobs, projects=self.projects)
+        return self._json("GET", f"/projects/{project_id}/jobs", read)
+
+    def field_names(self, path: str) -> tuple[str, ...]:
+        """Return the names of the fields in the first element of a list that the server gives.
+
+        :param path: such as ``/jobs/status``.
+        """
+        return self._json("GET", path, answers.field_names)
+
     def create_job(self, project_id: int, definition: Mapping[str, Any]) -> int:
         """
         Make a job; ``"disabled": true`` in its definition is honoured [V].

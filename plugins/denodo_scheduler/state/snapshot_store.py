@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 RECORD_FOLDER = "record"
 """The folder of the HA record, beside those of the snapshots."""
-_HOLDING = "servers.json"
+_HOLDING, _REPORT = "servers.json", "doctor.json"
 _PLAN, _JSON = "plan-", ".json"
 
 
@@ -72,6 +72,14 @@ class SnapshotStore:
     def rescue_path(self, snapshot_id: str) -> ObjectStoragePath:
         """The export of a server that was active, before the first re-protect changes it; never deleted by itself."""
         return self._folder / f"rescue-{snapshot_id}.zip"
+
+    def write_report(self, content: str) -> str:
+        """Keep the last report of a doctor, which a person can attach to an issue.
+
+        :return: where it is.
+        """
+        self._write(_REPORT, content)
+        return str(self._folder / _REPORT)
 
     def write(self, snapshot_id: str, *, contents: str, manifest: str) -> None:
         """Complete a snapshot: what its export file holds, and the manifest of the server it came from."""

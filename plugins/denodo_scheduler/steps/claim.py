@@ -6,7 +6,7 @@ its right. The rules are all on this page:
 ==========================  =============================================================================
 rule                        the record must still say
 ==========================  =============================================================================
-:func:`unchanged`           all that it said when it was judged
+:func:`unchanged`           all that it said when it was judged, but for what a doctor has or learned
 :func:`undisturbed`         the same, whatever a drill, which gives way to a failover, has noted meanwhile
 :func:`of_epoch`            the same epoch and phase, and no operation has begun or ended
 :func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run; a run
@@ -14,6 +14,8 @@ rule                        the record must still say
 :func:`own_sync`            the same, and the operation of this sync is open
 :func:`passive_target`      the same epoch, with the source of the sync as the active server
 :class:`OperationClaim`     the failover, switchover or drill of this very try, within its lease
+:class:`DoctorClaim`        the scratch projects of this very doctor, within their lease, the same epoch and phase, and
+                            no operation: it yields to each that begins
 ==========================  =============================================================================
 """
 
@@ -32,7 +34,7 @@ from pydantic import TypeAdapter
 from denodo_ha.preconditions import OPERATIONS_DAG, other, sync_may_begin
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, Role, Step, importing, superseded
-from denodo_ha.transitions import advanced, renewed
+from denodo_ha.transitions import advanced, renewed, trying
 from denodo_scheduler.steps.context import Event, PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 
@@ -109,12 +111,15 @@ class Claim:
         return saved
 
 
+_NOTED: dict[str, Any] = {"outbox": (), "version": 0, "scratch": None, "capabilities": {}}
+"""What may change meanwhile: what has been told, and what a doctor has or has learned, which disturbs no one."""
+
+
 def unchanged(context: PairContext, judged: Record, error: type[NothingToDo] | type[NotYet] = NothingToDo) -> Claim:
-    """Nothing but the outbox has changed since the record was judged."""
+    """Nothing that concerns anybody else has changed since the record was judged."""
 
     def rule(record: Record) -> Exception | None:
-        but = {"outbox": (), "version": 0}
-        if record.model_copy(update=but) == judged.model_copy(update=but):
+        if record.model_copy(update=_NOTED) == judged.model_copy(update=_NOTED):
             return None
         return error("superseded", "the pair's record has changed since it was judged", "this task looks again")
 
@@ -127,8 +132,7 @@ def undisturbed(context: PairContext, judged: Record) -> Claim:
     def seen(record: Record) -> Record:
         operation = record.operation
         drilling = operation is not None and operation.kind == "drill" and operation.step is not Step.DISABLING
-        but: dict[str, Any] = {"drill": None, **({"operation": None} if drilling else {})}
-        return record.model_copy(update={**but, "outbox": (), "version": 0})
+        return record.model_copy(update={**_NOTED, "drill": None, **({"operation": None} if drilling else {})})
 
     def rule(record: Record) -> Exception | None:
         if seen(record) == seen(judged):
@@ -326,3 +330,48 @@ class OperationClaim(_Leased):
             return (renewed(record, now) if own else record), None
 
         self.context.save(ended)
+
+
+# -- a doctor
+
+
+class DoctorClaim(Claim):
+    """The right of a doctor, or of what cleans up after one, to change the scratch projects that the record names."""
+
+    def __init__(self, context: PairContext, record: Record) -> None:
+        assert record.scratch is not None
+        self.id, self.epoch, self.phase = record.scratch.id, record.epoch, record.phase
+        super().__init__(context, self._refused)
+
+    def _refused(self, record: Record) -> Exception | None:
+        if record.scratch is None or record.scratch.id != self.id:
+            return NotYet("superseded", "another task has cleaned up after this doctor", "run the doctor again")
+        if (record.epoch, record.phase) != (self.epoch, self.phase):
+            return NotYet("superseded", "the pair has moved on, so nothing more is tried out", "run the doctor again")
+        later = "the next doctor or sync deletes its scratch projects"
+        if record.operation:
+            return NotYet("operation_open", f"a {record.operation.kind} has begun, to which the doctor yields", later)
+        if self.context.now() >= record.scratch.lease_until:
+            return NotYet("lease_over", "this doctor slept longer than its lease", later)
+        return None
+
+    def _lease(self, record: Record) -> float | None:
+        scratch = record.scratch
+        return (scratch.lease_until - self.context.now()).total_seconds() if scratch else None
+
+    def prolong(self, seconds: float) -> None:
+        self.renew(timedelta(seconds=seconds) + LEASE)
+
+    def renew(self, time: timedelta = LEASE, *, importing: bool | None = None) -> None:
+        """Keep others away for so long from now on.
+
+        :param importing: whether an import was sent, or is right now, whose answer is not seen; None: as it was.
+        """
+        until = self.context.now() + time
+
+        def renewed(record: Record) -> Record:
+            assert record.scratch is not None
+            flag = record.scratch.importing if importing is None else importing
+            return trying(record, record.scratch.model_copy(update={"lease_until": until, "importing": flag}))
+
+        self.save(renewed)

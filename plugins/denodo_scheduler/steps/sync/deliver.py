@@ -15,6 +15,7 @@ from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.plan import LARGEST_BATCH, DeliveryPlan, Pending, Piece
+from denodo_ha.doctor.scratch import is_scratch
 from denodo_ha.jobs import Job, JobKey
 from denodo_ha.properties import rewrite_element
 from denodo_ha.snapshot.archive import cut_archive
@@ -214,10 +215,11 @@ class Delivery:
         self.unlisted += answer.result.unlisted
         if piece.jobs:
             self.answers.append(answer)
-        gone = before.by_key.keys() - answer.rest.statuses.by_key.keys()
+        there = {key for key in before.by_key if not is_scratch(key.project)}
+        gone = there - answer.rest.statuses.by_key.keys()
         if gone:
             log.error("The import deleted what it did not hold: %s. All is delivered anew.", listed(sorted(gone)))
-        others = before.by_key.keys() - set(piece.jobs)
+        others = there - set(piece.jobs)
         cut_down = piece.channel != "whole" and bool(others)
         exposed = answer.exposure.total_seconds() if piece.jobs else None
         # What many jobs take that rest for long tells nothing of the small pieces of those that do not.
@@ -288,7 +290,11 @@ class Delivery:
             answered=(exposed.answered if exposed else now).isoformat(),
             clean_at=(exposed.rest.clean_at if exposed else now).isoformat(),
             warnings=self.warnings,
-            others=[[job.project, job.name] for job in before.jobs if not self.context.pair.scope.matches(job.key)],
+            others=[
+                [job.project, job.name]
+                for job in before.jobs
+                if not self.context.pair.scope.matches(job.key) and not is_scratch(job.project)
+            ],
             pieces=self.pieces,
             pending=DeliveryPlan(pending=self.pending).to_json()["pending"],
             all_secrets=self.all_secrets,

@@ -20,7 +20,7 @@ from denodo_ha.reason import Reason
 from denodo_ha.record import Record
 from denodo_ha.scope import ScopeError
 from denodo_ha.server.exported import unasked
-from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, cut_archive, filter_archive, inspect
+from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, cut_archive, filter_archive, has_scratch, inspect
 from denodo_ha.snapshot.ids import new_id
 from denodo_ha.snapshot.manifest import Manifest, ManifestError, build_manifest
 from denodo_ha.sync_results import Exported, summary
@@ -230,7 +230,7 @@ def _export_file(context: PairContext, ticket: SyncTicket, snapshot_id: str) -> 
             )
             with new_file(path) as destination:
                 contents = cut_archive(path, contents, destination, lambda element: element.entry not in odd)
-        if context.pair.scope.everything:
+        if context.pair.scope.everything and not has_scratch(path):
             return contents, path.stat().st_size
         with new_file(path) as destination:
             filtered = filter_archive(path, contents, destination, context.pair.scope)

@@ -28,6 +28,7 @@ from denodo_scheduler.client.probe import over_second_path
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, unchanged
 from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.doctor.tidy import tidy
 from denodo_scheduler.steps.drill import end_interrupted
 from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked, NotYet, require
@@ -89,6 +90,7 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
         end_interrupted(context, record)
         record = context.record()
     record = _repair(context, record, go.target)
+    tidy(context, go.target)
     if wanted and record.dirty is None and covers(record, wanted, context.now()):
         assert record.snapshot is not None
         what = (

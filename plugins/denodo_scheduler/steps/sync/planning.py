@@ -12,7 +12,7 @@ from denodo_ha.definitions import Fields, Names, compare, digest, fields
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.changes import ChangedElement, Changes, changes, job_key
 from denodo_ha.delivery.definition import LackingError, UntranslatableError, for_target
-from denodo_ha.delivery.moments import budget, next_moment, possible_zones
+from denodo_ha.delivery.moments import budget, next_moment, possible_zones, zones_of_offsets
 from denodo_ha.delivery.plan import DeliveryPlan, Piece, plan_delivery
 from denodo_ha.jobs import DataSource, Job, JobKey
 from denodo_ha.reason import Reason
@@ -96,10 +96,10 @@ class Planner:
     source: Server
     deliver_now: bool = False
 
-    @property
-    def _zones(self) -> tuple[tzinfo, ...]:
+    def _zones(self, known: Capabilities, now: datetime) -> tuple[tzinfo, ...]:
         """The time zones that the target's clock may have."""
-        return possible_zones(self.context.pair.timezone_of(self.target), None)
+        found = zones_of_offsets(known.offsets, now.date()) if known.offsets else None
+        return possible_zones(self.context.pair.timezone_of(self.target), found)
 
     @property
     def overdue(self) -> list[JobKey]:
@@ -220,7 +220,7 @@ class Planner:
             secrets={key for key, identity in self.snapshot.by_key.items() if elements[identity].secrets},
             drafts=drafts,
             now=now,
-            zones=self._zones,
+            zones=self._zones(capabilities, now),
             until=until,
             deliver_now=self.deliver_now,
             untranslatable=untranslatable | set(by_archive),
@@ -235,7 +235,10 @@ class Planner:
             return True
         jobs = [self.source.jobs[key] for key in piece.jobs if key in self.source.jobs]
         length, until = budget(capabilities.longest_import), now + timedelta(seconds=1)
-        return next_moment(jobs, now=now, zones=self._zones, budget=length, until=until) is not None
+        fires = capabilities.past_start_fires is not False
+        zones = self._zones(capabilities, now)
+        found = next_moment(jobs, now=now, zones=zones, budget=length, until=until, past_start_fires=fires)
+        return found is not None
 
     def _untranslatable(self, wanted: Changes, there: Server) -> tuple[set[JobKey], dict[JobKey, Reason]]:
         """Jobs with an id that cannot be translated; and those that name what neither the target has nor this sync

@@ -113,7 +113,7 @@ class Sender:
             raise
         except DenodoSchedulerError as error:
             self.untouched = None
-            if _refused(error):
+            if refused(error):
                 self.disable(jobs)
                 self.close()
                 raise
@@ -164,7 +164,7 @@ class Sender:
             raise Blocked("import_late", f"{reason} ({error})", how) from None
 
 
-def _refused(error: DenodoSchedulerError) -> bool:
+def refused(error: DenodoSchedulerError) -> bool:
     """Whether the server certainly executes nothing.
 
     A 500 is also what a web tool says that has lost its server in the middle of the import [G], and a 502 or 504 comes

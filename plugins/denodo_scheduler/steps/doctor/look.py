@@ -1,0 +1,148 @@
+"""First step of a doctor: read both servers, and change nothing on either of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from airflow.sdk import ObjectStoragePath
+
+from denodo_ha.doctor.diagnosis import Diagnosis
+from denodo_ha.doctor.reading import LISTS, Binding, ExportSeen, ServerSeen, answers_of
+from denodo_ha.doctor.redaction import without_secrets
+from denodo_ha.readiness.facts import Unread
+from denodo_ha.record import Role
+from denodo_ha.server.address import uri_host
+from denodo_ha.server.exported import unasked
+from denodo_ha.server.options import Direction
+from denodo_ha.snapshot.archive import ArchiveContents, inspect
+from denodo_ha.text import one_line
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.context import PairContext
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_DO = "do what it says, then run the doctor again"
+
+
+def look(context: PairContext) -> Diagnosis:
+    """Read what both servers are and say. Of one that does not answer nothing more is asked."""
+    seen = [_server(context.servers.hook(role), role, context.now) for role in Role]
+    answering = [Role(server.role) for server in seen if not isinstance(server.info, Unread)]
+    found = Diagnosis(
+        at=context.now(),
+        pair=context.pair.name,
+        tried=False,
+        answers=tuple(answer for server in seen for answer in answers_of(server)),
+        servers={server.role: server.to_json() for server in seen},
+        names=names_of(context, answering),
+    )
+    return Diagnosis.from_json(without_secrets(found.to_json(), secrets_of(context)))
+
+
+def unread(error: Exception) -> Unread:
+    """Why something could not be read or tried."""
+    reason = getattr(error, "reason", None)
+    return Unread(
+        one_line(getattr(reason, "what", "") or str(error))[:500] or type(error).__name__,
+        getattr(reason, "next_step", "") or _DO,
+    )
+
+
+def secrets_of(context: PairContext) -> Collection[str]:
+    """Return what must be in no report, whatever a server repeats."""
+    found = [_read(partial(getattr, context.servers.hook(role), "secrets")) for role in Role]
+    return set().union(*(each for each in found if not isinstance(each, Unread)))
+
+
+def _read(read: Callable[[], T]) -> T | Unread:
+    try:
+        return read()
+    except Exception as error:
+        log.info("Not known: %s: %s", type(error).__name__, error)
+        return unread(error)
+
+
+def _server(hook: DenodoSchedulerHook, role: Role, now: Callable[[], datetime]) -> ServerSeen:
+    seconds: dict[str, float] = {}
+
+    def timed(what: str, read: Callable[[], T]) -> T | Unread:
+        began = time.monotonic()
+        found = _read(read)
+        seconds[what] = time.monotonic() - began
+        return found
+
+    info = timed("/me", hook.ping)
+    if isinstance(info, Unread):
+        silent = Unread(f"the {role} does not answer", info.next_step)
+        nothing: dict[str, tuple[str, ...] | Unread] = dict.fromkeys(LISTS, silent)
+        return ServerSeen(role, info, silent, {"export": silent, "import": silent}, nothing, silent, {})
+    return ServerSeen(
+        role,
+        info,
+        hook.answered - now(),
+        {
+            "export": timed("/v3/api-docs", partial(_binding, hook, "export")),
+            "import": _read(partial(_binding, hook, "import")),
+        },
+        {path: timed(path, partial(hook.field_names, path)) for path in LISTS},
+        timed("an export", partial(_export, hook)),
+        seconds,
+    )
+
+
+def _binding(hook: DenodoSchedulerHook, direction: Direction) -> Binding:
+    if not hook.scripts:
+        return hook.binding(direction)
+    if direction == "import":
+        hook.check_import()
+    return "scripts"
+
+
+def _export(hook: DenodoSchedulerHook) -> ExportSeen:
+    with exported(hook) as (file, contents):
+        return ExportSeen(int(file.stat().st_size), unasked_in(hook, contents))
+
+
+@contextmanager
+def exported(hook: DenodoSchedulerHook) -> Iterator[tuple[ObjectStoragePath, ArchiveContents]]:
+    """Export a server to a file of this machine, which is deleted afterwards."""
+    with TemporaryDirectory() as folder:
+        file = ObjectStoragePath(f"file://{Path(folder) / 'export.zip'}")
+        result = hook.export_metadata(file)
+        yield file, inspect(file, expected_size=result.size)
+
+
+def unasked_in(hook: DenodoSchedulerHook, contents: ArchiveContents) -> tuple[str, ...]:
+    """Return the entries of an export that its options leave out."""
+    options = hook.settings.options("export")
+    return tuple(sorted(each.entry for each in contents.elements if unasked(each.entry, options)))
+
+
+def names_of(context: PairContext, answering: Collection[Role]) -> tuple[str, ...]:
+    """Return what is to be hashed on request: names of people's own, and of their machines.
+
+    :param answering: the servers that can be asked.
+    """
+    return tuple(sorted(set(_names(context, answering))))
+
+
+def _names(context: PairContext, answering: Collection[Role]) -> Iterator[str]:
+    pair = context.pair
+    yield from (pair.name, pair.master, pair.slave)
+    for role in Role:
+        hook = context.servers.hook(role)
+        place = _read(partial(getattr, hook, "place"))
+        yield from () if isinstance(place, Unread) else (place.tool, uri_host(place.server), hook.user)
+        for read in (hook.projects, hook.jobs, hook.data_sources) if role in answering else ():
+            found: Any = _read(read)
+            yield from () if isinstance(found, Unread) else (each.name for each in found)
