@@ -195,8 +195,12 @@ def test_each_occurrence_ran_once_or_is_listed_as_missed(story: Story) -> None:
     assert len(missed) == failover["missed"]["occurrences"]
     due = [occurrence for first in _first(ran) for occurrence in _every_period(first, over)]
     assert len(due) >= 2
-    assert [occurrence for occurrence in due if ran[occurrence] != 1 and occurrence not in missed] == []
-    heard = story["master killed"].seen["died"] - timedelta(seconds=allow(2))
+    died = story["master killed"].seen["died"]
+    heard = died - timedelta(seconds=allow(2))
+    late = {occurrence for occurrence in due if heard <= occurrence[1] <= died and not ran[occurrence]}
+    """What a busy master was late with when it was killed, though it was heard after they were due."""
+    known = missed | late
+    assert [occurrence for occurrence in due if ran[occurrence] != 1 and occurrence not in known] == []
     assert all(heard <= at <= over for _, at in missed), "what ran before is not missed"
 
 
