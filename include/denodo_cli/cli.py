@@ -1,4 +1,4 @@
-"""``denodo-ha``: state, history and readiness of a pair, through Airflow's REST API; mistakes in the file of pairs."""
+"""``denodo-ha``: state, history, readiness, drill and rehearsal of a pair by Airflow; mistakes in the file of pairs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient
 from denodo_cli.doctor import DoctorError, add_arguments, doctor
-from denodo_cli.reading import UnknownPairError, history, read, read_check
+from denodo_cli.reading import NoCheckError, UnknownPairError, history, make_check, read, read_check
+from denodo_cli.rehearsal import RehearsalError, Told, drill, rehearse
 from denodo_ha.durations import format_duration, parse_duration
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import pairs_path, read_pairs
@@ -28,6 +29,7 @@ from denodo_ha.status import Level, judge
 
 MAX_AGE = timedelta(minutes=60)
 MAX_CHECK_AGE = timedelta(hours=26)
+PATIENCE = timedelta(minutes=10)
 
 EPILOG = """\
 Airflow is found and logged in to by AIRFLOW_API_URL, AIRFLOW_USER and AIRFLOW_PASSWORD, or by AIRFLOW_TOKEN instead of
@@ -54,6 +56,9 @@ def main(argv: list[str] | None = None) -> int:
         return _check_config(args.file or pairs_path())
     try:
         return int(args.run(args))
+    except RehearsalError as error:
+        print(f"CRITICAL - pair {args.pair}: {' '.join(str(error).split())}")
+        return Level.CRITICAL
     except Exception as error:  # a traceback would end with 1, which means WARNING
         print(f"UNKNOWN - pair {args.pair}: {_explained(error, args.url)}")
         return Level.UNKNOWN
@@ -99,6 +104,21 @@ def _parser() -> argparse.ArgumentParser:
         help=f"a check that is older is a warning (default: {format_duration(MAX_CHECK_AGE)})",
     )
     ready.add_argument("--verbose", action="store_true", help="name what is in order too")
+    ready.add_argument(
+        "--now",
+        action="store_true",
+        help="have the operations DAG check the pair first; the user needs permission to trigger it",
+    )
+    ready.add_argument(
+        "--test-message", action="store_true", help="with --now: send a test message by each notifier of the pair"
+    )
+    ready.add_argument(
+        "--patience",
+        type=_duration,
+        default=PATIENCE,
+        metavar="DURATION",
+        help=f"with --now: how long to wait for the end of the run (default: {format_duration(PATIENCE)})",
+    )
 
     found = commands.add_parser(
         "doctor", help="what both servers are and how they behave: what the last doctor has found", epilog=EPILOG
@@ -113,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
 
-    for command in (status, events, ready, found):
+    for command in (status, events, ready, found, *_runs(commands)):
         command.add_argument("pair", metavar="PAIR")
         url = os.environ.get("AIRFLOW_API_URL") or "http://localhost:8080"
         command.add_argument("--url", default=url, help="address of Airflow (default: %(default)s)")
@@ -121,6 +141,31 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from its first line")
         command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)s")
     return parser
+
+
+def _runs(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
+    """Add the commands that start runs and wait for their end."""
+    drills = commands.add_parser(
+        "drill", help="run the jobs that 'drill' of the pair names on the passive slave, and wait", epilog=EPILOG
+    )
+    drills.set_defaults(run=lambda args: _told(args, drill(_api(args), args.pair, args.reason, _say)))
+
+    rehearsal = commands.add_parser(
+        "rehearse",
+        help="switch over to the slave and back, and report; goes on where it was interrupted",
+        epilog=EPILOG,
+    )
+    rehearsal.set_defaults(run=lambda args: _told(args, rehearse(_api(args), args.pair, args.reason, args.stay, _say)))
+    rehearsal.add_argument(
+        "--stay",
+        type=_duration,
+        default=timedelta(0),
+        metavar="DURATION",
+        help="how long the slave stays the active server (default: no longer than it takes)",
+    )
+    for command in (drills, rehearsal):
+        command.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the history")
+    return drills, rehearsal
 
 
 def _check_config(file: Path) -> int:
@@ -153,13 +198,29 @@ def _status(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     """Show what the last check has found, a finding a line; a run of the operations DAG makes one."""
-    stored, airflow = read_check(_api(args), args.pair)
+    api = _api(args)
+    if args.test_message and not args.now:
+        raise CliError("--test-message sends one with a new check: say --now too")
+    if args.now:
+        make_check(api, args.pair, args.patience.total_seconds(), test_message=args.test_message)
+    stored, airflow = read_check(api, args.pair)
     found = last_check(Pair(name=args.pair), stored, airflow, datetime.now(UTC), args.max_age)
     print(f"{found.level.name} - pair {args.pair}: {found.summary}")
     for each in found.findings:
         if args.verbose or each.level is not Level.OK or each.code == "last check":
             print(each)
     return found.level
+
+
+def _told(args: argparse.Namespace, told: Told) -> int:
+    print(f"{told.level.name} - pair {args.pair}: {told.summary}")
+    for line in told.lines:
+        print(line)
+    return told.level
+
+
+def _say(text: str) -> None:
+    print(f"denodo-ha: {text}", file=sys.stderr, flush=True)
 
 
 COLUMNS = ("at", "kind", "epoch", "actor", "reason", "operation", "before -> after")
@@ -225,8 +286,9 @@ def _explained(error: Exception, url: str) -> str:
     """Describe an error in one line without secrets."""
     url = re.sub(r"//[^/]*@", "//", url)
     if isinstance(error, AirflowApiError) and error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        text = f"Airflow at {url} refuses the login, or the user may not read assets and DAGs ({error.status})"
-    elif isinstance(error, AirflowApiError | CliError | DoctorError | UnknownPairError):
+        may_not = "the user may not read assets and DAGs, or start runs"
+        text = f"Airflow at {url} refuses the login, or {may_not} ({error.status})"
+    elif isinstance(error, AirflowApiError | CliError | DoctorError | NoCheckError | UnknownPairError):
         text = str(error)
     elif isinstance(error, httpx.TimeoutException):
         text = f"Airflow at {url} does not answer in time"

@@ -44,6 +44,7 @@ pairs:
     master_timezone: {master_timezone}
     slave_timezone: {slave_timezone}
     sync: {{schedule: {schedule}, quiet_timeout: 8m, initialise: automatic}}
+    check: {{schedule: null}}
     watch: {{probe_interval: 1s, fall: 3, duration: 5m}}
     failover: {{cool_down: 5m}}
     snapshots: {{location: "file://{snapshots}"}}

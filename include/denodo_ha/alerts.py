@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from denodo_ha.decisions import DECISIONS, Alert
+from denodo_ha.decisions import DECISIONS
 from denodo_ha.pairs import Pair
 from denodo_ha.reason import Reason
 from denodo_ha.text import one_line
@@ -24,11 +24,14 @@ TEXTS = {
 WRONG_PAIR = "wrong_pair"
 """The reason code of a pair that the file of pairs has wrong."""
 
+TEST = "test"
+"""The alert of a test message, which each notifier gets."""
+
 SLACK = timedelta(minutes=10)
 """How much longer than planned a run may take: waiting for a worker, enabling many jobs, reporting."""
 
 
-def message(pair: Pair, alert: Alert, event: Mapping[str, Any]) -> str:
+def message(pair: Pair, alert: str, event: Mapping[str, Any]) -> str:
     """Say in one line what happened, and what a person can do.
 
     An event without ``what`` and ``next_step`` is spoken for by the decision of its ``code``, or by its facts.
@@ -56,6 +59,7 @@ def run_note(event: Mapping[str, Any]) -> str:
         *(f"{found['jobs']} {what}" for what, found in counts.items() if isinstance(found, dict) and found["jobs"]),
         f"{missed} occurrences missed" if (missed := (event.get("missed") or {}).get("occurrences")) else "",
         str(event.get("comparison") or event.get("why") or ""),
+        f"not ready: {'; '.join(event['not_ready'])}" if event.get("not_ready") else "",
     ]
     return f"{event['kind'].replace('_', ' ').upper()}: {one_line(', '.join(filter(None, facts)))}"
 
@@ -104,6 +108,19 @@ def late_event(pair: Pair, run: Mapping[str, Any], now: datetime) -> dict[str, A
         "what": f"nothing watches the pair: the run {run_id} of {pair.dag_id_failover}, queued at "
         f"{run.get('queued_at')}, has not ended",
         "next_step": "look at Airflow's triggerer and workers; while the monitor stands still, nothing fails over",
+    }
+
+
+def test_event(pair: Pair, now: datetime) -> dict[str, Any]:
+    """Make the event of a test message."""
+    return {
+        "kind": TEST,
+        "pair": pair.name,
+        "epoch": None,
+        "at": now.isoformat(),
+        "code": TEST,
+        "what": "this is a test message that a person has asked for, and nothing is wrong",
+        "next_step": "none",
     }
 
 

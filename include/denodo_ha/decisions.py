@@ -46,6 +46,7 @@ class Alert(StrEnum):
     MONITOR_STOPPED = "monitor_stopped"
     PENDING = "pending"
     DOUBLE_RUN = "double_run"
+    DRILL = "drill"
 
 
 @dataclass(frozen=True)
@@ -53,17 +54,17 @@ class Situation:
     """The facts that the rules check, read afresh. The defaults are those of a pair without any problem.
 
     :param paused: automation is paused by a person.
-    :param operation_open: the operation of another task may still act.
+    :param operation_open: the operation of another task may still act; that of a drill only while it disables its job.
+    :param drill_left: a drill was interrupted.
     :param resuming: jobs were disabled or enabled already by the operation that is to be resumed.
-    :param snapshot: there is a committed snapshot.
-    :param dirty: the slave was touched since it was committed.
+    :param snapshot: there is a committed snapshot. :param dirty: the slave was touched since it was committed.
     :param just_touched: that was so lately that the sync which follows may still be under way.
     :param snapshot_fresh: the snapshot is not older than the pair allows, or a person accepted it.
     :param cooled_down: the last failover is long enough ago.
     :param acknowledged: a person has seen the last failover.
     :param slave_reachable: the slave's server answers.
     :param second_path: path 2 was seen to work lately, or a person takes responsibility for a failover without it.
-    :param slave_enabled: the slave has enabled jobs in the pair's scope.
+    :param slave_enabled: the slave has enabled jobs in the pair's scope, besides one that a drill has enabled.
     :param master_enabled: the same of the master; None when it cannot be read.
     :param jobs_expected: the last committed snapshot has enabled jobs.
     :param one_path: the pair allows a failover on the evidence of one path.
@@ -77,6 +78,7 @@ class Situation:
 
     paused: bool = False
     operation_open: bool = False
+    drill_left: bool = False
     resuming: bool = False
     snapshot: bool = True
     dirty: bool = False
@@ -284,6 +286,7 @@ _ALL = (
     Decision("resume", Action.ENABLE_JOBS, "an operation was interrupted: resume it", "wait", settled=False),
     Decision("complete", Action.ENABLE_JOBS, "not all jobs could be enabled yet: try again", "wait", settled=False),
     Decision("repair", Action.REPAIR_SLAVE, "jobs are enabled on the passive slave", "wait", False, Alert.DRIFT),
+    Decision("drill_interrupted", Action.REPAIR_SLAVE, "a drill was interrupted: disable its job", "wait", False),
     Decision("quench", Action.QUENCH_MASTER, "the master is back with enabled jobs", "wait", False, Alert.QUENCHED),
     Decision("fail_back", Action.FAIL_BACK, "the master is back and stable: fail back", "wait"),
 )
@@ -319,6 +322,7 @@ RULES: dict[str, Rule] = {
     "not_both_enabled": Rule(
         "not both servers have enabled jobs", "repair", lambda s: not (s.slave_enabled and s.master_enabled)
     ),
+    "drill_ended": Rule("no drill was interrupted", "drill_interrupted", lambda s: not s.drill_left or s.paused),
     "master_quenched": Rule(
         "not both servers have enabled jobs", "quench", lambda s: not (s.slave_enabled and s.master_enabled)
     ),
@@ -373,6 +377,7 @@ _READY = (
     "slave_reachable",
     "not_both_enabled",
     "slave_passive",
+    "drill_ended",
     "master_read",
     "master_runs",
 )

@@ -255,6 +255,13 @@ class AlertsOptions(_Strict):
     notify: tuple[Notify, ...] = ()
 
 
+class CheckOptions(_Strict):
+    """When the readiness check runs by itself, and what it wants."""
+
+    schedule: Annotated[Text, AfterValidator(_schedule)] | None = "@daily"
+    recovery_time: Duration = timedelta(minutes=15)
+
+
 class PropertiesOptions(_Strict):
     """What the data sources hold on each server, by the vendor's names; see :mod:`denodo_ha.properties`."""
 
@@ -281,6 +288,9 @@ class PairOptions(_Strict):
     master_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
     slave_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
     slave_restarted: date | None = None
+    drill: tuple[Text, ...] = ()
+    drill_schedule: Annotated[Text, AfterValidator(_schedule)] | None = None
+    drill_timeout: Duration = timedelta(minutes=5)
     properties: PropertiesOptions = PropertiesOptions()
     owner: Column = "denodo-ha"
     queue: Column | None = None
@@ -290,6 +300,7 @@ class PairOptions(_Strict):
     failover: FailoverOptions = FailoverOptions()
     snapshots: SnapshotsOptions = SnapshotsOptions()
     alerts: AlertsOptions = AlertsOptions()
+    check: CheckOptions = CheckOptions()
 
     @field_validator("slave")
     @classmethod
@@ -297,6 +308,13 @@ class PairOptions(_Strict):
         if slave == info.data.get("master"):
             raise ValueError(f'must differ from master; both are the connection "{slave}"')
         return slave
+
+    @field_validator("drill_schedule")
+    @classmethod
+    def _has_jobs(cls, schedule: str | None, info: ValidationInfo) -> str | None:
+        if schedule and info.data.get("drill") == ():
+            raise ValueError("needs 'drill', the names of the harmless jobs that a drill may run")
+        return schedule
 
     @field_validator("failover", mode="before")
     @classmethod
@@ -385,6 +403,10 @@ class Pair(PairOptions):
     @property
     def dag_id_operations(self) -> str:
         return f"denodo_scheduler_operations__{self.name}"
+
+    @property
+    def dag_id_drill(self) -> str:
+        return f"denodo_scheduler_drill__{self.name}"
 
     @property
     def look_uri(self) -> str:

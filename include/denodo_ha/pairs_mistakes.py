@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from denodo_ha.pairs import (
     AlertsOptions,
+    CheckOptions,
     FailoverOptions,
     MassChangeLimits,
     Notify,
@@ -29,6 +30,7 @@ GROUPS: dict[str, type[BaseModel]] = {
     "failover": FailoverOptions,
     "snapshots": SnapshotsOptions,
     "alerts": AlertsOptions,
+    "check": CheckOptions,
 }
 
 FLAT = {
@@ -69,8 +71,15 @@ FLAT = {
 RENAMED = {"timezone": "master_timezone"}
 """The new names of options that are in no group. The old ones are still read, with a warning."""
 
-PLACES = FLAT | RENAMED | {name: f"{group}.{name}" for group, model in GROUPS.items() for name in model.model_fields}
-"""The place of each option that is in a group, by its name there and its name before there were groups."""
+PLACES = (
+    FLAT
+    | RENAMED
+    | {name: f"{group}.{name}" for group, model in reversed(GROUPS.items()) for name in model.model_fields}
+)
+"""The place of each option that is in a group, by its name there and its name before there were groups.
+
+Where two groups have an option of one name, the first group is meant.
+"""
 
 
 def new_place(key: str, value: Any) -> str | None:

@@ -185,14 +185,27 @@ def source_active(record: Record, source: Role) -> Reason | None:
 
 
 def no_other_operation(record: Record) -> Reason | None:
-    """No failover or switchover is under way; an interrupted sync is repaired by the next one."""
-    if record.operation is None or record.operation.kind == "sync":
+    """No failover, switchover or drill is under way; an interrupted sync is repaired by the next one."""
+    operation = record.operation
+    if operation is None or operation.kind == "sync":
         return None
+    then = "ended" if operation.kind == "drill" else "resumed"
     return Reason(
         "operation_open",
-        f"the {record.operation.kind} {record.operation.id} is not at its end",
-        "wait for it; one that was interrupted is resumed by the failover DAG",
+        f"the {operation.kind} {operation.id} is not at its end",
+        f"wait for it; one that was interrupted is {then} by the failover DAG",
     )
+
+
+def no_open_operation(record: Record, now: datetime) -> Reason | None:
+    """Like :func:`no_other_operation`, where an interrupted drill is ended by the task itself."""
+    return None if drill_left(record, now) else no_other_operation(record)
+
+
+def drill_left(record: Record, now: datetime) -> bool:
+    """Whether a drill was interrupted: its job may be enabled on the slave, and its task acts no more."""
+    operation = record.operation
+    return operation is not None and operation.kind == "drill" and not operation.open(now)
 
 
 def sync_may_begin(record: Record, now: datetime, source: Role) -> Reason | None:
@@ -204,8 +217,36 @@ def sync_may_begin(record: Record, now: datetime, source: Role) -> Reason | None
         not_halted(record)
         or source_active(record, source)
         or not_paused(record, now)
-        or no_other_operation(record)
+        or no_open_operation(record, now)
         or (promotion_complete(record) if source is Role.SLAVE else None)
+    )
+
+
+def slave_passive(record: Record) -> Reason | None:
+    """The slave is the passive server, which is the one to be drilled."""
+    if record.phase is Phase.NORMAL:
+        return None
+    return Reason(
+        "slave_active",
+        f"the pair is in phase {record.phase}: a drill is of a slave that is passive",
+        f"fail back with {SWITCHOVER} first; while the slave is the active server, its jobs run anyway",
+    )
+
+
+def drill_may_begin(record: Record, now: datetime) -> Reason | None:
+    """Check the rules of a drill about the record, in their order."""
+    operation = record.operation
+    syncing = None
+    if operation and operation.kind == "sync":
+        how = "wait for it; one that was interrupted is closed by the next run of the sync DAG"
+        syncing = Reason("operation_open", f"the sync {operation.id} is not at its end", how)
+    return (
+        not_halted(record)
+        or not_paused(record, now)
+        or slave_passive(record)
+        or syncing
+        or no_open_operation(record, now)
+        or slave_ready(record)
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from denodo_ha.hosts import hosts_of
 from denodo_ha.jobs import fold
 from denodo_ha.snapshot.elements import ElementError, parse_xml
 
@@ -281,6 +282,22 @@ def _replaced(xml: bytes, written: Iterable[tuple[_Value, str]], encoding: str) 
     yield xml[at:]
 
 
+def addresses_in(xml: bytes, project: str, site: SiteProperties) -> dict[str, str]:
+    """Return the parameters of a data source that may be addresses, as they are on the server of ``site``, by name.
+
+    :param project: the project of the element.
+    :raises ElementError: the XML cannot be read. :raises PropertiesError: two properties contradict each other.
+    """
+    found = _ValueFinder(rewrite_element(xml, project, site))
+    return {
+        name: value.text
+        for name, values in found.values.items()
+        if _ADDRESS.search(name)
+        for value in values
+        if not value.secret
+    }
+
+
 def unreachable_hosts(sources: Iterable[Mapping[str, Any]], host: str) -> list[str]:
     """Name the data sources that point to ``host``, the machine of the server that they are copied from.
 
@@ -288,12 +305,13 @@ def unreachable_hosts(sources: Iterable[Mapping[str, Any]], host: str) -> list[s
     is not named: at each site that is the site's own.
 
     :param sources: what ``GET /dataSources`` gives.
-    :return: project and name of each, and its address.
+    :return: project and name of each, and the host.
     """
-    named = re.compile(rf"(?:^|//|[@,=]){re.escape(host)}(?=$|[:/\\;,?)])", re.IGNORECASE)
     return [
-        f"{source.get('projectName')} / {source.get('name')} ({value})"
+        f"{source.get('projectName')} / {source.get('name')} ({found})"
         for source in sources
         for key, value in source.items()
-        if _ADDRESS.search(key) and isinstance(value, str) and named.search(value)
+        if _ADDRESS.search(key) and isinstance(value, str)
+        for found in hosts_of(value)
+        if found == host.casefold().rstrip(".")
     ]

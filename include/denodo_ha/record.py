@@ -15,6 +15,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError
 
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.doctor.scratch import Scratch
+from denodo_ha.drill import Drill
 from denodo_ha.jobs import JobKey
 from denodo_ha.reason import Explained, Reason
 from denodo_ha.text import listed, moment
@@ -86,11 +87,12 @@ class Step(StrEnum):
     ANSWERED = "answered"
     """Sync: the server has answered, so nothing of this operation is in flight any more."""
     CLAIMED = "claimed"
-    """Failover, switchover: the intent is written, no server was changed."""
+    """Failover, switchover, drill: the intent is written, no server was changed."""
     DISABLING = "disabling"
-    """Switchover: jobs of the server that was active may be disabled already."""
+    """Switchover: jobs of the server that was active may be disabled already. Drill: its job is told to be disabled."""
     ENABLING = "enabling"
-    """Failover, switchover: jobs of the server that becomes active may be enabled already; it only goes forward."""
+    """Failover, switchover: jobs of the server that becomes active may be enabled already; it only goes forward.
+    Drill: its job may be enabled, and run."""
 
 
 def usable_event(event: dict[str, Any]) -> dict[str, Any]:
@@ -119,7 +121,7 @@ class Operation(Value):
     promotes. ``alike``: the two servers of a switchover cannot be told apart while both are at rest.
     """
 
-    kind: Literal["sync", "failover", "switchover"]
+    kind: Literal["sync", "failover", "switchover", "drill"]
     id: str
     target: str
     step: Step
@@ -281,6 +283,7 @@ class Record(Value):
     capabilities: dict[Role, Capabilities] = Field(default_factory=dict)
     sync_problem: SyncProblem | None = None
     doubts: tuple[Doubt, ...] = ()
+    drill: Drill | None = None
     scratch: Scratch | None = None
     outbox: tuple[Event, ...] = ()
 
@@ -328,6 +331,12 @@ class Record(Value):
         ids = (self.snapshot_id, operation and operation.plan, *((promotion.plan, promotion.left) if promotion else ()))
         return {found for found in ids if found}
 
+    @property
+    def drilled(self) -> JobKey | None:
+        """Return the job that a drill may have enabled on the slave and has not read back disabled yet."""
+        drilling = self.operation is not None and self.operation.kind == "drill"
+        return self.drill.job if drilling and self.drill else None
+
     def is_paused(self, now: datetime) -> bool:
         return self.paused is not None and (self.paused.until is None or now < self.paused.until)
 
@@ -350,10 +359,13 @@ def _contradictions(record: Record) -> list[str]:
     checks = {
         f"active: in phase {phase} it is the {active}": record.active is active,
         f"operation: in phase {phase} there is one that changes the active server": not changing
-        or (operation is not None and operation.kind != "sync" and operation.plan is not None),
+        or (operation is not None and operation.kind in ("failover", "switchover") and operation.plan is not None),
         f"operation.step: a {operation and operation.kind} does not come there": not changing
         or operation is None
         or operation.step not in (Step.IMPORTING, Step.ANSWERED),
+        "operation: a drill is of a passive slave, and has a list of jobs": operation is None
+        or operation.kind != "drill"
+        or (phase is Phase.NORMAL and record.drill is not None and record.drill.ended is None),
         "operation.lease_until: it is before the start": operation is None
         or operation.lease_until >= operation.started - CLOCK_SKEW,
         "snapshot.enabled: more than there are jobs": record.snapshot is None

@@ -25,6 +25,11 @@ def _matches_any(name: str, patterns: Sequence[str]) -> bool:
     return any(folded == pattern or fnmatchcase(folded, pattern) for pattern in map(fold, patterns))
 
 
+def named(patterns: Sequence[str], key: JobKey) -> bool:
+    """Whether a pattern matches the name of the job, or ``project / name``, as messages have it."""
+    return _matches_any(key.name, patterns) or _matches_any(str(key), patterns)
+
+
 def _may_share(one: Sequence[str], other: Sequence[str]) -> bool:
     """Whether there may be a name that both lists of patterns match."""
     pairs = product(map(fold, one), map(fold, other))

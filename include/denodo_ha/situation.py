@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from denodo_ha.decisions import Decision, Situation
 from denodo_ha.pairs import Pair
-from denodo_ha.record import CLOCK_SKEW, Record, Role, SnapshotRef, Step
+from denodo_ha.preconditions import drill_left
+from denodo_ha.record import CLOCK_SKEW, Operation, Record, Role, SnapshotRef, Step
 from denodo_ha.verdict import Verdict
 from denodo_ha.watching import Watching
 
@@ -151,13 +152,20 @@ def _is_young(snapshot: SnapshotRef, oldest: timedelta, now: datetime) -> bool:
     return -CLOCK_SKEW <= now - snapshot.taken <= oldest
 
 
+def _gives_way(operation: Operation) -> bool:
+    """Whether nothing waits for the end of its lease: what a drill may have in flight is undone by nothing, unless it
+    disables its job."""
+    return operation.kind == "drill" and operation.step is not Step.DISABLING
+
+
 def _told_by(record: Record, now: datetime) -> dict[str, bool]:
     """The facts that are in the record."""
     operation, snapshot, approval = record.operation, record.snapshot, record.approval
     dirty, promotion = record.dirty, record.last_promotion
     return {
         "paused": record.is_paused(now),
-        "operation_open": operation is not None and operation.open(now),
+        "operation_open": operation is not None and operation.open(now) and not _gives_way(operation),
+        "drill_left": drill_left(record, now),
         "resuming": operation is not None and operation.step in (Step.DISABLING, Step.ENABLING),
         "snapshot": snapshot is not None,
         "dirty": dirty is not None,

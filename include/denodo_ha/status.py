@@ -39,6 +39,7 @@ LEVELS = {
     "resume": Level.WARNING,
     "complete": Level.WARNING,
     "repair": Level.WARNING,
+    "drill_interrupted": Level.WARNING,
     "fail_back": Level.WARNING,
 }
 """The level of a decision, by its code; all others are critical, except :data:`STANDBY_ONLY`."""
@@ -284,6 +285,21 @@ def _next_step(findings: list[Finding]) -> dict[str, str]:
     return next(({"next step": each.next_step} for each in findings if each.next_step), {})
 
 
+def _trials(record: Record, now: datetime) -> dict[str, str]:
+    """The last drill, and what a doctor has made."""
+    details = {}
+    if record.drill:
+        drill = record.drill
+        details["last drill"] = f"{_when(drill.ended or drill.at, now)}, by {drill.by or 'unknown'}: {drill.summary}"
+    if record.scratch:
+        scratch = record.scratch
+        until = f"a doctor may be at work until {_when(scratch.lease_until, now)}"
+        left = f"left by a doctor, {_when(scratch.since, now)}; the next sync, or the doctor run again, deletes them"
+        said = until if now < scratch.lease_until else left
+        details["scratch projects"] = f"{listed(scratch.projects)} on the {scratch.role}: {said}"
+    return details
+
+
 def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
     details = {
         "phase": str(record.phase),
@@ -295,6 +311,7 @@ def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
         promotion = record.last_promotion
         whole = "" if promotion.complete else ", not all jobs enabled yet"
         details[f"last {promotion.kind} to the slave"] = f"{_when(promotion.at, now)}{whole}"
+    details |= _trials(record, now)
     if record.dirty:
         details["dirty"] = f"since {_when(record.dirty.since, now)}: {record.dirty.reason}"
     if record.paused and record.is_paused(now):
@@ -304,12 +321,6 @@ def _told_by_record(record: Record, now: datetime) -> dict[str, str]:
         operation = record.operation
         lease = f"lease until {_when(operation.lease_until, now)}"
         details["operation"] = f"{operation.kind} {operation.id}, {operation.step}, {lease}"
-    if record.scratch:
-        scratch = record.scratch
-        until = f"a doctor may be at work until {_when(scratch.lease_until, now)}"
-        left = f"left by a doctor, {_when(scratch.since, now)}; the next sync, or the doctor run again, deletes them"
-        said = until if now < scratch.lease_until else left
-        details["scratch projects"] = f"{listed(scratch.projects)} on the {scratch.role}: {said}"
     if record.halted:
         details["halted"] = f"by {record.halted.by}, {_when(record.halted.since, now)}: {record.halted.reason}"
     if record.cool_down_until and now < record.cool_down_until:

@@ -13,6 +13,9 @@ from typing import Any, Literal
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.doctor.scratch import Scratch
 from denodo_ha.doubts import still_meant
+from denodo_ha.drill import AGAIN, GAVE_WAY, Drill, Drilled
+from denodo_ha.jobs import JobKey
+from denodo_ha.reason import Reason
 from denodo_ha.record import (
     Approval,
     Dirty,
@@ -102,7 +105,16 @@ def claim(
     )
     over = to is Role.SLAVE
     start, end = (Phase.NORMAL, Phase.FAILING_OVER) if over else (Phase.FAILED_OVER, Phase.FAILING_BACK)
+    record = _without_drill(record, kind, now)
     return _moved(record, start, end, epoch=record.epoch + 1, operation=operation, approval=None)
+
+
+def _without_drill(record: Record, kind: str, now: datetime) -> Record:
+    """End a drill that is under way, or was interrupted: its job is one of those that are enabled now."""
+    if record.drill is None or record.drill.ended:
+        return record
+    why = Reason(GAVE_WAY, f"a {kind} has begun, which it does not hold up", AGAIN)
+    return record.model_copy(update={"drill": record.drill.ended_at(now, why)})
 
 
 def resumed(record: Record, *, operation_id: str, now: datetime, lease: timedelta) -> Record:
@@ -223,6 +235,53 @@ def failed_back(record: Record, *, now: datetime, behind: tuple[PendingJob, ...]
     )
 
 
+def drill_begun(record: Record, drill: Drill, *, target: str, lease: timedelta) -> Record:
+    """Note the intent of a drill, before its first effect. No other kind of operation waits for it but by its lease."""
+    assert record.phase is Phase.NORMAL
+    return _drilling(record.model_copy(update={"drill": drill}), drill.id, drill.at, target, drill.at + lease)
+
+
+def drill_resumed(record: Record, *, operation_id: str, now: datetime, lease: timedelta) -> Record:
+    """Take over a drill whose task is dead, under a new id. Its epoch stays, since the active server does."""
+    assert record.drill is not None
+    assert record.operation is not None
+    return _drilling(record, operation_id, record.operation.started, record.operation.target, now + lease)
+
+
+def _drilling(record: Record, operation_id: str, started: datetime, target: str, until: datetime) -> Record:
+    step = record.operation.step if record.operation else Step.CLAIMED
+    operation = Operation(kind="drill", id=operation_id, target=target, step=step, started=started, lease_until=until)
+    return record.model_copy(update={"operation": operation})
+
+
+def drill_enables(record: Record, key: JobKey) -> Record:
+    """Note, before it is enabled, which job a drill enables now."""
+    assert record.drill is not None
+    left = tuple(each for each in record.drill.left if each != key)
+    return record.model_copy(update={"drill": record.drill.model_copy(update={"job": key, "left": left})})
+
+
+def drill_saw(record: Record, seen: Drilled | None) -> Record:
+    """Note that the job of a drill was read back disabled, and what was ``seen``; None: it is to be drilled again."""
+    drill = record.drill
+    assert drill is not None
+    assert record.operation is not None
+    left, done = drill.left, drill.done
+    if seen:
+        left, done = tuple(each for each in left if each != seen.key), (*done, seen)
+    elif drill.job:
+        left = (drill.job, *left)
+    update = {"job": None, "left": left, "done": done}
+    operation = record.operation.model_copy(update={"step": Step.CLAIMED})
+    return record.model_copy(update={"operation": operation, "drill": drill.model_copy(update=update)})
+
+
+def drill_ended(record: Record, *, now: datetime, reason: Reason | None = None) -> Record:
+    """Close a drill whose jobs are all disabled. :param reason: why that is before its last job."""
+    assert record.drill is not None
+    return close_operation(record).model_copy(update={"drill": record.drill.ended_at(now, reason)})
+
+
 def halted(record: Record, *, now: datetime, code: str, reason: str, by: str) -> Record:
     """Stop all automation until a person releases the pair."""
     if record.phase is Phase.HALTED:
@@ -310,5 +369,6 @@ def initialised(
         last_promotion=None if active is Role.MASTER else plan,
         version=version,
         exclusive=old.exclusive if old else True,
+        drill=old.drill if old and old.drill and old.drill.ended else None,
         outbox=old.outbox if old else (),
     )

@@ -16,26 +16,29 @@ import logging
 import pkgutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseNotifier, Context
+from airflow.sdk.configuration import ensure_secrets_loaded
 from airflow.sdk.definitions.callback import AsyncCallback, SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.log import mask_secret
 
-from denodo_ha.alerts import TEXTS, allowed, late_event, message
+from denodo_ha.alerts import TEST, TEXTS, allowed, late_event, message, test_event
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Notify, Pair
 from denodo_ha.pairs_file import pairs_path, read_pairs
+from denodo_ha.readiness.facts import Deadline
 from denodo_ha.text import listed
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0
 """Seconds that all notifiers together are waited for."""
+_ENVIRONMENT = "airflow.secrets.environment_variables.EnvironmentVariablesBackend"
 
 
 class MonitorAlertError(RuntimeError):
@@ -57,21 +60,57 @@ def notify(pair: Pair, alert: Alert, event: Mapping[str, Any], context: Context 
 
     :return: the class paths of those that failed, or did not end in time.
     """
+    wanted = [each for each in pair.alerts.notify if alert in each.alerts]
+    return [spec.notifier for spec, why in _call(pair, wanted, alert, event, context) if why]
+
+
+def send_test(pair: Pair, context: Context | Mapping[str, Any]) -> dict[str, str]:
+    """Send a test message by each notifier, whatever it is meant for.
+
+    :return: why it has not sent it, empty where it has, by the number and class path of each. Of an error only the kind
+        is told, since its text may hold an argument that is secret; the log has it, masked.
+    """
+    told = _call(pair, pair.alerts.notify, TEST, test_event(pair, datetime.now(UTC)), context)
+    return {f"{number} {spec.notifier}": why.partition(":")[0] for number, (spec, why) in enumerate(told, 1)}
+
+
+def _call(
+    pair: Pair, specs: Sequence[Notify], alert: str, event: Mapping[str, Any], context: Context | Mapping[str, Any]
+) -> list[tuple[Notify, str]]:
+    """Call notifiers side by side; return each with why it has not sent the alert, empty where it has."""
     seen = {**context, "event": dict(event), "alert": str(alert), "message": message(pair, alert, event)}
-    calls = [_Call(pair, each, seen) for each in pair.alerts.notify if alert in each.alerts]
+    calls = [_Call(pair, each, seen) for each in specs]
     for call in calls:
         call.start()
     deadline = time.monotonic() + TIMEOUT
-    failed = []
-    for call in calls:
+    told = []
+    for spec, call in zip(specs, calls, strict=True):
         call.join(max(deadline - time.monotonic(), 0))
         problem = f"it did not end within {TIMEOUT:g} s" if call.is_alive() else call.problem
         if problem:
-            failed.append(call.name)
             log.error("Pair %s: the notifier %s has not sent the alert %s: %s", pair.name, call.name, alert, problem)
         else:
             log.info("Pair %s: the notifier %s was told of the alert %s.", pair.name, call.name, alert)
-    return failed
+        told.append((spec, problem))
+    return told
+
+
+def of_deadline(pair: Pair) -> Deadline:
+    """Return how many notifiers are told that nothing watches the pair, and which of their connections are out of
+    reach: callbacks of deadlines cannot read Airflow's database, only environment variables and a secrets backend.
+
+    :raises ValueError: a notifier cannot be built.
+    """
+    built = [_built(pair, each) for each in pair.alerts.notify if Alert.MONITOR_STOPPED in each.alerts]
+    wanted = {
+        value
+        for notifier in built
+        for name, value in vars(notifier).items()
+        if name.endswith("conn_id") and isinstance(value, str) and value
+    }
+    backends = ensure_secrets_loaded(default_backends=[_ENVIRONMENT])
+    missing = (name for name in sorted(wanted) if not any(each.get_connection(name) for each in backends))
+    return Deadline(len(built), tuple(missing))
 
 
 class _Call(threading.Thread):

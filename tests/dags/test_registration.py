@@ -79,6 +79,7 @@ def test_connection_form() -> None:
     assert set(fields) == {
         "scheduler_uri",
         "base_path",
+        "auth",
         "verify",
         "cert",
         "timeout",

@@ -144,6 +144,7 @@ def test_form(dag: DAG, own: DAG) -> None:
     optional = {
         "dry_run": False,
         "accept_differences": False,
+        "accept_not_ready": False,
         "how": "drain",
         "drain_timeout": 900,
         "at_drain_timeout": "give_up",
@@ -178,6 +179,7 @@ def test_form_takes(dag: DAG, direction: str) -> None:
         {"drain_timeout": 0},
         {"at_drain_timeout": "wait"},
         {"accept_differences": 1},
+        {"accept_not_ready": "yes"},
     ],
     ids=str,
 )

@@ -46,10 +46,11 @@ defaults:
     quiet_timeout: {quiet_timeout:.0f}s
     lease: {lease:.0f}s
     import_timeout: {import_timeout:.0f}s
+  check: {{schedule: null}}
 pairs:
   default: {{{own[default]}}}
   busy: {{{own[busy]}, projects: [Busy]}}
-  scheduled: {{{own[scheduled]}, sync: {{schedule: "{far}"}}}}
+  scheduled: {{{own[scheduled]}, sync: {{schedule: "{far}"}}, check: {{schedule: "{far}"}}}}
   backfilled: {{{own[backfilled]}, sync: {{schedule: "{far}"}}}}
   killed: {{{own[killed]}}}
   restarted: {{{own[restarted]}}}

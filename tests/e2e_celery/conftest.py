@@ -27,6 +27,7 @@ from support.sync_dag import SyncDag, let_nothing_be_due, quick_to_notice_deaths
 PAIRS = """\
 pairs:
   default:
+    check: {{schedule: null}}
     sync:
       schedule: null
       initialise: automatic

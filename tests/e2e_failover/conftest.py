@@ -44,12 +44,13 @@ defaults:
   watch: {{probe_interval: 1s, fall: 2}}
   failover: {{enable_batch: 4}}
   snapshots: {{location: "file://{snapshots}"}}
+  check: {{schedule: null}}
   alerts:
     notify:
       - notifier: support.file_notifier.FileNotifier
         arguments: {{path: "{alerts}", token: {token}}}
 pairs:
-  calm: {{master: calm_master, slave: calm_slave, watch: {{fall: {fall}}}}}
+  calm: {{master: calm_master, slave: calm_slave, drill: [job 00], watch: {{fall: {fall}}}}}
   night:
     master: night_master
     slave: night_slave

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from denodo_cli import rehearsal
 from denodo_cli.cli import MAX_AGE
 from denodo_cli.reading import read
 from denodo_demo.processes import wait_for
@@ -87,6 +88,19 @@ def calm(stage: Stage) -> Scenes:
             verdict=dag.xcom(run_id, "ping_master")["evidence"]["verdict"],
             enabled=enabled(servers.slave),
         ),
+    )
+
+    for name in ("operations", "switchover", "sync"):
+        dag.airflow.api.set_paused(f"denodo_scheduler_{name}__calm", False)
+    told = rehearsal.drill(dag.airflow.api, "calm", "can it run?", print)
+    stage.wait_for_event("drill")
+    yield "drilled", stage.end(told=told, enabled=enabled(servers.slave))
+
+    wanted = enabled(servers.master)
+    told = rehearsal.rehearse(dag.airflow.api, "calm", "before we trust it", timedelta(0), print)
+    yield (
+        "rehearsed",
+        stage.end(told=told, wanted=wanted, master=enabled(servers.master), slave=enabled(servers.slave)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from denodo_ha.status import Level
 from support.failover_dag import Story, changed
 
 pytestmark = pytest.mark.e2e
@@ -66,3 +67,30 @@ def test_run_by_hand_has_its_verdict_while_the_watch_goes_on(story: Story) -> No
 def test_nothing_ever_ran_on_the_slave(story: Story) -> None:
     scenes = ("short bursts", "burst as long as fall", "web tool killed", "web tool back", "job woken")
     assert [run for name in scenes for run in story[name].books.slave_journal] == []
+
+
+def test_a_drill_by_command_runs_its_job_once_on_the_slave(story: Story) -> None:
+    scene = story["drilled"]
+    ours = "work / job 00"
+    assert changed(scene.books.slave_audit, "enabled") == changed(scene.books.slave_audit, "disabled") == [ours]
+    assert [(run["job"], run["trigger"], run["result"]) for run in scene.books.slave_journal] == [
+        ("job 00", "manual", "COMPLETE")
+    ]
+    assert (scene.books.master_audit, scene.seen["enabled"]) == ([], frozenset())
+    told, event = scene.seen["told"], scene.event("drill")
+    assert (told.level, told.summary) == (Level.OK, "drilled: 1 of 1 jobs ran on the slave")
+    assert (event["ok"], event["jobs"][0]["job"], scene.kinds) == (True, ours, ["drill"])
+    assert scene.record["drill"]["done"][0]["result"] == "COMPLETE"
+
+
+def test_a_rehearsal_by_command_ends_on_the_master_with_a_report(story: Story) -> None:
+    scene = story["rehearsed"]
+    told = scene.seen["told"]
+    assert (scene.seen["master"], scene.seen["slave"]) == (scene.seen["wanted"], frozenset())
+    assert set(changed(scene.books.slave_audit, "enabled")) == scene.seen["wanted"]
+    assert set(changed(scene.books.master_audit, "enabled")) == scene.seen["wanted"]
+    assert told.summary.endswith("the master is the active server again, in epoch 4")
+    assert told.lines[0].startswith("to the slave, at ")
+    assert told.lines[1].startswith("to the master, at ")
+    assert f"{len(scene.seen['wanted'])} jobs enabled and read back, jobs ran nowhere for " in told.lines[0]
+    assert (scene.record["phase"], scene.record["active"]) == ("normal", "master")

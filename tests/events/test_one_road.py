@@ -39,6 +39,12 @@ WITHOUT_EVENT = {
     ("verify.py", "lambda record: mark_dirty(close_operation(record), now=context.now(), reason=why)"): (
         "the next run repairs the slave, and that is told"
     ),
+    ("drill.py", "partial(drill_begun, drill=begun, target=context.slave.address, lease=LEASE)"): (
+        "what it does is told at its end, or by what ends it when its task has died"
+    ),
+    ("drill.py", "taken"): "only which try of it acts",
+    ("drill.py", "lambda record: drill_enables(advanced(renewed(record, until), step), key)"): "only how far it is",
+    ("drill.py", "partial(drill_saw, seen=seen)"): "the same",
     ("claim.py", "renewed"): "only the lease of a doctor, whose end is told",
     ("tidy.py", "begun"): "what a doctor is going to make, which is told when it is deleted",
     ("tidy.py", "taken"): "who deletes it",

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 
 from denodo_demo.standin import StandinPair
+from denodo_scheduler.steps import drill
 from support.dag_runs import PairAirflow, Run
 from support.outside import PROJECT
 from support.sync import NOW, act, enabled, fill, status_of
@@ -29,7 +31,7 @@ defaults:
   master_timezone: Europe/Madrid
   notify: [{{notifier: support.file_notifier.FileNotifier, arguments: {{path: "{folder}/alerts", token: t0ken}}}}]
 pairs:
-  pair: {{{own[pair]}, on_master_return: fail_back, catch_up: start_missed}}
+  pair: {{{own[pair]}, on_master_return: fail_back, catch_up: start_missed, drill: [drilled]}}
   asking: {{{own[asking]}, failover: approval}}
   fenced: {{{own[fenced]}, fencing: required, fence: outside.stage.no_fence}}
   narrow: {{{own[narrow]}, projects: [no such project]}}
@@ -114,6 +116,17 @@ class Stage:
     @property
     def alerts(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "alerts").read_text().splitlines()]
+
+    @contextmanager
+    def time_of_drills(self) -> Iterator[None]:
+        """Within the block time passes on the slave while a drill waits."""
+
+        def sleep(seconds: float) -> None:
+            self.slave.scheduler.clock(advance_seconds=seconds)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(drill, "time", SimpleNamespace(sleep=sleep))
+            yield
 
     def fill(self) -> None:
         """Jobs on the master, none of which runs or is due, and clocks that stand still."""

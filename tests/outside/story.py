@@ -52,6 +52,7 @@ class Story(Stage):
             self.switchovers_that_may_not_begin,
             self.interrupted_switchovers,
             self.operations,
+            self.drills,
             self.doctors,
             self.approvals,
             self.stopped_monitor,
@@ -318,6 +319,7 @@ class Story(Stage):
         ):
             pair.run("operations", reason="people", **asked)
         pair.run("operations", operation="resume", reason=" ")
+        pair.run("operations", operation="check", test_message=True)
         pair.run("switchover", direction="to_slave", reason=" ")
         for unusable in (pair.lose_record, pair.lose_newest, partial(pair.tamper, {"phase": "nonsense"})):
             with self.record():
@@ -330,6 +332,22 @@ class Story(Stage):
             pair.run("operations", operation="release", reason="people")
         with self.silence():
             pair.run("operations", operation="initialise", active="master", reason="people")
+        pair.run("sync")
+
+    def drills(self) -> None:
+        pair, drill = self.pair, {"operation": "drill", "reason": "can it run?"}
+        pair.run("operations", **drill)
+        add_job(self.master, "Finance", "drilled", "0 0 0 1 1 ? 2099")
+        pair.run("sync")
+        with self.time_of_drills():
+            pair.run("operations", **drill)
+            self.slave.scheduler.results("ERROR", match="drilled")
+            pair.run("operations", **drill)
+            self.slave.scheduler.results("COMPLETE")
+        with self.record(paused=PAUSE):
+            pair.run("operations", **drill)
+        pair.run("operations", operation="drill", reason=" ")
+        self.a_minute_passes()
         pair.run("sync")
 
     def doctors(self) -> None:

@@ -319,6 +319,30 @@ SCHEMA_3 = {
 }
 
 
+DRILL = {
+    "id": "manual__1/ab",
+    "by": "ana",
+    "at": "2026-03-01T12:00:00Z",
+    "ended": "2026-03-01T12:01:00Z",
+    "job": None,
+    "left": [],
+    "done": [
+        {
+            "key": {"project": "health", "name": "ping"},
+            "code": "ran",
+            "what": "it ended as COMPLETE",
+            "next_step": "",
+            "result": "COMPLETE",
+            "enabled": "2026-03-01T12:00:01Z",
+            "started": "2026-03-01T12:00:02Z",
+            "ended": "2026-03-01T12:00:03Z",
+            "disabled": "2026-03-01T12:00:04Z",
+        }
+    ],
+    "code": "",
+    "what": "",
+    "next_step": "",
+}
 TRIED = {
     "offsets": [3600, 7200],
     "past_start_fires": False,
@@ -350,6 +374,7 @@ def test_record() -> None:
     )
     doubt = {"since": "2026-03-01T12:00:00Z", "role": "master", "text": "no key", "accepted_by": None}
     newest = {**SCHEMA_3, "schema_number": 5, "version": 7, "exclusive": False, "doubts": [doubt], "sync_problem": None}
+    newest["drill"] = DRILL
     newest["operation"] = {**SCHEMA_3["operation"], "alike": True}
     newest["last_promotion"] = {**SCHEMA_3["last_promotion"], "heard": "2026-03-01T11:59:00Z"}
     newest["capabilities"] = {"slave": {**SCHEMA_3["capabilities"]["slave"], **TRIED}}

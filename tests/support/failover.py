@@ -249,6 +249,7 @@ class Failover:
             for name in self.sync.files.keys() - files.keys():
                 (self.sync.folder / name).unlink()
             for name, content in files.items():
+                (self.sync.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.sync.folder / name).write_bytes(content)
             for server in (self.master, self.slave):
                 there = enabled(server)

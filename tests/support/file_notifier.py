@@ -29,3 +29,11 @@ class FileNotifier(BaseNotifier):
             os.write(file, line)
         finally:
             os.close(file)
+
+
+class ByConnection(FileNotifier):
+    """One that needs a connection. :param mail_conn_id: its id."""
+
+    def __init__(self, *, mail_conn_id: str, **kwargs: Any) -> None:
+        super().__init__(path="/dev/null", token="", **kwargs)
+        self.mail_conn_id = mail_conn_id

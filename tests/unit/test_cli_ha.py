@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from denodo_cli import cli
+from denodo_cli import cli, reading
 from denodo_cli.cli import main
 from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, RULES, TABLE
@@ -105,6 +105,18 @@ class ScriptedAirflow:
         if doctor is not None:
             entries.append({"key": "doctor", "value": doctor})
         self.on("assets/7/state-store", {"asset_state_store": entries, "total_entries": len(entries)})
+
+    def states(self, *contents: dict[str, Any]) -> None:
+        """What the state store holds at each look."""
+        rows = [[{"key": key, "value": value} for key, value in each.items()] for each in contents]
+        pages = [self.answer({"asset_state_store": entries, "total_entries": len(entries)}) for entries in rows]
+        self.webtool.on("GET", "//api/v2/assets/7/state-store", *pages)
+
+    def run_of_operations(self, *states: str) -> None:
+        """A run that can be triggered, and its state at each look."""
+        path = "//api/v2/dags/denodo_scheduler_operations__default/dagRuns"
+        self.webtool.on("POST", path, self.answer({"dag_run_id": "manual__1"}))
+        self.webtool.on("GET", f"{path}/manual__1", *(self.answer({"state": state}) for state in states))
 
     def events(self, *extras: dict[str, Any] | None) -> None:
         """The newest last, as they came about."""
@@ -550,13 +562,15 @@ class TestCheck:
     def _all_dags(self, airflow: ScriptedAirflow) -> None:
         for kind in ("sync", "switchover", "operations"):
             airflow.on(f"dags/denodo_scheduler_{kind}__default", {"is_paused": False, "is_stale": False})
+        airflow.on("pools/denodo_ha_default", {"slots": 1, "open_slots": 1, "include_deferred": False})
+        airflow.on("pools/default_pool", {"slots": 128, "open_slots": 100, "include_deferred": False})
 
     def test_all_in_order(self, airflow: ScriptedAirflow, run: Any) -> None:
         airflow.state(RECORD, check=self.checked())
         code, out = run("check", "default")
         assert code == 0
         assert out == (
-            "OK - pair default: all 10 checks are OK\n"
+            "OK - pair default: all 12 checks are OK\n"
             "OK last check: the pair was checked 1 min ago [Airflow's state store].\n"
         )
         assert "OK connection slave: the slave answers [GET /me].\n" in run("check", "default", "--verbose")[1]
@@ -592,6 +606,47 @@ class TestCheck:
         assert code == 2
         assert "Next: unpause denodo_scheduler_switchover__default." in out
         assert "Next: start Airflow's triggerer." in out
+
+    def test_pools(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.state(RECORD, check=self.checked())
+        airflow.on("pools/default_pool", {"detail": "Forbidden"}, 403)
+        code, out = run("check", "default")
+        assert code == 3
+        assert "UNKNOWN pool: the pool default_pool is not known: the user may not read pools" in out
+        airflow.on("pools/denodo_ha_default", {"slots": 0, "open_slots": 0})
+        assert run("check", "default")[0] == 2
+
+    def test_a_new_check_is_waited_for(
+        self, airflow: ScriptedAirflow, run: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reading, "POLL", 0)
+        airflow.run_of_operations("running", "success")
+        airflow.states({}, {"check": self.checked()})
+        code, out = run("check", "default", "--now", "--test-message")
+        assert (code, out.partition("\n")[0]) == (0, "OK - pair default: all 12 checks are OK")
+        (asked,) = airflow.webtool.asked("POST", "//api/v2/dags/denodo_scheduler_operations__default/dagRuns")
+        conf = {"operation": "check", "test_message": True, "reason": "denodo-ha check --now"}
+        assert json.loads(asked.body) == {"logical_date": None, "conf": conf}
+
+    def test_a_run_that_leaves_no_result(
+        self, airflow: ScriptedAirflow, run: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The last result is no result of this run."""
+        monkeypatch.setattr(reading, "POLL", 0)
+        airflow.state(RECORD, check=self.checked())
+        airflow.run_of_operations("failed")
+        code, out = run("check", "default", "--now")
+        assert code == 3
+        assert "the run manual__1 of denodo_scheduler_operations__default ended as failed without a result" in out
+        airflow.run_of_operations("queued")
+        code, out = run("check", "default", "--now", "--patience", "1s")
+        assert code == 3
+        assert "has not ended after 1 s; it is queued. Is the DAG unpaused" in out
+
+    def test_a_test_message_needs_a_new_check(self, airflow: ScriptedAirflow, run: Any) -> None:
+        code, out = run("check", "default", "--test-message")
+        assert code == 3
+        assert "say --now too" in out
 
 
 class TestDoctor:

@@ -161,7 +161,14 @@ INVARIANTS: dict[str, Invariant] = {
         lambda look: look.does(Action.REPAIR_SLAVE) and not (look.phase is Phase.NORMAL and look.alive), lambda s: False
     ),
     "only a slave that answers is repaired, and only beside an active master": Invariant(
-        lambda look: look.does(Action.REPAIR_SLAVE), lambda s: s.slave_reachable and both_enabled(s)
+        lambda look: look.does(Action.REPAIR_SLAVE),
+        lambda s: s.slave_reachable and (both_enabled(s) or (s.drill_left and not s.slave_enabled)),
+    ),
+    "a drill that was interrupted is not passed over": Invariant(
+        lambda look: (
+            look.phase is Phase.NORMAL and look.decision.code in ("healthy", "to_be_synced", "control_path_broken")
+        ),
+        lambda s: s.paused or not s.drill_left,
     ),
     "a passive slave with enabled jobs is repaired": Invariant(
         lambda look: look.phase is Phase.NORMAL and look.alive and not look.does(Action.REPAIR_SLAVE),

@@ -116,7 +116,7 @@ def test_names_that_fit_nothing_are_told() -> None:
 def test_data_sources_that_point_to_the_other_servers_machine(address: str, named: bool) -> None:
     shown = {"projectName": "p", "name": "vdp", "connectionURI": address, "login": "denodo-a.example.com"}
     found = unreachable_hosts([shown], "denodo-a.example.com")
-    assert found == ([f"p / vdp ({address})"] if named else [])
+    assert found == (["p / vdp (denodo-a.example.com)"] if named else [])
 
 
 # --- rewriting

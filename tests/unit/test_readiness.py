@@ -15,9 +15,11 @@ from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.doctor.scratch import Scratch
 from denodo_ha.jobs import DataSource, JobKey, JobState, JobStatus, ServerInfo, Statuses
 from denodo_ha.pairs import Pair
-from denodo_ha.readiness.facts import ReadyFacts, Room, ServerFacts, Unread
-from denodo_ha.readiness.findings import Readiness
-from denodo_ha.readiness.judge import CHECKS, judge, of_airflow
+from denodo_ha.preconditions import other
+from denodo_ha.readiness.facts import Deadline, Parameter, ReadyFacts, Room, ServerFacts, Unread, resources
+from denodo_ha.readiness.findings import Checked, Readiness
+from denodo_ha.readiness.judge import CHECKS, OF_TARGET, in_the_way, judge, of_airflow
+from denodo_ha.reason import Reason
 from denodo_ha.record import Dirty, Doubt, Halt, Pause, PendingJob, Phase, Record, Role, SnapshotRef
 from denodo_ha.snapshot.contents import ArchiveContents, Element
 from denodo_ha.snapshot.manifest import Manifest, ManifestJob
@@ -33,7 +35,7 @@ SNAPSHOT = SnapshotRef(
     id="s", taken=NOW - 9 * MINUTE, committed=NOW - 5 * MINUTE, imported=NOW - 5 * MINUTE, content_hash="c",
     manifest_hash="m", jobs=1, enabled=1,
 )  # fmt: skip
-RECORD = Record(snapshot=SNAPSHOT, capabilities={Role.SLAVE: Capabilities(longest_import=3)})
+RECORD = Record(snapshot=SNAPSHOT, capabilities={Role.SLAVE: Capabilities(version="9.1.0", longest_import=3)})
 OLD = "Sales.dataSource.VDP.old.connectionURI"
 ZONE = "Europe/Madrid"
 ORDERLY: dict[str, Any] = {"slave_timezone": ZONE, "slave_restarted": "2026-02-01", "notify": [{"notifier": "a.b"}]}
@@ -71,7 +73,7 @@ def server(role: Role, **fields: Any) -> ServerFacts:
     enabled = role is Role.MASTER
     good = ServerFacts(
         connection=f"conn_{role}",
-        machine=f"{role}-host",
+        machines=frozenset({f"{role}-host"}),
         info=ServerInfo(version="9.1.0", scheduler_mode="enterprise", roles=("scheduler_admin",)),
         binding=(),
         statuses=Statuses((status(enabled, 1 if enabled else 2),), NOW),
@@ -94,16 +96,22 @@ GOOD = ReadyFacts(
     now=NOW,
     record=RECORD,
     servers=SERVERS,
+    addresses=("http://master-host:9090 //localhost:8000", "http://slave-host:9090 //localhost:8000"),
+    held_elsewhere=None,
     crons_refused={},
     second_path="",
     tokens="",
     contents=CONTENTS,
+    exported=(),
+    resolved={"master-host": frozenset({"10.1.0.1"}), "slave-host": frozenset({"10.2.0.1"})},
     held=frozenset({JAR}),
     exports_resources=True,
     passwords="same",
     storage=Room("/snapshots", 10**9, 10**6),
     looked=NOW - MINUTE,
     notifiers=1,
+    deadline=Deadline(1),
+    test_message=None,
 )
 
 
@@ -132,6 +140,13 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("two servers", Level.CRITICAL, on(Role.SLAVE, statuses=SERVERS[Role.MASTER].statuses)),
     ("versions", Level.CRITICAL, on(Role.SLAVE, info=ServerInfo(version="9.0.5"))),
     ("versions", Level.WARNING, on(Role.SLAVE, info=ServerInfo(version="9.1.3"))),
+    ("versions", Level.WARNING, on(Role.SLAVE, info=ServerInfo(version="9.2.0"))),
+    ("roles master", Level.UNKNOWN, on(Role.MASTER, info=ServerInfo(version="9.1.0"))),
+    ("two servers", Level.CRITICAL, {"addresses": ("a", "a")}),
+    ("addresses", Level.CRITICAL, record(master="http://elsewhere:9090 //localhost:8000")),
+    ("one pair", Level.CRITICAL, {"held_elsewhere": Reason("shared_server", "the pair x has them", "separate them")}),
+    ("at work", Level.CRITICAL, on(Role.MASTER, manifest=manifest(False), statuses=SERVERS[Role.SLAVE].statuses)),
+    ("at work", Level.CRITICAL, on(Role.MASTER, statuses=SERVERS[Role.SLAVE].statuses)),
     ("versions", Level.UNKNOWN, on(Role.SLAVE, info=ServerInfo(version="next"))),
     ("editions", Level.WARNING, on(Role.SLAVE, info=ServerInfo(version="9.1.0", scheduler_mode="express"))),
     ("editions", Level.UNKNOWN, on(Role.SLAVE, info=ServerInfo(version="9.1.0"))),
@@ -141,13 +156,21 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("time zones", Level.WARNING, options(slave_timezone="America/New_York")),
     ("time zones", Level.UNKNOWN, options(slave_timezone=None)),
     ("at rest", Level.CRITICAL, on(Role.SLAVE, manifest=manifest(True))),
+    ("at rest", Level.CRITICAL, on(Role.SLAVE, manifest=manifest(True), statuses=SERVERS[Role.MASTER].statuses)),
     ("jobs", Level.WARNING, on(Role.MASTER, manifest=manifest(True, KEY, JobKey(project="Sales", name="new")))),
     ("job types", Level.WARNING, on(Role.MASTER, manifest=manifest(True, type="VDPIndexer"))),
     ("crons", Level.CRITICAL, {"crons_refused": {NIGHTLY: "unsupported"}}),
     ("drivers", Level.CRITICAL, {"held": frozenset[str]()}),
     ("drivers", Level.UNKNOWN, {"exports_resources": False}),
     ("data sources", Level.WARNING, on(Role.SLAVE, data_sources=(source("//master-host:9999/admin"),))),
-    ("data sources", Level.UNKNOWN, on(Role.MASTER, machine="localhost")),
+    ("data sources", Level.WARNING, on(Role.SLAVE, data_sources=(source("jdbc:x:thin:@MASTER-HOST.:1521:orcl"),))),
+    ("data sources", Level.WARNING, on(Role.SLAVE, data_sources=(source("//10.1.0.1:9999/admin"),))),
+    ("data sources", Level.WARNING, {"exported": (Parameter("Sales", "", "index", "host", "master-host"),)}),
+    ("data sources", Level.WARNING, on(Role.SLAVE, data_sources=(source(""),))),
+    ("data sources", Level.WARNING, {"resolved": {**GOOD.resolved, "slave-host": frozenset[str]()}}),
+    ("data sources", Level.UNKNOWN, {"resolved": {}}),
+    ("data sources", Level.UNKNOWN, on(Role.MASTER, data_sources=(source("//slave-host:9999/admin"),))),
+    ("data sources", Level.UNKNOWN, on(Role.MASTER, machines=frozenset({"localhost"}))),
     ("properties", Level.WARNING, options(properties={role: {OLD: "//x"} for role in ("master", "slave")})),
     ("phase", Level.CRITICAL, record(phase=Phase.HALTED, halted=Halt(since=NOW, code="x", reason="a mess", by="me",
                                                                      phase=Phase.NORMAL))),
@@ -169,10 +192,13 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("one writer", Level.WARNING, record(exclusive=False)),
     ("doctor", Level.WARNING, record(scratch=SCRATCH)),
     ("storage", Level.CRITICAL, {"storage": Room("/snapshots", 10**5, 10**6)}),
+    ("storage", Level.CRITICAL, {"storage": Room("/snapshots", 10**9, 10**6, missing="no such file")}),
     ("storage", Level.WARNING, {"storage": Room("/snapshots", 2 * 10**6, 10**6)}),
     ("lease", Level.CRITICAL, record(capabilities={Role.SLAVE: Capabilities(longest_import=601)})),
     ("lease", Level.WARNING, record(capabilities={Role.SLAVE: Capabilities(longest_import=400)})),
     ("lease", Level.UNKNOWN, record(capabilities={})),
+    ("learned", Level.UNKNOWN, record(capabilities={})),
+    ("learned", Level.WARNING, record(capabilities={Role.SLAVE: Capabilities(version="9.0.5")})),
     ("monitor", Level.CRITICAL, {"looked": None}),
     ("monitor", Level.CRITICAL, {"looked": NOW - timedelta(hours=2)}),
     ("notifiers", Level.WARNING, {"notifiers": 0}),
@@ -180,6 +206,11 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("licence", Level.WARNING, options(slave_restarted="2025-11-01")),
     ("licence", Level.WARNING, options(slave_restarted="2027-01-01")),
     ("notifiers", Level.WARNING, {"notifiers": Unread("no such class", "install it")}),
+    ("notifiers", Level.WARNING, {"test_message": {"1 a.b": "ConnectionError"}}),
+    ("deadline", Level.WARNING, {"deadline": Deadline(0)}),
+    ("deadline", Level.WARNING, {"deadline": Deadline(2, ("smtp_default",))}),
+    ("recovery time", Level.WARNING, on(Role.SLAVE, seconds=300.0)),
+    ("recovery time", Level.WARNING, options(check={"recovery_time": "5s"})),
     ("storage", Level.CRITICAL, {"storage": Unread("permission denied", "allow it")}),
 ]  # fmt: skip
 """Facts in which one thing is wrong: the check that says so, and its level."""
@@ -207,8 +238,44 @@ def test_each_check_fails_where_one_thing_is_wrong(code: str, level: Level, chan
 
 def test_no_check_is_never_tried_wrong() -> None:
     tried = {code.removesuffix(" master").removesuffix(" slave") for code, *_ in WRONG}
-    told = {code.removesuffix(" master").removesuffix(" slave") for code in CHECKS}
-    assert told - tried == {"recovery time"}, "the last one only tells"
+    assert tried == {code.removesuffix(" master").removesuffix(" slave") for code in CHECKS}
+    assert set(CHECKS) >= OF_TARGET
+
+
+def test_the_same_address_at_both_sites_is_fine_where_the_pair_says_so() -> None:
+    shared = on(Role.MASTER, data_sources=(source("//slave-host:9999/admin"),))
+    said = options(properties={role: {"*.dataSource.VDP.*.connectionURI": "//slave-host:9999/admin"} for role in Role})
+    assert found(replace(GOOD, **shared, **said))["data sources"] is Level.OK
+
+
+def test_a_password_in_an_address_is_told_nowhere() -> None:
+    for host in ("master-host", "lost-host"):
+        uri = f"jdbc:sqlserver://sa:s3cret-1@{host}:1433;user=sa;password=s3cret-2;databaseName=x"
+        facts = replace(GOOD, **on(Role.SLAVE, data_sources=(source(uri),)), resolved={"lost-host": frozenset()})
+        told = next(str(each) for each in judge(facts).findings if each.code == "data sources")
+        assert told.startswith("WARNING data sources: 1 data sources of the slave lead ")
+        assert host in told
+        assert "s3cret" not in told
+
+
+def test_what_is_set_on_a_server_is_no_driver() -> None:
+    paths = ("config/x.properties", "config-dbStored/x", "permissions/permissions.properties", "drivers/a.jar", "b.jar")
+    entries = [f"data/resources/{each}" for each in paths]
+    contents = ArchiveContents(version="9.1.0", elements=tuple(element("resource", each) for each in entries))
+    assert resources(contents) == set(entries[-2:])
+
+
+def test_what_stops_a_switchover_is_critical_and_concerns_the_server_that_takes_over() -> None:
+    def found(code: str, level: Level = Level.CRITICAL) -> Checked:
+        return Checked(level, "x", "y", code=code)
+
+    stops = [found(code) for code in ("crons", "roles slave", "versions", "drivers", "secrets", "time zone slave")]
+    others = [found(code) for code in ("roles master", "monitor", "snapshot", "storage", "second path", "time zones")]
+    others += [found("crons", level) for level in (Level.WARNING, Level.UNKNOWN, Level.OK)]
+    assert in_the_way(Readiness(NOW, (*others, *stops)), Role.SLAVE) == tuple(stops)
+    assert [each.code for each in in_the_way(Readiness(NOW, (*others, *stops)), Role.MASTER)] == [
+        "roles master", "crons", "versions", "drivers", "secrets",
+    ]  # fmt: skip
 
 
 def test_while_the_slave_is_active_the_master_is_the_one_that_has_to_be_ready() -> None:
@@ -216,10 +283,12 @@ def test_while_the_slave_is_active_the_master_is_the_one_that_has_to_be_ready() 
         phase=Phase.FAILED_OVER,
         active=Role.SLAVE,
         snapshot=SNAPSHOT,
-        capabilities={Role.MASTER: Capabilities(longest_import=3)},
+        capabilities={Role.MASTER: Capabilities(version="9.1.0", longest_import=3)},
     )
-    swapped = {Role.MASTER: server(Role.MASTER, manifest=manifest(False)), Role.SLAVE: server(Role.SLAVE)}
-    swapped[Role.SLAVE] = replace(swapped[Role.SLAVE], manifest=manifest(True))
+    swapped = {
+        role: server(role, manifest=manifest(role is Role.SLAVE), statuses=SERVERS[other(role)].statuses)
+        for role in Role
+    }
     facts = replace(GOOD, record=over, servers=swapped, **options(master_timezone=ZONE))
     assert {code for code, level in found(facts).items() if level is not Level.OK} == {"phase"}
     lacking = replace(facts, servers={**swapped, Role.MASTER: server(Role.MASTER, manifest=Manifest(jobs=()))})
@@ -292,11 +361,36 @@ def test_a_stored_check_that_is_damaged_is_refused(value: Any) -> None:
 def test_what_only_airflow_knows() -> None:
     health = {name: {"status": "healthy"} for name in ("metadatabase", "scheduler", "triggerer", "dag_processor")}
     pair = Pair(name="p")
-    assert {each.level for each in of_airflow(pair, health, {"a": {"is_paused": False}})} == {Level.OK}
-    worst = [str(each) for each in of_airflow(pair, {**health, "triggerer": {}}, {"a": {"is_paused": True}, "b": None})]
+    pools = {pair.pool: {"slots": 1, "open_slots": 0}, "default_pool": {"slots": -1, "open_slots": 9}}
+    assert {each.level for each in of_airflow(pair, health, {"a": {"is_paused": False}}, pools)} == {Level.OK}
+    dags = {"a": {"is_paused": True}, "b": None}
+    worst = [str(each) for each in of_airflow(pair, {**health, "triggerer": {}}, dags, pools)]
     assert [line for line in worst if line.startswith("CRITICAL")] == [
         "CRITICAL triggerer: Airflow's triggerer is not there [Airflow's own health check]. Next: start Airflow's "
         "triggerer.",
         "CRITICAL DAG: a is paused [Airflow's list of DAGs]. Next: unpause a.",
         "CRITICAL DAG: b is not found by Airflow [Airflow's list of DAGs]. Next: look at Airflow's import errors.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "pool", "level"),
+    [
+        ("denodo_ha_p", None, Level.UNKNOWN),
+        ("denodo_ha_p", "the user may not read pools", Level.UNKNOWN),
+        ("denodo_ha_p", {}, Level.UNKNOWN),
+        ("denodo_ha_p", {"slots": 0, "open_slots": 0}, Level.CRITICAL),
+        ("denodo_ha_p", {"slots": 2, "open_slots": 2}, Level.WARNING),
+        ("denodo_ha_p", {"slots": 1, "open_slots": 1, "include_deferred": True}, Level.WARNING),
+        ("default_pool", None, Level.CRITICAL),
+        ("default_pool", {"slots": 0, "open_slots": 0}, Level.CRITICAL),
+        ("default_pool", {"slots": 8, "open_slots": 0}, Level.WARNING),
+        ("default_pool", {"slots": 8, "open_slots": 1}, Level.OK),
+    ],
+    ids=str,
+)
+def test_pools(name: str, pool: Any, level: Level) -> None:
+    found = next(each for each in of_airflow(Pair(name="p"), {}, {}, {name: pool}) if each.code == "pool")
+    assert found.level is level
+    assert name in found.text
+    assert bool(found.next_step) is (level is not Level.OK)

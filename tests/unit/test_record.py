@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.drill import Drill
 from denodo_ha.jobs import JobKey
 from denodo_ha.preconditions import sync_may_begin
 from denodo_ha.record import (
@@ -128,7 +129,7 @@ def test_a_record_of_schema_2_is_read_with_all_it_says() -> None:
     for name in ("since", "heard"):
         after["last_promotion"].pop(name)
     new = {"pending": [], "capabilities": {}, "version": 0, "exclusive": True, "doubts": [], "sync_problem": None}
-    new["scratch"] = None
+    new |= {"drill": None, "scratch": None}
     assert {**after, "schema_number": 2} == {**before, **new}
     assert Record.from_json(record.to_json()) == record
 
@@ -140,12 +141,29 @@ def test_a_record_of_schema_3_has_no_version_yet() -> None:
     assert (record.version, record.exclusive) == (0, True)
 
 
+def test_a_record_of_schema_4_has_no_drill_yet() -> None:
+    before = {name: value for name, value in FULL.to_json().items() if name not in ("drill", "scratch")}
+    assert Record.from_json({**before, "schema_number": 4}) == FULL
+
+
 def test_a_record_of_schema_4_knows_of_no_doctor_yet() -> None:
-    before = {name: value for name, value in FULL.to_json().items() if name != "scratch"}
+    before = {name: value for name, value in FULL.to_json().items() if name not in ("drill", "scratch")}
     learned = {"version": "9", "faithful": ["VDP"], "import_replaces": None, "unfaithful": [], "longest_import": 2.0}
     record = Record.from_json({**before, "schema_number": 4, "capabilities": {"slave": learned}})
     assert record.scratch is None
     assert (record.capabilities[Role.SLAVE].faithful, record.capabilities[Role.SLAVE].offsets) == (("VDP",), None)
+
+
+def test_a_drill_is_of_a_passive_slave() -> None:
+    drill = Drill(id="d", by="jo", at=NOW, job=JobKey(project="a", name="b"))
+    operation = Operation(kind="drill", id="d", target="t", step=Step.ENABLING, started=NOW, lease_until=NOW + LEASE)
+    good = Record(operation=operation, drill=drill)
+    assert Record.from_json(good.to_json()) == good
+    assert good.drilled == drill.job
+    ended = drill.ended_at(NOW).model_dump(mode="json")
+    for wrong in ({"drill": None}, {"drill": ended}, {"phase": "failed_over", "active": "slave"}):
+        with pytest.raises(RecordError, match="a drill is of a passive slave"):
+            Record.from_json({**good.to_json(), **wrong})
 
 
 SHAPES = {
@@ -189,12 +207,12 @@ SHAPES[4] = {
     "Promotion": "at complete heard id kind left plan since",
     "SyncProblem": "code next_step since what",
 }
-
-
 SHAPES[5] = {
     **SHAPES[4],
-    "Record": " ".join(sorted([*SHAPES[4]["Record"].split(), "scratch"])),
+    "Record": " ".join(sorted([*SHAPES[4]["Record"].split(), "drill", "scratch"])),
     "Capabilities": "faithful import_replaces longest_import offsets past_start_fires tried unfaithful version",
+    "Drill": "at by code done ended id job left next_step what",
+    "Drilled": "code disabled enabled ended key next_step result started what",
     "Scratch": "id importing lease_until projects role since target",
     "Tried": "at question seen verdict",
 }

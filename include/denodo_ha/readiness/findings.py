@@ -80,7 +80,8 @@ class Readiness:
         if self.level is Level.OK:
             return f"all {len(self.findings)} checks are OK"
         counts = ", ".join(f"{count[level]} {word}" for level, word in _WORDS.items() if count[level])
-        return f"{counts}: {'; '.join(each.text for each in self.findings if each.level is self.level)}"
+        texts = dict.fromkeys(each.text for each in self.findings if each.level is self.level)
+        return f"{counts}: {'; '.join(texts)}"
 
     @property
     def lines(self) -> list[str]:

@@ -1,18 +1,17 @@
-"""Readiness checks of the two servers: connections, versions, clocks, and what the passive one lacks."""
+"""Readiness checks of the two servers: connections, versions, clocks, jobs, and what the passive one lacks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-from denodo_ha.jobs import DataSource, JobKey, ServerInfo, version_of
-from denodo_ha.preconditions import two_servers
-from denodo_ha.properties import unreachable_hosts
+from denodo_ha.durations import format_duration
+from denodo_ha.jobs import JobKey, ServerInfo, version_of
+from denodo_ha.preconditions import OPERATIONS_DAG, looks_paused, same_servers, two_addresses, two_servers
 from denodo_ha.quartz.missed import IRRELEVANT, UNKNOWN_ZONE, ServerZone, configured_zone, server_zone
 from denodo_ha.readiness.facts import ReadyFacts, Unread, known, resources
 from denodo_ha.readiness.findings import Said, critical, fine, unknown, warning
 from denodo_ha.record import Role
-from denodo_ha.server.address import is_loopback
 from denodo_ha.snapshot.manifest import ManifestJob
 from denodo_ha.text import listed
 
@@ -35,6 +34,9 @@ def _connection(facts: ReadyFacts, role: Role) -> Said:
 def _roles(facts: ReadyFacts, role: Role) -> Said:
     server = facts.servers[role]
     roles = known(server.info).roles
+    if not roles:
+        how = f"look in its web tool whether the user of the connection {server.connection} has the role {ADMIN_ROLE}"
+        return unknown(f"the {role} does not tell the roles of its user", how, "GET /me")
     if ADMIN_ROLE in {each.casefold() for each in roles}:
         return fine(f"the user of the {role} has the role {ADMIN_ROLE}", "GET /me")
     return critical(
@@ -47,6 +49,7 @@ def _roles(facts: ReadyFacts, role: Role) -> Said:
 
 def _binding(facts: ReadyFacts, role: Role) -> Said:
     server, what = facts.servers[role], "exported" if role is facts.active else "imported"
+    known(server.info)
     if isinstance(server.binding, Unread):
         return critical(f"nothing can be {what} on the {role}: {server.binding.why}", server.binding.next_step)
     assumed = f", which takes for granted that {listed(server.binding, between='; ')}" if server.binding else ""
@@ -55,10 +58,27 @@ def _binding(facts: ReadyFacts, role: Role) -> Said:
 
 def _two_servers(facts: ReadyFacts) -> Said:
     master, slave = (facts.servers[role] for role in Role)
-    read = known(master.statuses).jobs, known(slave.statuses).jobs
-    if reason := two_servers((master.connection, slave.connection), *read):
-        return critical(reason.what, reason.next_step, "the statuses of all jobs of both")
+    connections = master.connection, slave.connection
+    if not isinstance(facts.addresses, Unread) and (one := two_addresses(connections, facts.addresses)):
+        return critical(one.what, one.next_step, "the two connections")
+    if same := two_servers(connections, known(master.statuses).jobs, known(slave.statuses).jobs):
+        return critical(same.what, same.next_step, "the statuses of all jobs of both")
+    known(facts.addresses)
     return fine("the two connections lead to two servers", "ids, states and executions of the jobs of both")
+
+
+def _addresses(facts: ReadyFacts) -> Said:
+    record, rests_on = known(facts.record), "the two connections, and the HA record"
+    if moved := same_servers(record, known(facts.addresses)):
+        return critical(moved.what, moved.next_step, rests_on)
+    return fine("both connections lead where they led before", rests_on)
+
+
+def _one_pair(facts: ReadyFacts) -> Said:
+    rests_on = "what the pairs with snapshots in the same place say of their servers"
+    if reason := known(facts.held_elsewhere):
+        return critical(reason.what, reason.next_step, rests_on)
+    return fine("no other pair with the same storage has jobs of these servers", rests_on)
 
 
 def _versions(facts: ReadyFacts) -> Said:
@@ -71,9 +91,11 @@ def _versions(facts: ReadyFacts) -> Said:
     if there < here:
         how = f"update the {passive}: no server takes an export of a newer version"
         return critical(f"{said}, which is older", how, "GET /me of both")
-    if ours.version != theirs.version:
+    if there > here:
         how = f"update the {active}, or accept that nothing of the {passive} can be brought back to an older version"
-        return warning(said, how, "GET /me of both")
+        return warning(f"{said}, which is newer", how, "GET /me of both")
+    if ours.version != theirs.version:
+        return warning(f"{said}: two updates of one version", "give both the same update", "GET /me of both")
     return fine(said, "GET /me of both")
 
 
@@ -82,7 +104,7 @@ def _editions(facts: ReadyFacts) -> Said:
     if None in modes or "" in modes:
         how = "compare the editions in both web tools"
         return unknown("not both servers tell the mode in which they run", how, "GET /me of both")
-    if modes[0] != modes[1]:
+    if len({mode.casefold() for mode in modes if mode}) > 1:
         how = "give both servers a licence of one edition"
         return warning(f"the {facts.active} runs as {modes[0]}, the {facts.passive} as {modes[1]}", how, "GET /me")
     return fine(f"both run as {modes[0]}", "GET /me of both")
@@ -95,7 +117,12 @@ def _infos(facts: ReadyFacts) -> tuple[ServerInfo, ServerInfo]:
 def _clock(facts: ReadyFacts, role: Role) -> Said:
     ahead = known(facts.servers[role].ahead)
     seconds = round(ahead.total_seconds())
-    said = f"the clock of the {role} is {abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} the worker's"
+    how_far = (
+        f"{format_duration(timedelta(seconds=abs(seconds)))} {'ahead of' if seconds > 0 else 'behind'}"
+        if seconds
+        else "the same as"
+    )
+    said = f"the clock of the {role} is {how_far} the worker's"
     if abs(ahead) <= APART:
         return fine(said, "the time in an answer of its web tool")
     how = "let both machines and Airflow's workers take their time from one source (NTP)"
@@ -151,13 +178,33 @@ def _zones(facts: ReadyFacts) -> Said:
     )
 
 
+def _at_work(facts: ReadyFacts) -> Said:
+    known(facts.record)  # which alone says that it is the active one
+    server, role = facts.servers[facts.active], facts.active
+    wanted, rests_on = known(server.manifest), f"statuses and definitions of the {role}"
+    shown = [job for job in known(server.statuses).jobs if job.state.is_enabled and job.key in wanted.by_key]
+    if shown or not wanted.jobs:
+        return fine(f"{len(shown)} of {len(wanted.jobs)} jobs are enabled on the active server, the {role}", rests_on)
+    if wanted.enabled:
+        what = (
+            f"the {role} looks paused: it shows every job DISABLED, and {len(wanted.enabled)} definitions say otherwise"
+        )
+        return critical(what, f"resume the {role}'s Scheduler (RMI: resumeScheduler)", rests_on)
+    how = f"enable its jobs, or say with {OPERATIONS_DAG} that the {facts.passive} is the active one (initialise)"
+    return critical(f"no job is enabled on the active server, the {role}", how, rests_on)
+
+
 def _at_rest(facts: ReadyFacts) -> Said:
     known(facts.record)  # which alone says that it is the passive one
-    running = known(facts.servers[facts.passive].manifest).enabled
-    if not running:
-        return fine(f"no job of the pair is enabled on the {facts.passive}", "statuses and definitions")
+    server, role = facts.servers[facts.passive], facts.passive
+    enabled = sorted(known(server.manifest).enabled)
+    if not enabled:
+        return fine(f"no job of the pair is enabled on the {role}", "statuses and definitions")
+    if not any(known(server.statuses).by_key[key].state.is_enabled for key in enabled):
+        paused = looks_paused(enabled, str(role))
+        return critical(paused.what, paused.next_step, "statuses and definitions")
     how = f"trigger {facts.pair.dag_id_failover}, which disables them, and find out who has enabled them"
-    what = f"{len(running)} jobs are enabled on the passive server, the {facts.passive}: {listed(sorted(running))}"
+    what = f"{len(enabled)} jobs are enabled on the passive server, the {role}: {listed(enabled)}"
     return critical(what, how, "statuses and definitions")
 
 
@@ -169,7 +216,7 @@ def _jobs(facts: ReadyFacts) -> Said:
         return warning(f"no job of the {facts.active} is in the pair's scope", how, "GET /jobs")
     if missing:
         what = f"{len(missing)} of {len(ours)} jobs are not on the {facts.passive}: {listed(missing)}"
-        return warning(what, _sync(facts), "GET /jobs of both")
+        return warning(what, to_sync(facts), "GET /jobs of both")
     return fine(f"all {len(ours)} jobs of the {facts.active} are on the {facts.passive}", "GET /jobs of both")
 
 
@@ -177,7 +224,7 @@ def _job_types(facts: ReadyFacts) -> Said:
     ours, theirs = ({job.type for job in jobs.values()} for jobs in _manifests(facts))
     if only := sorted(ours - theirs):
         what = f"only the {facts.active} has jobs of the types {listed(only)}, so it is not known that the other can"
-        how = f"{_sync(facts)}; if they stay pending, see whether the edition of the {facts.passive} has these types"
+        how = f"{to_sync(facts)}; if they stay pending, see whether the edition of the {facts.passive} has these types"
         return warning(what, how, "GET /jobs of both")
     return fine("each type of job is on both servers", "GET /jobs of both")
 
@@ -188,7 +235,8 @@ def _manifests(facts: ReadyFacts) -> tuple[Mapping[JobKey, ManifestJob], Mapping
     return ours.by_key, theirs.by_key
 
 
-def _sync(facts: ReadyFacts) -> str:
+def to_sync(facts: ReadyFacts) -> str:
+    """Say how a person has the active server copied to the passive one."""
     return f"run {facts.pair.dag_id_sync}" + ("" if facts.active is Role.MASTER else " with 'reprotect'")
 
 
@@ -219,36 +267,6 @@ def _drivers(facts: ReadyFacts) -> Said:
     return fine(f"the {facts.passive} has all {len(wanted)} drivers and plugins", rests_on)
 
 
-def _data_sources(facts: ReadyFacts) -> Said:
-    """Data sources of the passive server that lead to the machine of the active one."""
-    sources = known(facts.servers[facts.passive].data_sources)
-    machine = known(facts.servers[facts.active].machine)
-    rests_on = f"GET /dataSources of the {facts.passive}"
-    if is_loopback(machine):
-        how = f"name the machine itself as host of the connection {facts.servers[facts.active].connection}"
-        return unknown(f"which data sources lead to {machine} of the {facts.active} cannot be told", how, rests_on)
-    if named := unreachable_hosts(_rows(sources), machine):
-        what = f"{len(named)} data sources of the {facts.passive} lead to {machine}, the machine of the {facts.active}"
-        how = "give each server its own addresses with the option 'properties' of the pair, then sync"
-        return warning(f"{what}: {listed(named)}", how, rests_on)
-    return fine(f"none of {len(sources)} data sources leads to {machine}, the {facts.active}'s machine", rests_on)
-
-
-def _properties(facts: ReadyFacts) -> Said:
-    site = facts.pair.properties_of(facts.passive)
-    if not site:
-        return fine(f"the pair has no properties of the {facts.passive}", "the file of pairs")
-    sources = known(facts.servers[facts.passive].data_sources)
-    if unmatched := site.unmatched(_rows(sources)):
-        what = f"properties of the {facts.passive} fit none of its data sources: {listed(unmatched)}"
-        return warning(what, "correct their names under 'properties' of the pair", "GET /dataSources")
-    return fine(f"each property of the {facts.passive} fits a data source", "GET /dataSources")
-
-
-def _rows(sources: tuple[DataSource, ...]) -> list[dict[str, str | None]]:
-    return [{"projectName": each.project, "name": each.name, **each.values} for each in sources]
-
-
 Check = Callable[[ReadyFacts], Said]
 
 
@@ -264,16 +282,17 @@ OF_SERVERS: Mapping[str, Check] = {
     **_of_each("roles", _roles),
     **_of_each("binding", _binding),
     "two servers": _two_servers,
+    "addresses": _addresses,
+    "one pair": _one_pair,
     "versions": _versions,
     "editions": _editions,
     **_of_each("clock", _clock),
     **_of_each("time zone", _zone),
     "time zones": _zones,
+    "at work": _at_work,
     "at rest": _at_rest,
     "jobs": _jobs,
     "job types": _job_types,
     "crons": _crons,
     "drivers": _drivers,
-    "data sources": _data_sources,
-    "properties": _properties,
 }

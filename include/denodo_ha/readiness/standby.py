@@ -1,4 +1,4 @@
-"""Readiness checks of what surrounds the two servers: the record, the snapshot, the paths, storage, alerts, times."""
+"""Readiness checks of what surrounds the two servers: the record, the snapshot, the paths, storage, times."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from denodo_ha.preconditions import OPERATIONS_DAG, one_writer
 from denodo_ha.promotion import batches
 from denodo_ha.readiness.facts import ReadyFacts, Unread, known
 from denodo_ha.readiness.findings import Said, critical, fine, unknown, warning
+from denodo_ha.readiness.servers import to_sync
 from denodo_ha.record import Phase
 from denodo_ha.text import listed
-from denodo_ha.watching import MONITOR_SLACK
 
 RECORD = "the HA record"
 RESTARTED = timedelta(days=90)
@@ -44,7 +44,7 @@ def _phase(facts: ReadyFacts) -> Said:
 
 
 def _snapshot(facts: ReadyFacts) -> Said:
-    record, how = known(facts.record), f"run {facts.pair.dag_id_sync}, and see why syncs fail"
+    record, how = known(facts.record), f"{to_sync(facts)}, and see why syncs fail"
     if record.snapshot is None:
         return critical("no sync was ever verified, so there is nothing to take over", how, RECORD)
     if record.dirty and record.operation is None:
@@ -107,9 +107,11 @@ def _second_path(facts: ReadyFacts) -> Said:
     common, rests_on = facts.second_path, "GET /me about the master through the slave's web tool"
     if isinstance(common, Unread):
         said, watch = f"the slave's web tool does not reach the master's Scheduler: {common.why}", facts.pair.watch
+        how = "start whichever of them is down, and see that the slave's machine reaches the master's Scheduler by the "
+        how += "name in 'second_path' of the pair"
         if facts.pair.failover.policy == "automatic" and not watch.one_path:
-            return critical(f"{said}; nothing fails over by itself", common.next_step, rests_on)
-        return warning(said, common.next_step, rests_on)
+            return critical(f"{said}; nothing fails over by itself", how, rests_on)
+        return warning(said, how, rests_on)
     if common:
         what = f"both paths to the master use the name {common}; if it fails, both are silent"
         how = "write the master's address into 'second_path' of the pair, or a name of another kind"
@@ -131,6 +133,10 @@ def _storage(facts: ReadyFacts) -> Said:
     room, rests_on = facts.storage, "a file that was written there and deleted, by this worker"
     if isinstance(room, Unread):
         return critical(f"the snapshots cannot be written: {room.why}", room.next_step, rests_on)
+    if room.missing:
+        what = f"{room.place} can be written, but the committed snapshot is not there for this worker: {room.missing}"
+        how = "lead 'snapshots' of the pair to storage that all workers share, then sync"
+        return critical(what, how, rests_on)
     if room.free is None:
         return fine(f"{room.place} can be written; it tells no limit", rests_on)
     said = f"{room.place} can be written and has {room.free // _MB} MB free"
@@ -160,24 +166,17 @@ def _lease(facts: ReadyFacts) -> Said:
     return fine(said, rests_on)
 
 
-def _monitor(facts: ReadyFacts) -> Said:
-    looked, dag_id = known(facts.looked), facts.pair.dag_id_failover
-    how = f"unpause {dag_id}, and look whether Airflow's triggerer runs"
-    if looked is None:
-        return critical("the failover DAG has never looked at the pair", how, "the last look")
-    said = f"the failover DAG looked at the pair {age_of(looked, facts.now)} ago"
-    if facts.now - looked > facts.pair.watch.duration + MONITOR_SLACK:
-        return critical(f"{said}, so nothing would take over", how, "the last look")
-    return fine(said, "the last look")
-
-
-def _notifiers(facts: ReadyFacts) -> Said:
-    rests_on, number = "the file of pairs; none was called", facts.notifiers
-    if isinstance(number, Unread):
-        return warning(f"not everybody would be told: {number.why}", number.next_step, rests_on)
-    if not number:
-        return warning("nobody is told of a failover", "configure 'alerts.notify' of the pair", rests_on)
-    return fine(f"{number} notifiers can be built", rests_on)
+def _learned(facts: ReadyFacts) -> Said:
+    """What was seen of a server belongs to one version of it."""
+    found = known(facts.record).capabilities.get(facts.passive, Capabilities()).version
+    now, rests_on = known(facts.servers[facts.passive].info).version, "the HA record, and GET /me"
+    if not found:
+        how = f"{to_sync(facts)} until an import was read back"
+        return unknown(f"nothing was learned of the {facts.passive} yet", how, rests_on)
+    if found != now:
+        what = f"what was learned of the {facts.passive} is of version {found}, and it has version {now} now"
+        return warning(what, f"{to_sync(facts)}, which learns it anew", rests_on)
+    return fine(f"what was learned of the {facts.passive} is of its version, {now}", rests_on)
 
 
 def _licence(facts: ReadyFacts) -> Said:
@@ -205,10 +204,16 @@ def _recovery(facts: ReadyFacts) -> Said:
     sizes = [{key.folded[0] for key in batch} for batch in batches(jobs, facts.pair.failover.enable_batch)]
     requests = sum(len(projects) + 3 for projects in sizes)
     notice = watch.fall * watch.probe_interval
-    took = notice + timedelta(seconds=ceil(requests * seconds))
-    how = f"{len(jobs)} jobs in {len(sizes)} batches, {requests} requests of {seconds:.2f} s, after {notice} of silence"
-    said = f"a failover would take about {format_duration(timedelta(seconds=ceil(took.total_seconds())))}"
-    return fine(f"{said}, without a wait for jobs that may just have run", how)
+    took = timedelta(seconds=ceil((notice + timedelta(seconds=requests * seconds)).total_seconds()))
+    rests_on = f"{len(jobs)} jobs in {len(sizes)} batches, {requests} requests of {seconds:.2f} s as measured, "
+    rests_on += f"{format_duration(notice)} of silence"
+    said = f"a failover would take about {format_duration(took)}, without a wait for jobs that may just have run"
+    wanted = facts.pair.check.recovery_time
+    if took > wanted:
+        how = f"find out why the {facts.passive} is slow, raise failover.enable_batch, or allow more in "
+        how += "check.recovery_time"
+        return warning(f"{said}; check.recovery_time is {format_duration(wanted)}", how, rests_on)
+    return fine(said, rests_on)
 
 
 def _doctor(facts: ReadyFacts) -> Said:
@@ -239,8 +244,7 @@ OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "doctor": _doctor,
     "storage": _storage,
     "lease": _lease,
-    "monitor": _monitor,
-    "notifiers": _notifiers,
+    "learned": _learned,
     "licence": _licence,
     "recovery time": _recovery,
 }

@@ -29,6 +29,7 @@ __all__ = [
     "filter_archive",
     "has_scratch",
     "inspect",
+    "read_elements",
 ]
 
 METADATA = "data/server-metadata.properties"
@@ -76,6 +77,18 @@ def inspect(source: Openable, *, expected_size: int | None = None) -> ArchiveCon
     if len(contents.by_identity) != len(elements):
         raise ArchiveError("The export holds an element twice (names are compared without case). Export again.")
     return contents
+
+
+def read_elements(source: Openable, elements: Iterable[Element]) -> Iterator[tuple[Element, bytes]]:
+    """Yield some of the elements that ``inspect(source)`` found, each with its file.
+
+    :raises ArchiveError: the archive is damaged. :raises FileNotFoundError: there is none.
+    """
+    wanted = {element.entry: element for element in elements}
+    with _opened(source) as archive:
+        for entry in sorted(archive.file.infolist(), key=lambda entry: entry.header_offset):
+            if element := wanted.get(entry.filename):
+                yield element, _whole(archive.read(entry), entry)
 
 
 @contextmanager

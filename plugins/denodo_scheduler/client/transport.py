@@ -270,12 +270,12 @@ def retrying(attempt: Callable[[], T], warn: Callable[[str], None], exchange: Ex
     )(attempt)
 
 
-def server_time(response: Response) -> datetime:
-    """Return the moment of the answer by the clock of the machine that gave it, UTC."""
+def server_time(response: Response) -> datetime | None:
+    """Return the moment of the answer by the clock of the machine that gave it, UTC; None where it does not tell it."""
     try:
         return parsedate_to_datetime(response.headers["Date"]).astimezone(UTC)
     except (LookupError, TypeError, ValueError, OverflowError):
-        return datetime.now(UTC)
+        return None
 
 
 def _place(location: str) -> str:

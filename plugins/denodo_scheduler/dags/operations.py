@@ -1,4 +1,4 @@
-"""The operations DAG of a pair: what people do to it, in one task, the readiness check and the doctor in others."""
+"""The operations DAG of a pair: one task for what people do to it, others for the check, the doctor and the drill."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from secrets import token_hex
 from typing import Any
 
@@ -16,7 +17,9 @@ from denodo_ha.doctor.redaction import to_attach
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Role
 from denodo_ha.status import Level
+from denodo_scheduler.alerts import send_test
 from denodo_scheduler.dags import shared
+from denodo_scheduler.dags.drill import add_drill
 from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps import operate as operating
 from denodo_scheduler.steps.context import PairContext
@@ -38,14 +41,16 @@ DAG_DOC = """
 | release | back to the phase before the halt |
 | initialise | you say which server is the active one, for example when the record was lost |
 | check | tells whether the pair could change its active server now; changes nothing, and leaves no event |
+| drill | runs the jobs that `drill` of the pair names on the passive slave, and disables them again |
 | doctor | tells what both servers are and how they are spoken to; with `probe` it also tries things out |
 
-No operation changes a server, but for a doctor with your consent `probe`: it makes two scratch projects on the passive
-server, whose jobs are disabled or due in 2099, and deletes them. Each but `check` and a doctor that only reads leaves
-an event on the asset `{pair.asset_uri}`, with your reason.
+No operation changes a server but `drill`, and a doctor with your consent `probe`: it makes two scratch projects on the
+passive server, whose jobs are disabled or due in 2099, and deletes them. Each but `check` needs a reason, and each but
+`check` and a doctor that only reads leaves an event with it on the asset `{pair.asset_uri}`. A scheduled run is a
+check, see `check.schedule` of the pair.
 """
 
-CHECK, DOCTOR = "check", "doctor"
+CHECK, DOCTOR, DRILL = "check", "doctor", "drill"
 
 
 def _only(*operations: str, consent: str | None = None) -> Callable[[Any], None]:
@@ -84,7 +89,8 @@ def check(**context: Any) -> dict[str, Any]:
     a finding is critical. It does not wait for the pair's slot, and nothing waits for it.
     """
     run = shared.pair_context(context)
-    found = checking.check(run, shared.watch_store(context).load())
+    test = partial(send_test, run.pair, context) if context["params"]["test_message"] else None
+    found = checking.check(run, shared.watch_store(context).load(), send_test=test)
     shared.keep_check(context, found.to_json())
     shared.note(context, f"CHECK: {found.summary}")
     if found.level is Level.CRITICAL:
@@ -132,15 +138,16 @@ def operations_dag(pair: Pair) -> DAG:
     with shared.pair_dag(
         pair,
         pair.dag_id_operations,
-        description=f"Pause, resume, acknowledge, halt, release, initialise, check or diagnose the pair {pair.name}",
+        description=f"Pause, resume, acknowledge, halt, release, initialise, check, diagnose or drill {pair.name}",
         doc=DAG_DOC,
         params=_params(),
-        schedule=None,
+        schedule=pair.check.schedule,
         default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     ) as dag:
         operate()
         check()
         probe(doctor())
+        add_drill(_only(DRILL))
     return dag
 
 
@@ -158,12 +165,15 @@ def _moment(text: str | None) -> datetime | None:
 def _params() -> dict[str, Param]:
     return {
         "operation": Param(
+            CHECK,
             type="string",
-            enum=[*operating.MANUAL_OPERATIONS, CHECK, DOCTOR],
+            enum=[*operating.MANUAL_OPERATIONS, CHECK, DOCTOR, DRILL],
             title="Operation",
             description="What to do; the documentation of this DAG explains each.",
         ),
-        "reason": shared.reason(),
+        "reason": shared.optional_text(
+            "Reason", "Why; kept in the history. Each operation but a check needs one.", minLength=1
+        ),
         "until": shared.optional_text(
             "Until",
             "Pause only: when automation goes on by itself. Without it, the pair stays paused until you resume it.",
@@ -189,5 +199,8 @@ def _params() -> dict[str, Param]:
             "Active server",
             "Initialise only: the server that is the active one. Look which one has enabled jobs.",
             enum=[None, *(str(role) for role in Role)],
+        ),
+        "test_message": shared.tick(
+            "Test message", "Check only: send a test message by each notifier of the pair, and say which ones failed."
         ),
     }

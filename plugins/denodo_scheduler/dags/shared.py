@@ -45,7 +45,7 @@ CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot."""
 CHECK_KEY, DOCTOR_KEY = "check", "doctor"
 """The keys of the asset's state store with the last readiness check, and what the last doctor has found."""
-WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync"})
+WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync", "drill_result"})
 """Tasks that do not know the record."""
 THOUSANDS_OF_JOBS = timedelta(hours=1)
 """How long it takes to change and read back as many jobs, at the very most. The next try resumes what is cut off."""
@@ -66,18 +66,18 @@ ALERTS: dict[str, Alert] = {
 # -- how a DAG is built
 
 
-def dags(build: Callable[[Pair], DAG]) -> dict[str, DAG]:
-    """Build the DAG of each pair for which it can be built, by DAG id; :mod:`denodo_scheduler.dags.pairs` tells why
-    others are left out.
+def dags(build: Callable[[Pair], DAG | None]) -> dict[str, DAG]:
+    """Build the DAG of each pair that has one and for which it can be built, by DAG id;
+    :mod:`denodo_scheduler.dags.pairs` tells why others are left out.
     """
-    built = {}
+    built: dict[str, DAG] = {}
     for pair in _pairs():
         try:
             dag = build(pair)
         except Exception:
             log.exception("A DAG of the pair %s cannot be built", pair.name)
         else:
-            built[dag.dag_id] = dag
+            built |= {dag.dag_id: dag} if dag else {}
     return built
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
 from denodo_ha.record import Role
 from denodo_scheduler.dags import shared
+from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo, require
 from denodo_scheduler.steps.promote import switchover as switching
@@ -37,6 +39,8 @@ ended), reads back that **all** are disabled, then enables exactly those on the 
 * **Trigger by hand** with a direction and a reason; `to_master` is the failback, and is followed by a sync.
 * **Dry run** first: the XCom `plan` of `check` says which jobs it would carry over, which ones run now, since when and
   how long they usually take, how long the gap may be, and what is due in it.
+* **Ready?** The readiness check of the operations DAG is made first. What is critical of the server that becomes active
+  stops the switchover, unless you accept it; the rest is told in the note and in the event.
 * **A job that does not end?** At the drain timeout it goes back, or stops that job: choose it in the form.
 * **Something failed?** Until the first job is enabled on the other server it goes back by itself, after that forward:
   by the retries of `switch_over`, then by the failover DAG.
@@ -54,14 +58,19 @@ slave, which a sync would overwrite.
 
 @shared.step(ShortCircuitOperator, **shared.CHANGES_NOTHING)
 def check(**context: Any) -> dict[str, Any] | None:
-    """Decide whether it may begin: read the HA record and both servers, and compare their jobs. Changes nothing. The
-    XCom `plan` says what would be done; in a dry run everything else is skipped.
+    """Decide whether it may begin: read the HA record and both servers, compare their jobs, and make the readiness
+    check. Changes nothing. The XCom `plan` says what would be done; in a dry run everything else is skipped.
     """
     run = _run(context)
     with shared.explaining(context):
         require(reason_given(run.reason))
-        plan = switching.check(run, _switch(context))
-    context["ti"].xcom_push(key="plan", value=plan)
+        wanted = _switch(context)
+        plan = switching.check(run, wanted)
+        found = checking.check(run, shared.watch_store(context).load())
+        shared.keep_check(context, found.to_json())
+        plan["not_ready"] = checking.not_ready(found)
+        context["ti"].xcom_push(key="plan", value=plan)
+        checking.ensure_ready(found, wanted.to, accepted=context["params"]["accept_not_ready"])
     if run.dry_run:
         log.info("A dry run: %d jobs would be carried over. Nothing is changed.", plan["enable"]["jobs"])
         return None
@@ -78,7 +87,8 @@ def switch_over(plan: Any, **context: Any) -> dict[str, Any]:
     if plan is None:
         raise NothingToDo("not_begun", "the check of this run did not let it begin")
     with shared.publishing(run, context), shared.explaining(context):
-        done = switching.switch(run, _switch(context), epoch=plan["epoch"])
+        wanted = replace(_switch(context), not_ready=tuple(plan.get("not_ready", ())))
+        done = switching.switch(run, wanted, epoch=plan["epoch"])
     shared.note(context, run_note(done))
     return done
 
@@ -171,6 +181,11 @@ def _params(pair: Pair) -> dict[str, Param]:
             "Accept differences",
             "You have looked: some jobs have another definition on the server that becomes active, and you want those; "
             "those that are missing there, because the last sync could not deliver them, may stay behind.",
+        ),
+        "accept_not_ready": shared.tick(
+            "Accept not ready",
+            "You have looked: the readiness check finds something critical of the server that becomes active, and you "
+            "go on all the same.",
         ),
         "how": Param(
             DRAIN,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus, urlsplit
@@ -40,10 +40,12 @@ class ConnectedHook(HttpHook):
     """
     A web tool and the Scheduler server behind it, as the connection names them.
 
-    ``answered`` is the moment of the last answer, by the clock of the machine that gave it.
+    ``answered`` is the moment of the last answer, by the clock of the machine that gave it; by ours where it told none,
+    as ``tells_time`` says.
     """
 
     answered: datetime
+    tells_time = False
     permit: Callable[[float], None] = staticmethod(_allowed)
     """Called right before each try of a request that may change the server is sent, with the seconds that the try may
     take; raises where it must not be sent any more."""
@@ -273,7 +275,8 @@ class ConnectedHook(HttpHook):
                 ) as response,
             ):
                 call.check(response)
-                self.answered = server_time(response)
+                told = server_time(response)
+                self.answered, self.tells_time = told or datetime.now(UTC), told is not None
                 return read(call, response)
 
         def attempt() -> T:

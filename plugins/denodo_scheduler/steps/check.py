@@ -4,33 +4,51 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import TypeVar
 
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.log import redact  # type: ignore[attr-defined]
 
-from denodo_ha.checks import enabled_by_definition
+from denodo_ha.checks import enabled_by_definition, same_server
 from denodo_ha.jobs import Statuses
-from denodo_ha.preconditions import other
-from denodo_ha.readiness.facts import NotReadError, ReadyFacts, Room, ServerFacts, Unread, known, resources
+from denodo_ha.preconditions import SWITCHOVER, other
+from denodo_ha.properties import addresses_in
+from denodo_ha.readiness.facts import (
+    NotReadError,
+    Parameter,
+    ReadyFacts,
+    Room,
+    ServerFacts,
+    Unread,
+    known,
+    resources,
+)
 from denodo_ha.readiness.findings import Readiness
-from denodo_ha.readiness.judge import judge
+from denodo_ha.readiness.judge import in_the_way, judge
+from denodo_ha.readiness.sites import addresses, names_to_resolve
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, Role
 from denodo_ha.server.address import common_name
 from denodo_ha.server.tokens import common_endpoint
-from denodo_ha.snapshot.archive import inspect
+from denodo_ha.snapshot.archive import inspect, read_elements
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, build_manifest
+from denodo_ha.status import Level
 from denodo_ha.text import moment, one_line
 from denodo_ha.watching import Watching
-from denodo_scheduler.alerts import notifiers
+from denodo_scheduler.alerts import notifiers, of_deadline
 from denodo_scheduler.client.probe import over_second_path
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked
 
 log = logging.getLogger(__name__)
@@ -38,42 +56,77 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _DO = "do what it says, then check again"
+_SEE = "see the finding of its connection"
 _NEEDED = 32 * 1024 * 1024
 """Bytes that are taken to be needed where no export tells its size."""
+_LOOKUPS = 5.0
+"""Seconds in which the names of data sources are looked up."""
+_MOST_NAMES = 200
 
 
-def check(context: PairContext, seen: Watching) -> Readiness:
+def check(
+    context: PairContext, seen: Watching, *, send_test: Callable[[], Mapping[str, str]] | None = None
+) -> Readiness:
     """Read all facts and judge them. Both servers are only read, each by requests that end within the deadlines of its
     connection; of one that does not answer nothing more is asked.
 
     :param seen: what the failover DAG knows of the pair.
+    :param send_test: sends a test message to people; None: none is sent.
     """
+    context = replace(context, dry_run=True)  # so that other pairs are not told of this one
     record = _read(lambda: _record(context))
     active = Role.MASTER if isinstance(record, Unread) else record.active
     servers = {role: _server(context, role, exports=role is active) for role in Role}
     contents = _read(lambda: _contents(context, record))
+    exported = _read(lambda: _exported(context, record, other(active), known(contents)))
     exports_resources = _read(lambda: all(map(_exports_resources, (context.master, context.slave))))
+    storage = _read(lambda: _room(context, record))
     found = judge(
         ReadyFacts(
             pair=context.pair,
             now=context.now(),
             record=record,
             servers=servers,
+            addresses=_read(lambda: context.servers.addresses),
+            held_elsewhere=storage if isinstance(storage, Unread) else _read(lambda: another_pair(context)),
             crons_refused=_read(lambda: _crons_refused(context, servers, active)),
-            second_path=_read(lambda: _second_path(context)),
+            second_path=_read(lambda: _second_path(context, servers)),
             tokens=_read(lambda: common_endpoint(context.master.settings.auth, context.slave.settings.auth)),
             contents=contents,
+            exported=exported,
+            resolved=_read(lambda: _resolved(_names(servers, active, exported))),
             held=_read(lambda: _held(context, servers, active, contents, exports_resources)),
             exports_resources=exports_resources,
             passwords=_read(lambda: _passwords(context)),
-            storage=_read(lambda: _room(context, record)),
+            storage=storage,
             looked=_read(lambda: moment(seen.at) if seen.at else None),
             notifiers=_read(lambda: len(notifiers(context.pair))),
+            deadline=_read(lambda: of_deadline(context.pair)),
+            test_message=_read(send_test) if send_test else None,
         )
     )
     for line in found.lines:
         log.info("%s", line)
     return found
+
+
+def not_ready(found: Readiness) -> list[str]:
+    """What a switchover tells of a check: its warnings, and the critical findings with which it goes on."""
+    told = [each for each in found.findings if each.level in (Level.WARNING, Level.CRITICAL)]
+    return [f"{each.level.name} {each.code}: {one_line(each.text)}" for each in told]
+
+
+def ensure_ready(found: Readiness, to: Role, *, accepted: bool) -> None:
+    """Refuse a switchover where a critical finding concerns the server that is to become the active one.
+
+    :param accepted: a person goes on all the same.
+    :raises Blocked: there is such a finding, and nobody has accepted it.
+    """
+    blocking = in_the_way(found, to)
+    if blocking and not accepted:
+        what = f"the {to} is not ready: {'; '.join(each.text for each in blocking)}"
+        how = f"{blocking[0].next_step}; or trigger {SWITCHOVER} with 'accept not ready' ticked"
+        raise Blocked("not_ready", what[:900], how)
 
 
 def refuse(found: Readiness) -> Blocked:
@@ -91,13 +144,18 @@ def _read(read: Callable[[], T]) -> T | Unread:
         log.info("A fact could not be read: %s: %s", type(error).__name__, error)
         reason = getattr(error, "reason", None)
         if isinstance(reason, Reason):
-            return Unread(one_line(reason.what), reason.next_step or _DO)
-        return Unread(one_line(str(error)) or type(error).__name__, _DO)
+            return Unread(_masked(reason.what), reason.next_step or _DO)
+        return Unread(_masked(str(error)) or type(error).__name__, _DO)
 
 
-def _after(first: object, read: Callable[[], T]) -> T | Unread:
-    """The same, where another fact was read; else why that one was not."""
-    return first if isinstance(first, Unread) else _read(read)
+def _unless(silent: Unread | None, read: Callable[[], T]) -> T | Unread:
+    """The same, of a server that is not silent."""
+    return _read(read) if silent is None else silent
+
+
+def _masked(text: str) -> str:
+    """In one line, without the secrets that Airflow knows: findings are stored, and shown, where it masks none."""
+    return str(redact(one_line(text)))
 
 
 def _record(context: PairContext) -> Record:
@@ -113,24 +171,34 @@ def _record(context: PairContext) -> Record:
 
 def _server(context: PairContext, role: Role, *, exports: bool) -> ServerFacts:
     hook, scope = context.servers.hook(role), context.pair.scope
+    asked = context.now()
     info = _read(hook.ping)
-    ahead = _after(info, lambda: hook.answered - context.now())
+    answered = context.now()
+    silent = Unread(f"the {role} does not answer as it should", _SEE) if isinstance(info, Unread) else None
+    ahead = _unless(silent, lambda: _ahead(hook, asked, answered))
     began = time.monotonic()
-    statuses = _after(info, hook.statuses)
+    statuses = _unless(silent, hook.statuses)
     seconds = time.monotonic() - began
     return ServerFacts(
         connection=hook.denodo_scheduler_conn_id,
-        machine=_read(lambda: hook.place.tool),
+        machines=_read(lambda: frozenset({hook.place.tool, hook.place.machine})),
         info=info,
-        binding=_after(info, lambda: _assumed(hook, exports=exports)),
+        binding=_unless(silent, lambda: _assumed(hook, exports=exports)),
         statuses=statuses,
         ahead=ahead,
         seconds=statuses if isinstance(statuses, Unread) else seconds,
         manifest=_read(lambda: _manifest(context, hook, known(statuses))),
-        data_sources=_after(
-            info, lambda: tuple(each for each in hook.data_sources() if scope.matches_project(each.project))
+        data_sources=_unless(
+            silent, lambda: tuple(each for each in hook.data_sources() if scope.matches_project(each.project))
         ),
     )
+
+
+def _ahead(hook: DenodoSchedulerHook, asked: datetime, answered: datetime) -> timedelta:
+    """How far a server's clock is ahead, at least: it may have told the time at any moment until its answer came."""
+    if not hook.tells_time:
+        raise NotReadError(Unread("its answers do not tell the time", "compare the clocks of both machines by hand"))
+    return max(hook.answered - answered, min(hook.answered - asked, timedelta(0)))
 
 
 def _assumed(hook: DenodoSchedulerHook, *, exports: bool) -> tuple[str, ...]:
@@ -150,19 +218,26 @@ def _manifest(context: PairContext, hook: DenodoSchedulerHook, statuses: Statuse
 
 
 def _crons_refused(context: PairContext, servers: Mapping[Role, ServerFacts], active: Role) -> dict[str, str]:
-    known(servers[other(active)].info)
+    known(servers[other(active)].statuses)
     crons = sorted({cron for job in known(servers[active].manifest).jobs for cron in job.crons})
     said = context.servers.hook(other(active)).validate_cron(crons)
     return {cron: text for cron, text in zip(crons, said, strict=True) if text}
 
 
-def _second_path(context: PairContext) -> str:
+def _second_path(context: PairContext, servers: Mapping[Role, ServerFacts]) -> str:
     """The name that both paths to the master have in common."""
     hook = over_second_path(context.pair.watch.second_path, context.master, context.slave)
+    how = "correct 'second_path' of the pair, see docs/deployment.md"
     if hook is None:
-        how = "correct 'second_path' of the pair, see docs/deployment.md"
         raise NotReadError(Unread("the slave's web tool cannot be asked about the master", how))
     hook.me()
+    jobs = hook.statuses().jobs
+    own, slave = servers[Role.MASTER].statuses, servers[Role.SLAVE].statuses
+    if not isinstance(slave, Unread) and same_server(jobs, slave.jobs):
+        raise NotReadError(Unread(f"for it, {hook.server} is the slave's own server", how))
+    ids = {(job.job_id, job.key) for job in jobs}
+    if not isinstance(own, Unread) and own.jobs and not ids & {(job.job_id, job.key) for job in own.jobs}:
+        raise NotReadError(Unread(f"for it, {hook.server} is a server with other jobs than the master's", how))
     return common_name(context.master.place, hook.server)
 
 
@@ -183,6 +258,53 @@ def _contents(context: PairContext, record: Record | Unread) -> ArchiveContents:
     return ArchiveContents.from_json(context.snapshots.read(snapshot.id)[0])
 
 
+def _exported(
+    context: PairContext, record: Record | Unread, passive: Role, contents: ArchiveContents
+) -> tuple[Parameter, ...]:
+    """The addresses in the data sources of the committed snapshot, as a sync writes them to the passive server."""
+    elements = [each for each in contents.elements if each.kind == "dataSource" and each.project]
+    snapshot, site = known(record).snapshot_id, context.pair.properties_of(passive)
+    if not elements or not snapshot:
+        return ()
+    return tuple(
+        Parameter(each.project or "", "", each.name, name, value)
+        for each, xml in read_elements(context.snapshots.export_path(snapshot), elements)
+        if context.pair.scope.matches_project(each.project or "")
+        for name, value in addresses_in(xml, each.project or "", site).items()
+    )
+
+
+def _names(
+    servers: Mapping[Role, ServerFacts], active: Role, exported: tuple[Parameter, ...] | Unread
+) -> frozenset[str]:
+    machines = servers[active].machines
+    rows = addresses(servers[other(active)].data_sources, exported)
+    return names_to_resolve(rows, () if isinstance(machines, Unread) else machines)
+
+
+def _resolved(names: frozenset[str]) -> dict[str, frozenset[str]]:
+    """The addresses of each name, of as many as a name server tells in time."""
+    found: dict[str, frozenset[str]] = {}
+
+    def look(name: str) -> None:
+        try:
+            rows = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            found[name] = frozenset(str(row[4][0]) for row in rows)
+        except socket.gaierror as error:
+            if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA):  # others are no answer of a name server
+                found[name] = frozenset()
+        except (OSError, UnicodeError):
+            log.info("The name %s cannot be looked up", name)
+
+    threads = [Thread(target=look, args=(name,), daemon=True) for name in sorted(names)[:_MOST_NAMES]]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + _LOOKUPS
+    for thread in threads:
+        thread.join(max(until - time.monotonic(), 0))
+    return dict(found)
+
+
 def _exports_resources(hook: DenodoSchedulerHook) -> bool:
     options = hook.settings.options("export")
     return all(options.get(name) not in (None, False) for name in ("drivers", "plugins"))
@@ -196,7 +318,7 @@ def _held(
     exports_resources: bool | Unread,
 ) -> frozenset[str]:
     """What an export of the passive server has. It is made only where there is something to compare."""
-    known(servers[other(active)].info)
+    known(servers[other(active)].statuses)
     if not resources(known(contents)) or not known(exports_resources):
         return frozenset()
     with TemporaryDirectory() as folder:
@@ -208,9 +330,10 @@ def _held(
 def _room(context: PairContext, record: Record | Unread) -> Room:
     """Write a file where the snapshots are, and delete it. Two of the last exports are to fit there."""
     folder = context.snapshots.try_writing()
-    size = _NEEDED
+    size, missing = _NEEDED, ""
     if not isinstance(record, Unread) and record.snapshot:
-        found = _read(lambda: context.snapshots.export_path(record.snapshot_id or "").stat().st_size)
-        size = size if isinstance(found, Unread) else int(found)
+        path = context.snapshots.export_path(record.snapshot.id)
+        found = _read(lambda: path.stat().st_size)
+        size, missing = (size, found.why) if isinstance(found, Unread) else (int(found), "")
     free = shutil.disk_usage(folder).free if folder else None
-    return Room(context.snapshots.base, free, 2 * size)
+    return Room(context.snapshots.base, free, 2 * size, missing)

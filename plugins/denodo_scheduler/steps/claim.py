@@ -7,12 +7,13 @@ its right. The rules are all on this page:
 rule                        the record must still say
 ==========================  =============================================================================
 :func:`unchanged`           all that it said when it was judged, but for what a doctor has or learned
+:func:`undisturbed`         the same, whatever a drill, which gives way to a failover, has noted meanwhile
 :func:`of_epoch`            the same epoch and phase, and no operation has begun or ended
 :func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run; a run
                             that only looks has no right, whatever the record says
 :func:`own_sync`            the same, and the operation of this sync is open
 :func:`passive_target`      the same epoch, with the source of the sync as the active server
-:class:`OperationClaim`     the failover or switchover of this very try, within its lease
+:class:`OperationClaim`     the failover, switchover or drill of this very try, within its lease
 :class:`DoctorClaim`        the scratch projects of this very doctor, within their lease, the same epoch and phase, and
                             no operation: it yields to each that begins
 ==========================  =============================================================================
@@ -43,7 +44,7 @@ Rule = Callable[[Record], Exception | None]
 """Why a task must not act on this record any more, as the exception that ends it; None if it may."""
 
 LEASE = timedelta(minutes=2)
-"""How long no other task takes a failover or switchover over after its last sign of life; longer than any of its
+"""How long no other task takes a failover, switchover or drill over after its last sign of life; longer than any of its
 requests."""
 
 
@@ -110,14 +111,33 @@ class Claim:
         return saved
 
 
+_NOTED: dict[str, Any] = {"outbox": (), "version": 0, "scratch": None, "capabilities": {}}
+"""What may change meanwhile: what has been told, and what a doctor has or has learned, which disturbs no one."""
+
+
 def unchanged(context: PairContext, judged: Record, error: type[NothingToDo] | type[NotYet] = NothingToDo) -> Claim:
-    """Nothing but the outbox has changed since the record was judged."""
+    """Nothing that concerns anybody else has changed since the record was judged."""
 
     def rule(record: Record) -> Exception | None:
-        but = {"outbox": (), "version": 0, "scratch": None, "capabilities": {}}  # a doctor disturbs no one
-        if record.model_copy(update=but) == judged.model_copy(update=but):
+        if record.model_copy(update=_NOTED) == judged.model_copy(update=_NOTED):
             return None
         return error("superseded", "the pair's record has changed since it was judged", "this task looks again")
+
+    return Claim(context, rule)
+
+
+def undisturbed(context: PairContext, judged: Record) -> Claim:
+    """Like :func:`unchanged`, for a failover: what a drill notes is no change, unless it disables its job."""
+
+    def seen(record: Record) -> Record:
+        operation = record.operation
+        drilling = operation is not None and operation.kind == "drill" and operation.step is not Step.DISABLING
+        return record.model_copy(update={**_NOTED, "drill": None, **({"operation": None} if drilling else {})})
+
+    def rule(record: Record) -> Exception | None:
+        if seen(record) == seen(judged):
+            return None
+        return NothingToDo("superseded", "the pair's record has changed since it was judged", "this task looks again")
 
     return Claim(context, rule)
 
@@ -203,6 +223,8 @@ def current_sync(context: PairContext, ticket: SyncTicket) -> Claim:
                 f"the connection {getattr(context.pair, role)} leads to {now} now, and to {before} before",
                 "correct the connection; nothing was changed by this task",
             )
+        if (drill := record.operation) and drill.kind == "drill" and drill.open(context.now()):
+            return NotYet("operation_open", f"the drill {drill.id} is not at its end", "a retry goes on after it")
         why = superseded(
             record, operation_id=ticket.operation_id, epoch=ticket.epoch, base_snapshot=ticket.base_snapshot
         )
@@ -255,11 +277,11 @@ def passive_target(context: PairContext, ticket: SyncTicket) -> Claim:
     return Claim(context, rule)
 
 
-# -- a failover or switchover
+# -- a failover, switchover or drill
 
 
 class OperationClaim(_Leased):
-    """The right of one try of a failover or switchover; it lasts for a lease, which each change prolongs."""
+    """The right of one try of a failover, switchover or drill; it lasts for a lease, which each change prolongs."""
 
     def __init__(self, context: PairContext, record: Record) -> None:
         assert record.operation is not None
@@ -269,7 +291,7 @@ class OperationClaim(_Leased):
     def _refused(self, record: Record) -> Exception | None:
         if record.epoch != self.epoch or record.operation is None or record.operation.id != self.id:
             return NothingToDo("superseded", f"another task has taken this {self.kind} over, or ended it")
-        resumed = f"the failover DAG then resumes the {self.kind}"
+        resumed = f"the failover DAG then {'ends' if self.kind == 'drill' else 'resumes'} the {self.kind}"
         if record.phase is Phase.HALTED:
             how = f"see to the cause, then release the pair with {OPERATIONS_DAG}: {resumed}"
             return Blocked("halted", f"the pair was halted in the middle of a {self.kind}", how)
@@ -281,7 +303,7 @@ class OperationClaim(_Leased):
         what = "this task slept longer than its lease"
         if self.kind == "failover":
             return NothingToDo("lease_over", f"{what}; the next run resumes the failover")
-        return NotYet("lease_over", what, "a retry resumes the switchover")
+        return NotYet("lease_over", what, f"a retry resumes the {self.kind}")
 
     def renew(self, time: timedelta = LEASE) -> Record:
         """Prolong the lease."""

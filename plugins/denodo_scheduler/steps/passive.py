@@ -43,12 +43,20 @@ class AtRest:
     statuses: Statuses
 
 
-def suspects(context: PairContext, since: datetime | None, statuses: Statuses) -> tuple[JobKey, ...]:
-    """Jobs in scope that ran on the passive server ``since`` then: each may have run on both servers."""
+def suspects(context: PairContext, since: datetime | None, statuses: Statuses, record: Record) -> tuple[JobKey, ...]:
+    """Jobs in scope that ran on the passive server ``since`` then: each may have run on both servers. What the last
+    drill ran there does not count."""
     if since is None:
         return ()
-    by_server = statuses.server_time - (context.now() - since)
-    return ran_since([job for job in statuses.jobs if context.pair.scope.matches(job.key)], by_server)
+    skew = statuses.server_time - context.now()
+    drilled = {each.key: each.disabled + skew for each in record.drill.done if each.disabled} if record.drill else {}
+    others = [
+        job
+        for job in statuses.jobs
+        if context.pair.scope.matches(job.key)
+        and not (job.key in drilled and job.previous_execution and job.previous_execution <= drilled[job.key])
+    ]
+    return ran_since(others, since + skew)
 
 
 def ensure_two_servers(context: PairContext, one: Statuses, another: Statuses) -> None:
@@ -56,7 +64,7 @@ def ensure_two_servers(context: PairContext, one: Statuses, another: Statuses) -
     require(two_servers(context.servers.connections, one.jobs, another.jobs))
 
 
-def _ensure_passive(context: PairContext, role: Role, passive: Statuses, keys: Sequence[JobKey]) -> None:
+def ensure_passive(context: PairContext, role: Role, passive: Statuses, keys: Sequence[JobKey]) -> None:
     """Refuse to disable jobs that this project has not enabled, unless the other server is seen to be the active one.
 
     :raises Blocked: the other one cannot be read, is the same server, or has no enabled job itself.
@@ -171,7 +179,7 @@ def rest_passive(
     def before(statuses: Statuses, keys: Sequence[JobKey]) -> None:
         nonlocal first
         if first and not ours:
-            _ensure_passive(context, role, statuses, keys)
+            ensure_passive(context, role, statuses, keys)
         claim.ensure()
         if tell:
             tell(statuses, keys)
@@ -287,5 +295,5 @@ class DisablingEvent:
             before={**self.before, "enabled": len(keys)},
             after={"enabled": after},
             jobs=listed(sorted(keys)),
-            suspected_double_runs=[str(key) for key in suspects(self.context, self.since, statuses)],
+            suspected_double_runs=[str(key) for key in suspects(self.context, self.since, statuses, record)],
         )

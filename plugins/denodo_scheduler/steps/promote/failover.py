@@ -21,7 +21,7 @@ from denodo_ha.text import counted
 from denodo_ha.transitions import completed, given_up, promoted
 from denodo_ha.verdict import Observation, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError
-from denodo_scheduler.steps.claim import Claim, of_epoch, unchanged
+from denodo_scheduler.steps.claim import Claim, of_epoch, unchanged, undisturbed
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed, enable
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
@@ -109,7 +109,7 @@ def _claimed(case: Case, record: Record) -> Record:
     assert record.snapshot is not None
     context = case.context
     _manifest(context, record.snapshot.id)
-    same = unchanged(context, record).rule
+    same = undisturbed(context, record).rule
     return begun(
         context,
         Claim(context, lambda current: same(current) or _stale(case)),

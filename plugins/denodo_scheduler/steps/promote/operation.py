@@ -25,6 +25,7 @@ class Switch:
     :param accept_differences: that person knows that some jobs have another definition there, and wants those, and
         that jobs which the last sync could not deliver may be missing there.
     :param quiet_window: begin only while nothing runs on the active server and nothing is due within its window.
+    :param not_ready: what the readiness check found before; the event tells it.
     :param stop: stop the jobs that have not ended at the pair's ``drain_timeout``; otherwise go back.
     """
 
@@ -32,6 +33,7 @@ class Switch:
     accept_differences: bool = False
     quiet_window: bool = False
     stop: bool = False
+    not_ready: tuple[str, ...] = ()
 
 
 def begun(
@@ -93,6 +95,7 @@ def _begin(context: PairContext, intent: Record, before: Record, why: str) -> Ev
         before={"phase": before.phase, "active": before.active, "epoch": before.epoch},
         after={"phase": intent.phase, "active": intent.active},
         why=why,
+        **({"drill_ended": before.operation.id} if before.operation and before.operation.kind == "drill" else {}),
     )
 
 

@@ -317,6 +317,7 @@ class Switching(Try):
             plan=self.plan_id,
             **told_behind(behind, self.to, self._left_before(record, enabled.statuses)),
             interrupted=counted(self._interrupted(rest.statuses) if rest else ()),
+            not_ready=list(self.wanted.not_ready),
             **gap,
             **(without_master(self.unseen) if self.unseen and self.old is Role.MASTER else {}),
         )

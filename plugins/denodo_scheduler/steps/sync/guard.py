@@ -11,6 +11,7 @@ from typing import Any
 from denodo_ha.jobs import JobKey
 from denodo_ha.preconditions import (
     OPERATIONS_DAG,
+    drill_left,
     look_and_initialise,
     moved,
     one_writer,
@@ -28,6 +29,7 @@ from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import SyncTicket, unchanged
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.doctor.tidy import tidy
+from denodo_scheduler.steps.drill import end_interrupted
 from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked, NotYet, require
 from denodo_scheduler.steps.passive import DisablingEvent, ensure_two_servers, settle
@@ -84,6 +86,9 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
     if context.dry_run:
         return Admission(go, "go", "dry run: shows what a sync would do")
     record = _tried_storage(context, record)
+    if drill_left(record, context.now()):
+        end_interrupted(context, record)
+        record = context.record()
     record = _repair(context, record, go.target)
     tidy(context, record, go.target)
     if wanted and record.dirty is None and covers(record, wanted, context.now()):

@@ -72,7 +72,7 @@ def verify(
     copied = _once_copied(context, ticket, orphans)
     delete = _may_delete(context, copied, accept_mass_change or not _many(context, copied, statuses))
     orphans = copied if delete else orphans
-    ran = suspects(context, record.dirty.since if record.dirty else None, statuses)
+    ran = suspects(context, record.dirty.since if record.dirty else None, statuses, record)
     if ran:
         log.error("Suspected double run: %s ran on the %s since the import began.", listed(sorted(ran)), ticket.target)
     for each in pending:

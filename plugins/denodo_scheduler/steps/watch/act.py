@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from denodo_ha.decisions import Action
 from denodo_ha.jobs import JobKey
+from denodo_ha.preconditions import drill_left
 from denodo_ha.record import Phase, Record, Role, close_operation
 from denodo_ha.transitions import halted
 from denodo_ha.watching import HALTING
@@ -17,6 +18,7 @@ from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.claim import Claim, of_epoch, unchanged
 from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.drill import end_interrupted
 from denodo_scheduler.steps.outcome import Blocked, NotYet
 from denodo_scheduler.steps.passive import AtRest, DisablingEvent, disable_all, ensure_two_servers, rest_passive
 from denodo_scheduler.steps.watch.look import Case, still
@@ -85,7 +87,8 @@ def quench_master(case: Case) -> dict[str, Any]:
 
 
 def repair_slave(case: Case) -> dict[str, Any]:
-    """Disable what is enabled on the slave, close what a dead task left open, and return the event.
+    """Disable what is enabled on the slave, close what a dead task left open, and return the event. Of a drill that was
+    interrupted it is the drill's own job only.
 
     A slave that is dirty stays dirty: only a sync makes it promotable again.
 
@@ -95,6 +98,8 @@ def repair_slave(case: Case) -> dict[str, Any]:
     record = still(case, Action.REPAIR_SLAVE).record
     assert record is not None
     context, dirty, snapshot = case.context, record.dirty, record.snapshot
+    if drill_left(record, context.now()):
+        return end_interrupted(context, record)
     claim = unchanged(context, record)
     since = dirty.since if dirty else snapshot.committed if snapshot else None
     operation = record.operation.id if record.operation else None
@@ -106,7 +111,8 @@ def repair_slave(case: Case) -> dict[str, Any]:
     after_import = dirty is not None or record.operation is not None
     found = rest_passive(context, Role.SLAVE, claim, ours=False, tell=tell, after_import=after_import)
     complete = event.end(record, found)
-    claim.save(close_operation, complete)
+    drilling = record.operation is not None and record.operation.kind == "drill"
+    claim.save((lambda latest: latest) if drilling else close_operation, complete)  # a drill ends by itself
     return complete
 
 

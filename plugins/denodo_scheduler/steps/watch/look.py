@@ -63,13 +63,14 @@ def judge(case: Case) -> Judgement:
     if one_server:
         verdict, master = Verdict.MISCONFIGURED, None
     of_slave, of_master = _counted(context, slave), _counted(context, master if verdict.alive else None, record)
+    others = of_slave and of_slave[0] - _is_drilled(record, slave)
     facts = partial(
         situation_of,
         record,
         context.pair,
         heard=case.heard,
         now=now,
-        slave_enabled=of_slave and of_slave[0] > 0,
+        slave_enabled=None if others is None else others > 0,
         master_enabled=of_master and of_master[0] > 0,
     )
     situation = facts(consents=case.consents)
@@ -115,6 +116,12 @@ def _read(context: PairContext, role: Role) -> _Read | None:
     except DenodoSchedulerError as error:
         log.warning("The %s cannot be read: %s", role, error)
         return None
+
+
+def _is_drilled(record: Record, slave: _Read | None) -> bool:
+    """Whether the job of a drill is enabled on the slave."""
+    job = slave[1].by_key.get(record.drilled) if slave and record.drilled else None
+    return job is not None and job.state.is_enabled
 
 
 def _counted(context: PairContext, read: _Read | None, record: Record | None = None) -> tuple[int, int] | None:
