@@ -15,6 +15,7 @@ from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, RULES, TABLE
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.doctor.diagnosis import Answer, Diagnosis
+from denodo_ha.doctor.scratch import Scratch
 from denodo_ha.jobs import JobKey
 from denodo_ha.readiness.findings import Checked, Readiness
 from denodo_ha.record import (
@@ -55,6 +56,7 @@ PENDING = tuple(
         ("load", "it fires too often", True, ""),
     )
 )
+SCRATCH = Scratch(id="r/1", role="slave", target="b", projects=("one",), since=NOW, lease_until=NOW + MINUTE)
 HALT = Halt(since=NOW, code="x", reason="a mess", by="me", phase=Phase.NORMAL)
 RECORD = Record(epoch=3, snapshot=SNAPSHOT, master="http://a", slave="http://b")
 
@@ -191,6 +193,8 @@ class TestStatus:
             ({"acknowledged": False}, 1, "acknowledged: no"),
             ({"dirty": Dirty(since=NOW, reason="half an import")}, 1, "half an import"),
             ({"snapshot": None}, 1, "there is no committed snapshot"),
+            ({"scratch": SCRATCH}, 0, "scratch projects: one on the slave: a doctor may be at work until"),
+            ({"scratch": SCRATCH.model_copy(update={"lease_until": NOW})}, 0, "one on the slave: left by a doctor"),
             ({"cool_down_until": NOW + 60 * MINUTE}, 0, "cool-down: until"),
             ({"approval": Approval(requested_by="r", until=NOW + MINUTE)}, 0, "approval: waits for an answer"),
             (

@@ -113,11 +113,10 @@ def left_on(context: PairContext, hook: DenodoSchedulerHook, scratch: Scratch) -
     ]
 
 
-def tidy(context: PairContext, target: Role) -> None:
+def tidy(context: PairContext, record: Record, target: Role) -> None:
     """Delete what a doctor has left on the target of a sync. What cannot be deleted now does not keep it from going on:
     no sync copies scratch projects.
     """
-    record = context.record()
     if record.scratch and record.scratch.role == target:
         try:
             clean_up(context)

@@ -90,7 +90,7 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
         end_interrupted(context, record)
         record = context.record()
     record = _repair(context, record, go.target)
-    tidy(context, go.target)
+    tidy(context, record, go.target)
     if wanted and record.dirty is None and covers(record, wanted, context.now()):
         assert record.snapshot is not None
         what = (
