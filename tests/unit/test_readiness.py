@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.doctor.scratch import Scratch
+from denodo_ha.drill import Drill
 from denodo_ha.jobs import DataSource, JobKey, JobState, JobStatus, ServerInfo, Statuses
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import other
@@ -27,7 +28,7 @@ from denodo_ha.status import Level
 from support.pairs import make_pair
 
 NOW = datetime(2026, 3, 2, 6, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 KEY = JobKey(project="Sales", name="load")
 NIGHTLY = "0 0 3 * * ?"
 JAR = "data/resources/drivers/oracle.jar"
@@ -113,6 +114,9 @@ GOOD = ReadyFacts(
     deadline=Deadline(1),
     test_message=None,
 )
+DRILL = Drill(id="a run/1", by="me", at=NOW - 40 * DAY, job=KEY)
+FAILED = DRILL.ended_at(NOW - DAY, Reason("drill_failed", "no driver", "install it"))
+LONG_AGO = DRILL.ended_at(NOW - 40 * DAY)
 
 
 def on(role: Role, **fields: Any) -> Mapping[str, Any]:
@@ -191,6 +195,10 @@ WRONG: list[tuple[str, Level, Mapping[str, Any]]] = [
     ("second path", Level.WARNING, {"second_path": Unread("refused", "open the way"), **options(one_path=True)}),
     ("one writer", Level.WARNING, record(exclusive=False)),
     ("doctor", Level.WARNING, record(scratch=SCRATCH)),
+    ("drill", Level.UNKNOWN, options(drill=["nightly"])),
+    ("drill", Level.UNKNOWN, {**options(drill=["nightly"]), **record(drill=DRILL)}),
+    ("drill", Level.WARNING, {**options(drill=["nightly"]), **record(drill=FAILED)}),
+    ("drill", Level.WARNING, {**options(drill=["nightly"]), **record(drill=LONG_AGO)}),
     ("storage", Level.CRITICAL, {"storage": Room("/snapshots", 10**5, 10**6)}),
     ("storage", Level.CRITICAL, {"storage": Room("/snapshots", 10**9, 10**6, missing="no such file")}),
     ("storage", Level.WARNING, {"storage": Room("/snapshots", 2 * 10**6, 10**6)}),

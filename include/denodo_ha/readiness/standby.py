@@ -20,6 +20,8 @@ from denodo_ha.text import listed
 RECORD = "the HA record"
 RESTARTED = timedelta(days=90)
 """How long a confirmed restart of the slave is believed."""
+DRILLED = timedelta(days=31)
+"""How long a drill is believed."""
 _MB = 1_000_000
 
 
@@ -233,6 +235,20 @@ def _doctor(facts: ReadyFacts) -> Said:
     return warning(what, f"run {facts.pair.dag_id_sync}, or the doctor again, which deletes them", RECORD)
 
 
+def _drill(facts: ReadyFacts) -> Said:
+    """Whether the slave has shown that it can run jobs. That a pair names none is no fault, but worth telling."""
+    pair, drill, how = facts.pair, known(facts.record).drill, f"denodo-ha drill {facts.pair.name}"
+    if not pair.drill:
+        return fine("the option drill names no job, so nothing has shown that the slave can run one", "the options")
+    if drill is None or drill.ended is None:
+        said = f"the last drill is {drill.summary}" if drill else "no drill has shown yet that the slave can run"
+        return unknown(said, how, RECORD)
+    said = f"the last drill ended {age_of(drill.ended, facts.now)} ago: {drill.summary}"
+    if drill.problem:
+        return warning(said, drill.problem.next_step or how, RECORD)
+    return warning(said, how, RECORD) if facts.now - drill.ended > DRILLED else fine(said, RECORD)
+
+
 OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "phase": _phase,
     "snapshot": _snapshot,
@@ -242,6 +258,7 @@ OF_STANDBY: Mapping[str, Callable[[ReadyFacts], Said]] = {
     "second path": _second_path,
     "one writer": _writers,
     "doctor": _doctor,
+    "drill": _drill,
     "storage": _storage,
     "lease": _lease,
     "learned": _learned,
