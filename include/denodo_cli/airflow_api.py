@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, TypeAlias
-from urllib.parse import quote
 
 import httpx
 
@@ -81,14 +80,6 @@ class ApiClient:
     def pool(self, name: str) -> Json | None:
         """Return the pool with its slots, or None if there is none."""
         return self._found(f"/pools/{name}")
-
-    def trigger(self, dag_id: str, conf: Json) -> str:
-        """Start a run of the DAG and return its id."""
-        body = {"logical_date": None, "conf": conf}
-        return str(self._json(self.request("POST", f"/dags/{dag_id}/dagRuns", json=body))["dag_run_id"])
-
-    def run_state(self, dag_id: str, run_id: str) -> str:
-        return str(self._json(self.get(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"))["state"])
 
     def _found(self, path: str) -> Json | None:
         try:

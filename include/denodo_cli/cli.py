@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient
-from denodo_cli.doctor import DoctorError, add_arguments, doctor
-from denodo_cli.reading import NoCheckError, UnknownPairError, history, make_check, read, read_check
-from denodo_cli.rehearsal import RehearsalError, Told, drill, rehearse
+from denodo_cli.doctor import add_arguments, doctor
+from denodo_cli.reading import UnknownPairError, history, make_check, read, read_check
+from denodo_cli.rehearsal import Told, drill, rehearse
+from denodo_cli.runs import RunError
 from denodo_ha.durations import format_duration, parse_duration
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import pairs_path, read_pairs
@@ -56,9 +57,10 @@ def main(argv: list[str] | None = None) -> int:
         return _check_config(args.file or pairs_path())
     try:
         return int(args.run(args))
-    except RehearsalError as error:
-        print(f"CRITICAL - pair {args.pair}: {' '.join(str(error).split())}")
-        return Level.CRITICAL
+    except RunError as error:
+        level = args.without_run
+        print(f"{level.name} - pair {args.pair}: {' '.join(str(error).split())}")
+        return int(level)
     except Exception as error:  # a traceback would end with 1, which means WARNING
         print(f"UNKNOWN - pair {args.pair}: {_explained(error, args.url)}")
         return Level.UNKNOWN
@@ -95,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     ready = commands.add_parser(
         "check", help="whether the pair could change its active server: the last readiness check", epilog=EPILOG
     )
-    ready.set_defaults(run=_check)
+    ready.set_defaults(run=_check, without_run=Level.UNKNOWN)
     ready.add_argument(
         "--max-age",
         type=_duration,
@@ -123,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     found = commands.add_parser(
         "doctor", help="what both servers are and how they behave: what the last doctor has found", epilog=EPILOG
     )
-    found.set_defaults(run=lambda args: doctor(args, _api(args)))
+    found.set_defaults(run=lambda args: doctor(args, _api(args)), without_run=Level.UNKNOWN)
     add_arguments(found, _duration)
 
     check = commands.add_parser(
@@ -165,6 +167,7 @@ def _runs(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
     )
     for command in (drills, rehearsal):
         command.add_argument("--reason", required=True, metavar="TEXT", help="why; kept in the history")
+        command.set_defaults(without_run=Level.CRITICAL)
     return drills, rehearsal
 
 
@@ -202,7 +205,7 @@ def _check(args: argparse.Namespace) -> int:
     if args.test_message and not args.now:
         raise CliError("--test-message sends one with a new check: say --now too")
     if args.now:
-        make_check(api, args.pair, args.patience.total_seconds(), test_message=args.test_message)
+        make_check(api, args.pair, args.patience, test_message=args.test_message)
     stored, airflow = read_check(api, args.pair)
     found = last_check(Pair(name=args.pair), stored, airflow, datetime.now(UTC), args.max_age)
     print(f"{found.level.name} - pair {args.pair}: {found.summary}")
@@ -288,7 +291,7 @@ def _explained(error: Exception, url: str) -> str:
     if isinstance(error, AirflowApiError) and error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         may_not = "the user may not read assets and DAGs, or start runs"
         text = f"Airflow at {url} refuses the login, or {may_not} ({error.status})"
-    elif isinstance(error, AirflowApiError | CliError | DoctorError | NoCheckError | UnknownPairError):
+    elif isinstance(error, AirflowApiError | CliError | UnknownPairError):
         text = str(error)
     elif isinstance(error, httpx.TimeoutException):
         text = f"Airflow at {url} does not answer in time"

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
-from urllib.parse import quote
 
 from denodo_cli.airflow_api import ApiClient
 from denodo_cli.reading import read_state
+from denodo_cli.runs import RunError, ended, start
 from denodo_ha.doctor.diagnosis import Answer, Diagnosis
 from denodo_ha.doctor.redaction import to_attach
 from denodo_ha.pairs import Pair
 from denodo_ha.status import Level
-
-POLL = 2.0
-"""Seconds between two looks at the run."""
-
-
-class DoctorError(RuntimeError):
-    """The run of the doctor did not end well; the message is one line for a person."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, duration: Any) -> None:
@@ -35,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser, duration: Any) -> None:
     )
     parser.add_argument("--reason", default="denodo-ha doctor", help="why; kept in the history (default: %(default)s)")
     parser.add_argument(
-        "--wait",
+        "--patience",
         type=duration,
         default=timedelta(minutes=30),
         metavar="DURATION",
-        help="how long the run is waited for (default: 30m)",
+        help="how long to wait for the end of the run (default: 30m)",
     )
     parser.add_argument("--file", type=Path, metavar="FILE", help="write the report to be attached to an issue")
     parser.add_argument("--hash-names", action="store_true", help="hashes in place of names and hosts in that file")
@@ -49,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser, duration: Any) -> None:
 def doctor(args: argparse.Namespace, api: ApiClient) -> int:
     """Show what the doctor has found; the exit code is the level of the worst answer.
 
-    :raises DoctorError: none has run yet, or the run did not end well.
+    :raises RunError: none has run yet, or the run did not end well.
     """
     pair = Pair(name=args.pair)
     read_state(api, args.pair)  # so that an unknown pair is told before anything is started
@@ -58,7 +50,7 @@ def doctor(args: argparse.Namespace, api: ApiClient) -> int:
     stored = read_state(api, args.pair).get("doctor")
     if stored is None:
         how = f"denodo-ha doctor {args.pair} --now, or trigger {pair.dag_id_operations} with the operation 'doctor'"
-        raise DoctorError(f"no doctor has looked at this pair yet; run: {how}")
+        raise RunError(f"no doctor has looked at this pair yet; run: {how}")
     found = Diagnosis.from_json(stored)
     tried = "tried out" if found.tried else "read only"
     print(f"{found.level.name} - pair {args.pair}: {found.at:%Y-%m-%d %H:%M:%S}Z, {tried}; {found.summary}")
@@ -78,15 +70,7 @@ def _worth_telling(answer: Answer) -> bool:
 
 def _run(args: argparse.Namespace, api: ApiClient, dag_id: str) -> None:
     conf = {"operation": "doctor", "probe": args.probe, "hash_names": args.hash_names, "reason": args.reason}
-    begun = api.request("POST", f"/dags/{dag_id}/dagRuns", json={"conf": conf, "logical_date": None})
-    path = f"/dags/{dag_id}/dagRuns/{quote(str(begun['dag_run_id']), safe='')}"
-    until = time.monotonic() + args.wait.total_seconds()
-    while (run := api.get(path))["state"] not in ("success", "failed"):
-        if time.monotonic() > until:
-            raise DoctorError(
-                f"the run {begun['dag_run_id']} of {dag_id} is {run['state']} still; look at it in Airflow"
-            )
-        time.sleep(POLL)
+    run_id = start(api, dag_id, conf)
+    run = ended(api, dag_id, run_id, args.patience)
     if run["state"] == "failed":
-        note = " ".join(str(run.get("note") or "see its log").split())
-        raise DoctorError(f"the run {begun['dag_run_id']} of {dag_id} has failed: {note}")
+        raise RunError(f"the run {run_id} of {dag_id} has failed: {run.get('note') or 'see its log'}")

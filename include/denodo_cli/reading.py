@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 import httpx
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient, Json
+from denodo_cli.runs import RunError, ended, start
 from denodo_ha.pairs import Pair
 from denodo_ha.readiness.findings import Checked
 from denodo_ha.readiness.judge import of_airflow
@@ -17,17 +18,11 @@ from denodo_ha.text import listed
 
 DEFAULT_POOL = "default_pool"
 """Where the tasks run that change nothing."""
-POLL = 1.0
-"""Seconds between two looks at a run."""
 _PREFIX = Pair(name="").asset_uri
 
 
 class UnknownPairError(LookupError):
     """Airflow has no such pair; the message lists the existing ones."""
-
-
-class NoCheckError(RuntimeError):
-    """A run that was asked for has not checked the pair; the message says what to look at."""
 
 
 def read(api: ApiClient, pair: str) -> Reading:
@@ -76,23 +71,18 @@ def _pool(api: ApiClient, name: str) -> Json | str | None:
         raise
 
 
-def make_check(api: ApiClient, pair: str, patience: float, *, test_message: bool) -> None:
+def make_check(api: ApiClient, pair: str, patience: timedelta, *, test_message: bool) -> None:
     """Have the operations DAG check the pair, and wait for the end of that run.
 
-    :param patience: how many seconds it is waited for.
-    :raises UnknownPairError: there is no such pair. :raises NoCheckError: the run has not checked it.
+    :raises UnknownPairError: there is no such pair. :raises RunError: the run has not checked it.
     """
-    asset_id, dag_id, until = _asset_id(api, pair), Pair(name=pair).dag_id_operations, time.monotonic() + patience
+    asset_id, dag_id = _asset_id(api, pair), Pair(name=pair).dag_id_operations
     before = api.asset_state(asset_id).get("check")
     conf = {"operation": "check", "test_message": test_message, "reason": "denodo-ha check --now"}
-    run_id = api.trigger(dag_id, conf)
-    while (state := api.run_state(dag_id, run_id)) not in ("success", "failed"):
-        if time.monotonic() > until:
-            what = f"the run {run_id} of {dag_id} has not ended after {patience:g} s; it is {state}"
-            raise NoCheckError(f"{what}. Is the DAG unpaused, and do Airflow's scheduler and workers run?")
-        time.sleep(POLL)
+    run_id = start(api, dag_id, conf)
+    state = ended(api, dag_id, run_id, patience)["state"]
     if api.asset_state(asset_id).get("check") == before:
-        raise NoCheckError(f"the run {run_id} of {dag_id} ended as {state} without a result; see the log of its check")
+        raise RunError(f"the run {run_id} of {dag_id} ended as {state} without a result; see the log of its check")
 
 
 def history(api: ApiClient, pair: str, limit: int) -> list[Json]:

@@ -11,21 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
 
-import httpx
-
-from denodo_cli.airflow_api import AirflowApiError, ApiClient, Json
+from denodo_cli.airflow_api import ApiClient, Json
 from denodo_cli.reading import history, read
+from denodo_cli.runs import RunError, ended, ensure_runs, start
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Phase, Record, Role
 from denodo_ha.status import Level
 from denodo_ha.text import listed
 
-POLL = 3.0
-"""Seconds from one look at a run to the next."""
-PATIENCE = 40
-"""So many looks in a row may fail, because Airflow is started again."""
 PREFIX = "rehearsal__"
 TO_SLAVE, TO_MASTER = "to_slave", "to_master"
 _READ = 200
@@ -34,10 +28,6 @@ _LOST = ("missing", "outdated", "still_disabled", "interrupted", "not_caught_up"
 """The details of the event of a switchover that name jobs which did not come along unharmed."""
 
 Say = Callable[[str], object]
-
-
-class RehearsalError(RuntimeError):
-    """A run could not be started, or has not done what it was to do; says where the pair is and what to do."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,7 @@ class Told:
 def drill(api: ApiClient, pair: str, reason: str, say: Say) -> Told:
     """Start a drill, wait for its end, and tell what came of it.
 
-    :raises RehearsalError: Airflow runs no such DAG now.
+    :raises RunError: Airflow runs no such DAG now.
     """
     dag_id, run_id = Pair(name=pair).dag_id_operations, _new("drill__")
     run = _run(api, dag_id, run_id, {"operation": "drill", "reason": reason}, say)
@@ -76,7 +66,7 @@ def rehearse(api: ApiClient, pair: str, reason: str, stay: timedelta, say: Say) 
     """Make the slave the active server and then the master again, or go on with a rehearsal that was interrupted.
 
     :param stay: how long the slave stays the active server.
-    :raises RehearsalError: it cannot begin or go on.
+    :raises RunError: it cannot begin or go on.
     """
     record = _needed(api, pair)
     if record.active is Role.MASTER:
@@ -85,7 +75,7 @@ def rehearse(api: ApiClient, pair: str, reason: str, stay: timedelta, say: Say) 
             say(f"the slave is the active server; it stays so for {stay}")
             time.sleep(stay.total_seconds())
     elif _events(api, pair) is None:
-        raise RehearsalError(
+        raise RunError(
             f"the slave is the active server, and not by a rehearsal (phase {record.phase}). Next: when it suits, fail "
             f"back: trigger {Pair(name=pair).dag_id_switchover} with the direction 'to_master'"
         )
@@ -96,7 +86,7 @@ def rehearse(api: ApiClient, pair: str, reason: str, stay: timedelta, say: Say) 
 def _change(api: ApiClient, pair: str, direction: str, reason: str, say: Say) -> None:
     """Have the switchover DAG change the active server, by a run of a rehearsal that is under way, or a new one.
 
-    :raises RehearsalError: it has not done so.
+    :raises RunError: it has not done so.
     """
     dag_id, to = Pair(name=pair).dag_id_switchover, Role.SLAVE if direction == TO_SLAVE else Role.MASTER
     begun = f"{PREFIX}{direction}__"
@@ -107,9 +97,7 @@ def _change(api: ApiClient, pair: str, direction: str, reason: str, say: Say) ->
     settled = Phase.FAILED_OVER if to is Role.SLAVE else Phase.NORMAL
     if record.active is not to or record.phase is not settled:
         why = run.get("note") or f"see the run {run['dag_run_id']} of {dag_id}"
-        raise RehearsalError(
-            f"the switchover {direction.replace('_', ' the ')} failed: {why}. {_where(pair, record, to)}"
-        )
+        raise RunError(f"the switchover {direction.replace('_', ' the ')} failed: {why}. {_where(pair, record, to)}")
 
 
 def _where(pair: str, record: Record, to: Role) -> str:
@@ -184,7 +172,7 @@ def _events(api: ApiClient, pair: str) -> list[Json] | None:
 def _needed(api: ApiClient, pair: str) -> Record:
     record = _record(api, pair)
     if record is None:
-        raise RehearsalError(f"the pair has no HA record yet. Next: see denodo-ha status {pair}")
+        raise RunError(f"the pair has no HA record yet. Next: see denodo-ha status {pair}")
     return record
 
 
@@ -205,26 +193,9 @@ def _going_on(api: ApiClient, dag_id: str) -> list[str]:
 
 def _run(api: ApiClient, dag_id: str, run_id: str, conf: Json | None, say: Say) -> Json:
     """Start a run, unless ``conf`` is None because it is there already, and wait for its end."""
-    dag = api.dag(dag_id)
-    if dag is None or dag.get("is_paused"):
-        raise RehearsalError(
-            f"Airflow {'has no DAG' if dag is None else 'has paused the DAG'} {dag_id}, so nothing was started. Next: "
-            f"{'look at its import errors' if dag is None else f'unpause {dag_id}'}"
-        )
-    if conf is not None:
-        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
-        api.request("POST", f"/dags/{dag_id}/dagRuns", json=body)
+    if conf is None:
+        ensure_runs(api, dag_id)
+    else:
+        start(api, dag_id, conf, run_id)
     say(f"{'waiting for' if conf is None else 'started'} the run {run_id} of {dag_id}")
-    failures = 0
-    while True:
-        try:
-            run: Json = api.get(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")
-        except (httpx.TransportError, AirflowApiError):
-            failures += 1
-            if failures > PATIENCE:
-                raise
-        else:
-            failures = 0
-            if run["state"] in ("success", "failed"):
-                return run
-        time.sleep(POLL)
+    return ended(api, dag_id, run_id)

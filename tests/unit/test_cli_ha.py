@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from denodo_cli import cli, reading
+from denodo_cli import cli
 from denodo_cli.cli import main
 from denodo_demo.processes import free_port
 from denodo_ha.decisions import DECISIONS, RULES, TABLE
@@ -619,7 +619,7 @@ class TestCheck:
     def test_a_new_check_is_waited_for(
         self, airflow: ScriptedAirflow, run: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(reading, "POLL", 0)
+        monkeypatch.setattr("denodo_cli.runs.POLL", 0)
         airflow.run_of_operations("running", "success")
         airflow.states({}, {"check": self.checked()})
         code, out = run("check", "default", "--now", "--test-message")
@@ -632,7 +632,7 @@ class TestCheck:
         self, airflow: ScriptedAirflow, run: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The last result is no result of this run."""
-        monkeypatch.setattr(reading, "POLL", 0)
+        monkeypatch.setattr("denodo_cli.runs.POLL", 0)
         airflow.state(RECORD, check=self.checked())
         airflow.run_of_operations("failed")
         code, out = run("check", "default", "--now")
@@ -641,7 +641,11 @@ class TestCheck:
         airflow.run_of_operations("queued")
         code, out = run("check", "default", "--now", "--patience", "1s")
         assert code == 3
-        assert "has not ended after 1 s; it is queued. Is the DAG unpaused" in out
+        assert "has not ended after 1s; it is queued. Next: see that Airflow's scheduler and workers run" in out
+        airflow.on("dags/denodo_scheduler_operations__default", {"is_paused": True})
+        code, out = run("check", "default", "--now")
+        assert code == 3
+        assert "so nothing was started. Next: unpause denodo_scheduler_operations__default" in out
 
     def test_a_test_message_needs_a_new_check(self, airflow: ScriptedAirflow, run: Any) -> None:
         code, out = run("check", "default", "--test-message")
@@ -668,7 +672,11 @@ class TestDoctor:
 
     @pytest.fixture(autouse=True)
     def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("denodo_cli.doctor.POLL", 0.0)
+        monkeypatch.setattr("denodo_cli.runs.POLL", 0.0)
+
+    @pytest.fixture(autouse=True)
+    def _operations_dag(self, airflow: ScriptedAirflow) -> None:
+        airflow.on("dags/denodo_scheduler_operations__default", {"is_paused": False})
 
     def begins(self, airflow: ScriptedAirflow, *states: str, note: str | None = None) -> None:
         airflow.webtool.on("POST", f"//api/v2/{self.RUNS}", airflow.answer({"dag_run_id": "manual__1"}))
@@ -725,8 +733,8 @@ class TestDoctor:
         code, out = run("doctor", "default", "--probe")
         assert (code, "has failed: [not_at_rest] 1 job is enabled" in out) == (3, True)
         self.begins(airflow, "running")
-        code, out = run("doctor", "default", "--now", "--wait", "0")
-        assert (code, "is running still" in out) == (3, True)
+        code, out = run("doctor", "default", "--now", "--patience", "1s")
+        assert (code, "has not ended after 1s; it is running" in out) == (3, True)
 
 
 class TestCheckConfig:

@@ -113,7 +113,7 @@ class Airflow:
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Airflow:
     made, number = Airflow(), iter(range(1000))
     monkeypatch.setattr(cli, "_api", lambda _: made)
-    monkeypatch.setattr(rehearsal, "POLL", 0)
+    monkeypatch.setattr("denodo_cli.runs.POLL", 0)
     monkeypatch.setattr(rehearsal, "_new", lambda prefix: f"{prefix}{next(number)}")
     return made
 
