@@ -19,6 +19,7 @@ from denodo_ha.record import Record, Role
 from denodo_scheduler.state import files
 from denodo_scheduler.state.record_store import RECORD_KEY
 from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.state.watch_store import WATCH_KEY
 from denodo_scheduler.steps import passive
 from denodo_standin.errors import internal
 from denodo_standin.model import Job
@@ -90,7 +91,7 @@ class _State(MemoryState):
         with self._world.strike.write(f"the {key} is saved"):
             before = self.get(key)
             super().set(key, value)
-            if key != RECORD_KEY:
+            if key == WATCH_KEY:
                 self._world.books.saved(key, before, self.get(key))
 
 
