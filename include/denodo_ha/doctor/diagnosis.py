@@ -90,8 +90,13 @@ class Diagnosis:
         return [self.summary, *map(str, self.ordered)]
 
     def with_answers(self, answers: Sequence[Answer], names: Sequence[str] = ()) -> Diagnosis:
-        """Return the same, after things were tried out. :param names: see the class."""
-        return Diagnosis(self.at, self.pair, True, (*self.answers, *answers), self.servers, (*self.names, *names))
+        """Return the same, after things were tried out; to a question that was asked before there is the new answer.
+
+        :param names: see the class.
+        """
+        asked = {each.code for each in answers}
+        kept = [each for each in self.answers if each.code not in asked]
+        return Diagnosis(self.at, self.pair, True, (*kept, *answers), self.servers, (*self.names, *names))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON, with those names that are in it."""

@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_DO = "do what it says, then run the doctor again"
+AGAIN = "run the doctor again"
+_DO = f"do what it says, then {AGAIN}"
 
 
 def look(context: PairContext) -> Diagnosis:

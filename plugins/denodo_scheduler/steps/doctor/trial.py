@@ -20,6 +20,7 @@ from denodo_ha.delivery.moments import budget, next_moment, possible_zones, zone
 from denodo_ha.doctor.questions import BEGAN, IN_SUMMER, NEVER, PAST, Content, offsets_of
 from denodo_ha.doctor.scratch import is_scratch
 from denodo_ha.jobs import Job, JobKey, JobState, JobStatus
+from denodo_ha.preconditions import looks_paused
 from denodo_ha.readiness.facts import NotReadError, Unread, known
 from denodo_ha.record import Role
 from denodo_ha.server.options import IMPORT_OPTIONS
@@ -30,7 +31,7 @@ from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import DoctorClaim
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.doctor.look import exported, unasked_in, unread
+from denodo_scheduler.steps.doctor.look import AGAIN, exported, unasked_in, unread
 from denodo_scheduler.steps.doctor.woken import let_rest, resting_now
 from denodo_scheduler.steps.outcome import NotYet
 from denodo_scheduler.steps.passive import AtRest, hold
@@ -47,6 +48,7 @@ PATIENCE = timedelta(seconds=60)
 """How long it is waited for a moment in which an import can wake no job of the pair."""
 _DESCRIPTION = "Made by the doctor of the Denodo HA pair to try something out; deleted at its end."
 _CHANGED = "changed"
+_OTHERS = "nothing has to be done: syncs find out by themselves how to write it"
 _MOST_COPIES = 3
 """How many jobs of a type are refused before it is the type that is refused."""
 
@@ -179,8 +181,9 @@ class Trial:
             except (DenodoSchedulerError, LookupError) as error:
                 self.types[kind] = unread(error)
 
-    def _written(self, project: str, kind: str, jobs: Sequence[Job], there: Sequence[Job]) -> Content:
-        name, lacking = self._copies[kind], Content(refused="each has an id whose meaning is not known")
+    def _written(self, project: str, kind: str, jobs: Sequence[Job], there: Sequence[Job]) -> Content | Unread:
+        name = self._copies[kind]
+        lacking: Content | Unread = Unread("each has an id whose meaning is not known, so none was sent", _OTHERS)
         ids = {job.key: job.id for job in there}, {key: each for each, key in self._names.data_sources.items()}
         for job in jobs[:_MOST_COPIES]:
             try:
@@ -215,10 +218,19 @@ class Trial:
         return (*found, "disabled") if _is_enabled(again, self._states(project)[job.name]) else tuple(found)
 
     def _enable(self, project: str) -> dict[str, Any]:
-        """Enable jobs that are due in 2099, read what they are due at, and disable them."""
+        """Enable jobs that are due in 2099, read what they are due at, and disable them.
+
+        A server that was paused through RMI shows every job DISABLED [D], so there nothing can be told.
+        """
         names = ("never", "summer", "past")
         self._set("enable", project, names)
         states = self._states(project)
+        if not any(states[name].state.is_enabled for name in names):
+            flagged = [job.key for job in self._read(project).values() if job.is_flagged_enabled]
+            self._set("disable", project, names)
+            what = f"none of {len(names)} jobs was read back enabled; a paused server looks exactly like this"
+            how = f"if the {self.role}'s Scheduler is paused, resume it (RMI: resumeScheduler); then {AGAIN}"
+            known(Unread(looks_paused(flagged, self.role).what if flagged else what, how))
         enabled = sum(states[name].state.is_enabled for name in names[:2])
         due = [states[name].next_execution for name in names[:2]]
         zone = tuple(due) if None not in due else Unread("an enabled job that is due in 2099 has no next execution")
@@ -253,6 +265,8 @@ class Trial:
         for some scratch jobs: so whatever it does, no job of the pair is touched.
         """
         kept = JobKey(project=one, name="kept")
+        if isinstance(bulk := self.seen["bulk"], Unread):  # what the import wakes could not be disabled
+            known(bulk)
         with exported(self._hook) as (whole, contents):
             self.claim.renew()  # for an export others are kept away much longer
             odd = set(unasked_in(self._hook, contents))
