@@ -21,7 +21,7 @@ from denodo_ha.doctor.questions import BEGAN, IN_SUMMER, NEVER, PAST, Content, o
 from denodo_ha.doctor.scratch import is_scratch
 from denodo_ha.jobs import Job, JobKey, JobState, JobStatus
 from denodo_ha.preconditions import looks_paused
-from denodo_ha.readiness.facts import NotReadError, Unread, known
+from denodo_ha.readiness.facts import Unread, known
 from denodo_ha.record import Role
 from denodo_ha.server.options import IMPORT_OPTIONS
 from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, cut_archive
@@ -31,8 +31,9 @@ from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import DoctorClaim
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.doctor.look import AGAIN, exported, unasked_in, unread
+from denodo_scheduler.steps.doctor.look import unasked_in
 from denodo_scheduler.steps.doctor.woken import let_rest, resting_now
+from denodo_scheduler.steps.facts import exported, unread
 from denodo_scheduler.steps.outcome import NotYet
 from denodo_scheduler.steps.passive import AtRest, hold
 from denodo_scheduler.steps.servers import data_sources
@@ -120,8 +121,7 @@ class Trial:
             raise
         except (DenodoSchedulerError, ArchiveError, LookupError, ValueError) as error:
             log.warning("Could not be tried: %s: %s", type(error).__name__, error)
-            fact = error.fact if isinstance(error, NotReadError) else unread(error)
-            self.seen |= {question: fact for question in questions if question not in self.seen}
+            self.seen |= {question: unread(error) for question in questions if question not in self.seen}
 
     # -- over REST
 
@@ -229,7 +229,7 @@ class Trial:
             flagged = [job.key for job in self._read(project).values() if job.is_flagged_enabled]
             self._set("disable", project, names)
             what = f"none of {len(names)} jobs was read back enabled; a paused server looks exactly like this"
-            how = f"if the {self.role}'s Scheduler is paused, resume it (RMI: resumeScheduler); then {AGAIN}"
+            how = f"resume the {self.role}'s Scheduler (RMI: resumeScheduler) if it is paused; then run a doctor again"
             known(Unread(looks_paused(flagged, self.role).what if flagged else what, how))
         enabled = sum(states[name].state.is_enabled for name in names[:2])
         due = [states[name].next_execution for name in names[:2]]
@@ -270,7 +270,7 @@ class Trial:
         with exported(self._hook) as (whole, contents):
             self.claim.renew()  # for an export others are kept away much longer
             odd = set(unasked_in(self._hook, contents))
-            known({} if _has(contents, kept) else Unread("the export does not hold the scratch jobs that were made"))
+            known({} if kept in contents.jobs else Unread("the export does not hold the scratch jobs that were made"))
             brought = [name for name in self._read(one) if name not in ("kept", "victim")]
             self.claim.check()
             self._hook.delete_jobs([JobKey(project=one, name=name) for name in brought])
@@ -415,10 +415,6 @@ class Trial:
 
 def _is_enabled(job: Job, status: JobStatus) -> bool:
     return status.state.is_enabled or job.is_flagged_enabled
-
-
-def _has(contents: ArchiveContents, key: JobKey) -> bool:
-    return key in contents.jobs
 
 
 def _replacing(hook: DenodoSchedulerHook, value: bool) -> dict[str, Any]:
