@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Any
 
 from denodo_ha.decisions import DECISIONS, Decision, decide
+from denodo_ha.doctor.left import DELETES, must_wait
 from denodo_ha.doubts import OpenDoubt, job_doubt, open_doubts
 from denodo_ha.durations import age_of
 from denodo_ha.pairs import Pair
@@ -293,10 +294,9 @@ def _trials(record: Record, now: datetime) -> dict[str, str]:
         details["last drill"] = f"{_when(drill.ended or drill.at, now)}, by {drill.by or 'unknown'}: {drill.summary}"
     if record.scratch:
         scratch = record.scratch
-        until = f"a doctor may be at work until {_when(scratch.lease_until, now)}"
-        left = f"left by a doctor, {_when(scratch.since, now)}; the next sync, or the doctor run again, deletes them"
-        said = until if now < scratch.lease_until else left
-        details["scratch projects"] = f"{listed(scratch.projects)} on the {scratch.role}: {said}"
+        left = "" if scratch.open(now) else f"left by a doctor, {_when(scratch.since, now)}; "
+        how = must_wait(record, now) or DELETES
+        details["scratch projects"] = f"{listed(scratch.projects)} on the {scratch.role}: {left}{how}"
     return details
 
 

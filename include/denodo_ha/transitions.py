@@ -352,8 +352,13 @@ def initialised(
 ) -> Record:
     """Make a fresh record as a person says, in a new epoch; nothing is promotable before the next sync.
 
+    Scratch projects of a doctor on a server that is none of the pair any more are forgotten.
+
     :param epoch: the greatest epoch known so far. :param version: the newest version so far.
     """
+    scratch = old.scratch if old else None
+    if scratch and scratch.target != {Role.MASTER: master, Role.SLAVE: slave}[Role(scratch.role)]:
+        scratch = None
     plan = Promotion(id=f"initialised by {by}", kind="switchover", at=now, plan="", complete=True)
     return Record(
         phase=Phase.NORMAL if active is Role.MASTER else Phase.FAILED_OVER,
@@ -365,7 +370,7 @@ def initialised(
         snapshot=old.snapshot if old else None,
         paused=old.paused if old else None,
         doubts=still_meant(old, (), active) if old else (),
-        scratch=old.scratch if old else None,
+        scratch=scratch,
         last_promotion=None if active is Role.MASTER else plan,
         version=version,
         exclusive=old.exclusive if old else True,

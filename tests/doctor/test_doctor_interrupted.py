@@ -15,6 +15,7 @@ from denodo_ha.doctor.scratch import is_scratch
 from denodo_ha.preconditions import drill_may_begin
 from denodo_ha.record import Role, begin_import
 from denodo_ha.situation import Consents, Heard, Situation, situation_of
+from denodo_ha.status import _trials
 from denodo_ha.transitions import halted
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.claim import undisturbed
@@ -324,6 +325,48 @@ def test_the_master_is_tried_while_the_slave_is_active(pair: Sync) -> None:
         probed(pair)
     assert pair.record.capabilities[Role.MASTER].offsets == (3600, 7200)
     assert Role.SLAVE not in pair.record.capabilities
+
+
+def test_what_is_left_on_the_active_server_is_deleted_by_hand(pair: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then a doctor can try the master, which is the passive server."""
+    assert killed(pair, monkeypatch, 12)
+    fail_over(pair)
+    pair.passed += timedelta(minutes=3)
+    with (
+        untouched(pair.master, pair.slave),
+        pytest.raises(NotYet, match="delete them by hand in the web tool"),
+    ):
+        probed(pair, "another run")
+    assert "delete them by hand" in _trials(pair.record, pair.now())["scratch projects"]
+    for project in pair.slave.request("GET", "/projects"):
+        if is_scratch(project["name"]):
+            pair.slave.request("DELETE", f"/projects/{project['id']}")
+    with untouched(pair.slave):
+        probed(pair, "another run")
+    assert pair.record.scratch is None
+    assert Role.MASTER in pair.record.capabilities
+
+
+def test_what_is_left_on_a_server_that_is_given_up(
+    pair: Sync, monkeypatch: pytest.MonkeyPatch, connect: Callable[..., None]
+) -> None:
+    """It is forgotten when a person initialises the pair with the new one."""
+    assert killed(pair, monkeypatch, 12)
+    pair.passed += timedelta(minutes=3)
+    left = pair.record.scratch
+    assert left
+    pair.initialise()
+    assert pair.record.scratch == left, "the same server"
+    pair.change(scratch=left.model_copy(update={"target": "http://given-up //x:1"}))
+    with untouched(pair.master, pair.slave), pytest.raises(NotYet, match="by hand on http://given-up //x:1, then init"):
+        probed(pair, "another run")
+    pair.initialise()
+    assert pair.record.scratch is None
+    (event,) = [each for each in pair.record.outbox if "scratch" in each]
+    assert event["kind"] == "initialised"
+    assert event["scratch"].endswith(" on http://given-up //x:1")
+    probed(pair, "another run")
+    assert scratch(pair) == set(), "those of this pair's doctors go too"
 
 
 def refused(pair: Sync, code: str) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from math import ceil
 
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.doctor.left import scratch_left
 from denodo_ha.doubts import SECRETS, job_doubt, open_doubts
 from denodo_ha.durations import age_of, format_duration
 from denodo_ha.preconditions import OPERATIONS_DAG, one_writer
@@ -14,7 +15,7 @@ from denodo_ha.promotion import batches
 from denodo_ha.readiness.facts import ReadyFacts, Unread, known
 from denodo_ha.readiness.findings import Said, critical, fine, unknown, warning
 from denodo_ha.readiness.servers import to_sync
-from denodo_ha.record import Phase
+from denodo_ha.record import Phase, Role
 from denodo_ha.text import listed
 
 RECORD = "the HA record"
@@ -229,10 +230,12 @@ def _doctor(facts: ReadyFacts) -> Said:
             return fine(f"a doctor has tried out {of_version}, and left nothing", RECORD)
         how = f"denodo-ha doctor {facts.pair.name} --probe does"
         return fine(f"no doctor has tried out {of_version}; {how}", RECORD)
-    what = f"scratch projects of a doctor are on the {scratch.role}: {listed(scratch.projects)}"
-    if facts.now < scratch.lease_until:
+    addresses = facts.addresses
+    address = None if isinstance(addresses, Unread) else dict(zip(Role, addresses, strict=True))[Role(scratch.role)]
+    _, what, next_step = scratch_left(record, facts.now, address)
+    if scratch.open(facts.now):
         return fine(f"{what}; it may be at work", RECORD)
-    return warning(what, f"run {facts.pair.dag_id_sync}, or the doctor again, which deletes them", RECORD)
+    return warning(what, next_step, RECORD)
 
 
 def _drill(facts: ReadyFacts) -> Said:

@@ -120,9 +120,11 @@ def _initialise(context: PairContext, active: Role | None) -> Done:
         now=context.now(),
         by=context.actor,
     )
+    lost = known.record.scratch if known.record and not new.scratch else None
     event = context.event(
         "initialised",
         new,
+        **({"scratch": f"{listed(lost.projects)} on {lost.target}"} if lost else {}),
         before=_before(known),
         after={"phase": new.phase, "active": new.active, "epoch": new.epoch},
         enabled={role: None if keys is None else len(keys) for role, keys in enabled.items()},

@@ -18,10 +18,10 @@ from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.doctor.look import names_of, secrets_of
-from denodo_scheduler.steps.doctor.tidy import begin, clean_up, keep_at_rest
+from denodo_scheduler.steps.doctor.tidy import begin, clean_up, keep_at_rest, still_left
 from denodo_scheduler.steps.doctor.trial import Trial
 from denodo_scheduler.steps.holding import another_pair
-from denodo_scheduler.steps.outcome import Blocked, NotYet, require
+from denodo_scheduler.steps.outcome import Blocked, require
 from denodo_scheduler.steps.passive import ensure_two_servers
 from denodo_scheduler.steps.servers import would_run
 
@@ -42,8 +42,7 @@ def probe(context: PairContext, found: Diagnosis) -> Diagnosis:
     record = _record(context)
     keep_at_rest(context, record)
     if record.scratch and not clean_up(context):
-        how = "wait until it can be deleted; the log of this task says what it waits for"
-        raise NotYet("scratch_left", f"an earlier doctor has left {listed(record.scratch.projects)}", how)
+        raise still_left(context, record)
     require(
         two_addresses(context.servers.connections, context.servers.addresses),
         may_try(record, context.servers.addresses),
@@ -69,8 +68,7 @@ def probe(context: PairContext, found: Diagnosis) -> Diagnosis:
     if failed:
         raise failed
     if not clean:
-        how = "the next try of this task, the next doctor or the next sync deletes it"
-        raise NotYet("scratch_left", f"scratch projects are left on the {role}", how)
+        raise still_left(context, context.record())
     return found.with_answers(tried, names_of(context, tuple(Role)))
 
 

@@ -6,10 +6,11 @@ import logging
 from typing import Any
 from uuid import uuid4
 
+from denodo_ha.doctor.left import must_wait, scratch_left
 from denodo_ha.doctor.scratch import Scratch, is_scratch, of_pair, scratch_names
 from denodo_ha.jobs import Project, fold
 from denodo_ha.preconditions import may_try
-from denodo_ha.record import Phase, Record, Role
+from denodo_ha.record import Record, Role
 from denodo_ha.text import listed
 from denodo_ha.transitions import tidied, trying
 from denodo_scheduler.exceptions import DenodoSchedulerError
@@ -37,7 +38,7 @@ def begin(context: PairContext, role: Role) -> DoctorClaim:
     def begun(record: Record) -> tuple[Record, None]:
         require(may_try(record, context.servers.addresses))
         if record.scratch:
-            raise _others(record.scratch)
+            raise still_left(context, record)
         if record.active is role:
             raise NotYet("superseded", f"the {role} has become the active server", "run the doctor again")
         return trying(record, scratch), None
@@ -59,11 +60,12 @@ def clean_up(context: PairContext, **told: Any) -> bool:
     scratch = record.scratch
     if scratch is None:
         return True
-    if why := _must_wait(context, record, scratch):
+    hook, ours = context.servers.hook(Role(scratch.role)), context.is_of_this_run(scratch.id)
+    why = must_wait(record, context.now(), hook.address, ours=ours)
+    if why and not _deleted_by_hand(context, record, scratch):
         log.warning("%d scratch projects of a doctor stay on the %s: %s", len(scratch.projects), scratch.role, why)
         return False
     claim = _taken_over(context, scratch)
-    hook = context.servers.hook(Role(scratch.role))
     for project in left_on(context, hook, scratch):
         claim.check()
         log.info("Deleting the scratch project %s of the %s", project.name, scratch.role)
@@ -75,6 +77,13 @@ def clean_up(context: PairContext, **told: Any) -> bool:
     before, after = {"scratch": len(scratch.projects)}, {"scratch": 0}
     claim.save(tidied, context.event("doctor", record, server=scratch.role, before=before, after=after, **told))
     return True
+
+
+def _deleted_by_hand(context: PairContext, record: Record, scratch: Scratch) -> bool:
+    """Whether a person has deleted them on the active server, where no doctor does."""
+    hook = context.servers.hook(Role(scratch.role))
+    there = record.active == scratch.role and hook.address == scratch.target
+    return there and not (scratch.open(context.now()) or record.operation or left_on(context, hook, scratch))
 
 
 def keep_at_rest(context: PairContext, record: Record) -> None:
@@ -89,19 +98,12 @@ def keep_at_rest(context: PairContext, record: Record) -> None:
         hold(context, role, rest, until=scratch.lease_until)
 
 
-def _must_wait(context: PairContext, record: Record, scratch: Scratch) -> str:
-    if record.active == scratch.role:
-        return "it is the active server now; they are deleted when it is the passive one again"
-    if context.servers.hook(Role(scratch.role)).address != scratch.target:
-        return f"its connection leads elsewhere now; delete them by hand on {scratch.target}"
-    if record.operation:
-        return f"a {record.operation.kind} is under way"
-    if record.phase is Phase.HALTED:
-        return "the pair is halted"
-    ours = context.is_of_this_run(scratch.id) and not scratch.importing
-    if context.now() < scratch.lease_until and not ours:
-        return f"a doctor may be at work until {scratch.lease_until:%H:%M:%S} UTC"
-    return ""
+def still_left(context: PairContext, record: Record) -> NotYet:
+    """Scratch projects are on a server, and why."""
+    scratch = record.scratch
+    assert scratch is not None
+    address, ours = context.servers.hook(Role(scratch.role)).address, context.is_of_this_run(scratch.id)
+    return NotYet(*scratch_left(record, context.now(), address, ours=ours))
 
 
 def _taken_over(context: PairContext, scratch: Scratch) -> DoctorClaim:
@@ -135,12 +137,3 @@ def tidy(context: PairContext, record: Record, target: Role) -> None:
             clean_up(context)
         except (DenodoSchedulerError, NotYet) as error:
             log.warning("Scratch projects of a doctor are left on the %s: %s", target, error)
-
-
-def _others(scratch: Scratch) -> NotYet:
-    return NotYet(
-        "scratch_left",
-        f"scratch projects of an earlier doctor are on the {scratch.role}: {listed(scratch.projects)}",
-        f"wait until {scratch.lease_until:%Y-%m-%d %H:%M:%S} UTC, after which this task, the next doctor or the next "
-        "sync deletes them",
-    )
