@@ -23,6 +23,7 @@ from denodo_scheduler.steps.doctor import trial
 from denodo_scheduler.steps.doctor.probe import probe
 from denodo_scheduler.steps.doctor.tidy import clean_up
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
+from denodo_scheduler.steps.promote.examine import ensure_may_begin
 from support.delivery import at_write, definition, fail_over, in_step, job, put, refill, source
 from support.sync import Books, Sync, WorkerKilled, act, add_job, enabled, kill_the_worker, states, untouched
 
@@ -174,6 +175,10 @@ def test_others_wait_for_the_import_of_a_killed_doctor(pair: Sync, monkeypatch: 
         assert refused_drill
         assert refused_drill.code == "operation_open"
         assert facts_of(pair).operation_open
+        with pytest.raises(Blocked, match="operation_open"):
+            ensure_may_begin(pair.prepared(), pair.record, Role.SLAVE)
+        with pytest.raises(Blocked, match="operation_open"):
+            pair.initialise(Role.SLAVE)
         with pytest.raises(NotYet, match="scratch_left"):
             probed(pair, "another run")
     pair.passed += timedelta(minutes=1)

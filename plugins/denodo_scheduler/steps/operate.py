@@ -13,7 +13,7 @@ from typing import Any
 
 from denodo_ha.jobs import JobKey
 from denodo_ha.operations import MANUAL_OPERATIONS, Asked, ManualOperation, change
-from denodo_ha.preconditions import look_and_initialise, other, reason_given, two_addresses
+from denodo_ha.preconditions import look_and_initialise, no_doctor, other, reason_given, two_addresses
 from denodo_ha.reason import Reason
 from denodo_ha.record import NewerRecordError, Record, RecordError, Role
 from denodo_ha.text import listed
@@ -158,6 +158,7 @@ def _ensure_nothing_in_flight(context: PairContext, old: Record | None) -> None:
             f"the task of the {old.operation.kind} {old.operation.id} may still change a server",
             f"wait for its end, at the latest {old.operation.lease_until:%Y-%m-%d %H:%M:%S} UTC",
         )
+    require(no_doctor(old, context.now()) if old else None)
 
 
 def _ensure_agrees(context: PairContext, active: Role) -> dict[Role, set[JobKey] | None]:

@@ -9,7 +9,7 @@ from uuid import uuid4
 from denodo_ha.doctor.left import must_wait, scratch_left
 from denodo_ha.doctor.scratch import Scratch, is_scratch, of_pair, scratch_names
 from denodo_ha.jobs import Project, fold
-from denodo_ha.preconditions import may_try
+from denodo_ha.preconditions import may_try, no_doctor
 from denodo_ha.record import Record, Role
 from denodo_ha.text import listed
 from denodo_ha.transitions import tidied, trying
@@ -89,7 +89,7 @@ def _deleted_by_hand(context: PairContext, record: Record, scratch: Scratch) -> 
 def keep_at_rest(context: PairContext, record: Record) -> None:
     """Keep the pair's jobs disabled as long as an import of a dead try of this run may be executed."""
     scratch = record.scratch
-    if scratch and context.is_of_this_run(scratch.id) and scratch.in_flight(context.now()):
+    if scratch and context.is_of_this_run(scratch.id) and no_doctor(record, context.now()):
         role, claim = Role(scratch.role), DoctorClaim(context, record).resting()
 
         def rest(over: bool) -> AtRest:
