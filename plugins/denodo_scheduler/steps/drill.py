@@ -119,7 +119,8 @@ def _rest(context: PairContext, claim: Claim, key: JobKey | None) -> datetime:
     """Disable the one job that a drill may have enabled, and read back; return when that was.
 
     :raises NotYet: it is still enabled, or the slave cannot be read.
-    :raises Blocked: other jobs are enabled there too, and the master is not seen to be the active server.
+    :raises Blocked: other jobs are enabled there too, or the record may not be readable, and the master is not seen to
+        be the active server.
     """
     if key is None:
         return context.now()
@@ -130,8 +131,9 @@ def _rest(context: PairContext, claim: Claim, key: JobKey | None) -> datetime:
         return [key] if found and found.state.is_enabled else []
 
     def pieces(statuses: Statuses, left: Sequence[JobKey], _: int) -> Iterator[Sequence[JobKey]]:
-        if others := [job.key for job in enabled_in(context.pair.scope, statuses) if job.key != key]:
-            ensure_passive(context, Role.SLAVE, statuses, others)
+        others = [job.key for job in enabled_in(context.pair.scope, statuses) if job.key != key]
+        if others or claim.trusted_until:
+            ensure_passive(context, Role.SLAVE, statuses, others or left)
         claim.ensure()
         yield left
 
@@ -201,10 +203,7 @@ class _Drill:
 
     def run(self) -> Event:
         try:
-            if self.record.drilled:
-                self._disable(None)
-            while key := self._next():
-                self._drill(key)
+            self._each()
         except _Early as early:
             return self._end(early.reason)
         except NothingToDo:
@@ -213,6 +212,31 @@ class _Drill:
             how = "repair the slave or its connection; a retry goes on"
             raise NotYet("interrupted", f"the drill could not go on: {error}", how) from None
         return self._end(None)
+
+    def _each(self) -> None:
+        try:
+            if self.record.drilled:
+                self._disable(None)
+            while key := self._next():
+                self._drill(key)
+        except (_Early, Blocked, NothingToDo, NotYet, DenodoSchedulerError):
+            raise
+        except Exception as error:
+            if self.record.drilled:
+                log.warning("After an error %s is disabled first; a retry goes on: %s", self.record.drilled, error)
+                self._rest_at_once(self.record.drilled)
+            raise
+
+    def _rest_at_once(self, key: JobKey) -> None:
+        """Disable the job, also where the record cannot be read or saved; a retry notes it."""
+        assert self.record.operation is not None
+        try:
+            self._advance(Step.DISABLING, key)
+        except (Blocked, NothingToDo, NotYet):
+            raise
+        except Exception:
+            self.claim.trusted_until = self.record.operation.lease_until
+        _rest(self.context, self.claim, key)
 
     def _end(self, reason: Reason | None) -> Event:
         return _told(self.context, self.claim, partial(drill_ended, now=self.context.now(), reason=reason))
