@@ -41,6 +41,7 @@ from denodo_ha.transitions import (
     drill_saw,
     renewed,
 )
+from denodo_ha.watching import PASSIVE_INTERVAL
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError, ServerBusyError, UnknownJobError
 from denodo_scheduler.steps.claim import LEASE, Claim, OperationClaim, unchanged
 from denodo_scheduler.steps.context import Event, PairContext
@@ -58,6 +59,9 @@ POLL = 2.0
 """Seconds from one look at a job that runs to the next."""
 BEGINS_WITHIN = timedelta(minutes=1)
 """How long a run may take to be seen after its start."""
+CLEANED_WITHIN = LEASE + PASSIVE_INTERVAL + timedelta(minutes=1)
+"""How long a job may stay enabled after the last sign of life of its drill: the failover DAG ends that when the lease is
+over, by its next look at the slave, whose tasks have to start first."""
 
 
 def drill(context: PairContext) -> Event:
@@ -277,7 +281,7 @@ class _Drill:
     @property
     def _window(self) -> timedelta:
         """How long a job may be enabled, also where the task dies and others have to disable it."""
-        return self.context.pair.drill_timeout + BEGINS_WITHIN + LEASE
+        return self.context.pair.drill_timeout + BEGINS_WITHIN + CLEANED_WITHIN
 
     def _next(self) -> JobKey | None:
         self._go_on()
