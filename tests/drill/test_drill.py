@@ -92,6 +92,32 @@ def test_a_trigger_that_fires_when_it_is_enabled_is_the_run(pair: DrilledPair, m
     at_rest(pair)
 
 
+@pytest.mark.parametrize("changed", [True, False], ids=["something to deliver", "nothing to deliver"])
+@pytest.mark.parametrize("ends", ["import_metadata", "verify"])
+def test_a_drill_in_the_middle_of_a_sync_has_the_sync_skip_its_rest(
+    pair: DrilledPair, changed: bool, ends: str
+) -> None:
+    """:param ends: the task after which the drill ends."""
+    sync, tasks = pair.failover.sync, ["import_metadata", "disable_jobs", "verify"]
+    if changed:
+        add_job(pair.master, "default", "new job")
+    base, run = sync.record.snapshot_id, sync.dag_run()
+    for task in ("guard", "export_metadata"):
+        run.task(task)
+    during = tasks[: tasks.index(ends) + 1]
+    pair.meanwhile = lambda number: [run.task(task) for task in during if number == 0]
+    event = pair.drill(pair={"drill": ["ping 1"]})
+    assert event["ok"], event
+    at_rest(pair)
+    for task in tasks[len(during) :]:
+        run.task(task)
+    assert run.ok, run.errors
+    skipped = {task for task in run.errors if run.code(task) == "operation_open"}
+    assert skipped == {*during, *(["verify"] if changed else [])}
+    assert (sync.record.snapshot_id == base) is ("verify" in skipped)
+    sync.synced()
+
+
 def refused(which: DrilledPair, **asked: Any) -> str:
     with untouched(which.slave), pytest.raises((Blocked, NotYet)) as error:
         which.drill(**asked)

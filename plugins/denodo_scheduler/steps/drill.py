@@ -60,8 +60,8 @@ POLL = 2.0
 BEGINS_WITHIN = timedelta(minutes=1)
 """How long a run may take to be seen after its start."""
 CLEANED_WITHIN = LEASE + PASSIVE_INTERVAL + timedelta(minutes=1)
-"""How long a job may stay enabled after the last sign of life of its drill: the failover DAG ends that when the lease is
-over, by its next look at the slave, whose tasks have to start first."""
+"""How long a job may stay enabled after the last sign of life of its drill: when the lease is over, the failover DAG
+disables it by its next look at the slave, whose tasks have to start first."""
 
 
 def drill(context: PairContext) -> Event:
