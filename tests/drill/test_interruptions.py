@@ -96,6 +96,18 @@ def test_a_retry_goes_on_with_the_jobs_that_are_left(pair: DrilledPair) -> None:
     assert [run["result"] for run in books.journal] == ["COMPLETE", "STOPPED", "COMPLETE", "COMPLETE"]
 
 
+def test_a_retry_after_the_end_drills_nothing_twice_also_in_a_run_that_was_cleared(pair: DrilledPair) -> None:
+    books, cleared = Books(pair.slave), None
+    for times in (1, 2):
+        first = pair.drill(run_id="r", pair=ONE, cleared=cleared)
+        again = pair.drill(run_id="r", pair=ONE, cleared=cleared)
+        assert again == {"kind": "drill", **pair.record.drill.told()}
+        assert again["operation"] == first["operation"]
+        assert runs(books) == times * [("ping 1", "manual")]
+        pair.failover.dead_for(seconds=1)
+        cleared = pair.failover.sync.now()
+
+
 def test_no_cron_of_it_is_due_before_the_failover_dag_has_cleaned_up(
     pair: DrilledPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

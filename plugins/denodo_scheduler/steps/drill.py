@@ -64,18 +64,20 @@ CLEANED_WITHIN = LEASE + PASSIVE_INTERVAL + timedelta(minutes=1)
 disables it by its next look at the slave, whose tasks have to start first."""
 
 
-def drill(context: PairContext) -> Event:
+def drill(context: PairContext, *, cleared: datetime | None = None) -> Event:
     """Drill the jobs that the pair's ``drill`` names, and return the event that tells of it, also of one that failed.
 
     A retry goes on with the jobs that are left, the one that was interrupted included.
 
+    :param cleared: when a person had the run begin again; what it had come to before does not count.
     :raises Blocked: a rule does not hold, and nothing was changed; or the pair was halted in the middle.
     :raises NothingToDo: a failover has begun, for which it gave way.
     :raises NotYet: a job could not be disabled; a retry does it.
     """
     record, now = context.usable_record(), context.now()
     operation, last = record.operation, record.drill
-    if last and last.ended and context.is_of_this_run(last.id):  # by an earlier try, or after that one had died
+    counts = last and last.ended and not (cleared and last.ended < cleared)
+    if last and counts and context.is_of_this_run(last.id):  # by an earlier try, or after that one had died
         if last.code == GAVE_WAY:
             raise NothingToDo(last.code, last.what, last.next_step)
         return {"kind": "drill", **last.told()}
