@@ -44,9 +44,9 @@ def doctor(args: argparse.Namespace, api: ApiClient) -> int:
     :raises RunError: none has run yet, or the run did not end well.
     """
     pair = Pair(name=args.pair)
-    read_state(api, args.pair)  # so that an unknown pair is told before anything is started
+    before = read_state(api, args.pair).get("doctor")  # an unknown pair is told before anything is started
     if args.now or args.probe:
-        _run(args, api, pair.dag_id_operations)
+        _run(args, api, pair.dag_id_operations, before)
     stored = read_state(api, args.pair).get("doctor")
     if stored is None:
         how = f"denodo-ha doctor {args.pair} --now, or trigger {pair.dag_id_operations} with the operation 'doctor'"
@@ -68,9 +68,13 @@ def _worth_telling(answer: Answer) -> bool:
     return answer.level is not Level.OK or answer.verdict == "refuted"
 
 
-def _run(args: argparse.Namespace, api: ApiClient, dag_id: str) -> None:
+def _run(args: argparse.Namespace, api: ApiClient, dag_id: str, before: Any) -> None:
+    def found() -> bool:
+        stored = read_state(api, args.pair).get("doctor")
+        return stored not in (None, before) and (not args.probe or stored["tried"])
+
     conf = {"operation": "doctor", "probe": args.probe, "hash_names": args.hash_names, "reason": args.reason}
     run_id = start(api, dag_id, conf)
-    run = ended(api, dag_id, run_id, args.patience)
+    run = ended(api, dag_id, run_id, args.patience, found)
     if run["state"] == "failed":
         raise RunError(f"the run {run_id} of {dag_id} has failed: {run.get('note') or 'see its log'}")

@@ -72,7 +72,7 @@ def _pool(api: ApiClient, name: str) -> Json | str | None:
 
 
 def make_check(api: ApiClient, pair: str, patience: timedelta, *, test_message: bool) -> None:
-    """Have the operations DAG check the pair, and wait for the end of that run.
+    """Have the operations DAG check the pair, and wait for the result, or for the end of that run.
 
     :raises UnknownPairError: there is no such pair. :raises RunError: the run has not checked it.
     """
@@ -80,8 +80,12 @@ def make_check(api: ApiClient, pair: str, patience: timedelta, *, test_message: 
     before = api.asset_state(asset_id).get("check")
     conf = {"operation": "check", "test_message": test_message, "reason": "denodo-ha check --now"}
     run_id = start(api, dag_id, conf)
-    state = ended(api, dag_id, run_id, patience)["state"]
-    if api.asset_state(asset_id).get("check") == before:
+
+    def checked() -> bool:
+        return bool(api.asset_state(asset_id).get("check") != before)
+
+    state = ended(api, dag_id, run_id, patience, checked)["state"]
+    if not checked():
         raise RunError(f"the run {run_id} of {dag_id} ended as {state} without a result; see the log of its check")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -42,10 +43,17 @@ def ensure_runs(api: ApiClient, dag_id: str) -> None:
         raise RunError(f"Airflow has paused the DAG {dag_id}, so nothing was started. Next: unpause {dag_id}")
 
 
-def ended(api: ApiClient, dag_id: str, run_id: str, patience: timedelta | None = None) -> Json:
+def ended(
+    api: ApiClient,
+    dag_id: str,
+    run_id: str,
+    patience: timedelta | None = None,
+    enough: Callable[[], bool] = lambda: False,
+) -> Json:
     """Wait for the end of a run and return it.
 
     :param patience: how long it is waited for; None: however long it takes.
+    :param enough: whether what the run was to do is done, though other tasks of it still wait, as for the pair's slot.
     :raises RunError: it has not ended by then.
     """
     until = None if patience is None else time.monotonic() + patience.total_seconds()
@@ -53,13 +61,14 @@ def ended(api: ApiClient, dag_id: str, run_id: str, patience: timedelta | None =
     while True:
         try:
             run: Json = api.get(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")
+            done = run["state"] in ("success", "failed") or enough()
         except (httpx.TransportError, AirflowApiError):
             failures += 1
             if failures > RESTART:
                 raise
         else:
             failures, state = 0, str(run["state"])
-            if state in ("success", "failed"):
+            if done:
                 return run
         if patience is not None and until is not None and time.monotonic() > until:
             raise RunError(

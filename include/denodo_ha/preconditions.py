@@ -208,6 +208,16 @@ def drill_left(record: Record, now: datetime) -> bool:
     return operation is not None and operation.kind == "drill" and not operation.open(now)
 
 
+def no_doctor(record: Record, now: datetime, *, importing: bool = True) -> Reason | None:
+    """No doctor has an import in flight to the passive server. :param importing: false: none is at work there."""
+    scratch = record.scratch
+    if not scratch or scratch.role == record.active or not (scratch.in_flight if importing else scratch.open)(now):
+        return None
+    doing = "has sent an import, which may be executed still, to" if scratch.importing else "tries things out on"
+    how = f"wait for its end, at the latest {scratch.lease_until:%Y-%m-%d %H:%M:%S} UTC"
+    return Reason("operation_open", f"a doctor {doing} the {scratch.role}", how)
+
+
 def sync_may_begin(record: Record, now: datetime, source: Role) -> Reason | None:
     """Check the rules of a sync about the record, in their order.
 
@@ -218,6 +228,7 @@ def sync_may_begin(record: Record, now: datetime, source: Role) -> Reason | None
         or source_active(record, source)
         or not_paused(record, now)
         or no_open_operation(record, now)
+        or no_doctor(record, now)
         or (promotion_complete(record) if source is Role.SLAVE else None)
     )
 
@@ -246,6 +257,7 @@ def drill_may_begin(record: Record, now: datetime) -> Reason | None:
         or slave_passive(record)
         or syncing
         or no_open_operation(record, now)
+        or no_doctor(record, now, importing=False)
         or slave_ready(record)
     )
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from denodo_ha.decisions import Decision, Situation
 from denodo_ha.pairs import Pair
-from denodo_ha.preconditions import drill_left
+from denodo_ha.preconditions import drill_left, no_doctor
 from denodo_ha.record import CLOCK_SKEW, Operation, Record, Role, SnapshotRef, Step
 from denodo_ha.verdict import Verdict
 from denodo_ha.watching import Watching
@@ -164,7 +164,8 @@ def _told_by(record: Record, now: datetime) -> dict[str, bool]:
     dirty, promotion = record.dirty, record.last_promotion
     return {
         "paused": record.is_paused(now),
-        "operation_open": operation is not None and operation.open(now) and not _gives_way(operation),
+        "operation_open": (operation is not None and operation.open(now) and not _gives_way(operation))
+        or no_doctor(record, now) is not None,
         "drill_left": drill_left(record, now),
         "resuming": operation is not None and operation.step in (Step.DISABLING, Step.ENABLING),
         "snapshot": snapshot is not None,

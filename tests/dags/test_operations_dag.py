@@ -62,9 +62,9 @@ def test_a_drill_keeps_no_failover_from_the_slot_of_the_pair(dag: DAG) -> None:
     assert tasks[0].downstream_task_ids == {"drill_result"}
 
 
-def test_only_what_a_doctor_tries_out_holds_the_slot_of_the_pair(dag: DAG) -> None:
+def test_a_doctor_keeps_no_failover_from_the_slot_of_the_pair(dag: DAG) -> None:
     doctor, probe = (dag.get_task(name) for name in ("doctor", "probe"))
-    assert (doctor.pool, probe.pool) == ("default_pool", "denodo_ha_default")
+    assert (doctor.pool, probe.pool) == ("default_pool", "default_pool")
     assert (probe.upstream_task_ids, probe.retries) == ({"doctor"}, 2)
     assert dag.params.get_param("probe").value is False
 

@@ -15,11 +15,14 @@ import pytest
 from denodo_demo.processes import free_port
 from denodo_demo.standin import PASSWORD
 from denodo_ha.delivery.capabilities import Capabilities
+from denodo_ha.delivery.definition import UntranslatableError, for_target
 from denodo_ha.doctor.diagnosis import Answer, Diagnosis
 from denodo_ha.doctor.redaction import to_attach
 from denodo_ha.doctor.scratch import is_scratch
+from denodo_ha.jobs import Job
 from denodo_ha.record import Role
 from denodo_ha.status import Level
+from denodo_scheduler.steps.doctor import trial
 from denodo_scheduler.steps.doctor.look import look
 from denodo_scheduler.steps.doctor.probe import probe
 from support.delivery import job, put
@@ -189,6 +192,37 @@ def test_a_server_that_ignores_its_switches_wakes_no_job_for_long(pair: Sync) ->
     assert told.keys() == {"drift", "doctor"}
     assert "Elsewhere / of another pair" in told["drift"]["jobs"]
     assert told["drift"]["after"] == {"enabled": 0}
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_server_that_is_paused_is_no_broken_one(pair: Sync, hidden: bool) -> None:
+    """Nothing is imported there, since what an import has enabled would not be seen before it is resumed."""
+    pair.slave.scheduler.guesses(pause_hides_flags=hidden, replaces="always")
+    pair.slave.scheduler.control("POST", "/pause", json={"paused": True})
+    books = Books(pair.slave)
+    found = tried(pair)
+    answers = by_code(found)
+    for code in ("bulk", "time zone", "past start, enabled", "import deletes"):
+        assert (answers[code].verdict, answers[code].level) == (UNKNOWN, Level.UNKNOWN), code
+        assert "paused" in answers[code].text
+        assert "resume" in answers[code].next_step
+    assert found.level is not Level.CRITICAL
+    assert foreign(books) == []
+    assert scratch(pair) == set()
+
+
+def test_a_type_whose_jobs_cannot_be_translated_is_not_condemned(pair: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server was not asked, so nothing is learned of it."""
+
+    def untranslatable(job: Job, *rest: Any) -> dict[str, Any]:
+        if job.type == "VDPCache":
+            raise UntranslatableError("an id")
+        return for_target(job, *rest)
+
+    monkeypatch.setattr(trial, "for_target", untranslatable)
+    found = by_code(tried(pair))
+    assert found["content VDPCache"].verdict == UNKNOWN
+    assert (learned(pair).faithful, learned(pair).unfaithful) == (("VDP",), ())
 
 
 def test_an_export_that_ignores_its_options(pair: Sync) -> None:

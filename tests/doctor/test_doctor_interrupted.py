@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -10,13 +12,18 @@ import pytest
 
 from denodo_ha.doctor.diagnosis import Diagnosis
 from denodo_ha.doctor.scratch import is_scratch
+from denodo_ha.preconditions import drill_may_begin
 from denodo_ha.record import Role, begin_import
+from denodo_ha.situation import Consents, Heard, Situation, situation_of
 from denodo_ha.transitions import halted
+from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.claim import undisturbed
+from denodo_scheduler.steps.doctor import trial
 from denodo_scheduler.steps.doctor.probe import probe
 from denodo_scheduler.steps.doctor.tidy import clean_up
-from denodo_scheduler.steps.outcome import Blocked, NotYet
-from support.delivery import at_write, fail_over, in_step, job, put, refill, source
-from support.sync import Books, Sync, WorkerKilled, act, enabled, kill_the_worker, states, untouched
+from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
+from support.delivery import at_write, definition, fail_over, in_step, job, put, refill, source
+from support.sync import Books, Sync, WorkerKilled, act, add_job, enabled, kill_the_worker, states, untouched
 
 NOTHING: dict[str, Any] = {"at": None}
 ASKED = {"reason": "a test", "run_id": "a run"}
@@ -100,22 +107,174 @@ def test_another_doctor_waits_for_one_that_may_be_at_work(pair: Sync, monkeypatc
     assert scratch(pair) == left
 
 
-def test_an_import_that_goes_on_after_its_doctor_was_killed(pair: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own next try waits too, since the server would make the projects again."""
-    pair.slave.scheduler.faults()
+def awake(pair: Sync) -> set[str]:
+    """The enabled jobs of the slave; scratch jobs are due in 2099."""
+    return {name for name in enabled(pair.slave) if not is_scratch(name.split(" / ")[0])}
+
+
+@contextmanager
+def after_import(patch: pytest.MonkeyPatch, then: Callable[[], object]) -> Iterator[None]:
+    """Have something happen right after each import, before its answer is seen."""
+    send = DenodoSchedulerHook.import_metadata
+
+    def sent(*args: Any, **kwargs: Any) -> Any:
+        result = send(*args, **kwargs)
+        then()
+        return result
+
+    with patch.context() as inner:
+        inner.setattr(DenodoSchedulerHook, "import_metadata", sent)
+        yield
+
+
+def test_what_an_import_has_woken_rests_although_the_answer_is_lost(pair: Sync) -> None:
+    pair.slave.scheduler.guesses(replaces="always")
     pair.slave.webtool.faults({"kind": "cut_after", "match": {"path": "serverMetadata/import"}, "times": 1})
+    began = pair.now()
     with pytest.raises(NotYet, match="import_unanswered"):
         probed(pair)
-    assert pair.record.scratch
-    assert pair.record.scratch.importing
-    left = scratch(pair)
-    assert left
-    with pytest.raises(NotYet, match="scratch_left"):
-        probed(pair)
-    assert scratch(pair) == left
-    pair.passed += timedelta(minutes=5)
+    assert pair.now() - began >= pair.pair().sync.lease, "the import may be executed until then"
+    assert awake(pair) == set()
     probed(pair)
     assert scratch(pair) == set()
+
+
+def killed_in_import(pair: Sync, patch: pytest.MonkeyPatch) -> None:
+    pair.slave.scheduler.guesses(replaces="always")
+    with after_import(patch, kill_the_worker), pytest.raises(WorkerKilled):
+        probed(pair)
+    assert awake(pair)
+    assert pair.record.scratch
+    assert pair.record.scratch.importing
+
+
+def test_the_next_try_keeps_at_rest_what_the_import_of_a_killed_one_wakes(
+    pair: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_in_import(pair, monkeypatch)
+    began = pair.now()
+    probed(pair)
+    assert pair.now() - began >= pair.pair().sync.lease - timedelta(seconds=1)
+    assert awake(pair) == set()
+    assert scratch(pair) == set()
+
+
+def test_others_wait_for_the_import_of_a_killed_doctor(pair: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is like one of a sync: nothing else changes the server before its lease is over."""
+    pair.synced()
+    pair.change(capabilities={})  # so that the doctor's file holds all jobs
+    killed_in_import(pair, monkeypatch)
+    put(pair.master, job("new"))
+    with untouched(pair.slave):
+        out = pair.run()
+        assert out.verdict
+        assert out.verdict.code == "operation_open"
+        refused_drill = drill_may_begin(pair.record, pair.now())
+        assert refused_drill
+        assert refused_drill.code == "operation_open"
+        assert facts_of(pair).operation_open
+        with pytest.raises(NotYet, match="scratch_left"):
+            probed(pair, "another run")
+    pair.passed += timedelta(minutes=1)
+    assert not facts_of(pair).operation_open
+    pair.synced()
+    assert in_step(pair)
+    assert scratch(pair) == set()
+
+
+def facts_of(pair: Sync) -> Situation:
+    now = pair.now()
+    return situation_of(
+        pair.record, pair.pair(), Consents(), Heard(), now=now, slave_enabled=False, master_enabled=True
+    )
+
+
+def test_a_failover_that_was_judged_before_an_import_judges_again(pair: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged = pair.record
+    assert undisturbed(pair.prepared(), judged).check()
+    killed_in_import(pair, monkeypatch)
+    with pytest.raises(NothingToDo, match="superseded"):
+        undisturbed(pair.prepared(), judged).check()
+
+
+def test_what_an_import_has_woken_rests_although_an_operation_has_begun(
+    pair: Sync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.slave.scheduler.guesses(replaces="always")
+    begun = partial(begin_import, operation_id="sync/1", target="t", now=pair.now(), lease=timedelta(minutes=1))
+    with (
+        after_import(monkeypatch, lambda: pair.save(begun(pair.record))),
+        pytest.raises(NotYet, match="operation_open"),
+    ):
+        probed(pair)
+    assert awake(pair) == set()
+
+
+def test_no_drill_begins_while_a_doctor_is_at_work(pair: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.synced()
+    assert drill_may_begin(pair.record, pair.now()) is None
+    assert killed(pair, monkeypatch, 5)
+    reason = drill_may_begin(pair.record, pair.now())
+    assert reason
+    assert reason.code == "operation_open"
+    pair.passed += timedelta(minutes=3)
+    assert drill_may_begin(pair.record, pair.now()) is None
+
+
+def test_an_archive_from_before_a_sync_is_not_imported(pair: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole sync has come and gone since the doctor's last look at the record."""
+    pair.slave.scheduler.guesses(replaces="always")
+    put(pair.master, job("first", description="newer"))
+
+    def synced(*_: Any) -> None:
+        pair.synced()
+
+    monkeypatch.setattr(trial.Trial, "_wait_for_a_moment", synced)
+    with pytest.raises(NotYet, match="superseded"):
+        probed(pair)
+    assert definition(pair.slave, "Sales / first")["description"] == "newer"
+    assert awake(pair) == set()
+
+
+ELSEWHERE = "Elsewhere / of another pair"
+
+
+@pytest.fixture
+def shared(pair: Sync) -> Sync:
+    """The slave has a job of another pair too, which rests."""
+    add_job(pair.slave, "Elsewhere", "of another pair")
+    act(pair.slave, "disable", ELSEWHERE)
+    pair.options = {"projects": ["Sales"]}
+    return pair
+
+
+def test_another_pair_fails_over_to_the_server_during_an_import(shared: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    with after_import(monkeypatch, lambda: act(shared.slave, "enable", ELSEWHERE)):
+        found = {each.code: each for each in probed(shared).answers}
+    assert enabled(shared.slave) == {ELSEWHERE}
+    assert found["import deletes"].verdict == "confirmed"
+    assert found["import with replace"].verdict == "unknown", "no second import"
+
+
+def test_another_pair_fails_over_to_the_server_before_an_import(shared: Sync, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared.slave.scheduler.guesses(replaces="always")
+    with at_write(monkeypatch, 10, lambda: act(shared.slave, "enable", ELSEWHERE)) as sent:
+        found = {each.code: each for each in probed(shared).answers}
+    assert enabled(shared.slave) == {ELSEWHERE}
+    assert "import_metadata" not in sent
+    assert found["import deletes"].verdict == "unknown"
+    assert ELSEWHERE in found["import deletes"].text
+
+
+def test_a_job_whose_start_time_is_past_is_not_imported_where_that_fires(pair: Sync) -> None:
+    """On a server that ignores its switches the import would run it."""
+    refill(pair.slave, source(), job("begun", start="2020-01-01T00:00:00Z"))
+    act(pair.slave, "disable", *states(pair.slave))
+    pair.slave.scheduler.guesses(replaces="always", past_start_fires=True)
+    books = Books(pair.slave)
+    found = {each.code: each for each in probed(pair).answers}
+    assert [row for row in books.journal if row["project"] == "Sales"] == []
+    assert (found["past start, enabled"].verdict, found["import deletes"].verdict) == ("confirmed", "unknown")
 
 
 def test_it_yields_to_a_sync_that_begins(pair: Sync, monkeypatch: pytest.MonkeyPatch) -> None:

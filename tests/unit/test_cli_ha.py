@@ -628,6 +628,15 @@ class TestCheck:
         conf = {"operation": "check", "test_message": True, "reason": "denodo-ha check --now"}
         assert json.loads(asked.body) == {"logical_date": None, "conf": conf}
 
+    def test_a_result_is_enough_although_a_task_of_the_run_waits_for_the_slot(
+        self, airflow: ScriptedAirflow, run: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("denodo_cli.runs.POLL", 0)
+        airflow.run_of_operations("running")
+        airflow.states({}, {}, {"check": self.checked()})
+        code, out = run("check", "default", "--now", "--patience", "5s")
+        assert (code, out.partition("\n")[0]) == (0, "OK - pair default: all 12 checks are OK")
+
     def test_a_run_that_leaves_no_result(
         self, airflow: ScriptedAirflow, run: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -719,6 +728,19 @@ class TestDoctor:
         (begun,) = airflow.webtool.asked("POST", f"//api/v2/{self.RUNS}")
         wanted = {"operation": "doctor", "probe": True, "hash_names": False, "reason": "an update"}
         assert json.loads(begun.body) == {"conf": wanted, "logical_date": None}
+
+    def test_a_result_is_enough_although_a_task_of_the_run_waits_for_the_slot(
+        self, airflow: ScriptedAirflow, run: Any
+    ) -> None:
+        """With consent, that of what was tried out."""
+        tried = self.FOUND.to_json()
+        read = {**tried, "tried": False}
+        airflow.states({}, {"doctor": read})
+        self.begins(airflow, "running")
+        assert "read only" in run("doctor", "default", "--now", "--patience", "5s")[1]
+        airflow.states({"doctor": read}, {"doctor": {**read, "summary": "new"}}, {"doctor": tried})
+        self.begins(airflow, "running")
+        assert "tried out" in run("doctor", "default", "--probe", "--patience", "5s")[1]
 
     def test_without_the_word_no_run_has_consent(self, airflow: ScriptedAirflow, run: Any) -> None:
         airflow.state(RECORD, doctor=self.FOUND.to_json())

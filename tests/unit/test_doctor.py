@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.moments import FAR_AWAY, has_no_moment, zones_of_offsets
-from denodo_ha.doctor.diagnosis import Diagnosis
+from denodo_ha.doctor.diagnosis import Answer, Diagnosis
 from denodo_ha.doctor.questions import BEGAN, IN_SUMMER, NEVER, PAST, QUESTIONS, Content, answers, learned, offsets_of
 from denodo_ha.doctor.redaction import to_attach, without_secrets
 from denodo_ha.doctor.scratch import is_scratch, of_pair, scratch_names
@@ -110,6 +111,14 @@ def test_what_is_not_known_takes_nothing_away() -> None:
     seen = dict.fromkeys(ALL, Unread("refused"))
     assert learned(before, seen, {}, answers(seen, {}), NOW) == before
     assert learned(before, NONE, {}, answers(NONE, {}), NOW).offsets == (3600, 7200)
+
+
+def test_a_probe_that_is_tried_again_answers_each_question_once() -> None:
+    read = Diagnosis(NOW, "default", False, tuple(answers({}, {}))[:2], {})
+    again = read.with_answers(answers(NONE, {})).with_answers(answers(ALL, {}))
+    assert list(again.answers) == answers(ALL, {})
+    other = Answer(Level.OK, "it is one", code="version, slave")
+    assert replace(read, answers=(other,)).with_answers(answers(ALL, {})).answers[0] == other
 
 
 def test_a_refusal_alone_does_not_disprove_a_type_that_was_written_before() -> None:

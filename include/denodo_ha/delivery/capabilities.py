@@ -17,14 +17,14 @@ class Tried(BaseModel):
     """What a doctor found when it tried something out on the server.
 
     :param question: its name, as in :data:`denodo_ha.doctor.questions.QUESTIONS`.
-    :param verdict: whether the contract's word was ``confirmed`` or ``refuted``, or is ``unknown``.
+    :param verdict: whether the contract's word was ``confirmed`` or ``refuted``.
     :param seen: in one clause, what was seen.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     question: str
-    verdict: Literal["confirmed", "refuted", "unknown"]
+    verdict: Literal["confirmed", "refuted"]
     seen: str
     at: AwareDatetime
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from denodo_ha.readiness.findings import Checked, worst
-from denodo_ha.status import SEVERITY, Level
+from denodo_ha.readiness.findings import Checked, by_severity, of_row, to_row, worst
+from denodo_ha.status import Level
 from denodo_ha.text import moment
 
 FORMAT = 1
@@ -83,31 +83,24 @@ class Diagnosis:
     @property
     def ordered(self) -> Sequence[Answer]:
         """The answers, the worst first."""
-        return sorted(self.answers, key=lambda each: SEVERITY.index(each.level), reverse=True)
+        return by_severity(self.answers)
 
     @property
     def lines(self) -> list[str]:
         return [self.summary, *map(str, self.ordered)]
 
     def with_answers(self, answers: Sequence[Answer], names: Sequence[str] = ()) -> Diagnosis:
-        """Return the same, after things were tried out. :param names: see the class."""
-        return Diagnosis(self.at, self.pair, True, (*self.answers, *answers), self.servers, (*self.names, *names))
+        """Return the same, after things were tried out; to a question that was asked before there is the new answer.
+
+        :param names: see the class.
+        """
+        asked = {each.code for each in answers}
+        kept = [each for each in self.answers if each.code not in asked]
+        return Diagnosis(self.at, self.pair, True, (*kept, *answers), self.servers, (*self.names, *names))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON, with those names that are in it."""
-        rows = [
-            {
-                "question": each.code,
-                "level": each.level.name,
-                "seen": each.text,
-                "rests_on": each.rests_on,
-                "next_step": each.next_step,
-                "claim": each.claim,
-                "mark": each.mark,
-                "verdict": each.verdict,
-            }
-            for each in self.answers
-        ]
+        rows = [to_row(each, _KEYS) for each in self.answers]
         text = _as_json([self.pair, rows, self.servers]).casefold()
         return {
             "format": FORMAT,
@@ -130,7 +123,7 @@ class Diagnosis:
         try:
             if value["format"] != FORMAT:
                 raise ValueError(f"format {value['format']}")
-            answers = tuple(map(_answer, value["answers"]))
+            answers = tuple(of_row(Answer, row, _KEYS) for row in value["answers"])
             names = tuple(map(str, value["names"]))
             at, servers = moment(value["at"]), dict(value["servers"])
             return cls(at, str(value["pair"]), bool(value["tried"]), answers, servers, names)
@@ -142,11 +135,6 @@ class Diagnosis:
 def _as_json(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text[1:-1] if isinstance(value, str) else text
-
-
-def _answer(row: Mapping[str, Any]) -> Answer:
-    texts = {name: str(row[key]) for name, key in _KEYS.items()}
-    return Answer(level=Level[row["level"]], **texts)
 
 
 _KEYS = {

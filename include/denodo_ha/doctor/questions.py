@@ -13,7 +13,7 @@ from typing import Any
 
 from denodo_ha.delivery.capabilities import Capabilities, Tried
 from denodo_ha.delivery.moments import FAR_AWAY
-from denodo_ha.doctor.diagnosis import Answer, Found, Verdict
+from denodo_ha.doctor.diagnosis import Answer, Found
 from denodo_ha.readiness.facts import Unread
 from denodo_ha.status import Level
 from denodo_ha.text import listed
@@ -294,16 +294,16 @@ def learned(
         if isinstance(content, Content) and not (content.refused and kind in known.faithful):
             known = known.learned_faithful(kind) if content.faithful else known.learned_unfaithful(kind)
     fired, zone = seen.get("past start, imported"), seen.get("time zone")
-    told = [each for each in found if each.verdict in ("confirmed", "refuted")]
+    told = [
+        Tried.model_validate({"question": each.code, "verdict": each.verdict, "seen": each.text, "at": at})
+        for each in found
+        if each.verdict in ("confirmed", "refuted")
+    ]
     offsets = None
-    if isinstance(zone, tuple) and any(each.code == "time zone" for each in told):
+    if isinstance(zone, tuple) and any(each.question == "time zone" for each in told):
         offsets = offsets_of(zone)
     return known.learned_by_trying(
-        [Tried(question=each.code, verdict=_verdict(each), seen=each.text, at=at) for each in told],
+        told,
         offsets=offsets,
         past_start_fires=fired if isinstance(fired, bool) else None,
     )
-
-
-def _verdict(answer: Answer) -> Verdict:
-    return "confirmed" if answer.verdict == "confirmed" else "refuted"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 from typing import Literal
 
 from denodo_ha.jobs import fold
@@ -48,3 +49,11 @@ class Scratch(Value):
     since: Time
     lease_until: Time
     importing: bool = False
+
+    def open(self, now: datetime) -> bool:
+        """Return whether the task that made them may still be at work."""
+        return now < self.lease_until
+
+    def in_flight(self, now: datetime) -> bool:
+        """Return whether the server may still be executing an import of the doctor."""
+        return self.importing and self.open(now)

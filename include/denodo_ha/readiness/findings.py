@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from denodo_ha.status import SEVERITY, Finding, Level
 from denodo_ha.text import moment, one_line
@@ -52,14 +52,28 @@ class Checked(Finding):
         return f"{self.level.name} {self.code}: {one_line(self.text)}{rests}.{how}"
 
 
+F = TypeVar("F", bound=Checked)
+
+
 def worst(findings: Sequence[Finding]) -> Level:
     """Return the worst level; what is not known is worse than OK, and better than a warning."""
     return max((each.level for each in findings), key=SEVERITY.index, default=Level.UNKNOWN)
 
 
-def by_severity(findings: Sequence[Checked]) -> list[Checked]:
+def by_severity(findings: Sequence[F]) -> list[F]:
     """Return them the worst first."""
     return sorted(findings, key=lambda each: SEVERITY.index(each.level), reverse=True)
+
+
+def to_row(found: Checked, keys: Mapping[str, str]) -> dict[str, str]:
+    """Return a finding as plain JSON. :param keys: the key of each of its fields but the level."""
+    return {"level": found.level.name, **{key: getattr(found, name) for name, key in keys.items()}}
+
+
+def of_row(kind: type[F], row: Mapping[str, Any], keys: Mapping[str, str]) -> F:
+    """Read what :func:`to_row` wrote; raise LookupError or TypeError for anything else."""
+    said = {name: str(row[key]) for name, key in keys.items()}
+    return kind(level=Level[row["level"]], **said)
 
 
 @dataclass(frozen=True)
@@ -88,16 +102,7 @@ class Readiness:
         return [self.summary, *map(str, self.findings)]
 
     def to_json(self) -> dict[str, Any]:
-        rows = [
-            {
-                "code": each.code,
-                "level": each.level.name,
-                "what": each.text,
-                "rests_on": each.rests_on,
-                "next_step": each.next_step,
-            }
-            for each in self.findings
-        ]
+        rows = [to_row(each, _KEYS) for each in self.findings]
         return {"at": self.at.isoformat(), "level": self.level.name, "summary": self.summary, "findings": rows}
 
     @classmethod
@@ -107,14 +112,9 @@ class Readiness:
         :raises ValueError: it is damaged, or of another version.
         """
         try:
-            return cls(moment(value["at"]), tuple(map(_of_row, value["findings"])))
+            return cls(moment(value["at"]), tuple(of_row(Checked, row, _KEYS) for row in value["findings"]))
         except (TypeError, LookupError, ValueError) as error:
             raise ValueError(f"the stored check cannot be read ({type(error).__name__}); run another one") from None
-
-
-def _of_row(row: Mapping[str, Any]) -> Checked:
-    said = {name: str(row[key]) for name, key in _KEYS.items()}
-    return Checked(level=Level[row["level"]], **said)
 
 
 _KEYS = {"code": "code", "text": "what", "rests_on": "rests_on", "next_step": "next_step"}

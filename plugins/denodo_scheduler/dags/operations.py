@@ -109,10 +109,11 @@ def doctor(**context: Any) -> dict[str, Any]:
         return _found(context, run, looking.look(run))
 
 
-@shared.step(pre_execute=_only(DOCTOR, consent="probe"))
+@shared.step(pre_execute=_only(DOCTOR, consent="probe"), **shared.CHANGES_NOTHING)
 def probe(_: dict[str, Any], **context: Any) -> dict[str, Any]:
     """Try out on the passive server what reading cannot tell, in scratch projects that are deleted at the end, and note
-    what was learned in the record, by which the syncs go. A retry first deletes what a killed try has left.
+    what was learned in the record, by which the syncs go. A retry first deletes what a killed try has left. It does not
+    wait for the pair's slot, and yields to whatever begins: its right is that of the record.
     """
     run = shared.pair_context(context)
     with shared.publishing(run, context), shared.explaining(context):

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 START = pendulum.datetime(2026, 1, 1, tz="UTC")
 """Before any backfill that makes sense; DAGs never catch up by themselves."""
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
-"""Arguments of a task that needs not wait for the pair's slot."""
+"""Arguments of a task that needs not wait for the pair's slot: it changes nothing, or gives way to whatever does."""
 CHECK_KEY, DOCTOR_KEY = "check", "doctor"
 """The keys of the asset's state store with the last readiness check, and what the last doctor has found."""
 WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync", "drill_result"})

@@ -9,13 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import TypeVar
-
-from airflow.sdk import ObjectStoragePath
-from airflow.sdk.log import redact  # type: ignore[attr-defined]
 
 from denodo_ha.checks import enabled_by_definition, same_server
 from denodo_ha.jobs import Statuses
@@ -34,11 +29,10 @@ from denodo_ha.readiness.facts import (
 from denodo_ha.readiness.findings import Readiness
 from denodo_ha.readiness.judge import in_the_way, judge
 from denodo_ha.readiness.sites import addresses, names_to_resolve
-from denodo_ha.reason import Reason
 from denodo_ha.record import Record, Role
 from denodo_ha.server.address import common_name
 from denodo_ha.server.tokens import common_endpoint
-from denodo_ha.snapshot.archive import inspect, read_elements
+from denodo_ha.snapshot.archive import read_elements
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, build_manifest
 from denodo_ha.status import Level
@@ -48,6 +42,7 @@ from denodo_scheduler.alerts import notifiers, of_deadline
 from denodo_scheduler.client.probe import over_second_path
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.context import PairContext
+from denodo_scheduler.steps.facts import exported, read_fact
 from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked
 
@@ -55,7 +50,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_DO = "do what it says, then check again"
 _SEE = "see the finding of its connection"
 _NEEDED = 32 * 1024 * 1024
 """Bytes that are taken to be needed where no export tells its size."""
@@ -74,35 +68,35 @@ def check(
     :param send_test: sends a test message to people; None: none is sent.
     """
     context = replace(context, dry_run=True)  # so that other pairs are not told of this one
-    record = _read(lambda: _record(context))
+    record = read_fact(lambda: _record(context))
     active = Role.MASTER if isinstance(record, Unread) else record.active
     servers = {role: _server(context, role, exports=role is active) for role in Role}
-    contents = _read(lambda: _contents(context, record))
-    exported = _read(lambda: _exported(context, record, other(active), known(contents)))
-    exports_resources = _read(lambda: all(map(_exports_resources, (context.master, context.slave))))
-    storage = _read(lambda: _room(context, record))
+    contents = read_fact(lambda: _contents(context, record))
+    exported = read_fact(lambda: _exported(context, record, other(active), known(contents)))
+    exports_resources = read_fact(lambda: all(map(_exports_resources, (context.master, context.slave))))
+    storage = read_fact(lambda: _room(context, record))
     found = judge(
         ReadyFacts(
             pair=context.pair,
             now=context.now(),
             record=record,
             servers=servers,
-            addresses=_read(lambda: context.servers.addresses),
-            held_elsewhere=storage if isinstance(storage, Unread) else _read(lambda: another_pair(context)),
-            crons_refused=_read(lambda: _crons_refused(context, servers, active)),
-            second_path=_read(lambda: _second_path(context, servers)),
-            tokens=_read(lambda: common_endpoint(context.master.settings.auth, context.slave.settings.auth)),
+            addresses=read_fact(lambda: context.servers.addresses),
+            held_elsewhere=storage if isinstance(storage, Unread) else read_fact(lambda: another_pair(context)),
+            crons_refused=read_fact(lambda: _crons_refused(context, servers, active)),
+            second_path=read_fact(lambda: _second_path(context, servers)),
+            tokens=read_fact(lambda: common_endpoint(context.master.settings.auth, context.slave.settings.auth)),
             contents=contents,
             exported=exported,
-            resolved=_read(lambda: _resolved(_names(servers, active, exported))),
-            held=_read(lambda: _held(context, servers, active, contents, exports_resources)),
+            resolved=read_fact(lambda: _resolved(_names(servers, active, exported))),
+            held=read_fact(lambda: _held(context, servers, active, contents, exports_resources)),
             exports_resources=exports_resources,
-            passwords=_read(lambda: _passwords(context)),
+            passwords=read_fact(lambda: _passwords(context)),
             storage=storage,
-            looked=_read(lambda: moment(seen.at) if seen.at else None),
-            notifiers=_read(lambda: len(notifiers(context.pair))),
-            deadline=_read(lambda: of_deadline(context.pair)),
-            test_message=_read(send_test) if send_test else None,
+            looked=read_fact(lambda: moment(seen.at) if seen.at else None),
+            notifiers=read_fact(lambda: len(notifiers(context.pair))),
+            deadline=read_fact(lambda: of_deadline(context.pair)),
+            test_message=read_fact(send_test) if send_test else None,
         )
     )
     for line in found.lines:
@@ -134,28 +128,9 @@ def refuse(found: Readiness) -> Blocked:
     return Blocked("not_ready", found.summary[:900], found.findings[0].next_step)
 
 
-def _read(read: Callable[[], T]) -> T | Unread:
-    """Read one fact; whatever goes wrong is why it is not known, and keeps no other fact from being read."""
-    try:
-        return read()
-    except NotReadError as error:
-        return error.fact
-    except Exception as error:
-        log.info("A fact could not be read: %s: %s", type(error).__name__, error)
-        reason = getattr(error, "reason", None)
-        if isinstance(reason, Reason):
-            return Unread(_masked(reason.what), reason.next_step or _DO)
-        return Unread(_masked(str(error)) or type(error).__name__, _DO)
-
-
 def _unless(silent: Unread | None, read: Callable[[], T]) -> T | Unread:
     """The same, of a server that is not silent."""
-    return _read(read) if silent is None else silent
-
-
-def _masked(text: str) -> str:
-    """In one line, without the secrets that Airflow knows: findings are stored, and shown, where it masks none."""
-    return str(redact(one_line(text)))
+    return read_fact(read) if silent is None else silent
 
 
 def _record(context: PairContext) -> Record:
@@ -172,7 +147,7 @@ def _record(context: PairContext) -> Record:
 def _server(context: PairContext, role: Role, *, exports: bool) -> ServerFacts:
     hook, scope = context.servers.hook(role), context.pair.scope
     asked = context.now()
-    info = _read(hook.ping)
+    info = read_fact(hook.ping)
     answered = context.now()
     silent = Unread(f"the {role} does not answer as it should", _SEE) if isinstance(info, Unread) else None
     ahead = _unless(silent, lambda: _ahead(hook, asked, answered))
@@ -181,13 +156,13 @@ def _server(context: PairContext, role: Role, *, exports: bool) -> ServerFacts:
     seconds = time.monotonic() - began
     return ServerFacts(
         connection=hook.denodo_scheduler_conn_id,
-        machines=_read(lambda: frozenset({hook.place.tool, hook.place.machine})),
+        machines=read_fact(lambda: frozenset({hook.place.tool, hook.place.machine})),
         info=info,
         binding=_unless(silent, lambda: _assumed(hook, exports=exports)),
         statuses=statuses,
         ahead=ahead,
         seconds=statuses if isinstance(statuses, Unread) else seconds,
-        manifest=_read(lambda: _manifest(context, hook, known(statuses))),
+        manifest=read_fact(lambda: _manifest(context, hook, known(statuses))),
         data_sources=_unless(
             silent, lambda: tuple(each for each in hook.data_sources() if scope.matches_project(each.project))
         ),
@@ -321,10 +296,8 @@ def _held(
     known(servers[other(active)].statuses)
     if not resources(known(contents)) or not known(exports_resources):
         return frozenset()
-    with TemporaryDirectory() as folder:
-        file = ObjectStoragePath(f"file://{Path(folder) / 'export.zip'}")
-        result = context.servers.hook(other(active)).export_metadata(file)
-        return resources(inspect(file, expected_size=result.size))
+    with exported(context.servers.hook(other(active))) as (_, found):
+        return resources(found)
 
 
 def _room(context: PairContext, record: Record | Unread) -> Room:
@@ -333,7 +306,7 @@ def _room(context: PairContext, record: Record | Unread) -> Room:
     size, missing = _NEEDED, ""
     if not isinstance(record, Unread) and record.snapshot:
         path = context.snapshots.export_path(record.snapshot.id)
-        found = _read(lambda: path.stat().st_size)
+        found = read_fact(lambda: path.stat().st_size)
         size, missing = (size, found.why) if isinstance(found, Unread) else (int(found), "")
     free = shutil.disk_usage(folder).free if folder else None
     return Room(context.snapshots.base, free, 2 * size, missing)

@@ -7,7 +7,8 @@ its right. The rules are all on this page:
 rule                        the record must still say
 ==========================  =============================================================================
 :func:`unchanged`           all that it said when it was judged, but for what a doctor has or learned
-:func:`undisturbed`         the same, whatever a drill, which gives way to a failover, has noted meanwhile
+:func:`undisturbed`         the same, whatever a drill, which gives way to a failover, has noted meanwhile, and
+                            a doctor has begun no import
 :func:`of_epoch`            the same epoch and phase, and no operation has begun or ended
 :func:`current_sync`        the epoch and snapshot from which the sync began, and no operation of another run; a run
                             that only looks has no right, whatever the record says
@@ -15,7 +16,8 @@ rule                        the record must still say
 :func:`passive_target`      the same epoch, with the source of the sync as the active server
 :class:`OperationClaim`     the failover, switchover or drill of this very try, within its lease
 :class:`DoctorClaim`        the scratch projects of this very doctor, within their lease, the same epoch and phase, and
-                            no operation: it yields to each that begins
+                            no operation: it yields to each that begins, and to what a sync has brought;
+                            the same epoch and phase suffice to disable what its import has woken
 ==========================  =============================================================================
 """
 
@@ -127,12 +129,16 @@ def unchanged(context: PairContext, judged: Record, error: type[NothingToDo] | t
 
 
 def undisturbed(context: PairContext, judged: Record) -> Claim:
-    """Like :func:`unchanged`, for a failover: what a drill notes is no change, unless it disables its job."""
+    """Like :func:`unchanged`, for a failover: what a drill notes is no change, unless it disables its job.
+
+    That a doctor has sent an import is one: it is waited for, as that of a sync.
+    """
 
     def seen(record: Record) -> Record:
         operation = record.operation
         drilling = operation is not None and operation.kind == "drill" and operation.step is not Step.DISABLING
-        return record.model_copy(update={**_NOTED, "drill": None, **({"operation": None} if drilling else {})})
+        noted = {**_NOTED, "scratch": record.scratch is not None and record.scratch.importing, "drill": None}
+        return record.model_copy(update={**noted, **({"operation": None} if drilling else {})})
 
     def rule(record: Record) -> Exception | None:
         if seen(record) == seen(judged):
@@ -341,6 +347,7 @@ class DoctorClaim(Claim):
     def __init__(self, context: PairContext, record: Record) -> None:
         assert record.scratch is not None
         self.id, self.epoch, self.phase = record.scratch.id, record.epoch, record.phase
+        self.synced = record.snapshot, record.dirty
         super().__init__(context, self._refused)
 
     def _refused(self, record: Record) -> Exception | None:
@@ -351,6 +358,8 @@ class DoctorClaim(Claim):
         later = "the next doctor or sync deletes its scratch projects"
         if record.operation:
             return NotYet("operation_open", f"a {record.operation.kind} has begun, to which the doctor yields", later)
+        if (record.snapshot, record.dirty) != self.synced:
+            return NotYet("superseded", "a sync has changed the server meanwhile", later)
         if self.context.now() >= record.scratch.lease_until:
             return NotYet("lease_over", "this doctor slept longer than its lease", later)
         return None
@@ -358,6 +367,19 @@ class DoctorClaim(Claim):
     def _lease(self, record: Record) -> float | None:
         scratch = record.scratch
         return (scratch.lease_until - self.context.now()).total_seconds() if scratch else None
+
+    def resting(self) -> Claim:
+        """The right to disable what its import has woken; nothing ends it but another epoch or phase.
+
+        :raises Blocked: by its :meth:`check`.
+        """
+
+        def rule(record: Record) -> Exception | None:
+            if (record.epoch, record.phase) == (self.epoch, self.phase):
+                return None
+            return Blocked("superseded", "the pair has moved on, so nothing more is disabled", "run the doctor again")
+
+        return Claim(self.context, rule)
 
     def prolong(self, seconds: float) -> None:
         self.renew(timedelta(seconds=seconds) + LEASE)

@@ -205,17 +205,21 @@ def settle(
     :param role: the passive server. :param after_import: see :func:`rest_passive`.
     """
     if operation and operation.in_flight(context.now()):
-        return _hold(context, role, claim, until=operation.lease_until, ours=ours, tell=tell)
+
+        def rest(over: bool) -> AtRest:  # definitions are read at the end only
+            return rest_passive(context, role, claim, ours=ours, tell=tell, after_import=over)
+
+        return hold(context, role, rest, until=operation.lease_until)
     return rest_passive(context, role, claim, ours=ours, tell=tell, after_import=after_import)
 
 
-def _hold(
-    context: PairContext, role: Role, claim: Claim, *, until: datetime, ours: bool, tell: Before | None
-) -> AtRest:
+def hold(context: PairContext, role: Role, rest: Callable[[bool], AtRest], *, until: datetime) -> AtRest:
     """Disable again and again until ``until``, after which nothing of a lost import can still be in flight.
 
     A server that does not answer meanwhile may come back with enabled jobs, so errors end this only after ``until``,
-    which is at most one lease away, whatever clock wrote it. Definitions are read at the end only.
+    which is at most one lease away, whatever clock wrote it.
+
+    :param rest: disables what is enabled; called with whether this is the last time.
     """
     until = min(until, context.now() + context.pair.sync.lease)
     log.warning(
@@ -228,7 +232,7 @@ def _hold(
     while True:
         over = context.now() >= until
         try:
-            found = rest_passive(context, role, claim, ours=ours, tell=tell, after_import=over)
+            found = rest(over)
         except (Blocked, NothingToDo):
             raise
         except Exception as error:

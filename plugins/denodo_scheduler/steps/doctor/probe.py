@@ -18,7 +18,7 @@ from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.doctor.look import names_of, secrets_of
-from denodo_scheduler.steps.doctor.tidy import begin, clean_up
+from denodo_scheduler.steps.doctor.tidy import begin, clean_up, keep_at_rest
 from denodo_scheduler.steps.doctor.trial import Trial
 from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import Blocked, NotYet, require
@@ -40,6 +40,7 @@ def probe(context: PairContext, found: Diagnosis) -> Diagnosis:
     """
     require(reason_given(context.reason))
     record = _record(context)
+    keep_at_rest(context, record)
     if record.scratch and not clean_up(context):
         how = "wait until it can be deleted; the log of this task says what it waits for"
         raise NotYet("scratch_left", f"an earlier doctor has left {listed(record.scratch.projects)}", how)

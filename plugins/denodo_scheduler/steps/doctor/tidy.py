@@ -17,6 +17,7 @@ from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.claim import LEASE, DoctorClaim
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NotYet, require
+from denodo_scheduler.steps.passive import AtRest, hold, rest_passive
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,18 @@ def clean_up(context: PairContext, **told: Any) -> bool:
     before, after = {"scratch": len(scratch.projects)}, {"scratch": 0}
     claim.save(tidied, context.event("doctor", record, server=scratch.role, before=before, after=after, **told))
     return True
+
+
+def keep_at_rest(context: PairContext, record: Record) -> None:
+    """Keep the pair's jobs disabled as long as an import of a dead try of this run may be executed."""
+    scratch = record.scratch
+    if scratch and context.is_of_this_run(scratch.id) and scratch.in_flight(context.now()):
+        role, claim = Role(scratch.role), DoctorClaim(context, record).resting()
+
+        def rest(over: bool) -> AtRest:
+            return rest_passive(context, role, claim, ours=True, after_import=over, imported=())
+
+        hold(context, role, rest, until=scratch.lease_until)
 
 
 def _must_wait(context: PairContext, record: Record, scratch: Scratch) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -20,21 +20,22 @@ from denodo_ha.delivery.moments import budget, next_moment, possible_zones, zone
 from denodo_ha.doctor.questions import BEGAN, IN_SUMMER, NEVER, PAST, Content, offsets_of
 from denodo_ha.doctor.scratch import is_scratch
 from denodo_ha.jobs import Job, JobKey, JobState, JobStatus
-from denodo_ha.readiness.facts import NotReadError, Unread, known
+from denodo_ha.preconditions import looks_paused
+from denodo_ha.readiness.facts import Unread, known
 from denodo_ha.record import Role
 from denodo_ha.server.options import IMPORT_OPTIONS
 from denodo_ha.snapshot.archive import ArchiveContents, ArchiveError, cut_archive
 from denodo_ha.snapshot.contents import Element
-from denodo_ha.text import listed
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError, UnreachableError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook, Statuses
 from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import DoctorClaim
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.doctor.look import exported, unasked_in, unread
-from denodo_scheduler.steps.jobs import by_project, change_jobs
+from denodo_scheduler.steps.doctor.look import unasked_in
+from denodo_scheduler.steps.doctor.woken import let_rest, resting_now
+from denodo_scheduler.steps.facts import exported, unread
 from denodo_scheduler.steps.outcome import NotYet
-from denodo_scheduler.steps.passive import ROUNDS, DisablingEvent, at_rest
+from denodo_scheduler.steps.passive import AtRest, hold
 from denodo_scheduler.steps.servers import data_sources
 from denodo_scheduler.steps.sync.send import refused
 
@@ -48,6 +49,7 @@ PATIENCE = timedelta(seconds=60)
 """How long it is waited for a moment in which an import can wake no job of the pair."""
 _DESCRIPTION = "Made by the doctor of the Denodo HA pair to try something out; deleted at its end."
 _CHANGED = "changed"
+_OTHERS = "nothing has to be done: syncs find out by themselves how to write it"
 _MOST_COPIES = 3
 """How many jobs of a type are refused before it is the type that is refused."""
 
@@ -119,8 +121,7 @@ class Trial:
             raise
         except (DenodoSchedulerError, ArchiveError, LookupError, ValueError) as error:
             log.warning("Could not be tried: %s: %s", type(error).__name__, error)
-            fact = error.fact if isinstance(error, NotReadError) else unread(error)
-            self.seen |= {question: fact for question in questions if question not in self.seen}
+            self.seen |= {question: unread(error) for question in questions if question not in self.seen}
 
     # -- over REST
 
@@ -180,8 +181,9 @@ class Trial:
             except (DenodoSchedulerError, LookupError) as error:
                 self.types[kind] = unread(error)
 
-    def _written(self, project: str, kind: str, jobs: Sequence[Job], there: Sequence[Job]) -> Content:
-        name, lacking = self._copies[kind], Content(refused="each has an id whose meaning is not known")
+    def _written(self, project: str, kind: str, jobs: Sequence[Job], there: Sequence[Job]) -> Content | Unread:
+        name = self._copies[kind]
+        lacking: Content | Unread = Unread("each has an id whose meaning is not known, so none was sent", _OTHERS)
         ids = {job.key: job.id for job in there}, {key: each for each, key in self._names.data_sources.items()}
         for job in jobs[:_MOST_COPIES]:
             try:
@@ -216,10 +218,19 @@ class Trial:
         return (*found, "disabled") if _is_enabled(again, self._states(project)[job.name]) else tuple(found)
 
     def _enable(self, project: str) -> dict[str, Any]:
-        """Enable jobs that are due in 2099, read what they are due at, and disable them."""
+        """Enable jobs that are due in 2099, read what they are due at, and disable them.
+
+        A server that was paused through RMI shows every job DISABLED [D], so there nothing can be told.
+        """
         names = ("never", "summer", "past")
         self._set("enable", project, names)
         states = self._states(project)
+        if not any(states[name].state.is_enabled for name in names):
+            flagged = [job.key for job in self._read(project).values() if job.is_flagged_enabled]
+            self._set("disable", project, names)
+            what = f"none of {len(names)} jobs was read back enabled; a paused server looks exactly like this"
+            how = f"resume the {self.role}'s Scheduler (RMI: resumeScheduler) if it is paused; then run a doctor again"
+            known(Unread(looks_paused(flagged, self.role).what if flagged else what, how))
         enabled = sum(states[name].state.is_enabled for name in names[:2])
         due = [states[name].next_execution for name in names[:2]]
         zone = tuple(due) if None not in due else Unread("an enabled job that is due in 2099 has no next execution")
@@ -254,10 +265,12 @@ class Trial:
         for some scratch jobs: so whatever it does, no job of the pair is touched.
         """
         kept = JobKey(project=one, name="kept")
+        if isinstance(bulk := self.seen["bulk"], Unread):  # what the import wakes could not be disabled
+            known(bulk)
         with exported(self._hook) as (whole, contents):
             self.claim.renew()  # for an export others are kept away much longer
             odd = set(unasked_in(self._hook, contents))
-            known({} if _has(contents, kept) else Unread("the export does not hold the scratch jobs that were made"))
+            known({} if kept in contents.jobs else Unread("the export does not hold the scratch jobs that were made"))
             brought = [name for name in self._read(one) if name not in ("kept", "victim")]
             self.claim.check()
             self._hook.delete_jobs([JobKey(project=one, name=name) for name in brought])
@@ -270,9 +283,12 @@ class Trial:
                     return element.project == one and element.name != "victim"
                 return all_of_it and element.entry not in odd
 
+            def ignored() -> bool:
+                return bool(self._unlike(one, changed, awake))
+
             if all_of_it:
                 self._wait_for_a_moment(there)
-            self._send(whole, contents, first, replaces=False)
+            self._send(whole, contents, first, replaces=False, ignored=ignored)
             self.seen |= self._after_first(one, other, brought, changed, awake)
             if self.seen["import deletes"]:
                 known(Unread("an import deletes what it does not hold, so nothing less than all may be imported"))
@@ -290,7 +306,7 @@ class Trial:
             zones=possible_zones(self.context.pair.timezone_of(self.role), found),
             budget=budget(self.known.longest_import),
             until=now + PATIENCE,
-            past_start_fires=False,
+            past_start_fires=self.seen.get("past start, enabled") is not False,
         )
         if moment is None:
             how = "run the doctor at a quieter time; syncs find out by themselves what they need to know"
@@ -298,12 +314,29 @@ class Trial:
         elif moment > now:
             time.sleep((moment - now).total_seconds())
 
-    def _send(self, whole: Any, contents: ArchiveContents, keep: Callable[[Element], bool], *, replaces: bool) -> None:
-        """Import a part of an export, and see that no job of the pair has changed by it."""
+    def _send(
+        self,
+        whole: Any,
+        contents: ArchiveContents,
+        keep: Callable[[Element], bool],
+        *,
+        replaces: bool,
+        ignored: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Import a part of an export, and disable what the server has woken by it.
+
+        :param ignored: whether the server is seen to have ignored that it was to replace nothing.
+        """
         sync, part = self.context.pair.sync, whole.parent / "part.zip"
         with new_file(part) as destination:
             cut_archive(whole, contents, destination, keep)
+        resting = resting_now(self._hook, self.before)
+        until = self.context.now() + sync.lease
         self.claim.renew(sync.lease, importing=True)
+
+        def rest(_: bool = True) -> AtRest:
+            return let_rest(self.context, self.role, self.claim.resting(), resting, ignored)
+
         try:
             self._hook.import_metadata(
                 part, timeout=sync.import_timeout.total_seconds(), options=_replacing(self._hook, replaces)
@@ -312,30 +345,11 @@ class Trial:
             if isinstance(error, UnreachableError) or refused(error):
                 self.claim.renew(importing=False)
                 raise
+            hold(self.context, self.role, rest, until=until)
             how = "wait; the next try of this task, the next doctor or the next sync deletes the scratch projects"
             raise NotYet("import_unanswered", f"an import was sent and its end is unknown ({error})", how) from None
+        rest()
         self.claim.renew(importing=False)
-        self._let_rest()
-
-    def _let_rest(self) -> None:
-        """Disable what was disabled before and is enabled now: jobs of other pairs too, and no scratch jobs."""
-        server = self.context.servers.own_path(self.role)
-        resting = {job.key for job in self.before.jobs if not job.state.is_enabled}
-        event = DisablingEvent(self.context, "drift", self.context.now(), {"server": self.role})
-
-        def woken(statuses: Statuses) -> list[JobKey]:
-            return [job.key for job in statuses.jobs if job.state.is_enabled and job.key in resting]
-
-        def pieces(statuses: Statuses, left: Sequence[JobKey], _: int) -> Iterator[Sequence[JobKey]]:
-            log.error("The import was to replace nothing, and has enabled jobs: %s", listed(sorted(left)))
-            event.begin(self.claim, statuses, left)
-            yield from by_project(left)
-
-        done = change_jobs(server, "disable", woken, pieces, enough=lambda number: number == ROUNDS)
-        rest = at_rest(server, done)
-        if rest.disabled:
-            complete = event.end(self.context.record(), rest)
-            self.context.save(lambda latest: (latest, complete))
 
     def _after_first(self, one: str, other: str, brought: Sequence[str], changed: Job, awake: bool) -> dict[str, Any]:
         fired = self._has_fired(one, "past")
@@ -352,16 +366,22 @@ class Trial:
             "another project's job": JobKey(project=other, name="elsewhere") not in now,
             f"{len(gone)} jobs of the server": bool(gone),
         }
-        kept = jobs.get("kept")
-        unlike = set() if kept is None else self._apart(changed, kept)
-        unlike |= {"id"} if kept and kept.id != changed.id else set()
-        unlike |= {"disabled"} if kept and states["kept"].state.is_enabled is not awake else set()
         return {
             "import deletes": [what for what, true in deleted.items() if true],
             "import enables": all(name in jobs and _is_enabled(jobs[name], states[name]) for name in brought),
             "past start, imported": fired,
-            "import without replace": sorted(unlike) if kept else ["it is gone"],
+            "import without replace": self._unlike(one, changed, awake),
         }
+
+    def _unlike(self, project: str, changed: Job, awake: bool) -> list[str]:
+        """What of a job that was there, and ``changed`` after the export, is otherwise after the first import."""
+        kept = self._read(project).get("kept")
+        if kept is None:
+            return ["it is gone"]
+        unlike = self._apart(changed, kept)
+        unlike |= {"id"} if kept.id != changed.id else set()
+        unlike |= {"disabled"} if self._states(project)["kept"].state.is_enabled is not awake else set()
+        return sorted(unlike)
 
     def _after_second(self, one: str, changed: Job) -> dict[str, Any]:
         kept = self._read(one).get("kept")
@@ -395,10 +415,6 @@ class Trial:
 
 def _is_enabled(job: Job, status: JobStatus) -> bool:
     return status.state.is_enabled or job.is_flagged_enabled
-
-
-def _has(contents: ArchiveContents, key: JobKey) -> bool:
-    return key in contents.jobs
 
 
 def _replacing(hook: DenodoSchedulerHook, value: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from denodo_ha.preconditions import (
     all_on_target,
     equal_on_target,
     looks_paused,
+    no_doctor,
     no_other_operation,
     not_halted,
     not_paused,
@@ -60,6 +61,7 @@ def ensure_may_begin(context: PairContext, record: Record, to: Role) -> None:
     servers = context.servers
     require(
         no_other_operation(record)
+        or no_doctor(record, context.now())
         or not_yet_active(record, to)
         or same_servers(record, servers.addresses)
         or two_addresses(servers.connections, servers.addresses)
