@@ -24,6 +24,8 @@ FAILED = Reason(
     "the pair could not be looked at: ping_master or decide failed",
     "see the logs of these tasks: a connection, or the storage of the snapshots, cannot be used",
 )
+PASSIVE_INTERVAL = timedelta(minutes=5)
+"""How often a watch looks whether the passive server is passive."""
 MONITOR_SLACK = timedelta(minutes=15)
 """How much longer than a watch the last look may be ago."""
 

@@ -9,11 +9,14 @@ import pytest
 
 from denodo_ha.drill import Drill
 from denodo_ha.operations import ManualOperation
+from denodo_ha.reason import Reason
 from denodo_ha.record import Dirty, Operation, Phase, Record, Step
 from denodo_ha.status import Reading
 from denodo_ha.status import judge as judge_status
 from denodo_scheduler.exceptions import UnreachableError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.state.record_store import RecordStore
+from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.steps import operate as operating
 from denodo_scheduler.steps.outcome import Blocked, NotYet
 from support.drill import PINGS, DrilledPair, at_rest, runs, switched
@@ -87,6 +90,32 @@ def test_a_trigger_that_fires_when_it_is_enabled_is_the_run(pair: DrilledPair, m
     assert runs(books) == [("late", "misfire")]
     assert event["ok"], event
     at_rest(pair)
+
+
+@pytest.mark.parametrize("changed", [True, False], ids=["something to deliver", "nothing to deliver"])
+@pytest.mark.parametrize("ends", ["import_metadata", "verify"])
+def test_a_drill_in_the_middle_of_a_sync_has_the_sync_skip_its_rest(
+    pair: DrilledPair, changed: bool, ends: str
+) -> None:
+    """:param ends: the task after which the drill ends."""
+    sync, tasks = pair.failover.sync, ["import_metadata", "disable_jobs", "verify"]
+    if changed:
+        add_job(pair.master, "default", "new job")
+    base, run = sync.record.snapshot_id, sync.dag_run()
+    for task in ("guard", "export_metadata"):
+        run.task(task)
+    during = tasks[: tasks.index(ends) + 1]
+    pair.meanwhile = lambda number: [run.task(task) for task in during if number == 0]
+    event = pair.drill(pair={"drill": ["ping 1"]})
+    assert event["ok"], event
+    at_rest(pair)
+    for task in tasks[len(during) :]:
+        run.task(task)
+    assert run.ok, run.errors
+    skipped = {task for task in run.errors if run.code(task) == "operation_open"}
+    assert skipped == {*during, *(["verify"] if changed else [])}
+    assert (sync.record.snapshot_id == base) is ("verify" in skipped)
+    sync.synced()
 
 
 def refused(which: DrilledPair, **asked: Any) -> str:
@@ -187,6 +216,42 @@ def test_a_server_that_dies_in_the_middle_is_left_to_the_retry(
     event = pair.drill(run_id="r", pair={"drill": ["ping 1"]})
     assert event["ok"], event
     at_rest(pair)
+
+
+def unusable(*_: Any, **__: Any) -> Any:
+    raise StorageError(Reason("no_storage", "the storage does not answer", "wait"))
+
+
+@pytest.mark.parametrize("broken", [("load", "save"), ("save",)], ids=", ".join)
+def test_where_the_record_cannot_be_kept_the_job_is_disabled_nevertheless(
+    pair: DrilledPair, monkeypatch: pytest.MonkeyPatch, broken: tuple[str, ...]
+) -> None:
+    books = Books(pair.slave)
+    with monkeypatch.context() as patch:
+        pair.meanwhile = lambda _: [patch.setattr(RecordStore, name, unusable) for name in broken]
+        with pytest.raises(StorageError):
+            pair.drill(run_id="r", pair={"drill": ["ping 1"]})
+    assert switched(books) == [("ping 1", "enabled"), ("ping 1", "disabled")]
+    pair.meanwhile = lambda _: None
+    event = pair.drill(run_id="r", pair={"drill": ["ping 1"]})
+    assert event["ok"], event
+    at_rest(pair)
+
+
+def test_where_a_failover_may_have_begun_unseen_the_job_is_left_to_others(
+    pair: DrilledPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the record nor the master says that the slave is still passive."""
+
+    def gone(_: int) -> None:
+        patch.setattr(RecordStore, "load", unusable)
+        pair.failover.silence()
+
+    with monkeypatch.context() as patch:
+        pair.meanwhile = gone
+        with pytest.raises(Blocked, match="slave_may_be_active"):
+            pair.drill(run_id="r", pair={"drill": ["ping 1"]})
+    assert enabled(pair.slave) == {"health / ping 1"}
 
 
 def test_a_pause_in_the_middle_ends_it_with_its_job_disabled_and_a_halt_where_it_is(pair: DrilledPair) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,16 @@ def test_a_drill_that_fails_is_red_and_alerts_once_with_a_next_step(
     (alert,) = [json.loads(line) for line in alerts.read_text().splitlines()]
     assert (alert["alert"], alert["event"]["code"]) == ("drill", "drill_failed")
     assert alert["event"]["next_step"].startswith("repair what its report in the slave's web tool names")
+
+
+def test_a_run_that_is_cleared_drills_again(airflow: PairAirflow, pair: DrilledPair) -> None:
+    books = Books(pair.slave)
+    run = airflow.run("drill", reason="by schedule")
+    assert run.task("drill").state == "success"
+    assert runs(books) == [("ping 1", "manual")]
+    run.cleared = datetime.now(UTC)
+    assert run.task("drill").state == "success"
+    assert runs(books) == 2 * [("ping 1", "manual")]
 
 
 def test_a_drill_that_is_refused_is_red_with_its_reason(airflow: PairAirflow, pair: DrilledPair) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from denodo_ha.record import Phase, Role
+from denodo_ha.watching import PASSIVE_INTERVAL
 from denodo_scheduler.steps.claim import LEASE
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo
 from denodo_scheduler.steps.promote import failover as failing_over
 from support.drill import DrilledPair, at_rest, runs, switched
 from support.failover import killed
-from support.sync import Books, WorkerKilled, enabled, kill_the_worker, status_of
+from support.sync import Books, WorkerKilled, edit, enabled, kill_the_worker, status_of
 
 ONE = {"drill": ["ping 1"]}
 
@@ -93,6 +94,52 @@ def test_a_retry_goes_on_with_the_jobs_that_are_left(pair: DrilledPair) -> None:
     assert [job["code"] for job in event["jobs"]] == ["ran", "ran", "ran"]
     assert [job for job, _ in runs(books)] == ["ping 1", "ping 2", "ping 2", "ping 3"]
     assert [run["result"] for run in books.journal] == ["COMPLETE", "STOPPED", "COMPLETE", "COMPLETE"]
+
+
+def test_a_retry_after_the_end_drills_nothing_twice_also_in_a_run_that_was_cleared(pair: DrilledPair) -> None:
+    books, cleared = Books(pair.slave), None
+    for times in (1, 2):
+        first = pair.drill(run_id="r", pair=ONE, cleared=cleared)
+        again = pair.drill(run_id="r", pair=ONE, cleared=cleared)
+        assert again == {"kind": "drill", **pair.record.drill.told()}
+        assert again["operation"] == first["operation"]
+        assert runs(books) == times * [("ping 1", "manual")]
+        pair.failover.dead_for(seconds=1)
+        cleared = pair.failover.sync.now()
+
+
+def test_no_cron_of_it_is_due_before_the_failover_dag_has_cleaned_up(
+    pair: DrilledPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker dies at the end of the run's time. The slave is looked at right before the lease is over, and then
+    after the interval of the watch.
+    """
+    pair.slave.scheduler.duration(10_000)
+    limits = {**ONE, "drill_timeout": "1m", "slave_timezone": "UTC"}
+
+    def each_hour_in(minutes: int) -> None:
+        fires = pair.failover.sync.now() + timedelta(minutes=minutes)
+        trigger = {"type": "cron", "cronExpression": f"{fires.second} {fires.minute} * * * ?"}
+        edit(pair.slave, "health / ping 1", triggerSection={"triggers": [trigger]})
+
+    def die(_: int) -> None:
+        if pair.failover.sync.now() > begun + timedelta(seconds=50):
+            kill_the_worker()
+
+    for minutes in range(1, 9):
+        each_hour_in(minutes)
+        assert [job["code"] for job in pair.drill(pair=limits)["jobs"]] == ["due"], minutes
+    each_hour_in(11)
+    books, begun, pair.meanwhile = Books(pair.slave), pair.failover.sync.now(), die
+    with pytest.raises(WorkerKilled):
+        pair.drill(pair=limits)
+    pair.failover.dead_for(seconds=(pair.record.operation.lease_until - pair.failover.sync.now()).total_seconds() - 1)
+    assert pair.failover.run().code == "healthy"
+    pair.failover.dead_for(seconds=PASSIVE_INTERVAL.total_seconds())
+    assert pair.failover.run().code == "drill_interrupted"
+    pair.failover.dead_for(minutes=5)
+    assert runs(books) == [("ping 1", "manual")]
+    at_rest(pair)
 
 
 # -- a failover that becomes due

@@ -121,6 +121,7 @@ class Run:
     run_id: str
     after: datetime
     form: dict[str, Any]
+    cleared: datetime | None = None
     ends: dict[str, End] = field(default_factory=dict)
     xcoms: dict[str, dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
     triggered: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -179,7 +180,8 @@ class Run:
                 run_id=self.run_id,
                 run_type=self.by,
                 run_after=self.after,
-                clear_number=0,
+                clear_number=int(self.cleared is not None),
+                start_date=self.cleared or self.after,
                 conf=self.form,
                 triggering_user_name="ana" if self.by is DagRunType.MANUAL else None,
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -51,11 +52,11 @@ class DrilledPair:
     def record(self) -> Any:
         return self.failover.record
 
-    def drill(self, run_id: str = "", **asked: Any) -> dict[str, Any]:
+    def drill(self, run_id: str = "", *, cleared: datetime | None = None, **asked: Any) -> dict[str, Any]:
         self.waits = 0
         options = {**self.options, **asked.pop("pair", {})}
         told = {"run_id": run_id or f"drill-{uuid4().hex[:6]}", "reason": "a test", "actor": "jo", **asked}
-        return drilling.drill(self.failover.prepared(pair=options, **told))
+        return drilling.drill(self.failover.prepared(pair=options, **told), cleared=cleared)
 
     @property
     def told(self) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ STARTS = {
     },
 }
 
-OPERATED = {"operate": "success", "check": "skipped"}
+OPERATED = {"operate": "success", **dict.fromkeys(("check", "doctor", "probe", "drill", "drill_result"), "skipped")}
 
 
 def fresh(sync: Sync, initialise: str = "manual") -> PairAirflow:

@@ -21,7 +21,7 @@ from denodo_ha.readiness.facts import Deadline, Parameter, ReadyFacts, Room, Ser
 from denodo_ha.readiness.findings import Checked, Readiness
 from denodo_ha.readiness.judge import CHECKS, OF_TARGET, in_the_way, judge, of_airflow
 from denodo_ha.reason import Reason
-from denodo_ha.record import Dirty, Doubt, Halt, Pause, PendingJob, Phase, Record, Role, SnapshotRef
+from denodo_ha.record import Dirty, Doubt, Halt, Operation, Pause, PendingJob, Phase, Record, Role, SnapshotRef, Step
 from denodo_ha.snapshot.contents import ArchiveContents, Element
 from denodo_ha.snapshot.manifest import Manifest, ManifestJob
 from denodo_ha.status import Level
@@ -271,6 +271,28 @@ def test_what_is_set_on_a_server_is_no_driver() -> None:
     entries = [f"data/resources/{each}" for each in paths]
     contents = ArchiveContents(version="9.1.0", elements=tuple(element("resource", each) for each in entries))
     assert resources(contents) == set(entries[-2:])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left", "level"),
+    [(1, (), Level.OK), (-1, (), Level.WARNING), (1, (KEY,), Level.OK), (-1, (KEY,), Level.CRITICAL)],
+    ids=["under way", "interrupted", "the next one", "not its own"],
+)
+def test_the_job_of_a_drill_is_none_that_should_rest(seconds: int, left: tuple[JobKey, ...], level: Level) -> None:
+    """:param seconds: for how long its lease lasts. :param left: the jobs that follow, if it is one of these."""
+    drill = Drill(id="a run/1", by="me", at=NOW, job=None if left else KEY, left=left)
+    until = NOW + timedelta(seconds=seconds)
+    operation = Operation(
+        kind="drill", id=drill.id, target="b", step=Step.ENABLING, started=NOW - MINUTE, lease_until=until
+    )
+    enabled = on(Role.SLAVE, manifest=manifest(True), statuses=Statuses((status(True),), NOW))
+    assert found(replace(GOOD, **enabled))["at rest"] is Level.CRITICAL
+    drilling = record(drill=drill, operation=operation)
+    assert found(replace(GOOD, **enabled, **drilling))["at rest"] is level
+    another = status(True, 2).model_copy(update={"name": "another"})
+    both = Statuses((status(True), another), NOW)
+    enabled = on(Role.SLAVE, manifest=manifest(True, KEY, another.key), statuses=both)
+    assert found(replace(GOOD, **enabled, **drilling))["at rest"] is Level.CRITICAL
 
 
 def test_what_stops_a_switchover_is_critical_and_concerns_the_server_that_takes_over() -> None:

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from denodo_ha.durations import format_duration
 from denodo_ha.jobs import JobKey, ServerInfo, version_of
-from denodo_ha.preconditions import OPERATIONS_DAG, looks_paused, same_servers, two_addresses, two_servers
+from denodo_ha.preconditions import OPERATIONS_DAG, drill_left, looks_paused, same_servers, two_addresses, two_servers
 from denodo_ha.quartz.missed import IRRELEVANT, UNKNOWN_ZONE, ServerZone, configured_zone, server_zone
 from denodo_ha.readiness.facts import ReadyFacts, Unread, known, resources
 from denodo_ha.readiness.findings import Said, critical, fine, unknown, warning
-from denodo_ha.record import Role
+from denodo_ha.record import Record, Role
 from denodo_ha.snapshot.manifest import ManifestJob
 from denodo_ha.text import listed
 
@@ -195,17 +195,35 @@ def _at_work(facts: ReadyFacts) -> Said:
 
 
 def _at_rest(facts: ReadyFacts) -> Said:
-    known(facts.record)  # which alone says that it is the passive one
-    server, role = facts.servers[facts.passive], facts.passive
-    enabled = sorted(known(server.manifest).enabled)
+    record = known(facts.record)  # which alone says that it is the passive one
+    server, role, rests_on = facts.servers[facts.passive], facts.passive, "statuses and definitions"
+    found, left = known(server.manifest).enabled, drill_left(record, facts.now)
+    drilled = found & _drilled(record, left)
+    enabled = sorted(found - drilled)
+    if not enabled and drilled and left:
+        how = f"trigger {facts.pair.dag_id_failover}, which disables it"
+        what = f"a drill was interrupted, and {listed(drilled)} is still enabled on the {role}"
+        return warning(what, how, f"the HA record, {rests_on}")
     if not enabled:
-        return fine(f"no job of the pair is enabled on the {role}", "statuses and definitions")
+        but = f" but {listed(sorted(drilled))}, which a drill runs" if drilled else ""
+        return fine(f"no job of the pair is enabled on the {role}{but}", rests_on)
     if not any(known(server.statuses).by_key[key].state.is_enabled for key in enabled):
         paused = looks_paused(enabled, str(role))
-        return critical(paused.what, paused.next_step, "statuses and definitions")
+        return critical(paused.what, paused.next_step, rests_on)
     how = f"trigger {facts.pair.dag_id_failover}, which disables them, and find out who has enabled them"
     what = f"{len(enabled)} jobs are enabled on the passive server, the {role}: {listed(enabled)}"
-    return critical(what, how, "statuses and definitions")
+    return critical(what, how, rests_on)
+
+
+def _drilled(record: Record, left: bool) -> frozenset[JobKey]:
+    """Return the jobs that a drill may have enabled, also the next ones of a drill that goes on after the record was
+    read.
+
+    :param left: whether it was interrupted.
+    """
+    if record.drill is None or record.operation is None or record.operation.kind != "drill":
+        return frozenset()
+    return frozenset(filter(None, (record.drill.job, *(() if left else record.drill.left))))
 
 
 def _jobs(facts: ReadyFacts) -> Said:

@@ -27,11 +27,12 @@ again: proof that the slave can run, down to the database. It gives way to a fai
 def drill(**context: Any) -> dict[str, Any]:
     """Enable each job of the pair's `drill` on the slave, start it, wait for its report, disable it and read back; then
     write the event. It works beside the pair's slot, because a failover must not wait for it. A retry goes on where the
-    last try has ended; what a drill that is not tried again has left is disabled by the failover DAG.
+    last try has ended, and a run that was cleared after its end drills again; what a drill that is not tried again has
+    left is disabled by the failover DAG.
     """
-    run = shared.pair_context(context)
+    run, dag_run = shared.pair_context(context), context["dag_run"]
     with shared.publishing(run, context), shared.explaining(context):
-        done = drilling.drill(run)
+        done = drilling.drill(run, cleared=dag_run.start_date if dag_run.clear_number else None)
     ran, named = done["after"]["ran"], len(done["jobs"]) + len(done["not_begun"])
     why = "" if done["ok"] else f": [{done['code']}] {done['what']}"
     shared.note(context, f"DRILL: {ran} of {named} jobs ran on the slave{why}")

@@ -22,7 +22,7 @@ from denodo_ha.preconditions import reason_given
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, RecordError
 from denodo_ha.situation import Consents, Heard
-from denodo_ha.watching import FAILED, Watching, latest, silent_failure
+from denodo_ha.watching import FAILED, PASSIVE_INTERVAL, Watching, latest, silent_failure
 from denodo_scheduler.alerts import deadline
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.dags import shared
@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 
 RECHECK = timedelta(minutes=1)
 """How long a watch lasts while something is not settled."""
-PASSIVE_INTERVAL = timedelta(minutes=5)
-"""How often a watch looks whether the passive server is passive."""
 OVERLAP = timedelta(seconds=15)
 """How much longer than its period a watch lasts, besides what gathering evidence takes, until the next one is at it."""
 ALL_BUT_BACKFILLS = [kind for kind in DagRunType if kind != DagRunType.BACKFILL_JOB]

@@ -230,7 +230,7 @@ def current_sync(context: PairContext, ticket: SyncTicket) -> Claim:
                 "correct the connection; nothing was changed by this task",
             )
         if (drill := record.operation) and drill.kind == "drill" and drill.open(context.now()):
-            return NotYet("operation_open", f"the drill {drill.id} is not at its end", "a retry goes on after it")
+            return NothingToDo("operation_open", f"the drill {drill.id} is not at its end", "the next run syncs")
         why = superseded(
             record, operation_id=ticket.operation_id, epoch=ticket.epoch, base_snapshot=ticket.base_snapshot
         )

@@ -41,6 +41,7 @@ from denodo_ha.transitions import (
     drill_saw,
     renewed,
 )
+from denodo_ha.watching import PASSIVE_INTERVAL
 from denodo_scheduler.exceptions import DenodoSchedulerError, NoAnswerError, ServerBusyError, UnknownJobError
 from denodo_scheduler.steps.claim import LEASE, Claim, OperationClaim, unchanged
 from denodo_scheduler.steps.context import Event, PairContext
@@ -58,20 +59,25 @@ POLL = 2.0
 """Seconds from one look at a job that runs to the next."""
 BEGINS_WITHIN = timedelta(minutes=1)
 """How long a run may take to be seen after its start."""
+CLEANED_WITHIN = LEASE + PASSIVE_INTERVAL + timedelta(minutes=1)
+"""How long a job may stay enabled after the last sign of life of its drill: when the lease is over, the failover DAG
+disables it by its next look at the slave, whose tasks have to start first."""
 
 
-def drill(context: PairContext) -> Event:
+def drill(context: PairContext, *, cleared: datetime | None = None) -> Event:
     """Drill the jobs that the pair's ``drill`` names, and return the event that tells of it, also of one that failed.
 
     A retry goes on with the jobs that are left, the one that was interrupted included.
 
+    :param cleared: when a person had the run begin again; what it had come to before does not count.
     :raises Blocked: a rule does not hold, and nothing was changed; or the pair was halted in the middle.
     :raises NothingToDo: a failover has begun, for which it gave way.
     :raises NotYet: a job could not be disabled; a retry does it.
     """
     record, now = context.usable_record(), context.now()
     operation, last = record.operation, record.drill
-    if last and last.ended and context.is_of_this_run(last.id):  # by an earlier try, or after that one had died
+    counts = last and last.ended and not (cleared and last.ended < cleared)
+    if last and counts and context.is_of_this_run(last.id):  # by an earlier try, or after that one had died
         if last.code == GAVE_WAY:
             raise NothingToDo(last.code, last.what, last.next_step)
         return {"kind": "drill", **last.told()}
@@ -119,7 +125,8 @@ def _rest(context: PairContext, claim: Claim, key: JobKey | None) -> datetime:
     """Disable the one job that a drill may have enabled, and read back; return when that was.
 
     :raises NotYet: it is still enabled, or the slave cannot be read.
-    :raises Blocked: other jobs are enabled there too, and the master is not seen to be the active server.
+    :raises Blocked: other jobs are enabled there too, or the record may not be readable, and the master is not seen to
+        be the active server.
     """
     if key is None:
         return context.now()
@@ -130,8 +137,9 @@ def _rest(context: PairContext, claim: Claim, key: JobKey | None) -> datetime:
         return [key] if found and found.state.is_enabled else []
 
     def pieces(statuses: Statuses, left: Sequence[JobKey], _: int) -> Iterator[Sequence[JobKey]]:
-        if others := [job.key for job in enabled_in(context.pair.scope, statuses) if job.key != key]:
-            ensure_passive(context, Role.SLAVE, statuses, others)
+        others = [job.key for job in enabled_in(context.pair.scope, statuses) if job.key != key]
+        if others or claim.trusted_until:
+            ensure_passive(context, Role.SLAVE, statuses, others or left)
         claim.ensure()
         yield left
 
@@ -201,10 +209,7 @@ class _Drill:
 
     def run(self) -> Event:
         try:
-            if self.record.drilled:
-                self._disable(None)
-            while key := self._next():
-                self._drill(key)
+            self._each()
         except _Early as early:
             return self._end(early.reason)
         except NothingToDo:
@@ -213,6 +218,31 @@ class _Drill:
             how = "repair the slave or its connection; a retry goes on"
             raise NotYet("interrupted", f"the drill could not go on: {error}", how) from None
         return self._end(None)
+
+    def _each(self) -> None:
+        try:
+            if self.record.drilled:
+                self._disable(None)
+            while key := self._next():
+                self._drill(key)
+        except (_Early, Blocked, NothingToDo, NotYet, DenodoSchedulerError):
+            raise
+        except Exception as error:
+            if self.record.drilled:
+                log.warning("After an error %s is disabled first; a retry goes on: %s", self.record.drilled, error)
+                self._rest_at_once(self.record.drilled)
+            raise
+
+    def _rest_at_once(self, key: JobKey) -> None:
+        """Disable the job, also where the record cannot be read or saved; a retry notes it."""
+        assert self.record.operation is not None
+        try:
+            self._advance(Step.DISABLING, key)
+        except (Blocked, NothingToDo, NotYet):
+            raise
+        except Exception:
+            self.claim.trusted_until = self.record.operation.lease_until
+        _rest(self.context, self.claim, key)
 
     def _end(self, reason: Reason | None) -> Event:
         return _told(self.context, self.claim, partial(drill_ended, now=self.context.now(), reason=reason))
@@ -253,7 +283,7 @@ class _Drill:
     @property
     def _window(self) -> timedelta:
         """How long a job may be enabled, also where the task dies and others have to disable it."""
-        return self.context.pair.drill_timeout + BEGINS_WITHIN + LEASE
+        return self.context.pair.drill_timeout + BEGINS_WITHIN + CLEANED_WITHIN
 
     def _next(self) -> JobKey | None:
         self._go_on()

@@ -123,6 +123,10 @@ def _committable(context: PairContext, ticket: SyncTicket, exported: Exported, i
         if imported and delivered and record.operation and record.operation.id != imported.operation:
             return NothingToDo("superseded", "another try of this run has imported since; clear the run")
         if imported is None and not exported.unchanged:
+            drill = record.drill
+            if drill and drill.ended and drill.ended > datetime.fromisoformat(exported.taken):
+                what = f"the drill {drill.id} was not at its end when this run was to deliver"
+                return NothingToDo("operation_open", what, "the next run syncs")
             return Blocked(
                 "not_verified",
                 f"this run has not delivered the snapshot {exported.snapshot} ({exported.comparison})",
