@@ -178,7 +178,7 @@ def test_others_wait_for_the_import_of_a_killed_doctor(pair: Sync, monkeypatch: 
         with pytest.raises(Blocked, match="operation_open"):
             ensure_may_begin(pair.prepared(), pair.record, Role.SLAVE)
         with pytest.raises(Blocked, match="operation_open"):
-            pair.initialise(Role.SLAVE)
+            pair.initialise()
         with pytest.raises(NotYet, match="scratch_left"):
             probed(pair, "another run")
     pair.passed += timedelta(minutes=1)
