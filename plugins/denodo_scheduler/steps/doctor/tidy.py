@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.steps.claim import LEASE, DoctorClaim
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NotYet, require
-from denodo_scheduler.steps.passive import AtRest, hold, rest_passive
+from denodo_scheduler.steps.passive import hold, rest_passive
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def clean_up(context: PairContext, **told: Any) -> bool:
         return True
     hook, ours = context.servers.hook(Role(scratch.role)), context.is_of_this_run(scratch.id)
     why = must_wait(record, context.now(), hook.address, ours=ours)
-    if why and not _deleted_by_hand(context, record, scratch):
+    if why and not _deleted_by_hand(context, hook, record, scratch):
         log.warning("%d scratch projects of a doctor stay on the %s: %s", len(scratch.projects), scratch.role, why)
         return False
     claim = _taken_over(context, scratch)
@@ -79,9 +80,8 @@ def clean_up(context: PairContext, **told: Any) -> bool:
     return True
 
 
-def _deleted_by_hand(context: PairContext, record: Record, scratch: Scratch) -> bool:
+def _deleted_by_hand(context: PairContext, hook: DenodoSchedulerHook, record: Record, scratch: Scratch) -> bool:
     """Whether a person has deleted them on the active server, where no doctor does."""
-    hook = context.servers.hook(Role(scratch.role))
     there = record.active == scratch.role and hook.address == scratch.target
     return there and not (scratch.open(context.now()) or record.operation or left_on(context, hook, scratch))
 
@@ -91,11 +91,8 @@ def keep_at_rest(context: PairContext, record: Record) -> None:
     scratch = record.scratch
     if scratch and context.is_of_this_run(scratch.id) and no_doctor(record, context.now()):
         role, claim = Role(scratch.role), DoctorClaim(context, record).resting()
-
-        def rest(over: bool) -> AtRest:
-            return rest_passive(context, role, claim, ours=True, after_import=over, imported=())
-
-        hold(context, role, rest, until=scratch.lease_until)
+        rest = partial(rest_passive, context, role, claim, ours=True, imported=())
+        hold(context, role, lambda over: rest(after_import=over), until=scratch.lease_until)
 
 
 def still_left(context: PairContext, record: Record) -> NotYet:

@@ -17,7 +17,7 @@ from denodo_ha.definitions import Fields, Names, differing, fields
 from denodo_ha.delivery.capabilities import Capabilities
 from denodo_ha.delivery.definition import UntranslatableError, for_target
 from denodo_ha.delivery.moments import budget, next_moment, possible_zones, zones_of_offsets
-from denodo_ha.doctor.questions import BEGAN, IN_SUMMER, NEVER, PAST, Content, offsets_of
+from denodo_ha.doctor.questions import BEGAN, IN_SUMMER, NEVER, PAST, QUESTIONS, Content, offsets_of
 from denodo_ha.doctor.scratch import is_scratch
 from denodo_ha.jobs import Job, JobKey, JobState, JobStatus
 from denodo_ha.preconditions import looks_paused
@@ -32,7 +32,7 @@ from denodo_scheduler.state.files import new_file
 from denodo_scheduler.steps.claim import DoctorClaim
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.doctor.look import unasked_in
-from denodo_scheduler.steps.doctor.woken import let_rest, resting_now
+from denodo_scheduler.steps.doctor.woken import Ignored, let_rest, resting_now
 from denodo_scheduler.steps.facts import exported, unread
 from denodo_scheduler.steps.outcome import NotYet
 from denodo_scheduler.steps.passive import AtRest, hold
@@ -101,15 +101,7 @@ class Trial:
         self._try(("born disabled", "put"), partial(self._born, one, other))
         self._write_types(one, there)
         self._try(("bulk", "time zone", "past start, enabled"), partial(self._enable, one))
-        imports = (
-            "import deletes",
-            "import enables",
-            "past start, imported",
-            "import without replace",
-            "import with replace",
-            "import keeps ids",
-            "import enables what it replaces",
-        )
+        imports = [code for code in QUESTIONS if "import" in code]
         self._try(imports, partial(self._import, one, other, there))
 
     def _try(self, questions: Iterable[str], function: Callable[[], Mapping[str, Any]]) -> None:
@@ -288,11 +280,11 @@ class Trial:
 
             if all_of_it:
                 self._wait_for_a_moment(there)
-            self._send(whole, contents, first, replaces=False, ignored=ignored)
+            self._send(whole, contents, first, ignored)
             self.seen |= self._after_first(one, other, brought, changed, awake)
             if self.seen["import deletes"]:
                 known(Unread("an import deletes what it does not hold, so nothing less than all may be imported"))
-            self._send(whole, contents, lambda each: each.project == one and each.name == "kept", replaces=True)
+            self._send(whole, contents, lambda each: each.project == one and each.name == "kept")
         return self._after_second(one, changed)
 
     def _wait_for_a_moment(self, there: Sequence[Job]) -> None:
@@ -315,17 +307,11 @@ class Trial:
             time.sleep((moment - now).total_seconds())
 
     def _send(
-        self,
-        whole: Any,
-        contents: ArchiveContents,
-        keep: Callable[[Element], bool],
-        *,
-        replaces: bool,
-        ignored: Callable[[], bool] = lambda: False,
+        self, whole: Any, contents: ArchiveContents, keep: Callable[[Element], bool], ignored: Ignored | None = None
     ) -> None:
         """Import a part of an export, and disable what the server has woken by it.
 
-        :param ignored: whether the server is seen to have ignored that it was to replace nothing.
+        :param ignored: whether the server is seen to have ignored that it is to replace nothing; None: it is to.
         """
         sync, part = self.context.pair.sync, whole.parent / "part.zip"
         with new_file(part) as destination:
@@ -335,11 +321,11 @@ class Trial:
         self.claim.renew(sync.lease, importing=True)
 
         def rest(_: bool = True) -> AtRest:
-            return let_rest(self.context, self.role, self.claim.resting(), resting, ignored)
+            return let_rest(self.context, self.role, self.claim.resting(), resting, ignored or (lambda: False))
 
         try:
             self._hook.import_metadata(
-                part, timeout=sync.import_timeout.total_seconds(), options=_replacing(self._hook, replaces)
+                part, timeout=sync.import_timeout.total_seconds(), options=_replacing(self._hook, ignored is None)
             )
         except DenodoSchedulerError as error:
             if isinstance(error, UnreachableError) or refused(error):

@@ -18,6 +18,8 @@ from denodo_scheduler.steps.passive import ROUNDS, AtRest, DisablingEvent, at_re
 
 log = logging.getLogger(__name__)
 
+Ignored = Callable[[], bool]
+
 
 def resting_now(hook: DenodoSchedulerHook, before: Statuses) -> set[JobKey]:
     """Return the jobs that are disabled right before an import, but for scratch jobs.
@@ -33,9 +35,7 @@ def resting_now(hook: DenodoSchedulerHook, before: Statuses) -> set[JobKey]:
     return {job.key for job in now} - enabled
 
 
-def let_rest(
-    context: PairContext, role: Role, claim: Claim, resting: Collection[JobKey], ignored: Callable[[], bool]
-) -> AtRest:
+def let_rest(context: PairContext, role: Role, claim: Claim, resting: Collection[JobKey], ignored: Ignored) -> AtRest:
     """Disable what was disabled before an import and is enabled now.
 
     :param resting: what was disabled before.
