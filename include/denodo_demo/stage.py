@@ -45,6 +45,7 @@ pairs:
     slave_timezone: {slave_timezone}
     sync: {{schedule: {schedule}, quiet_timeout: 8m, initialise: automatic}}
     check: {{schedule: null}}
+    drill: ["default / Load campaign results"]
     watch: {{probe_interval: 1s, fall: 3, duration: 5m}}
     failover: {{cool_down: 5m}}
     snapshots: {{location: "file://{snapshots}"}}
