@@ -61,7 +61,8 @@ def test_a_check_that_a_person_asks_for(
         "OK last check: the pair was checked ",
     ):
         assert line in out, out
-    (run,) = airflow.api.dag_runs(operations("default"))
+    (begun,) = airflow.api.dag_runs(operations("default"))
+    run = airflow.api.wait_for_run(operations("default"), begun["dag_run_id"], timeout=PATIENCE)
     assert (run["state"], run["note"].partition(":")[0]) == ("failed", "CHECK"), "red, with what is wrong in its note"
     assert main(["check", "default"]) == Level.CRITICAL
     assert main(["check", "no-such-pair"]) == Level.UNKNOWN
