@@ -14,6 +14,7 @@ from denodo_ha.decisions import Alert
 from denodo_ha.pairs import AlertsOptions, Pair
 from denodo_ha.pairs_file import PairsError, pairs_path, read_pairs
 from denodo_scheduler.alerts import notifiers, notify
+from denodo_scheduler.dags.drill import drill_dag
 from denodo_scheduler.dags.failover import failover_dag
 from denodo_scheduler.dags.operations import operations_dag
 from denodo_scheduler.dags.switchover import switchover_dag
@@ -58,7 +59,7 @@ def _problem(pair: Pair) -> str | None:
     """Return why not all DAGs of a pair can be built, or not all its notifiers, if so."""
     try:
         notifiers(pair)
-        for build in (failover_dag, operations_dag, switchover_dag, sync_dag):
+        for build in (drill_dag, failover_dag, operations_dag, switchover_dag, sync_dag):
             build(pair)
     except Exception as error:
         return str(error) or repr(error)
