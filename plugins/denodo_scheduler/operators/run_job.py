@@ -106,17 +106,8 @@ class DenodoSchedulerRunJobOperator(JobTask):
         self.timeout = timeout
         self._started: DenodoSchedulerHook | None = None
 
-    @at_once
-    def execute(self, context: Context) -> Any:
-        """Start the job, or find the run that an earlier try has started; then wait for it."""
-        self._go_on(context, self.deadline())
-
-    @at_once
-    def resume(self, context: Context, event: Any, end: str | None = None, so_far: dict[str, Any] | None = None) -> Any:
-        """Look at the HA record again."""
-        self._go_on(context, self.deadline(end), so_far)
-
     def _go_on(self, context: Context, end: datetime, so_far: dict[str, Any] | None = None) -> NoReturn:
+        """Start the job, or find the run that an earlier try has started; then wait for it."""
         found, looks = self.target_or_pause(context, end, so_far)
         if start := self._noted(context):
             self._same_server(context, start, found)

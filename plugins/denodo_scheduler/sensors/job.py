@@ -68,17 +68,8 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
         self.good_results = good_results
         self.require_report = require_report
 
-    @at_once
-    def execute(self, context: Context) -> Any:
-        """Leave everything but the choice of the server to the triggerer."""
-        self._go_on(context, self.deadline())
-
-    @at_once
-    def resume(self, context: Context, event: Any, end: str | None = None, so_far: dict[str, Any] | None = None) -> Any:
-        """Look at the HA record again."""
-        self._go_on(context, self.deadline(end), so_far)
-
     def _go_on(self, context: Context, end: datetime, so_far: dict[str, Any] | None = None) -> NoReturn:
+        """Leave everything but the choice of the server to the triggerer."""
         _, looks = self.target_or_pause(context, end, so_far)
         results = list(self.good_results) if self.if_failed == "wait" else None
         self.watch(looks, end, since=self._since(context), results=results)

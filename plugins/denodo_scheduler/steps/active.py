@@ -18,6 +18,7 @@ from denodo_ha.record import Record, RecordError, Role
 from denodo_ha.runs import Looks, settled_role
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.steps.outcome import at_once
 from denodo_scheduler.triggers.job_run import JobRunTrigger
 
 if TYPE_CHECKING:
@@ -111,6 +112,20 @@ class JobTask(BaseOperator):
         """When to give up: what was handed on at the deferral, which ``dag.test()`` loses, or else from now on."""
         longest = self.timeout if isinstance(self.timeout, timedelta) else timedelta(seconds=self.timeout)
         return datetime.fromisoformat(end) if end else utcnow() + longest
+
+    @at_once
+    def execute(self, context: Context) -> Any:
+        """Begin, or find what an earlier try has begun; then wait for it in the triggerer."""
+        self._go_on(context, self.deadline())
+
+    @at_once
+    def resume(self, context: Context, event: Any, end: str | None = None, so_far: dict[str, Any] | None = None) -> Any:
+        """Look at the HA record again."""
+        self._go_on(context, self.deadline(end), so_far)
+
+    def _go_on(self, context: Context, end: datetime, so_far: dict[str, Any] | None = None) -> NoReturn:
+        """Do what is next, which ends with a deferral."""
+        raise NotImplementedError
 
     def target(self, context: Context) -> Target | None:
         """Return the server that is meant now; None while the active server of the pair changes.
