@@ -29,7 +29,7 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
 
     Path 1 goes through the master's web tool, path 2 through the slave's web tool. The task sleeps in the triggerer and
     succeeds whatever the verdict is. Its result, as JSON text, since Airflow 3.3 encodes it once more: ``ended_by``,
-    ``evidence``, ``second_good``, ``alive_since``, ``addresses`` and ``latencies``, see
+    ``evidence``, ``second_good``, ``alive_since``, ``addresses``, ``paths`` and ``latencies``, see
     :class:`denodo_scheduler.triggers.ping_master.PingMasterTrigger`. It fails only when a connection cannot be used.
 
     :param denodo_scheduler_conn_id: connection of the master. (templated)

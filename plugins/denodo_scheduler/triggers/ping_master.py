@@ -44,9 +44,10 @@ class PingMasterTrigger(BaseTrigger):
     dict: ``ended_by``, ``evidence`` (:class:`denodo_ha.verdict.Evidence`), ``second_good`` (when path 2 was last
     seen to work, or empty; it is tried every ``passive_interval``), ``alive_since`` (from when on the master is heard
     without a gap; None when it is not heard), ``addresses`` (the last address that each name on the way to the master
-    led to, while it was heard there) and ``latencies`` (per path ``count``, ``min``, ``median`` and ``max`` in
-    milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with the event
-    ``error`` that says why. A restarted triggerer gathers its evidence anew.
+    led to, while it was heard there), ``paths`` (what was heard last on each path) and ``latencies`` (per path
+    ``count``, ``min``, ``median`` and ``max`` in milliseconds, of the last 1000 rounds). Only where a connection cannot
+    be used the task is resumed, with the event ``error`` that says why. A restarted triggerer gathers its evidence
+    anew.
 
     The other arguments are those of :class:`denodo_scheduler.operators.ping_master.DenodoSchedulerPingMasterOperator`.
 
@@ -114,6 +115,7 @@ class PingMasterTrigger(BaseTrigger):
                         "evidence": evidence.to_json(),
                         "second_good": await second.last_good(wait=evidence.verdict is Verdict.UP),
                         "addresses": observer.addresses,
+                        "paths": observer.paths,
                         **heard.to_json(),
                     }
                 wrong = Answer.MISCONFIGURED in (observation.master, observation.second, observation.slave)
@@ -152,6 +154,7 @@ class PingMasterTrigger(BaseTrigger):
             self.log.warning("The connections cannot be read again: %s", error)
             return observer
         renewed.addresses.update(observer.addresses)
+        renewed.paths.update(observer.paths)
         await observer.aclose()
         return renewed
 
