@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -73,11 +73,7 @@ class _Path:
         self.peer = ""
 
     async def ask(self, way: _Way = _BY_NAME, requests: Iterable[str] = PROOF) -> Reply:
-        """Ask whether the server lives.
-
-        :param requests: what to ask for; the last is ``/projects``, without which the answers of a server cannot be
-            told from another server's.
-        """
+        """Ask whether the server lives. ``/projects`` is the last request: it tells one server from another."""
         endpoint, began = self.endpoint, monotonic()
         answer, detail, content = Answer.UP, "", None
         try:
@@ -170,8 +166,6 @@ class Observer:
     :param second: the slave's web tool about the master, for path 2; None where it does not reach it.
     :param logins: what is known of refused logins; an observer that takes over from another one goes on with it.
     :param addresses: the last address that each name on the way to the master led to.
-
-    ``paths`` is what was heard last on each path, see :func:`denodo_ha.verdict.said`.
     """
 
     def __init__(
@@ -233,9 +227,10 @@ class Observer:
             await path.client.aclose()
 
     async def observe(self) -> Observation:
-        """Ask one round. It ends after one deadline of a connection, or after two where path 1 went silent just now.
+        """Ask one round, and keep what was heard on each path in ``paths``.
 
-        A name that does not resolve makes it twice as long.
+        It ends after one deadline of a connection, or after two where path 1 went silent just now; a name that does
+        not resolve makes it twice as long.
         """
         began = datetime.now(UTC)
         pings: dict[str, asyncio.Task[Reply]] = {}
@@ -244,8 +239,10 @@ class Observer:
             if not self._in_doubt:
                 await asyncio.wait(tasks.values())
             if self._in_doubt or tasks[MASTER].result().answer is not Answer.UP:
-                others = {SECOND: self._ask_second, SLAVE: self._ask_slave}
-                tasks |= {path: group.create_task(ask()) for path, ask in others.items() if path in self._paths}
+                if SECOND in self._paths:
+                    tasks[SECOND] = group.create_task(self._ask_second())
+                if SLAVE in self._paths:
+                    tasks[SLAVE] = group.create_task(self._paths[SLAVE].ask())
                 scripts = {path: self._paths[path].endpoint for path in (MASTER, SECOND) if path in self._paths}
                 pings = {path: group.create_task(pinged(each)) for path, each in scripts.items() if each.ping}
             await asyncio.wait([tasks[MASTER]])
@@ -257,9 +254,8 @@ class Observer:
             {path: task.result() for path, task in asked.items() if not task.cancelled()} for asked in (tasks, pings)
         )
         common = "; ".join(filter(None, [self._common(), self._common_tokens()])) if self._in_doubt else ""
-        observation = Observation.of(began, heard, scripted, common)
-        self.paths |= observation.paths
-        return observation
+        self.paths |= (observed := Observation.of(began, heard, scripted, common)).paths
+        return observed
 
     async def second_works(self) -> bool:
         """Whether path 2 proves that the master is up; without such a path it does not.
@@ -267,12 +263,7 @@ class Observer:
         By its web tool alone, because that one's silence is what counts later.
         """
         await self.meet_slave()
-        if SECOND not in self._paths:
-            return False
-        began = datetime.now(UTC)
-        reply = await self._ask_second()
-        self.paths[SECOND] = said(SECOND, reply, began)
-        if reply.answer is not Answer.UP:
+        if SECOND not in self._paths or not await self._noted(SECOND, self._ask_second()):
             return False
         host = uri_host(self._paths[SECOND].endpoint.server)
         if is_name(host) and host not in self._names.known:
@@ -285,14 +276,13 @@ class Observer:
     async def meet_slave(self) -> None:
         """Read what tells the slave's server from the master's."""
         if SLAVE in self._paths:
-            began = datetime.now(UTC)
-            reply = await self._paths[SLAVE].ask(requests=["/projects"])
-            self.paths[SLAVE] = said(SLAVE, reply, began)
-            if reply.detail:
-                log.info("The projects of the slave cannot be read: %s", reply.detail)
+            await self._noted(SLAVE, self._paths[SLAVE].ask(requests=["/projects"]))
 
-    async def _ask_slave(self) -> Reply:
-        return await self._paths[SLAVE].ask()
+    async def _noted(self, path: str, asked: Awaitable[Reply]) -> bool:
+        """Whether what is asked for proves a living server."""
+        began, reply = datetime.now(UTC), await asked
+        self.paths[path] = said(path, reply, began)
+        return reply.answer is Answer.UP
 
     async def _ask_master(self) -> Reply:
         """Ask over path 1: by the web tool's name, and at its last address where the name says nothing."""
