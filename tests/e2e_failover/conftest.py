@@ -33,6 +33,7 @@ from support.failover_dag import (
     seconds_cron,
     synced,
 )
+from support.statsd import StatsdReceiver
 
 TICKS = "ticks"
 """The project whose jobs are due again and again."""
@@ -90,6 +91,7 @@ class Everything:
     stages: Mapping[str, Stage]
     stories: Mapping[str, Story]
     command_lines: CommandLines
+    metrics: StatsdReceiver
     folder: Path
     began: float
 
@@ -109,7 +111,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
     command_lines = CommandLines(os.getpid())
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         metadata = stack.enter_context(database(folder / "airflow"))
-        airflow = new_airflow(folder / "airflow", pairs_file, {**connections, **metadata.env})
+        metrics = stack.enter_context(StatsdReceiver())
+        airflow = new_airflow(folder / "airflow", pairs_file, {**connections, **metadata.env, **metrics.env})
         stack.callback(command_lines.stop)
         stack.callback(airflow.kill)
         airflow.launch()
@@ -135,7 +138,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         for name in ("sync", "switchover"):
             airflow.wait_for_dag(f"denodo_scheduler_{name}__night")
         print(f"\nEverything is up after {time.monotonic() - began:.0f} s")
-        yield Everything(airflow, metadata, servers, stages, _told(stages), command_lines, folder, began)
+        yield Everything(airflow, metadata, servers, stages, _told(stages), command_lines, metrics, folder, began)
     print(f"\nAll of it took {time.monotonic() - began:.0f} s")
 
 
