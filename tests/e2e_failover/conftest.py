@@ -34,6 +34,7 @@ from support.failover_dag import (
     synced,
 )
 from support.photographs import photographs
+from support.statsd import StatsdReceiver
 
 PICTURES = Path(os.environ["DENODO_TESTS_SHOTS"]) if os.environ.get("DENODO_TESTS_SHOTS") else None
 """Where the pictures of the page go; a folder of the test run by default."""
@@ -95,6 +96,7 @@ class Everything:
     stages: Mapping[str, Stage]
     stories: Mapping[str, Story]
     command_lines: CommandLines
+    metrics: StatsdReceiver
     folder: Path
     began: float
 
@@ -114,7 +116,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
     command_lines = CommandLines(os.getpid())
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         metadata = stack.enter_context(database(folder / "airflow"))
-        airflow = new_airflow(folder / "airflow", pairs_file, {**connections, **metadata.env})
+        metrics = stack.enter_context(StatsdReceiver())
+        airflow = new_airflow(folder / "airflow", pairs_file, {**connections, **metadata.env, **metrics.env})
         stack.callback(command_lines.stop)
         stack.callback(airflow.kill)
         airflow.launch()
@@ -142,7 +145,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
             airflow.wait_for_dag(f"denodo_scheduler_{name}__night")
         airflow.wait_for_dag("denodo_scheduler_operations__no")
         print(f"\nEverything is up after {time.monotonic() - began:.0f} s")
-        yield Everything(airflow, metadata, servers, stages, _told(stages), command_lines, folder, began)
+        yield Everything(airflow, metadata, servers, stages, _told(stages), command_lines, metrics, folder, began)
     print(f"\nAll of it took {time.monotonic() - began:.0f} s")
 
 

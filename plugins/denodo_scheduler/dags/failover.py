@@ -69,16 +69,21 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
         passive, active = _passive_and_active(pair, record)
         store = shared.watch_store(context)
         seen = store.load()
+        known: dict[str, Any] = {
+            "passive_conn_id": passive,
+            "active_conn_id": active,
+            "addresses": seen.addresses,
+            "pair": pair.name,
+            "last_alive": _moment(seen.last_alive),
+        }
         if _by_hand(context):
-            self.watch(passive_conn_id=passive, active_conn_id=active, addresses=seen.addresses)
+            self.watch(**known)
         store.save(replace(seen, owner=context["dag_run"].run_id))
         self.watch(
             watch_for=self._watch_for(pair, seen, record),
             known=seen.verdict or None,
-            passive_conn_id=passive,
-            active_conn_id=active,
             delay=RECHECK if seen.code == FAILED.code else timedelta(0),
-            addresses=seen.addresses,
+            **known,
         )
 
     def _watch_for(self, pair: Pair, seen: Watching, record: Record | None) -> timedelta:

@@ -18,12 +18,15 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, ObjectStoragePath, Param, XComArg, get_parsing_context
 
 from denodo_ha.decisions import Alert
+from denodo_ha.measures import Sample, of_check, of_event, of_pair
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import configured_pairs, pairs_path, read_pairs
+from denodo_ha.readiness.findings import Readiness
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, RecordError
 from denodo_ha.transitions import is_told, under_way
 from denodo_ha.verdict import Evidence
+from denodo_scheduler import metrics
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import NOTE, OUR_DAGS
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, NoTokenError
@@ -266,13 +269,19 @@ def watch_store(context: Any) -> WatchStore:
     return WatchStore(context["asset_state_store"][Assets(pair_of(context)).pair])
 
 
-def keep_check(context: Any, found: dict[str, Any], key: str = CHECK_KEY) -> None:
+def keep(context: Any, key: str, found: dict[str, Any]) -> None:
     """Keep the result of the last readiness check, or of the last doctor, for ``denodo-ha``."""
     context["asset_state_store"][Assets(pair_of(context)).pair].set(key, found)
 
 
+def keep_readiness(context: Any, found: Readiness) -> None:
+    """Keep and measure what a readiness check has found."""
+    keep(context, CHECK_KEY, found.to_json())
+    metrics.send(pair_of(context).name, of_check(found))
+
+
 def kept(context: Any, key: str) -> Any:
-    """Return what :func:`keep_check` kept."""
+    """Return what :func:`keep` has kept."""
     return context["asset_state_store"][Assets(pair_of(context)).pair].get(key)
 
 
@@ -310,14 +319,19 @@ def publishing(run: PairContext, context: Any) -> Iterator[None]:
 def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> None:
     """Turn the events that wait in the outboxes into asset events of the pair, each once, and notify of them.
 
-    An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies.
+    An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies. Whether
+    there are events or not, the pair is measured.
 
     :param told: ids of events of which this task has notified people already.
     """
-    assets, watch = Assets(run.pair), watch_store(context)
+    measure(run, context, _published(run, context, told))
+
+
+def _published(run: PairContext, context: Any, told: Collection[str]) -> list[dict[str, Any]]:
+    assets, watch, added = Assets(run.pair), watch_store(context), list[dict[str, Any]]()
     waiting = [*_outbox(run), *watch.load().outbox]
     if not waiting:
-        return
+        return []
     history = [event.extra for event in context["inlet_events"][assets.pair].ascending(False).limit(200)]
     published = {event["id"] for event in waiting if any(is_told(event, extra) for extra in history)}
     if published:
@@ -325,6 +339,7 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
     for event in waiting:
         if not under_way(event, run.now(), run.pair.sync.lease):
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
+            added.append(event)
             if (
                 event["id"] not in told
                 and not event.get("told")
@@ -332,6 +347,23 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
             ):
                 known = Alert(alert) if alert in tuple(Alert) else Alert.BLOCKED  # another version knows more
                 notify(run.pair, known, event, context)
+    return added
+
+
+def measure(run: PairContext, context: Any, events: Iterable[dict[str, Any]] = ()) -> None:
+    """Send by Airflow's metrics how the pair is now, and what these events tell."""
+    metrics.send(run.pair.name, _measured(run, context, events))
+
+
+def _measured(run: PairContext, context: Any, events: Iterable[dict[str, Any]]) -> Iterator[Sample]:
+    try:
+        record = run.records.load()
+    except RecordError:
+        record = None
+    yield from of_pair(run.pair, record, watch_store(context).load(), run.now())
+    took = (run.now() - context["dag_run"].start_date).total_seconds()
+    for event in events:
+        yield from of_event(event, took if run.is_of_this_run(str(event.get("operation"))) else None)
 
 
 def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
