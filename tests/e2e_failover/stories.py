@@ -172,9 +172,12 @@ def night(stage: Stage) -> Scenes:
     dag.switchover.wait(run_id)
     assert dag.switchover.states(run_id)["switch_over"] == "success", dag.switchover.why(run_id)
     stage.wait_for_event("sync")
+    look = dag.airflow.api.dag_run(dag.dag_id, dag.switchover.xcom(run_id, "report", "trigger_run_id"))
     yield (
         "failed back",
         stage.end(
+            look=look,
+            asked=dag.switchover.task(run_id, "report"),
             master=enabled(servers.master),
             slave=enabled(servers.slave),
             content=(content(servers.master), content(servers.slave)),

@@ -230,6 +230,20 @@ def _times(audit: Iterable[Json]) -> list[datetime]:
     return [moment(entry["at"]) for entry in audit]
 
 
+def test_the_switchover_starts_a_look_by_which_no_person_acts(story: Story) -> None:
+    scene = story["failed back"]
+    look = scene.seen["look"]
+    assert (look["run_type"], look["triggered_by"], look["dag_run_id"][:6]) == (
+        "operator_triggered",
+        "operator",
+        "look__",
+    )
+    asked = moment(scene.seen["asked"]["end_date"])
+    assert abs((moment(look["queued_at"]) - asked).total_seconds()) < allow(2)
+    assert (moment(look["start_date"]) - asked).total_seconds() < allow(20)
+    assert {event["actor"] for event in story["dies again"].events} == {"operator_triggered"}
+
+
 def test_scenes_in_order(story: Story) -> None:
     scenes: list[Scene] = [story[name] for name in ("master killed", "master back", "failed back", "dies again")]
     assert [scene.record["epoch"] for scene in scenes] == [2, 2, 3, 3]
