@@ -103,6 +103,15 @@ def calm(stage: Stage) -> Scenes:
         stage.end(told=told, wanted=wanted, master=enabled(servers.master), slave=enabled(servers.slave)),
     )
 
+    dag.watching("healthy")
+    looks = []
+    for operation, code in (("pause", "paused"), ("resume", "healthy")):
+        run_id = dag.operations.run(operation=operation, reason="a moment")
+        asked = {key: dag.operations.xcom(run_id, "operate", key) for key in ("return_value", "trigger_run_id")}
+        owner = dag.watching(code)
+        looks.append((operation, asked, dag.states(asked["trigger_run_id"]), owner))
+    yield "paused and resumed", stage.end(looks=looks)
+
 
 def _burst(stage: Stage, length: int) -> None:
     """So many rounds in which both paths to the master answer with 500."""

@@ -198,6 +198,10 @@ class FailoverDag(SyncDag):
     def switchover(self) -> OtherDag:
         return OtherDag(self.airflow, self.pair, "switchover")
 
+    @property
+    def operations(self) -> OtherDag:
+        return OtherDag(self.airflow, self.pair, "operations")
+
     # the pair's asset
 
     @cached_property
