@@ -105,6 +105,15 @@ def calm(stage: Stage) -> Scenes:
         stage.end(told=told, wanted=wanted, master=enabled(servers.master), slave=enabled(servers.slave)),
     )
 
+    dag.watching("healthy")
+    looks = []
+    for operation, code in (("pause", "paused"), ("resume", "healthy")):
+        run_id = dag.operations.run(operation=operation, reason="a moment")
+        asked = {key: dag.operations.xcom(run_id, "operate", key) for key in ("return_value", "trigger_run_id")}
+        owner = dag.watching(code)
+        looks.append((operation, asked, dag.states(asked["trigger_run_id"]), owner))
+    yield "paused and resumed", stage.end(looks=looks)
+
     servers.master.set_status("disable", servers.master.statuses())
     dag.trigger(reason="does nothing run any more?")
     stage.wait_for_event("problem", "nothing_enabled")
@@ -178,9 +187,12 @@ def night(stage: Stage) -> Scenes:
     dag.switchover.wait(run_id)
     assert dag.switchover.states(run_id)["switch_over"] == "success", dag.switchover.why(run_id)
     stage.wait_for_event("sync")
+    look = dag.airflow.api.dag_run(dag.dag_id, dag.switchover.xcom(run_id, "report", "trigger_run_id"))
     yield (
         "failed back",
         stage.end(
+            look=look,
+            asked=dag.switchover.task(run_id, "report"),
             master=enabled(servers.master),
             slave=enabled(servers.slave),
             content=(content(servers.master), content(servers.slave)),

@@ -78,8 +78,7 @@ def operate(**context: Any) -> dict[str, Any]:
         request = operating.Request(params["operation"], _moment(params["until"]), active, params["doubts"] or ())
         done = operating.operate(run, request)
     shared.note(context, done.what)
-    shared.ask_for_a_look(context, params["operation"])
-    return done.to_json()
+    shared.ask_for_a_look(context, params["operation"], result=done.to_json())
 
 
 @shared.step(pre_execute=_only(CHECK), **shared.CHANGES_NOTHING)

@@ -10,12 +10,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, ObjectStoragePath, Param, XComArg, get_parsing_context
+from airflow.sdk import DAG, AssetAlias, BaseOperator, ObjectStoragePath, Param, XComArg, get_parsing_context
+from airflow.sdk.bases.xcom import BaseXCom
+from airflow.sdk.exceptions import DagRunTriggerException
+from airflow.sdk.timezone import utcnow
 
 from denodo_ha.decisions import Alert
 from denodo_ha.measures import Sample, of_check, of_event, of_pair
@@ -183,13 +186,12 @@ def pair_of(context: Any) -> Pair:
 class Assets:
     """The assets of a pair; they are equal by name and URI, so that each DAG and each task can make its own.
 
-    ``pair`` is its own asset, whose state store holds the record and whose events are its history; ``look`` the asset
-    by whose events the failover DAG is asked for a look; ``history`` the alias through which tasks emit events of both.
+    ``pair`` is its own asset, whose state store holds the record and whose events are its history; ``history`` the
+    alias through which tasks emit these events.
     """
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair_asset(pair.name)
-        self.look = Asset(name=pair.look_uri, uri=pair.look_uri, group=GROUP)
         self.history = AssetAlias(name=f"denodo-scheduler-history-{pair.name}", group=GROUP)
 
 
@@ -253,11 +255,21 @@ def pair_context(context: Any, pair: Pair | None = None) -> PairContext:
         snapshots=SnapshotStore(snapshot_folder(pair), pair.name),
         master=DenodoSchedulerHook(pair.master),
         slave=DenodoSchedulerHook(pair.slave),
-        actor=dag_run.triggering_user_name or dag_run.run_type.value,
+        actor=_actor(dag_run),
         reason=context["params"].get("reason") or "",
         run_id=dag_run.run_id,
         dry_run=bool(context["params"].get("dry_run")),
     )
+
+
+def _actor(dag_run: Any) -> str:
+    """Who or what started a run.
+
+    Airflow hands the name of the person who started a run down to each run that its tasks start, and on to those that
+    these start: whoever has resumed the pair has not begun the failover of a later look.
+    """
+    person = None if dag_run.run_type == "operator_triggered" else dag_run.triggering_user_name
+    return str(person or dag_run.run_type.value)
 
 
 def pair_records(context: Any, pair: Pair) -> RecordStore:
@@ -387,16 +399,34 @@ def _watch_outbox(watch: WatchStore, without: Collection[str]) -> tuple[dict[str
     return kept
 
 
-def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True) -> None:
-    """Have the failover DAG look at the pair as soon as this task has ended.
+def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True, result: Any = None) -> NoReturn:
+    """End this task as a success, and start a run of the failover DAG, as a ``TriggerDagRunOperator`` does.
 
-    :param afresh: it takes its first verdict at once, whatever it knew. Otherwise it goes on watching for a change.
+    Airflow starts the run first. A worker that dies in between costs another try of the task and a second look, which
+    does no harm: only the run that began last asks for the next one.
+
+    :param reason: why; in the note of that run, until the run itself says what it was.
+    :param afresh: it takes its first verdict at once, whatever was known. Otherwise it goes on watching for a change.
+    :param result: what the task returns.
     """
     if afresh:
         store = watch_store(context)
         store.save(replace(store.load(), verdict="", settled=False))
-    assets = Assets(pair_of(context))
-    context["outlet_events"][assets.history].add(assets.look, extra={"reason": reason})
+    if result is not None:
+        context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=result)
+    raise DagRunTriggerException(
+        trigger_dag_id=pair_of(context).dag_id_failover,
+        dag_run_id=f"look__{utcnow().isoformat()}",
+        conf=None,
+        note=f"Asked for by {context['dag'].dag_id}: {reason}",
+        reset_dag_run=False,
+        skip_when_already_exists=False,
+        wait_for_completion=False,
+        allowed_states=[],
+        failed_states=[],
+        poke_interval=0,
+        deferrable=False,
+    )
 
 
 def note(context: Any, text: str) -> None:
