@@ -17,6 +17,7 @@ from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, ObjectStoragePath, Param, XComArg, get_parsing_context
 
+from denodo_ha import told
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import configured_pairs, pairs_path, read_pairs
@@ -35,7 +36,7 @@ from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.state.watch_store import WatchStore
 from denodo_scheduler.steps.active import GROUP, pair_asset
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NotYet, at_once, readable
+from denodo_scheduler.steps.outcome import Blocked, NotYet, at_once, plainly, readable
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ START = pendulum.datetime(2026, 1, 1, tz="UTC")
 """Before any backfill that makes sense; DAGs never catch up by themselves."""
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot: it changes nothing, or gives way to whatever does."""
+RESULT = "return_value"
+"""Airflow's key of a task's result, which a branch that goes nowhere leaves empty."""
 CHECK_KEY, DOCTOR_KEY = "check", "doctor"
 """The keys of the asset's state store with the last readiness check, and what the last doctor has found."""
 WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync", "drill_result"})
@@ -159,7 +162,7 @@ def step(
     def decorate(function: Callable[..., Any]) -> Callable[..., XComArg]:
         name, doc = function.__name__, inspect.getdoc(function)
 
-        call = function if "retry_policy" in arguments else at_once(function)
+        call = plainly(function) if "retry_policy" in arguments else at_once(function)
 
         @wraps(function)
         def make(*results: XComArg) -> XComArg:
@@ -307,12 +310,12 @@ def publishing(run: PairContext, context: Any) -> Iterator[None]:
     publish(run, context)
 
 
-def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> None:
+def publish(run: PairContext, context: Any, *, notified: Collection[str] = ()) -> None:
     """Turn the events that wait in the outboxes into asset events of the pair, each once, and notify of them.
 
     An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies.
 
-    :param told: ids of events of which this task has notified people already.
+    :param notified: ids of events of which this task has notified people already.
     """
     assets, watch = Assets(run.pair), watch_store(context)
     waiting = [*_outbox(run), *watch.load().outbox]
@@ -326,7 +329,7 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
         if not under_way(event, run.now(), run.pair.sync.lease):
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
             if (
-                event["id"] not in told
+                event["id"] not in notified
                 and not event.get("told")
                 and (alert := event.get("alert") or ALERTS.get(event.get("kind", "")))
             ):
@@ -368,8 +371,23 @@ def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True) -> None:
 
 
 def note(context: Any, text: str) -> None:
-    """Leave one sentence on what this run was; the plugin's listener makes it the note of the run."""
+    """Say in one sentence what this run was: in the log of its task, and by the plugin's listener in its note."""
+    log.info("%s", text)
     context["ti"].xcom_push(key=NOTE, value=text)
+
+
+def tell(context: Any, event: dict[str, Any]) -> dict[str, Any]:
+    """Say what an event tells: its sentence as :func:`note` does, the facts behind it in the log at DEBUG."""
+    note(context, event.get("text") or told.text(event))
+    for label, said in told.facts(event):
+        log.debug("%s: %s", label, said)
+    return event
+
+
+def show(context: Any, text: str) -> None:
+    """Show what a run that only looks has found: in the log, the note, and the XCom of its task."""
+    note(context, text)
+    context["ti"].xcom_push(key=RESULT, value=text)
 
 
 @contextmanager
