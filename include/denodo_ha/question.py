@@ -92,7 +92,7 @@ def _silence(evidence: Mapping[str, Any], last_alive: datetime | None, now: date
     times = f", in {many(rounds, 'look')} in a row" if isinstance(rounds, int) else ""
     shared = word(evidence.get("common"))
     common = f" Both paths have this in common, which may be the cause: {plain(shared)}." if shared else ""
-    return f"{heard}; since {moment(evidence.get('since'))} no path to it has answered{times}.{common}"
+    return f"{heard}; since {moment(evidence.get('since'))} no path has shown it alive{times}.{common}"
 
 
 def _paths(pair: Pair, evidence: Mapping[str, Any]) -> str:

@@ -131,9 +131,10 @@ def _switched(event: Mapping[str, Any]) -> str:
     else:
         how = f"{jobs(enabled)} disabled on the {old or 'other server'} and enabled on the {new}{took}"
     behind = _some(event.get("still_disabled"), "left disabled there by an earlier change")
-    return _joined(
-        f"{'failed back' if event['kind'] == 'failback' else 'switched over'}: {how}", *_left_over(event), behind
-    )
+    found = event.get("not_ready")
+    unready = f"not ready: {listed(map(word, found), between='; ')}" if isinstance(found, list) and found else ""
+    begin = "failed back" if event["kind"] == "failback" else "switched over"
+    return _joined(f"{begin}: {how}", *_left_over(event), behind, unready)
 
 
 _CHANGE = ("before", "after")

@@ -159,8 +159,8 @@ class TestMessage:
 
     def test_an_event_without_words_is_told_by_its_sentence(self) -> None:
         event = {"kind": "failover", "enabled": 3, "rto_seconds": 13.5, "missed": {"occurrences": 0}}
-        line = "[sales] failover: 3 jobs enabled on the slave 13.5 s after the master was last heard; no occurrence missed."
-        assert message(pair(), Alert.FAILOVER, event) == line
+        said = "3 jobs enabled on the slave 13.5 s after the master was last heard; no occurrence missed"
+        assert message(pair(), Alert.FAILOVER, event) == f"[sales] failover: {said}."
 
     def test_a_damaged_event_is_told_too(self) -> None:
         line = "[sales] drift: jobs were enabled on the slave, which is to be passive, and were disabled."

@@ -70,7 +70,7 @@ def test_holds_what_the_approver_must_know() -> None:
     text = asked()
     for said in (
         "It was last heard at 2026-03-01 12:00:00Z, 7 min ago",
-        "since 2026-03-01 12:00:02Z no path to it has answered, in 3 looks in a row",
+        "since 2026-03-01 12:00:02Z no path has shown it alive, in 3 looks in a row",
         "| no answer: connection refused |",
         "| the slave's web tool to the master's Scheduler | a web tool answers with an error of its own",
         "| answers |",
