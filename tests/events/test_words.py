@@ -89,7 +89,7 @@ def test_the_approver_is_told_what_he_must_know(pair: EventWorld) -> None:
         pair.watched()
     (question,) = asked
     for said in (
-        "no answer",
+        "a web tool answers with an error",
         "**What would run**: ",
         "**Missed so far**: ",
         "**Fencing**: none",

@@ -384,10 +384,15 @@ def tell(context: Any, event: dict[str, Any]) -> dict[str, Any]:
     return event
 
 
-def show(context: Any, text: str) -> None:
-    """Show what a run that only looks has found: in the log, the note, and the XCom of its task."""
-    note(context, text)
-    context["ti"].xcom_push(key=RESULT, value=text)
+def show(context: Any, text: str, *, result: bool = True) -> None:
+    """Show what a run that only looks has found: in the log, and in the note, of which Airflow keeps 1,000 characters.
+
+    :param result: it is the XCom of the task too, which gives no other.
+    """
+    log.info("%s", text)
+    context["ti"].xcom_push(key=NOTE, value=text if len(text) <= 1000 else text.partition("\n")[0])
+    if result:
+        context["ti"].xcom_push(key=RESULT, value=text)
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def export_metadata(ticket: Any, **context: Any) -> dict[str, Any]:
         )
     if found.looks or run.dry_run:
         exported = replace(exported, text=dry_runs.sync(exported, found.looks))
-        shared.note(context, exported.text)
+        shared.show(context, exported.text, result=False)
     else:
         log.info("%s\n%s", exported.comparison, exported.text)
     return exported.to_json()
