@@ -44,6 +44,12 @@ FAILOVER = {
     },
 }
 
+FAILOVER_FIELDS = {
+    "not_ready": ["x"],
+    "still_disabled": counted("a"),
+    **{name: value for name, value in FAILOVER.items() if name != "kind"},
+}
+
 SAID = [
     (
         FAILOVER,
@@ -249,6 +255,16 @@ def test_a_damaged_event_is_told_all_the_same(event: dict[str, Any], kind: Any) 
     for label, fact in facts(damaged):
         assert label
         assert fact
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_field_may_be_damaged_in_turn(kind: str) -> None:
+    full = {"kind": kind, **FAILOVER_FIELDS, **_example(next(iter(PINNED[kind].values())))}
+    for name in full.keys() - {"kind"}:
+        for wrong in (None, True, 3, -1.5, float("nan"), "x", [1, None], [{"jobs": "x"}], {"jobs": [], "names": 1}):
+            damaged = {**full, "kind": kind, name: wrong}
+            assert text(damaged)
+            assert all(label and fact for label, fact in facts(damaged))
 
 
 @given(json_values)
