@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +17,7 @@ from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient
 from denodo_cli.doctor import add_arguments, doctor
+from denodo_cli.history import show
 from denodo_cli.reading import UnknownPairError, history, make_check, read, read_check
 from denodo_cli.rehearsal import Told, drill, rehearse
 from denodo_cli.runs import RunError
@@ -92,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     events = commands.add_parser("history", help="what happened to the pair, oldest first", epilog=EPILOG)
     events.set_defaults(run=_history)
     events.add_argument("--limit", type=_count, default=20, metavar="N", help="the last N (default: %(default)s)")
+    events.add_argument("--verbose", action="store_true", help="with the facts behind each sentence")
     events.add_argument("--json", action="store_true", help="whole events, as JSON")
 
     ready = commands.add_parser(
@@ -226,46 +226,9 @@ def _say(text: str) -> None:
     print(f"denodo-ha: {text}", file=sys.stderr, flush=True)
 
 
-COLUMNS = ("at", "kind", "epoch", "actor", "reason", "operation", "before -> after")
-
-
 def _history(args: argparse.Namespace) -> int:
-    events = history(_api(args), args.pair, args.limit)
-    if args.json:
-        print(json.dumps(events, indent=2, ensure_ascii=False))
-    elif sys.stdout.isatty():
-        table = Table(*COLUMNS)
-        for event in events:
-            table.add_row(*map(Text, _row(event)))
-        Console().print(table)
-    else:
-        for event in events:
-            print("  ".join(cell or "-" for cell in _row(event)))
+    show(history(_api(args), args.pair, args.limit), verbose=args.verbose, as_json=args.json)
     return Level.OK
-
-
-def _row(event: Mapping[str, Any]) -> tuple[str, ...]:
-    try:
-        at = f"{datetime.fromisoformat(str(event['at'])).astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
-    except ValueError:
-        at = str(event["at"])
-    cells = (event.get(name) for name in COLUMNS[1:-1])
-    return at, *("" if cell is None else " ".join(str(cell).split()) for cell in cells), _change(event)
-
-
-def _change(event: Mapping[str, Any]) -> str:
-    """Describe in one line what the event has changed."""
-    before, after = event.get("before"), event.get("after")
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return "" if before is None and after is None else f"{_shown(before)} -> {_shown(after)}"
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return ", ".join(f"{name}: {_shown(before.get(name))} -> {_shown(after.get(name))}" for name in names)
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "none"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _api(args: argparse.Namespace) -> ApiClient:

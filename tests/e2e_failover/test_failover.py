@@ -122,7 +122,7 @@ def test_the_old_masters_jobs_are_kept(story: Story) -> None:
 
 def test_a_run_says_what_it_was(story: Story) -> None:
     scene = story["master killed"]
-    assert scene.seen["note"].startswith(f"FAILOVER: the slave is active, {len(scene.seen['enabled'])} jobs enabled")
+    assert scene.seen["note"].startswith(f"{len(scene.seen['enabled'])} jobs enabled on the slave ")
 
 
 def test_data_sources_lead_to_their_own_site(story: Story) -> None:

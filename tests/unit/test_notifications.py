@@ -157,21 +157,19 @@ class TestMessage:
         line = message(pair(), Alert.BLOCKED, {"kind": "blocked", "code": "isolated"})
         assert line == f"[sales] blocked: {decision.what}. Next: {decision.next_step}."
 
-    def test_an_event_without_words_is_told_by_its_facts(self) -> None:
-        event = {
-            "kind": "failed_over",
-            "epoch": 4,
-            "actor": "me",
-            "reason": "",
-            "after": {"active": "slave", "jobs": 3},
-        }
-        line = "[sales] failover: failed over, epoch 4, by me, active server slave."
-        assert message(pair(), Alert.FAILOVER, event) == line
-        assert message(pair(), Alert.DRIFT, {"kind": "drift", "after": None}) == "[sales] drift: drift."
+    def test_an_event_without_words_is_told_by_its_sentence(self) -> None:
+        event = {"kind": "failover", "enabled": 3, "rto_seconds": 13.5, "missed": {"occurrences": 0}}
+        said = "3 jobs enabled on the slave 13.5 s after the master was last heard; no occurrence missed"
+        assert message(pair(), Alert.FAILOVER, event) == f"[sales] failover: {said}."
+
+    def test_a_damaged_event_is_told_too(self) -> None:
+        line = "[sales] drift: jobs were enabled on the slave, which is to be passive, and were disabled."
+        assert message(pair(), Alert.DRIFT, {"kind": "drift", "after": None, "code": [1]}) == line
 
     def test_is_one_line(self) -> None:
         event = {"kind": "halted", "what": "one\r\nSubject: two", "next_step": "look\n"}
-        assert message(pair(), Alert.HALTED, event) == "[sales] halted: one Subject: two. Next: look."
+        line = "[sales] halted: the pair is halted; one Subject: two. Next: look."
+        assert message(pair(), Alert.HALTED, event) == line
 
 
 class Silent(BaseNotifier):

@@ -33,10 +33,7 @@ def drill(**context: Any) -> dict[str, Any]:
     run, dag_run = shared.pair_context(context), context["dag_run"]
     with shared.publishing(run, context), shared.explaining(context):
         done = drilling.drill(run, cleared=dag_run.start_date if dag_run.clear_number else None)
-    ran, named = done["after"]["ran"], len(done["jobs"]) + len(done["not_begun"])
-    why = "" if done["ok"] else f": [{done['code']}] {done['what']}"
-    shared.note(context, f"DRILL: {ran} of {named} jobs ran on the slave{why}")
-    return done
+    return shared.tell(context, done)
 
 
 def drill_result(done: Any, **_: Any) -> None:

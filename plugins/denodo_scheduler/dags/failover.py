@@ -15,7 +15,7 @@ from airflow.sdk import DAG, Context, DeltaTriggerTimetable, Param, TriggerRule,
 from airflow.sdk.timezone import utcnow
 from airflow.utils.types import DagRunType
 
-from denodo_ha.alerts import run_note
+from denodo_ha import dry_runs, told
 from denodo_ha.decisions import Action
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
@@ -102,9 +102,12 @@ def decide(watched: Any, **context: Any) -> list[str] | str:
     """Read the HA record and both servers, and look the decision up in the table. The XCom `judgement` says why."""
     case = _case(context, watched)
     judged = judge(case)
-    decision = judged.decision
-    context["ti"].xcom_push(key="judgement", value=judged.to_json())
-    log.info("%s: %s. Next: %s.", decision.code, decision.what, decision.next_step)
+    decision, found = judged.decision, judged.to_json()
+    if case.context.dry_run:
+        shared.show(context, dry_runs.failover(found))
+    else:
+        log.info("%s", decision.reason)
+    context["ti"].xcom_push(key="judgement", value=found)
     if case.consents != Consents():
         require(reason_given(case.context.reason, "a consent was given without a reason"))
     return [] if case.context.dry_run else decision.action.value
@@ -119,21 +122,21 @@ def enable_jobs(watched: Any, **context: Any) -> dict[str, Any]:
         run, addresses = case.context, (shared.seen_by(watched) or {}).get("addresses")
         second_path = run.pair.watch.second_path
         with Looker(run.master, run.slave, second_path=second_path, addresses=addresses, tell_apart=True) as looker:
-            return failing_over.enable_jobs(case, looker.look)
+            return shared.tell(context, failing_over.enable_jobs(case, looker.look))
 
 
 @shared.step(priority_weight=100)
 def quench_master(watched: Any, **context: Any) -> dict[str, Any]:
     """Disable the jobs of a master that is back while the slave is active, and read back."""
     with _step(context, watched) as case:
-        return act.quench_master(case)
+        return shared.tell(context, act.quench_master(case))
 
 
 @shared.step()
 def repair_slave(watched: Any, **context: Any) -> dict[str, Any]:
     """Disable the jobs that are enabled on the passive slave while the master is active, and read back."""
     with _step(context, watched) as case:
-        return act.repair_slave(case)
+        return shared.tell(context, act.repair_slave(case))
 
 
 @shared.step(retries=0)
@@ -212,9 +215,9 @@ def _note(judgement: dict[str, Any] | None, problem: Reason | None, context: Any
     if problem or not judgement:
         return str(problem)
     if context["params"]["dry_run"]:
-        return f"DRY RUN: would go on with {judgement['action']}, because {judgement['what']}"
+        return dry_runs.failover(judgement)
     done = context["ti"].xcom_pull(task_ids=judgement["action"])
-    return run_note(done) if isinstance(done, dict) and "kind" in done else f"{judgement['code']}: {judgement['what']}"
+    return told.text(done) if isinstance(done, dict) and "kind" in done else f"{judgement['code']}: {judgement['what']}"
 
 
 def _optional(pair: Pair, watched: XComArg) -> Iterator[Any]:
@@ -240,7 +243,9 @@ def _params() -> dict[str, Param]:
     """The form of a manual run; the consents hold for that run only."""
     return {
         "reason": shared.optional_text("Reason", "Why you start this run; kept in the history. Each consent needs it."),
-        "dry_run": shared.tick("Dry run", "Only look and decide. The XCom judgement of decide says what to do."),
+        "dry_run": shared.tick(
+            "Dry run", "Only look and decide. The note, and the XCom of decide, say what it would do."
+        ),
         "fail_over": shared.tick(
             "Fail over", "If the master is down: fail over although the pair's policy asks a person first. You are it."
         ),

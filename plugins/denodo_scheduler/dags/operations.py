@@ -77,7 +77,10 @@ def operate(**context: Any) -> dict[str, Any]:
         active = Role(params["active"]) if params["active"] else None
         request = operating.Request(params["operation"], _moment(params["until"]), active, params["doubts"] or ())
         done = operating.operate(run, request)
-    shared.note(context, done.what)
+    if done.event:
+        shared.tell(context, done.event)
+    else:
+        shared.note(context, done.what)
     shared.ask_for_a_look(context, params["operation"], result=done.to_json())
 
 
@@ -92,6 +95,7 @@ def check(**context: Any) -> dict[str, Any]:
     found = checking.check(run, shared.watch_store(context).load(), send_test=test)
     shared.keep_readiness(context, found)
     shared.note(context, f"CHECK: {found.summary}")
+    checking.log_findings(found)
     if found.level is Level.CRITICAL:
         raise checking.refuse(found)
     return found.to_json()
@@ -122,6 +126,7 @@ def probe(_: dict[str, Any], **context: Any) -> dict[str, Any]:
 
 def _found(context: Any, run: PairContext, diagnosis: Diagnosis) -> dict[str, Any]:
     """Keep and tell what a doctor has found; returns what may be attached to an issue."""
+    shared.note(context, f"DOCTOR: {diagnosis.summary}"[:900])
     for line in diagnosis.lines:
         log.info("%s", line)
     found = diagnosis.to_json()
@@ -129,7 +134,6 @@ def _found(context: Any, run: PairContext, diagnosis: Diagnosis) -> dict[str, An
     attached = to_attach(found, hashed=context["params"]["hash_names"], salt=token_hex())
     where = run.snapshots.write_report(json.dumps(attached, indent=2, ensure_ascii=False))
     log.info("The report to be attached to an issue: %s", where)
-    shared.note(context, f"DOCTOR: {diagnosis.summary}"[:900])
     return attached
 
 

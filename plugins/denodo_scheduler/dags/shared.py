@@ -20,6 +20,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.exceptions import DagRunTriggerException
 from airflow.sdk.timezone import utcnow
 
+from denodo_ha import told
 from denodo_ha.decisions import Alert
 from denodo_ha.measures import Sample, of_check, of_event, of_pair
 from denodo_ha.pairs import Pair
@@ -41,7 +42,7 @@ from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.state.watch_store import WatchStore
 from denodo_scheduler.steps.active import GROUP, pair_asset
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NotYet, at_once, readable
+from denodo_scheduler.steps.outcome import Blocked, NotYet, at_once, plainly, readable
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ START = pendulum.datetime(2026, 1, 1, tz="UTC")
 """Before any backfill that makes sense; DAGs never catch up by themselves."""
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot: it changes nothing, or gives way to whatever does."""
+RESULT = "return_value"
+"""Airflow's key of a task's result, which a branch that goes nowhere leaves empty."""
 CHECK_KEY, DOCTOR_KEY = "check", "doctor"
 """The keys of the asset's state store with the last readiness check, and what the last doctor has found."""
 WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync", "drill_result"})
@@ -165,7 +168,7 @@ def step(
     def decorate(function: Callable[..., Any]) -> Callable[..., XComArg]:
         name, doc = function.__name__, inspect.getdoc(function)
 
-        call = function if "retry_policy" in arguments else at_once(function)
+        call = plainly(function) if "retry_policy" in arguments else at_once(function)
 
         @wraps(function)
         def make(*results: XComArg) -> XComArg:
@@ -328,13 +331,13 @@ def publishing(run: PairContext, context: Any) -> Iterator[None]:
     publish(run, context)
 
 
-def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> None:
+def publish(run: PairContext, context: Any, *, notified: Collection[str] = ()) -> None:
     """Turn the events that wait in the outboxes into asset events of the pair, each once, and notify of them.
 
     An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies. Whether
     there are events or not, the pair is measured.
 
-    :param told: ids of events of which this task has notified people already.
+    :param notified: ids of events of which this task has notified people already.
     """
     measure(run, context, _published(run, context, told))
 
@@ -353,7 +356,7 @@ def _published(run: PairContext, context: Any, told: Collection[str]) -> list[di
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
             added.append(event)
             if (
-                event["id"] not in told
+                event["id"] not in notified
                 and not event.get("told")
                 and (alert := event.get("alert") or ALERTS.get(event.get("kind", "")))
             ):
@@ -430,8 +433,28 @@ def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True, result: An
 
 
 def note(context: Any, text: str) -> None:
-    """Leave one sentence on what this run was; the plugin's listener makes it the note of the run."""
+    """Say in one sentence what this run was: in the log of its task, and by the plugin's listener in its note."""
+    log.info("%s", text)
     context["ti"].xcom_push(key=NOTE, value=text)
+
+
+def tell(context: Any, event: dict[str, Any]) -> dict[str, Any]:
+    """Say what an event tells: its sentence as :func:`note` does, the facts behind it in the log at DEBUG."""
+    note(context, event.get("text") or told.text(event))
+    for label, said in told.facts(event):
+        log.debug("%s: %s", label, said)
+    return event
+
+
+def show(context: Any, text: str, *, result: bool = True) -> None:
+    """Show what a run that only looks has found: in the log, and in the note, of which Airflow keeps 1,000 characters.
+
+    :param result: it is the XCom of the task too, which gives no other.
+    """
+    log.info("%s", text)
+    context["ti"].xcom_push(key=NOTE, value=text if len(text) <= 1000 else text.partition("\n")[0])
+    if result:
+        context["ti"].xcom_push(key=RESULT, value=text)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Param, TriggerRule
 
-from denodo_ha.alerts import run_note
+from denodo_ha import dry_runs
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
 from denodo_ha.record import Role
@@ -37,8 +37,8 @@ Break before make: drains the active server (disables at once the jobs that do n
 ended), reads back that **all** are disabled, then enables exactly those on the other server, reads back, and commits.
 
 * **Trigger by hand** with a direction and a reason; `to_master` is the failback, and is followed by a sync.
-* **Dry run** first: the XCom `plan` of `check` says which jobs it would carry over, which ones run now, since when and
-  how long they usually take, how long the gap may be, and what is due in it.
+* **Dry run** first: log, note and XCom of `check` say which jobs it would carry over, which ones run now, since when
+  and how long they usually take, how long the gap may be, and what is due in it.
 * **Ready?** The readiness check of the operations DAG is made first. What is critical of the server that becomes active
   stops the switchover, unless you accept it; the rest is told in the note and in the event.
 * **A job that does not end?** At the drain timeout it goes back, or stops that job: choose it in the form.
@@ -72,8 +72,9 @@ def check(**context: Any) -> dict[str, Any] | None:
         context["ti"].xcom_push(key="plan", value=plan)
         checking.ensure_ready(found, wanted.to, accepted=context["params"]["accept_not_ready"])
     if run.dry_run:
-        log.info("A dry run: %d jobs would be carried over. Nothing is changed.", plan["enable"]["jobs"])
+        shared.show(context, dry_runs.switchover(plan))
         return None
+    log.info("%s", dry_runs.carried_over(plan))
     return plan
 
 
@@ -84,13 +85,12 @@ def switch_over(plan: Any, **context: Any) -> dict[str, Any]:
     last one ended. It keeps the pair's slot while jobs run: no other task may change the pair meanwhile anyway.
     """
     run = _run(context)
-    if plan is None:
+    if not isinstance(plan, dict):
         raise NothingToDo("not_begun", "the check of this run did not let it begin")
     with shared.publishing(run, context), shared.explaining(context):
         wanted = replace(_switch(context), not_ready=tuple(plan.get("not_ready", ())))
         done = switching.switch(run, wanted, epoch=plan["epoch"])
-    shared.note(context, run_note(done))
-    return done
+    return shared.tell(context, done)
 
 
 @shared.step(trigger_rule=TriggerRule.ALL_DONE, priority_weight=50)
@@ -175,7 +175,7 @@ def _params(pair: Pair) -> dict[str, Param]:
         ),
         "reason": shared.reason(),
         "dry_run": shared.tick(
-            "Dry run", "Show in the XCom plan of check what a switchover would do. Nothing is changed."
+            "Dry run", "Say in the note, and in log and XCom of check, what a switchover would do. Nothing is changed."
         ),
         "accept_differences": shared.tick(
             "Accept differences",

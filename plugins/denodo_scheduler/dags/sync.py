@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, Param, TriggerRule
 
-from denodo_ha.alerts import look_note, run_note
+from denodo_ha import dry_runs
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.reason import Explained, Reason
@@ -70,14 +71,12 @@ def guard(**context: Any) -> dict[str, Any] | None:
         admission = guarding.guard(
             run, operation_id=run.new_operation(), wanted=_wanted(context), reprotect=_reprotect(run, context)
         )
-    shared.publish(run, context, told=told)
+    shared.publish(run, context, notified=told)
     context["ti"].xcom_push(key="verdict", value=admission.to_json())
     if admission.ticket is None:
         shared.note(context, admission.message)
-        log.warning("%s The rest of this run is skipped.", admission.message)
         return None
-    if admission.ticket.looks:
-        log.warning("%s", admission.message)
+    log.info("%s", admission.message)
     return admission.ticket.to_json()
 
 
@@ -95,10 +94,11 @@ def export_metadata(ticket: Any, **context: Any) -> dict[str, Any]:
             accept_mass_change=params["accept_mass_change"],
             deliver_now=params["deliver_now"],
         )
-    if found.looks:
-        said = look_note(exported.comparison, found.looks)
-        log.warning("%s", said)
-        shared.note(context, said)
+    if found.looks or run.dry_run:
+        exported = replace(exported, text=dry_runs.sync(exported, found.looks))
+        shared.show(context, exported.text, result=False)
+    else:
+        log.info("%s\n%s", exported.comparison, exported.text)
     return exported.to_json()
 
 
@@ -158,8 +158,7 @@ def verify(ticket: Any, exported: Any, imported: Any, disabled: Any, **context: 
             accept_mass_change=context["params"]["accept_mass_change"],
         )
     shared.publish(run, context)
-    shared.note(context, run_note(result))
-    return result
+    return shared.tell(context, result)
 
 
 def sync_dag(pair: Pair) -> DAG:
@@ -196,7 +195,8 @@ def _params(pair: Pair) -> dict[str, Param]:
     return {
         "reason": shared.optional_text("Reason", "Why you start this run; kept in the history."),
         "dry_run": shared.tick(
-            "Dry run", "Show in the XCom of export_metadata what a sync would do. Nothing is changed."
+            "Dry run",
+            "Say in the note, and in log and XCom of export_metadata, what a sync would do. Nothing is changed.",
         ),
         "accept_mass_change": shared.tick(
             "Accept a mass change",

@@ -29,6 +29,7 @@ from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
 from denodo_ha.text import counted, listed
+from denodo_ha.told import with_text
 from denodo_ha.transitions import UNKNOWN
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -352,6 +353,7 @@ def _delete_orphans(
         log.error("Still there on the %s, although it was told to delete them: %s", ticket.target, listed(sorted(left)))
     log.warning("Orphans deleted from the %s: %s", ticket.target, listed(sorted(gone)) or "none")
     told = {"jobs": len(gone or left), "names": listed(sorted(gone or left)), "deleted": bool(gone)}
-    complete = {**event, "orphans": told | ({"left": listed(sorted(left))} if gone and left else {})}
+    orphaned = told | ({"left": listed(sorted(left))} if gone and left else {})
+    complete = with_text({**event, "orphans": orphaned})
     context.save(lambda latest: (latest, complete))
     return complete

@@ -74,7 +74,7 @@ def judge(case: Case) -> Judgement:
         master_enabled=of_master and of_master[0] > 0,
     )
     situation = facts(consents=case.consents)
-    log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
+    log.debug("Phase %s, verdict %s, %s", record.phase, verdict, situation)
     decision = decide(record.phase, verdict, situation)
     if one_server and decision.code in ("misconfigured", "failed_over"):
         decision = _decided(one_server._replace(next_step=LET_IT_LEAD), Alert.BLOCKED)
