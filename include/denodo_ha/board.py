@@ -60,12 +60,12 @@ def rows(pairs: Iterable[Seen], now: datetime) -> list[dict[str, Any]]:
 
 def row(sight: Sight) -> dict[str, Any]:
     """Return what is to be known of a pair at a glance."""
-    record, last, leading = sight.record, sight.seen.last, sight.leading
+    record, last = sight.record, sight.seen.last
     counts = {role: sight.enabled(role) for role in Role}
     return {
         "pair": sight.seen.pair,
         "level": sight.level.name,
-        "what": leading.text if leading else "",
+        "what": sight.what,
         "next_step": sight.next_step,
         "active": record.active if record else None,
         "phase": record.phase if record else None,
@@ -125,9 +125,9 @@ def history(events: Sequence[Event]) -> list[dict[str, Any]]:
 
 
 def text_of(event: Mapping[str, Any]) -> str:
-    """The sentence of an event; of one that an older version has written it is made now."""
+    """The sentence of an event; it is made now of one that an older version has written, whose text may be a plan."""
     said = event.get("text")
-    return said if isinstance(said, str) and said else told.text(event)
+    return said if isinstance(said, str) and said and "\n" not in said else told.text(event)
 
 
 def about_import(wrong: str, pair: str = "") -> str | None:
@@ -185,9 +185,7 @@ def _level(extra: Mapping[str, Any]) -> str:
 
 def _duration(extra: Mapping[str, Any]) -> float | None:
     """How long what the event tells of has lasted, in seconds."""
-    found = next(
-        (extra[name] for name in ("gap_seconds", "seconds", "exposure_seconds", "rto_seconds") if name in extra), None
-    )
+    found = next((extra[name] for name in ("gap_seconds", "rto_seconds", "seconds") if name in extra), None)
     return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
 
 
@@ -265,14 +263,14 @@ def _doubts(sight: Sight, record: Record | None) -> list[dict[str, Any]]:
 
 def _of_record(sight: Sight, record: Record | None) -> dict[str, Any]:
     """What people and tasks hold the pair in. The key ``paused`` of the row becomes what there is to know of it."""
-    paused = record.paused if record and record.is_paused(sight.now) else None
-    kept = {"operation": record.operation, "paused": paused, "halted": record.halted} if record else {}
+    if record is None:
+        return {"operation": None, "paused": None, "halted": None, "acknowledged": True}
+    paused = record.paused if record.is_paused(sight.now) else None
     return {
-        **{
-            name: kept[name].model_dump(mode="json") if kept.get(name) else None
-            for name in ("operation", "paused", "halted")
-        },
-        "acknowledged": record.acknowledged if record else True,
+        "operation": record.operation.model_dump(mode="json") if record.operation else None,
+        "paused": paused.model_dump(mode="json") if paused else None,
+        "halted": record.halted.model_dump(mode="json") if record.halted else None,
+        "acknowledged": record.acknowledged,
     }
 
 

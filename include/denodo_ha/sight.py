@@ -8,11 +8,11 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from denodo_ha.decisions import DECISIONS, Decision
+from denodo_ha.decisions import DECISIONS, Decision, Situation
 from denodo_ha.durations import age_of
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Phase, Record, RecordError, Role
-from denodo_ha.situation import Situation, situation_now
+from denodo_ha.situation import situation_now
 from denodo_ha.status import MAX_AGE, Finding, Level, Reading, decision_now, judge
 from denodo_ha.text import moment
 from denodo_ha.verdict import Verdict
@@ -107,12 +107,17 @@ class Sight:
 
     @cached_property
     def leading(self) -> Finding | None:
-        """The finding that says best what is going on: of the worst ones the decision's, if nothing explains it."""
+        """The finding that says best what is going on: of the worst ones that of a step or of the decision."""
         worst = [each for each in self.findings if each.level is self.level]
         first = next(iter(worst), None)
         if first is None or first.code in (MONITOR_STOPPED, WRONG_PAIRS, "halted") or self.record is None:
             return first
-        return next((each for each in worst if self.decision and each.code == self.decision.code), first)
+        return next((each for each in worst if each.code == self.code), first)
+
+    @property
+    def what(self) -> str:
+        """What is going on, in one sentence; its code is told apart from it."""
+        return self.leading.text.removeprefix(f"[{self.leading.code}] ") if self.leading else ""
 
     @property
     def next_step(self) -> str:

@@ -146,9 +146,13 @@ def _record(pair: str, reading: Reading) -> tuple[Record | None, list[Finding]]:
     try:
         return Record.from_json(reading.record), []
     except NewerRecordError as error:
-        return None, [Finding(Level.UNKNOWN, str(error), code=error.reason.code)]
+        return None, [_unusable(Level.UNKNOWN, error)]
     except RecordError as error:
-        return None, [Finding(Level.CRITICAL, str(error), code=error.reason.code)]
+        return None, [_unusable(Level.CRITICAL, error)]
+
+
+def _unusable(level: Level, error: RecordError) -> Finding:
+    return Finding(level, error.reason.what, error.reason.next_step, error.reason.code)
 
 
 def _monitor(pair: str, reading: Reading, seen: Watching, now: datetime, max_age: timedelta) -> Iterator[Finding]:

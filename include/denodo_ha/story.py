@@ -16,6 +16,8 @@ from denodo_ha.status import STANDBY_ONLY, SYNC_HELPS
 from denodo_ha.text import listed, one_line
 from denodo_ha.verdict import Verdict
 
+CHANGING = (Phase.FAILING_OVER, Phase.FAILING_BACK)
+
 AUTOMATIC = ("", "schedule", "scheduled", "asset_triggered", "asset_materialization", "operator_triggered", "backfill")
 """Who has started a run that no person has started."""
 
@@ -119,7 +121,7 @@ def since(sight: Sight) -> tuple[datetime | None, str]:
     if promotion and not (fits and told.get("operation") == promotion.id):
         return promotion.at, BY_WORDS[promotion.kind]
     if changed is None or not fits:
-        return None, "the history does not reach back to its beginning"
+        return None, "the history does not reach back to that"
     return _moment(told.get("at")) or changed.at, _because(told)
 
 
@@ -132,33 +134,36 @@ def _because(told: dict[str, object]) -> str:
 
 
 def _now(sight: Sight) -> Iterator[str]:
-    record, leading = sight.record, sight.leading
+    record = sight.record
     if sight.stopped:
         yield sight.stopped.text
     if record is None:
-        yield leading.text if leading and leading is not sight.stopped else "no HA record is known"
+        yield sight.what
         yield f"{sight.old}{listed(counts, between='; ')}" if (counts := list(_counts(sight))) else ""
         return
     at, because = since(sight)
-    who = f"{sight.old}the {record.active} is the active server{_runs(sight, record)}"
-    yield f"{who}, {_since(sight, at)}" + (f" ({because})" if because else "")
-    if record.operation and record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK):
+    known = f"{_since(sight, at)} ({because})" if at else "since before the history begins"
+    yield f"{sight.old}the {record.active} is the active server{_runs(sight, record)}, {known}"
+    if record.halted:
+        yield f"the pair was halted by {record.halted.by} {sight.ago(record.halted.since)}: {record.halted.reason}"
+    elif record.operation and record.phase in CHANGING:
         yield _under_way(record.operation, record.phase)
-    if leading and leading is not sight.stopped:
-        yield leading.text
-    elif sight.decision:
-        yield sight.decision.what
+    elif not sight.stopped:
+        yield sight.what
 
 
 def _runs(sight: Sight, record: Record) -> str:
     """Whether jobs run there, as far as it was seen."""
-    if record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK):
+    if record.phase in CHANGING:
         return ""
     counts, heard = sight.enabled(record.active), _heard(sight, record.active)
-    if counts and not counts[0] and heard:
+    if heard is False:
+        last = _moment(sight.watching.last_alive) if record.active is Role.MASTER else None
+        return f" and does not answer{f', last heard {sight.ago(last)}' if last else ''}"
+    if counts and not counts[0]:
         return ", and no job is enabled on it, so nothing runs"
-    if not heard:
-        return ", and was not heard at the last look" if heard is False else ""
+    if heard is None and not counts:
+        return ""
     both = sight.code in ENABLED_ON_BOTH
     number = f" ({counts[0]} of {counts[1]} enabled)" if counts else ""
     return f" and runs the jobs{number}" + (", and the other one has enabled jobs too" if both else "")
@@ -171,8 +176,8 @@ def _heard(sight: Sight, role: Role) -> bool | None:
     return sight.verdict.alive if role is Role.MASTER else sight.situation.slave_reachable
 
 
-def _since(sight: Sight, at: datetime | None) -> str:
-    return f"since {at.astimezone(UTC):%Y-%m-%d %H:%M}Z, {sight.ago(at)}" if at else "since before its history begins"
+def _since(sight: Sight, at: datetime) -> str:
+    return f"since {at.astimezone(UTC):%Y-%m-%d %H:%M}Z, {sight.ago(at)}"
 
 
 def _under_way(operation: Operation, phase: Phase) -> str:
@@ -189,11 +194,9 @@ def _why(sight: Sight) -> Iterator[str]:
     seen = sight.watching
     if sight.looked is None:
         yield "the pair has not been looked at yet"
-    elif sight.verdict is None:
-        yield f"the last look, {sight.ago(sight.looked)}, has not judged the master"
-        yield listed(_counts(sight), between="; ")
     else:
-        facts = [VERDICTS[sight.verdict], *_counts(sight)]
+        judged = VERDICTS[sight.verdict] if sight.verdict else "the master is being judged anew"
+        facts = [judged, *_counts(sight)]
         yield f"last look {sight.ago(sight.looked)}: {'; '.join(facts)}"
     heard = _moment(seen.last_alive)
     if heard and sight.verdict and not sight.verdict.alive:
@@ -222,7 +225,9 @@ def _tool(sight: Sight) -> Iterator[str]:
     elif record.is_paused(sight.now):
         until = record.paused.until if record.paused else None
         ends = f"until {until.astimezone(UTC):%Y-%m-%d %H:%M}Z" if until else "until a person resumes it"
-        yield f"{NEXT.get(code, NEXT['paused']) if code.startswith('paused') else NEXT['paused']}, {ends}"
+        yield f"{NEXT[code if code in NEXT and code.startswith('paused') else 'paused']}, {ends}"
+    elif sight.phase in CHANGING:
+        yield "it goes on by itself, also after a crash; once a job is enabled there, it only goes forward"
     elif code in NEXT:
         yield NEXT[code]
     elif decision and decision.action in ACTIONS:
@@ -246,7 +251,8 @@ def _watches(sight: Sight) -> str:
 
 def _you(sight: Sight) -> Iterator[str]:
     steps = dict.fromkeys(each.next_step for each in (sight.leading, *sight.findings) if each and each.next_step)
-    yield from list(steps)[:3] or ["nothing has to be done"]
+    told = [each for each in steps if each != "wait"] or list(steps)
+    yield from told[: 1 if sight.phase is Phase.HALTED else 3] or ["nothing has to be done"]
     if titles := [TITLES[each] for each in suggested(sight)]:
         yield f"here: {', '.join(titles)}"
 
@@ -279,13 +285,22 @@ def _ready(sight: Sight) -> Iterator[str]:
         return
     jobs = f", {snapshot.enabled} of {snapshot.jobs} to be enabled" if snapshot else ""
     yield f"{sight.old}the {standby} is ready to take over: {of}{within}{jobs}"
+    yield from _but(sight, record)
     if names := [each.name for each in open_doubts(record, sight.now) if each.role is standby]:
         yield f"but there {'is a doubt' if len(names) == 1 else f'are {len(names)} doubts'}: {listed(names, 3, '; ')}"
 
 
+def _but(sight: Sight, record: Record) -> Iterator[str]:
+    """Why it does not take over by itself, although it could."""
+    if sight.phase is Phase.HALTED or record.is_paused(sight.now):
+        yield f"but nothing changes by itself while the pair is {'halted' if record.halted else 'paused'}"
+    elif sight.code == "control_path_broken":
+        yield "but syncs wait for the master's web tool, and what was verified grows old"
+
+
 def _against(sight: Sight, record: Record, standby: Role) -> Iterator[str]:
     """Why the passive server could not take over now, the most telling first."""
-    if record.phase in (Phase.FAILING_OVER, Phase.FAILING_BACK):
+    if record.phase in CHANGING:
         yield "the active server is being changed right now"
     if record.dirty and not (sight.seen.reading.syncing or record.operation):
         yield f"it cannot be trusted ({record.dirty.reason})"
@@ -298,7 +313,8 @@ def _against(sight: Sight, record: Record, standby: Role) -> Iterator[str]:
     if record.snapshot and record.snapshot.source is standby:
         yield "it was not re-protected, so it has its jobs as they were before the change"
     decision = sight.decision
-    if standby is Role.SLAVE and decision and decision.code in {*STANDBY_ONLY, *SYNC_HELPS, "nothing_enabled"}:
+    of_standby = {*STANDBY_ONLY, *SYNC_HELPS} - {"control_path_broken"}
+    if standby is Role.SLAVE and decision and decision.code in of_standby:
         yield decision.what
     if sight.situation and standby is Role.SLAVE and not sight.situation.snapshot_fresh:
         yield "the last verified snapshot is older than 'oldest_snapshot' allows"
