@@ -286,7 +286,10 @@ STATES = {
         {"schema_number": 5, "phase": "odd"},
         code="record_unusable",
         watch={"what": "the record cannot be read", "next_step": "initialise"},
-        says={"now": "The pair's HA record cannot be read", "you": "initialise the pair with its operations DAG. Here: Initialise"},
+        says={
+            "now": "The pair's HA record cannot be read",
+            "you": "initialise the pair with its operations DAG. Here: Initialise",
+        },
         offers=("initialise",),
         level="CRITICAL",
     ),
@@ -422,7 +425,7 @@ def test_the_approval_leads_to_the_run_that_asks() -> None:
 
 
 def test_doubts_are_filled_into_the_form() -> None:
-    pending = PendingJob(key=JobKey(project="P", job="J"), code="unsafe", why="it may fire", on_target=False)
+    pending = PendingJob(key=JobKey(project="P", name="J"), code="unsafe", why="it may fire", on_target=False)
     record = NORMAL.model_copy(update={"pending": (pending,)})
     found = board.detail(seen(replace(STATES["normal"], record=record)), ALL, NOW)
     accept = next(each for each in found["actions"] if each["id"] == "accept_doubts")

@@ -9,7 +9,7 @@ import pytest
 
 # before anything reads Airflow's configuration
 os.environ.setdefault(
-    "AIRFLOW__API_AUTH__JWT_SECRET", "a secret of these tests that is long enough for every algorithm"
+    "AIRFLOW__API_AUTH__JWT_SECRET", "a secret of these tests that is long enough for every algorithm of them all"
 )
 
 from support import page
