@@ -116,8 +116,11 @@ class Sight:
 
     @property
     def what(self) -> str:
-        """What is going on, in one sentence; its code is told apart from it."""
-        return self.leading.text.removeprefix(f"[{self.leading.code}] ") if self.leading else ""
+        """What is going on, in one sentence, without the code and the next step, which are told apart from it."""
+        found = self.leading
+        if found is None:
+            return ""
+        return found.text.removeprefix(f"[{found.code}] ").removesuffix(f". Next: {found.next_step}.")
 
     @property
     def next_step(self) -> str:

@@ -152,7 +152,7 @@ def _record(pair: str, reading: Reading) -> tuple[Record | None, list[Finding]]:
 
 
 def _unusable(level: Level, error: RecordError) -> Finding:
-    return Finding(level, error.reason.what, error.reason.next_step, error.reason.code)
+    return Finding(level, str(error), error.reason.next_step, error.reason.code)
 
 
 def _monitor(pair: str, reading: Reading, seen: Watching, now: datetime, max_age: timedelta) -> Iterator[Finding]:
