@@ -65,9 +65,9 @@ def events(
 
 
 @router.get("/{pair}/events/{number}")
-def event(request: Request, pair: SeenPair, number: int, session: SessionDep) -> Response:
+def entry(request: Request, pair: SeenPair, number: int, session: SessionDep) -> Response:
     """One event of the history with all its facts."""
-    found = reading.event(session, pair, number)
+    found = reading.numbered(session, pair, number)
     if found is None:
         raise HTTPException(404, "the pair has no such event")
     said: dict[str, Any] = {

@@ -78,7 +78,7 @@ def events(session: Session, pair: str, limit: int, after: int) -> tuple[list[Ev
     return [_event(row) for row in rows[:limit]], len(rows) > limit
 
 
-def event(session: Session, pair: str, number: int) -> Event | None:
+def numbered(session: Session, pair: str, number: int) -> Event | None:
     row = session.execute(_of_pair(pair).where(AssetEvent.id == number)).first()
     return _event(row) if row else None
 
