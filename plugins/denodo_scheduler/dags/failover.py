@@ -96,7 +96,7 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
 def decide(watched: Any, **context: Any) -> list[str] | str:
     """Read the HA record and both servers, and look the decision up in the table. The XCom `judgement` says why."""
     case = _case(context, watched)
-    judged = judge(case)
+    judged = judge(case, keep=True)
     decision = judged.decision
     context["ti"].xcom_push(key="judgement", value=judged.to_json())
     log.info("%s: %s. Next: %s.", decision.code, decision.what, decision.next_step)
