@@ -51,14 +51,6 @@ class Seen:
     servers: Mapping[Role, SeenServer] = field(default_factory=dict)
     problem: str = ""
 
-    def updated(self, found: Mapping[Role, SeenServer]) -> Seen:
-        """Return the same with what was seen later of either server."""
-        newer = {role: each for role, each in found.items() if not self._is_older(role, each)}
-        return Seen({**self.servers, **newer})
-
-    def _is_older(self, role: Role, found: SeenServer) -> bool:
-        return role in self.servers and found.at < self.servers[role].at
-
 
 def of_statuses(jobs: Iterable[JobStatus], scope: Scope, at: datetime) -> SeenServer:
     """Return what the statuses say of the jobs in ``scope``, which were read at ``at``."""
@@ -72,11 +64,27 @@ def of_manifest(manifest: Manifest, at: datetime) -> SeenServer:
     return SeenServer(at, tuple(SeenJob(job.key, job.enabled, job.next_execution) for job in manifest.jobs))
 
 
-def to_bytes(seen: Seen) -> bytes:
-    """Return compressed JSON text: per server when it was seen, and per project ``[name, enabled, next execution]``."""
-    value = {"schema": _SCHEMA, "servers": {str(role): _server(each) for role, each in seen.servers.items()}}
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=4, mtime=0)
+def updated(content: bytes, found: Mapping[Role, SeenServer]) -> bytes:
+    """Return what is to be kept after these servers were read: compressed JSON text.
+
+    Per server it says when that was, and per project ``[name, enabled, next execution]`` of each job.
+
+    :param content: what was kept before, empty for nothing; what it says of a server later than ``found`` stays.
+    """
+    try:
+        servers = _stored(content) if content else {}
+    except _Damaged:
+        servers = {}
+    servers |= {str(role): _server(each) for role, each in found.items() if not _is_older(each, servers.get(role))}
+    text = json.dumps({"schema": _SCHEMA, "servers": servers}, ensure_ascii=False, separators=(",", ":"))
+    return gzip.compress(text.encode("utf-8", "surrogatepass"), compresslevel=1, mtime=0)
+
+
+def _is_older(found: SeenServer, stored: Any) -> bool:
+    try:
+        return found.at < moment(stored["at"])
+    except (ValueError, LookupError, TypeError):
+        return False
 
 
 def _server(server: SeenServer) -> dict[str, Any]:
@@ -87,27 +95,40 @@ def _server(server: SeenServer) -> dict[str, Any]:
 
 
 def from_bytes(content: bytes) -> Seen:
-    """Read what :func:`to_bytes` gave. What is damaged counts as never seen, and ``problem`` says why."""
+    """Read what :func:`updated` gave. What is damaged counts as never seen, and ``problem`` says why."""
     try:
-        unpacking = zlib.decompressobj(wbits=31)
-        text = unpacking.decompress(content, _LARGEST)
-        if not unpacking.eof:
-            raise ValueError("it is cut off, or too large")
-        value = json.loads(text.decode("utf-8", "surrogatepass"))
-        if value["schema"] != _SCHEMA:
-            return Seen(problem=f"it has schema {value['schema']!r:.20}, and this version knows schema {_SCHEMA}")
-        stored = dict(value["servers"])
-    except (zlib.error, ValueError, LookupError, TypeError, RecursionError) as error:
-        return Seen(problem=f"it is damaged ({type(error).__name__})")
+        stored = _stored(content)
+    except _Damaged as error:
+        return Seen(problem=str(error))
     servers: dict[Role, SeenServer] = {}
     damaged: list[str] = []
     for role in Role:
         try:
             if str(role) in stored:
-                servers[role] = _read(stored[role])
+                servers[role] = _read(stored[str(role)])
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, OSError) as error:
             damaged.append(f"what it says of the {role} is damaged ({type(error).__name__})")
     return Seen(servers, "; ".join(damaged))
+
+
+class _Damaged(ValueError):
+    """What is kept cannot be read; the message says why."""
+
+
+def _stored(content: bytes) -> dict[str, Any]:
+    try:
+        unpacking = zlib.decompressobj(wbits=31)
+        text = unpacking.decompress(content, _LARGEST)
+        if not unpacking.eof:
+            raise _Damaged("it is cut off, or too large")
+        value = json.loads(text.decode("utf-8", "surrogatepass"))
+        if value["schema"] != _SCHEMA:
+            raise _Damaged(f"it has schema {value['schema']!r:.20}, and this version knows schema {_SCHEMA}")
+        return dict(value["servers"])
+    except _Damaged:
+        raise
+    except (zlib.error, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise _Damaged(f"it is damaged ({type(error).__name__})") from None
 
 
 def _read(server: dict[str, Any]) -> SeenServer:

@@ -1,14 +1,15 @@
-"""Keeping what a step has read of the servers' jobs, for the page: no request is made for it, and no step fails of it."""
+"""Keeping what a step has read of the servers' jobs, for the page. No request is made for it; no step fails by it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from threading import Thread
 
 from denodo_ha.preconditions import other
 from denodo_ha.record import Role
-from denodo_ha.seen import Seen, SeenServer, from_bytes, of_statuses, to_bytes
+from denodo_ha.seen import SeenServer, of_statuses, updated
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed
@@ -61,8 +62,7 @@ def keep_seen(context: PairContext, found: Mapping[Role, SeenServer]) -> None:
 
 
 def _write(snapshots: SnapshotStore, found: Mapping[Role, SeenServer]) -> None:
-    try:
-        kept = from_bytes(snapshots.read_seen())
-    except FileNotFoundError:
-        kept = Seen()
-    snapshots.write_seen(to_bytes(kept.updated(found)))
+    content = b""
+    with suppress(FileNotFoundError):
+        content = snapshots.read_seen()
+    snapshots.write_seen(updated(content, found))

@@ -35,7 +35,7 @@ router = APIRouter(prefix="/api/pairs")
 
 _ONE_AT_A_TIME = Lock()
 """So that many pages which are open at once take the memory of one."""
-_BY_API_SERVER = "It is Airflow's API server that reads it for this page: let it read the storage of the snapshots as the workers do."
+_BY_API_SERVER = "It is Airflow's API server that reads it for this page: let it read the snapshots as the workers do."
 
 
 @dataclass(frozen=True)
