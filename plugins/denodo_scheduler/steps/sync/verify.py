@@ -100,10 +100,14 @@ def verify(
     if delete:
         event = _delete_orphans(context, ticket, done, orphans, event)
     context.snapshots.retire(context.pair.snapshots.keep, done.stored)
-    source = of_manifest(read.manifest, datetime.fromisoformat(exported.taken))
-    target = of_statuses(statuses.jobs, context.pair.scope, context.now())
-    keep_seen(context, {ticket.source: source, ticket.target: target})
+    _keep(context, ticket, exported, read)
     return event
+
+
+def _keep(context: PairContext, ticket: SyncTicket, exported: Exported, read: ReadBack) -> None:
+    source = of_manifest(read.manifest, datetime.fromisoformat(exported.taken))
+    target = of_statuses(read.statuses.jobs, context.pair.scope, context.now())
+    keep_seen(context, {ticket.source: source, ticket.target: target})
 
 
 def _committed(record: Record) -> dict[str, Any]:
