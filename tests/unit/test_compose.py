@@ -224,6 +224,10 @@ class TestServices:
         assert waits(service, "airflow-init") or name == "airflow-init"
         assert [volume for volume in service["volumes"] if str(volume).endswith(":/opt/airflow/logs")]
 
+    def test_the_api_server_reads_the_snapshots_and_does_not_write_them(self) -> None:
+        [written] = [each for each in services()["scheduler"]["volumes"] if str(each).startswith("snapshots:")]
+        assert f"{written}:ro" in services()["api-server"]["volumes"]
+
     def test_the_workers_share_no_disk(self) -> None:
         first, second = (
             {volume.split(":")[0] for volume in services()[name]["volumes"] if isinstance(volume, str)}

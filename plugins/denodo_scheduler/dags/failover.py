@@ -101,7 +101,7 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
 def decide(watched: Any, **context: Any) -> list[str] | str:
     """Read the HA record and both servers, and look the decision up in the table. The XCom `judgement` says why."""
     case = _case(context, watched)
-    judged = judge(case)
+    judged = judge(case, keep=True)
     decision, found = judged.decision, judged.to_json()
     if case.context.dry_run:
         shared.show(context, dry_runs.failover(found))

@@ -13,9 +13,8 @@ from functools import wraps
 from typing import Any, NoReturn
 
 import pendulum
-from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG, AssetAlias, BaseOperator, ObjectStoragePath, Param, XComArg, get_parsing_context
+from airflow.sdk import DAG, AssetAlias, BaseOperator, Param, XComArg, get_parsing_context
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.exceptions import DagRunTriggerException
 from airflow.sdk.timezone import utcnow
@@ -37,7 +36,7 @@ from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, NoToke
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
 from denodo_scheduler.state.record_store import RecordStore
-from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.state.snapshot_store import SnapshotStore, snapshot_folder
 from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.state.watch_store import WatchStore
 from denodo_scheduler.steps.active import GROUP, pair_asset
@@ -311,11 +310,6 @@ def evidence_of(watched: Any) -> Evidence:
     if seen is None:
         raise Blocked("no_evidence", "ping_master of this run has no result", "clear the whole run")
     return readable(lambda found: Evidence.from_json(found["evidence"]), seen)
-
-
-def snapshot_folder(pair: Pair) -> ObjectStoragePath:
-    """Where the pair's snapshots are: its ``snapshots`` option, or a folder of the Airflow home."""
-    return ObjectStoragePath(pair.snapshots.location or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
 
 
 # -- how the history gets out

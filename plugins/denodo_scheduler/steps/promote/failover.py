@@ -29,6 +29,7 @@ from denodo_scheduler.steps.promote import switchover
 from denodo_scheduler.steps.promote.fence import Down, Fence
 from denodo_scheduler.steps.promote.operation import Try, begun, left, not_fenced, taken_over
 from denodo_scheduler.steps.promote.report import describe, occurrences, steps
+from denodo_scheduler.steps.seen import keep_promoted
 from denodo_scheduler.steps.watch.act import demote_master, demotion_event
 from denodo_scheduler.steps.watch.look import Case, expected, judge
 
@@ -280,6 +281,7 @@ class _Failover(Try):
             **told_behind(behind, Role.SLAVE),
         )
         self.claim.save(promote, event)
+        keep_promoted(context, Role.SLAVE, enabled)
         return event
 
 

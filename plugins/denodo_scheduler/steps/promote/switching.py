@@ -43,6 +43,7 @@ from denodo_scheduler.steps.promote.examine import (
 from denodo_scheduler.steps.promote.fence import Down, Fence, without_master
 from denodo_scheduler.steps.promote.operation import Switch, Try, not_fenced
 from denodo_scheduler.steps.promote.report import occurrences, steps
+from denodo_scheduler.steps.seen import keep_promoted
 from denodo_scheduler.steps.servers import Server, enabled_in
 from denodo_scheduler.steps.watch.act import demotion_event
 
@@ -323,6 +324,7 @@ class Switching(Try):
             **(without_master(self.unseen) if self.unseen and self.old is Role.MASTER else {}),
         )
         self.claim.save(change, event)
+        keep_promoted(self.context, self.to, enabled, rest)
         return event
 
     def _left_before(self, record: Record, now: Statuses) -> set[JobKey]:
