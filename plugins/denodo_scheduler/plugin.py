@@ -12,6 +12,7 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from denodo_scheduler.dags import NOTE, OUR_DAGS, PAIRS_DAG_FILE
+from denodo_scheduler.links import PairLink, RunbookLink
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -110,3 +111,4 @@ def _write_note(dag_run: DagRun) -> None:
 class DenodoSchedulerPlugin(AirflowPlugin):
     name = "denodo_scheduler"
     listeners = [Listener()]  # noqa: RUF012 - as the base class declares it
+    operator_extra_links = [PairLink(), RunbookLink()]  # noqa: RUF012
