@@ -162,7 +162,7 @@ def row_anchor(column: str, section: str, word: str, taken: Container[str] = ())
 
     :param column: the title of that column.
     :param section: the anchor of the heading above the table.
-    :param taken: the anchors before it on the page; a code that an earlier table explains too is named with its section.
+    :param taken: the anchors before it on the page; a code that an earlier table explains too gets that of its section.
     """
     name = re.sub(r"[^\w\-]+", "-", word).strip("-")
     anchor = f"code-{name}"

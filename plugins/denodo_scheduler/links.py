@@ -1,7 +1,7 @@
 """Addresses of the pages about a pair: its own page, and what the documentation says about a reason code.
 
-A path is relative to Airflow's own address, by which Airflow's interface resolves it. Only ``[api] base_url`` tells that
-address to those who are not in the interface.
+A path is relative to Airflow's own address, by which Airflow's interface resolves it. Only ``[api] base_url`` tells
+that address to those who are not in the interface.
 """
 
 from __future__ import annotations

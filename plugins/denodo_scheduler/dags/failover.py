@@ -44,8 +44,8 @@ ALL_BUT_BACKFILLS = [kind for kind in DagRunType if kind != DagRunType.BACKFILL_
 DAG_DOC = """
 ### Fail over to the slave of the pair `{pair.name}` when its master is down
 
-Watches the master (`{pair.master}`) without end, compares what should be with what is, and acts: it fails over, disables
-the jobs of a master that comes back, and repairs the slave.
+Watches the master (`{pair.master}`) without end, compares what should be with what is, and acts: it fails over,
+disables the jobs of a master that comes back, and repairs the slave.
 
 * **Leave it unpaused**: a paused DAG watches nothing. To stop the automation, *pause* the pair by its operations DAG.
 * **Trigger it** to have a verdict at once, or with your consent to fail over where the pair asks a person first.

@@ -1,4 +1,4 @@
-"""The documentation of this version, as pages: ``docs/*.md`` of the repository, which the wheel holds in this package."""
+"""The documentation of this version, as pages: ``docs/*.md`` of the repository, which the wheel holds here."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def anchored(tokens: Sequence[Token]) -> list[str]:
 
     :return: all anchors.
     """
-    taken = {heading: "" for heading in _anchored_headings(tokens)}
+    taken = dict.fromkeys(_anchored_headings(tokens), "")
     section = column = ""
     for at, token in enumerate(tokens):
         token.attrs.pop("style", None)  # how a column is aligned; the page's security policy has no style in it
