@@ -12,11 +12,17 @@ from denodo_ha.text import one_line
 from denodo_ha.told import text, with_text
 from denodo_ha.watching import MONITOR_STOPPED
 
+_LINKS = "{% if runbook %}\nWhat to do: {{ runbook }}{% endif %}{% if page %}\nThe pair: {{ page }}{% endif %}"
+_HTML_LINKS = (
+    '{% if runbook %}<p><a href="{{ runbook | e }}">What to do</a></p>\n{% endif %}'
+    '{% if page %}<p><a href="{{ page | e }}">The pair {{ event.pair | e }}</a></p>\n{% endif %}'
+)
+
 TEXTS = {
     "subject": "{{ message }}",
-    "text": "{{ message }}",
-    "body": "{{ message }}",
-    "html_content": "<p>{{ message | e }}</p>\n<pre>\n"
+    "text": "{{ message }}" + _LINKS,
+    "body": "{{ message }}" + _LINKS,
+    "html_content": "<p>{{ message | e }}</p>\n" + _HTML_LINKS + "<pre>\n"
     "{% for key, value in event.items() %}{{ key | e }}: {{ value | e }}\n{% endfor %}</pre>",
 }
 """What notifiers are told to say where they have such an argument and the pair does not give it."""

@@ -12,6 +12,7 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from denodo_scheduler.dags import NOTE, OUR_DAGS, PAIRS_DAG_FILE
+from denodo_scheduler.links import PairLink, RunbookLink
 from denodo_scheduler.web import PREFIX, STATIC
 from denodo_scheduler.web.app import PageApp
 
@@ -126,6 +127,7 @@ class DenodoSchedulerPlugin(AirflowPlugin):
     # lists, as the base class declares them
     name = "denodo_scheduler"
     listeners = [Listener()]  # noqa: RUF012
+    operator_extra_links = [PairLink(), RunbookLink()]  # noqa: RUF012
     fastapi_apps = [{"app": PageApp(), "url_prefix": f"/{PREFIX}", "name": "Denodo pairs"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {"name": "Denodo pairs", "href": _PAGE, "destination": "nav", "url_route": "denodo-pairs"},

@@ -19,6 +19,7 @@ from unittest.mock import patch
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.providers.standard.operators.python import BranchPythonOperator, ShortCircuitOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, ObjectStoragePath, TriggerRule
@@ -234,10 +235,9 @@ def _by_trigger_rule(task: BaseOperator, run: DagRun) -> str | None:
 
 def _follow(task: BaseOperator, run: DagRun, value: Any) -> None:
     """What a branch or a short circuit leaves out."""
-    kind = type(task).__name__
-    if kind == "BranchPythonOperator":
+    if isinstance(task, BranchPythonOperator):
         run.skipped |= task.downstream_task_ids - ({value} if isinstance(value, str) else {*value})
-    elif kind == "ShortCircuitOperator" and not value:
+    elif isinstance(task, ShortCircuitOperator) and not value:
         run.skipped |= task.get_flat_relative_ids(upstream=False)
 
 

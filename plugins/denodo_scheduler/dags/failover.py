@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.operators.python import BranchPythonOperator
 from airflow.sdk import DAG, Context, DeltaTriggerTimetable, Param, TriggerRule, XComArg
 from airflow.sdk.timezone import utcnow
 from airflow.utils.types import DagRunType
@@ -26,6 +25,7 @@ from denodo_ha.watching import FAILED, PASSIVE_INTERVAL, Watching, latest, silen
 from denodo_scheduler.alerts import deadline
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.dags import shared
+from denodo_scheduler.dags.tasks import BranchStepOperator
 from denodo_scheduler.operators.ping_master import DenodoSchedulerPingMasterOperator
 from denodo_scheduler.steps.outcome import require
 from denodo_scheduler.steps.promote import failover as failing_over
@@ -44,11 +44,12 @@ ALL_BUT_BACKFILLS = [kind for kind in DagRunType if kind != DagRunType.BACKFILL_
 DAG_DOC = """
 ### Fail over to the slave of the pair `{pair.name}` when its master is down
 
-Watches the master (`{pair.master}`) and compares what should be with what is; see `docs/operator.md`.
+Watches the master (`{pair.master}`) without end, compares what should be with what is, and acts: it fails over,
+disables the jobs of a master that comes back, and repairs the slave.
 
-* **Leave it unpaused**: a paused DAG watches nothing. To stop the automation, use `{pair.dag_id_operations}`.
-* **Trigger by hand** to have a verdict at once, beside the watch in progress.
-* Its history is on the asset `{pair.asset_uri}`; the state in the keys `record` and `watch` of the asset's state store.
+* **Leave it unpaused**: a paused DAG watches nothing. To stop the automation, *pause* the pair by its operations DAG.
+* **Trigger it** to have a verdict at once, or with your consent to fail over where the pair asks a person first.
+* **A run is red?** Its note says why, and the link *What to do* of its red task leads to the runbook.
 """
 PING_DOC = """
 Ask the master over two paths, its own web tool and the slave's, every few seconds until something has changed or the
@@ -97,7 +98,7 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
         return longest + self.fall * self.interval + OVERLAP
 
 
-@shared.step(BranchPythonOperator, **shared.CHANGES_NOTHING)
+@shared.step(BranchStepOperator, **shared.CHANGES_NOTHING)
 def decide(watched: Any, **context: Any) -> list[str] | str:
     """Read the HA record and both servers, and look the decision up in the table. The XCom `judgement` says why."""
     case = _case(context, watched)
@@ -109,7 +110,8 @@ def decide(watched: Any, **context: Any) -> list[str] | str:
         log.info("%s", decision.reason)
     context["ti"].xcom_push(key="judgement", value=found)
     if case.consents != Consents():
-        require(reason_given(case.context.reason, "a consent was given without a reason"))
+        with shared.explaining(context):
+            require(reason_given(case.context.reason, "a consent was given without a reason"))
     return [] if case.context.dry_run else decision.action.value
 
 
@@ -175,6 +177,7 @@ def failover_dag(pair: Pair) -> DAG:
     with shared.pair_dag(
         pair,
         pair.dag_id_failover,
+        name="2 failover",
         description=f"Fail over to {pair.slave} when {pair.master} is down",
         doc=DAG_DOC,
         params=_params(),

@@ -46,8 +46,8 @@ DAG_DOC = """
 
 No operation changes a server but `drill`, and a doctor with your consent `probe`: it makes two scratch projects on the
 passive server, whose jobs are disabled or due in 2099, and deletes them. Each but `check` needs a reason, and each but
-`check` and a doctor that only reads leaves an event with it on the asset `{pair.asset_uri}`. A scheduled run is a
-check, see `check.schedule` of the pair.
+`check` and a doctor that only reads leaves an event with it in the pair's history. A scheduled run is a check, see
+`check.schedule` of the pair.
 """
 
 CHECK, DOCTOR, DRILL = "check", "doctor", "drill"
@@ -97,7 +97,9 @@ def check(**context: Any) -> dict[str, Any]:
     shared.note(context, f"CHECK: {found.summary}")
     checking.log_findings(found)
     if found.level is Level.CRITICAL:
-        raise checking.refuse(found)
+        refused = checking.refuse(found)
+        shared.leave_problem(context, refused.reason)
+        raise refused
     return found.to_json()
 
 
@@ -142,6 +144,7 @@ def operations_dag(pair: Pair) -> DAG:
     with shared.pair_dag(
         pair,
         pair.dag_id_operations,
+        name="4 operations",
         description=f"Pause, resume, acknowledge, halt, release, initialise, check, diagnose or drill {pair.name}",
         doc=DAG_DOC,
         params=_params(),

@@ -32,9 +32,10 @@ from denodo_ha.verdict import Evidence
 from denodo_scheduler import metrics
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import NOTE, OUR_DAGS
+from denodo_scheduler.dags.tasks import StepOperator, WaitForQuietWindowSensor
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, NoTokenError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
+from denodo_scheduler.links import dag_path, docs_path, page_path
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore, snapshot_folder
 from denodo_scheduler.state.storage import StorageError
@@ -103,6 +104,7 @@ def pair_dag(
     pair: Pair,
     dag_id: str,
     *,
+    name: str,
     doc: str,
     params: Mapping[str, Param],
     schedule: Any,
@@ -111,12 +113,14 @@ def pair_dag(
 ) -> Iterator[DAG]:
     """Build a DAG of ``pair`` around the tasks that are made meanwhile, which find the pair by :func:`pair_of`.
 
+    :param name: the words by which Airflow shows it, behind those of the pair: its DAGs stand together, in this order.
     :param doc: its documentation, in which ``{pair}`` stands for the pair.
     :param arguments: those of the DAG.
     """
     with DAG(
         dag_id=dag_id,
-        doc_md=doc.format(pair=pair),
+        dag_display_name=f"Denodo {pair.name} {name}",
+        doc_md=doc.format(pair=pair) + _where_to_go(pair, dag_id),
         schedule=schedule,
         start_date=START,
         catchup=False,
@@ -134,6 +138,24 @@ def pair_dag(
         if isinstance(task, BaseOperator) and task.task_id not in WITHOUT_RECORD:
             task.add_inlets([assets.pair])
             task.add_outlets([assets.history])
+
+
+def _where_to_go(pair: Pair, dag_id: str) -> str:
+    """The links at the end of a DAG's documentation; Airflow's interface resolves them from its own address."""
+    drill = [("drill", pair.dag_id_drill)] if pair.drill_schedule else []
+    dags = [
+        ("sync", pair.dag_id_sync),
+        ("failover", pair.dag_id_failover),
+        ("switchover", pair.dag_id_switchover),
+        ("operations", pair.dag_id_operations),
+        *drill,
+    ]
+    others = ", ".join(f"[{name}]({dag_path(other)})" for name, other in dags if other != dag_id)
+    return (
+        f"\n**[The pair {pair.name}]({page_path(pair.name)})**: who runs the jobs, since when, why, and what to do.\n\n"
+        f"Its other DAGs: {others}. Documentation: [for the person on duty]({docs_path('operator')}), "
+        f"[reason codes]({docs_path('operator', 'reason-codes')}), [incidents]({docs_path('runbooks')}).\n"
+    )
 
 
 def _of_each_task(pair: Pair) -> dict[str, Any]:
@@ -156,7 +178,7 @@ def _of_each_task(pair: Pair) -> dict[str, Any]:
 
 
 def step(
-    operator: type[PythonOperator] = PythonOperator, **arguments: Any
+    operator: type[PythonOperator] = StepOperator, **arguments: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., XComArg]]:
     """Make a task of a function in each DAG in which it is called, with the results of other tasks.
 
@@ -226,9 +248,9 @@ def quiet_params(pair: Pair, where: str) -> dict[str, Param]:
     }
 
 
-def quiet_window(pair: Pair, **arguments: Any) -> DenodoSchedulerQuietWindowSensor:
+def quiet_window(pair: Pair, **arguments: Any) -> WaitForQuietWindowSensor:
     """Make the task that waits for a quiet window, as long as :func:`quiet_params` say."""
-    return DenodoSchedulerQuietWindowSensor(
+    return WaitForQuietWindowSensor(
         task_id="wait_for_quiet_window",
         window="{{ params.quiet_window }}",
         timeout="{{ params.quiet_timeout }}",
@@ -333,10 +355,10 @@ def publish(run: PairContext, context: Any, *, notified: Collection[str] = ()) -
 
     :param notified: ids of events of which this task has notified people already.
     """
-    measure(run, context, _published(run, context, told))
+    measure(run, context, _published(run, context, notified))
 
 
-def _published(run: PairContext, context: Any, told: Collection[str]) -> list[dict[str, Any]]:
+def _published(run: PairContext, context: Any, notified: Collection[str]) -> list[dict[str, Any]]:
     assets, watch, added = Assets(run.pair), watch_store(context), list[dict[str, Any]]()
     waiting = [*_outbox(run), *watch.load().outbox]
     if not waiting:
@@ -451,13 +473,18 @@ def show(context: Any, text: str, *, result: bool = True) -> None:
         context["ti"].xcom_push(key=RESULT, value=text)
 
 
+def leave_problem(context: Any, reason: Reason) -> None:
+    """Leave why a task fails, for the task that reports and for the link *What to do*."""
+    context["ti"].xcom_push(key="problem", value=reason.to_json())
+
+
 @contextmanager
 def explaining(context: Any) -> Iterator[None]:
     """Leave reason code and text of a step that fails in the XCom ``problem``, for the task that reports."""
     try:
         yield
     except (Blocked, NotYet, StorageError, RecordError, ConfigurationError, NoTokenError) as error:
-        context["ti"].xcom_push(key="problem", value=error.reason.to_json())
+        leave_problem(context, error.reason)
         with suppress(Exception):
             note(context, str(error.reason))
         raise

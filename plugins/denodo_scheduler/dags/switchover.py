@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Param, TriggerRule
 
@@ -16,6 +15,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
 from denodo_ha.record import Role
 from denodo_scheduler.dags import shared
+from denodo_scheduler.dags.tasks import ShortCircuitStepOperator
 from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo, require
@@ -44,7 +44,6 @@ ended), reads back that **all** are disabled, then enables exactly those on the 
 * **A job that does not end?** At the drain timeout it goes back, or stops that job: choose it in the form.
 * **Something failed?** Until the first job is enabled on the other server it goes back by itself, after that forward:
   by the retries of `switch_over`, then by the failover DAG.
-* Its history is on the asset `{pair.asset_uri}`.
 """
 QUIET_DOC = """
 Sleep (deferred) until nothing runs, waits or polls on the active server and nothing is due within the quiet window
@@ -56,7 +55,7 @@ slave, which a sync would overwrite.
 """
 
 
-@shared.step(ShortCircuitOperator, **shared.CHANGES_NOTHING)
+@shared.step(ShortCircuitStepOperator, **shared.CHANGES_NOTHING)
 def check(**context: Any) -> dict[str, Any] | None:
     """Decide whether it may begin: read the HA record and both servers, compare their jobs, and make the readiness
     check. Changes nothing. The XCom `plan` says what would be done; in a dry run everything else is skipped.
@@ -108,6 +107,7 @@ def switchover_dag(pair: Pair) -> DAG:
     with shared.pair_dag(
         pair,
         pair.dag_id_switchover,
+        name="3 switchover",
         description=f"Change the active server: {pair.master} or {pair.slave}",
         doc=DAG_DOC,
         params=_params(pair),

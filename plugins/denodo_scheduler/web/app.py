@@ -36,7 +36,7 @@ def build() -> FastAPI:
     """Build the application: every route needs a login, also one that does not exist."""
     from fastapi import Depends, FastAPI, HTTPException
 
-    from denodo_scheduler.web import access, files, jobs, pairs
+    from denodo_scheduler.web import access, docs, files, jobs, pairs
 
     app = FastAPI(
         title="Denodo pairs",
@@ -47,6 +47,7 @@ def build() -> FastAPI:
     )
     app.include_router(pairs.router)
     app.include_router(jobs.router)
+    app.include_router(docs.router)
     app.include_router(files.router)
 
     @app.api_route("/{path:path}", methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
