@@ -22,7 +22,7 @@ from denodo_demo.processes import wait_for
 from denodo_ha.jobs import JobKey
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, Role, SnapshotRef
-from denodo_ha.seen import Seen, SeenJob, SeenServer, to_bytes
+from denodo_ha.seen import SeenJob, SeenServer, updated
 from denodo_ha.snapshot.manifest import Manifest, ManifestJob
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 
@@ -78,7 +78,7 @@ def measure(stage: Stage) -> Iterator[Measurement]:
 
 
 def _median(visits: list[Visit], what: str) -> float:
-    return statistics.median(getattr(visit, what) for visit in visits)
+    return float(statistics.median(getattr(visit, what) for visit in visits))
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def _fill(airflow: LocalAirflow, snapshots: Path) -> None:
         )
         for role in Role
     }
-    store.write_seen(to_bytes(Seen(servers)))
+    store.write_seen(updated(b"", servers))
     for name, asset_id in ids.items():
         for key, value in (("record", _record(snapshot_id, now)), ("watch", _watch(now))):
             api.request("PUT", f"/assets/{asset_id}/state-store/{key}", json={"value": value})

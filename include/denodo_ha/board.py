@@ -95,6 +95,7 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
         "because": because,
         "story": story(sight),
         "suggested": suggested(sight),
+        "code": sight.code,
         "findings": [
             {"level": each.level.name, "text": each.text, "next_step": each.next_step, "code": each.code}
             for each in sight.findings
@@ -111,8 +112,6 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
         ],
         "actions": actions(sight, rights),
         "links": {
-            "runbook": None,
-            "docs": "denodo-ha/docs/operator.html",
             "dags": [{"title": dag_id, "url": f"dags/{quote(dag_id, safe='')}"} for dag_id in sorted(seen.dags)],
         },
     }

@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 from denodo_ha import board, told
 from denodo_ha.offers import Rights
 from denodo_ha.pairs import Pair
+from denodo_ha.runbook import of_event
 from denodo_ha.sight import Seen
+from denodo_scheduler.links import docs_path, runbook_path
 from denodo_scheduler.web import access, reading
 from denodo_scheduler.web.access import SeenPair, UserDep
 from denodo_scheduler.web.answers import as_json, encoded, tag_of, tagged, unchanged
@@ -45,7 +47,9 @@ def one(request: Request, pair: SeenPair, person: UserDep, session: SessionDep) 
         frozenset(access.startable(ids, person, session)),
         answers=access.may_answer(Pair(name=pair).dag_id_failover, person, session),
     )
-    return as_json(request, board.detail(seen, rights, now))
+    found = board.detail(seen, rights, now)
+    about = {"runbook": runbook_path(found["code"], "failover"), "docs": docs_path("operator")}
+    return as_json(request, {**found, "links": {**found["links"], **about}})
 
 
 @router.get("/{pair}/events")
@@ -73,7 +77,7 @@ def entry(request: Request, pair: SeenPair, number: int, session: SessionDep) ->
     said: dict[str, Any] = {
         "text": board.text_of(found.extra),
         "facts": [list(each) for each in told.facts(found.extra)],
-        "runbook": _runbook(str(found.extra.get("code") or "")),
+        "runbook": docs_path(*of_event(found.extra)),
         "event": found.extra,
     }
     return as_json(request, said)
@@ -91,7 +95,3 @@ def _with(seen: Seen, wrong: str) -> Seen:
 def _import_errors(person: BaseUser, session: Session) -> str:
     """What Airflow says of the DAG files of pairs, to a person who may read import errors."""
     return reading.import_errors(session) if access.reads_import_errors(person) else ""
-
-
-def _runbook(code: str) -> str | None:
-    return None
