@@ -83,11 +83,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Status:
-    """The level, the reasons for it in one line, and further details."""
+    """The level, the reasons for it in one line, further details, and the findings, the worst first."""
 
     level: Level
     summary: str
     details: dict[str, str]
+    findings: tuple[Finding, ...] = ()
 
 
 def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, verbose: bool = False) -> Status:
@@ -117,6 +118,7 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
             **_next_step(findings),
             **(_verbose(record) if record and verbose else {}),
         },
+        findings=tuple(findings),
     )
 
 
