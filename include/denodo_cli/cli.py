@@ -64,7 +64,7 @@ def in_airflow(args: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="denodo-ha", description=__doc__)
+    parser = Parser(prog="denodo-ha", description="See pairs of Denodo Scheduler servers and operate them, by Airflow.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     status, listing = add_status(commands, duration, MAX_AGE, format_duration(MAX_AGE))
     status.set_defaults(run=lambda args: show_status(args, _api(args), _now))
@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     again.set_defaults(run=lambda args: follow_again(args, _api(args), _say), without_run=Level.UNKNOWN)
     add_patience(again)
     for command in (*of_pairs, again):
-        command.add_argument("pair", metavar="PAIR").completer = pair_names  # type: ignore[attr-defined]
+        command.add_argument("pair", metavar="PAIR").completer = pair_names
     again.add_argument("run_id", metavar="RUN")
     for command in (*of_pairs, again, listing):
         add_airflow(command)

@@ -13,14 +13,14 @@ def add_completion(commands: Any) -> None:
     command = commands.add_parser(
         "completion",
         help="print what makes a shell complete this command",
-        description='In ~/.bashrc: eval "$(denodo-ha completion bash)"; in ~/.zshrc, after compinit, the same with zsh.',
+        description='In ~/.bashrc: eval "$(denodo-ha completion bash)"; in ~/.zshrc, after compinit: the same for zsh.',
     )
     command.set_defaults(run=print_script)
     command.add_argument("shell", choices=SHELLS)
 
 
 def print_script(args: argparse.Namespace) -> int:
-    from argcomplete import shellcode
+    from argcomplete.shell_integration import shellcode
 
     print(shellcode(["denodo-ha"], shell=args.shell))
     return 0

@@ -6,15 +6,16 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
+from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient, Json
@@ -27,8 +28,8 @@ from denodo_ha.text import one_line
 
 Clock = Callable[[], datetime]
 
-COLUMNS = ("level", "pair", "active", "phase", "verdict", *(f"{role} enabled" for role in Role))
-COLUMNS = (*COLUMNS, "snapshot", "pending", "doubts", "what")
+COLUMNS = ("level", "pair", "active", "phase", "verdict", *Role, "snapshot", "pending", "doubts", "what")
+"""Those of the servers say how many jobs are enabled there, and how many there are."""
 AT_ONCE = 8
 """So many requests are under way at the same time."""
 
@@ -124,14 +125,23 @@ def show_list(args: argparse.Namespace, api: ApiClient, clock: Clock) -> int:
     elif not rows:
         print("UNKNOWN - Airflow knows no pair, or none that this user may see: have its DAGs been read?")
     elif sys.stdout.isatty():
-        table = Table(*COLUMNS)
-        for row in rows:
-            table.add_row(*map(Text, _cells(row)))
-        Console().print(table)
+        _show_table(rows)
     else:
         for row in rows:
             print("  ".join(cell or "-" for cell in _cells(row)))
     return Level[rows[0]["level"]] if rows else Level.UNKNOWN
+
+
+def _show_table(rows: Sequence[Json]) -> None:
+    """Without what does not fit in a column; that is told below of the pairs that are not in order."""
+    table = Table(*(Column(str(name), no_wrap=name in ("level", "pair")) for name in COLUMNS[:-1]), box=SIMPLE)
+    for row in rows:
+        table.add_row(*map(Text, _cells(row)[:-1]))
+    Console().print(table)
+    for row in rows:
+        if row["level"] != Level.OK.name:
+            how = f". Next: {one_line(row['next_step'])}" if row["next_step"] else ""
+            print(f"{row['pair']}: {one_line(row['what'])}{how}")
 
 
 def _rows(args: argparse.Namespace, api: ApiClient, clock: Clock) -> list[Json]:

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, lazy_load_command
 
 
-class _Words(Arg):  # type: ignore[misc]
+class _Words(Arg):
     """All that follows, options too, which Airflow's own parser would not know and end with 2, which is CRITICAL."""
 
     def add_to_parser(self, parser: ArgumentParser) -> None:
@@ -25,6 +25,6 @@ def get_commands() -> list[CLICommand]:
             name="denodo-ha",
             help="See Denodo Scheduler pairs and operate them",
             func=lazy_load_command("denodo_cli.cli.in_airflow"),
-            args=(_Words(flags=("words",)),),
+            args=(_Words(flags=("words",)),),  # type: ignore[no-untyped-call]
         )
     ]
