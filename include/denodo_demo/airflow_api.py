@@ -52,6 +52,10 @@ class ApiClient(airflow_api.ApiClient):
                     raise
             time.sleep(_PAUSE)
 
+    def token(self) -> str:
+        """Log in, and return the token that a browser has as its cookie."""
+        return str(self.request("POST", "/token", root="/auth", json=self._login)["access_token"])
+
     # DAGs and runs
 
     def set_paused(self, dag_id: str, paused: bool) -> None:

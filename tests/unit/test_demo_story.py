@@ -14,7 +14,7 @@ from denodo_demo.edits import Edit, definitions, not_home
 from denodo_demo.fill import EACH_MINUTE, EVERY_3_SECONDS, jobs_without_secrets
 from denodo_demo.history import line
 from denodo_demo.judge import Fate, Occurrence
-from denodo_demo.report import show_edits, show_occurrences
+from denodo_demo.report import occurrences_table, show_edits
 from denodo_demo.standin import Json, StandinServer
 from denodo_demo.story_failover import kill_time, problems
 
@@ -112,7 +112,7 @@ def test_occurrences_are_counted_by_the_minute() -> None:
     seconds = {0: Fate.MASTER, 30: Fate.LISTED, 33: Fate.LISTED, 60: Fate.SLAVE}
     fates = {Occurrence("sales", "a", NOON + timedelta(seconds=each)): fate for each, fate in seconds.items()}
     told = io.StringIO()
-    show_occurrences(Console(file=told, width=200), fates)
+    Console(file=told, width=200).print(occurrences_table(fates))
     rows = [[each.strip() for each in row.split("│")[1:-1]] for row in told.getvalue().splitlines() if "│" in row]
     assert rows == [
         ["12:00", "3", "1", "", "", "2", "", ""],
