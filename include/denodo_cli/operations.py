@@ -247,8 +247,8 @@ class _Situation:
 
     def enabled(self, role: Role) -> str:
         if role in self.seen.jobs:
-            return "{} of {} jobs are enabled there".format(*self.seen.jobs[role])
-        return "How many jobs are enabled there is not known"
+            return "{} of {} jobs are enabled on the {}".format(*self.seen.jobs[role], role)
+        return f"How many jobs are enabled on the {role} is not known"
 
 
 def _usable(stored: Any) -> Record | None:
@@ -273,7 +273,7 @@ def _told(args: argparse.Namespace, conf: Json, situation: _Situation) -> Iterat
     here, there = situation.server(active), situation.server(passive)
     if command in CHANGES:
         yield f"Change the active server from {here} to {there}."
-        yield f"{situation.enabled(active)}: each is disabled when it does not run, then all are enabled on the other."
+        yield f"{situation.enabled(active)}. Each is disabled when it does not run; then all are enabled on the {passive}."
         if conf.get("at_drain_timeout") == "stop_them":
             yield "At the drain timeout jobs that still run are stopped."
     elif command == "look":
@@ -298,7 +298,7 @@ def _told(args: argparse.Namespace, conf: Json, situation: _Situation) -> Iterat
     else:
         known = f"The record says {active}, epoch {record.epoch}." if record else "There is no record that can be read."
         yield f"From now on {situation.server(Role(conf['active']))} counts as the active server. {known}"
-        yield from (f"The {role}: {situation.enabled(role)}." for role in Role)
+        yield from (f"{situation.enabled(role)}." for role in Role)
     yield _age(record)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -133,10 +134,12 @@ def show_list(args: argparse.Namespace, api: ApiClient, clock: Clock) -> int:
 
 
 def _show_table(rows: Sequence[Json]) -> None:
-    """Without what does not fit in a column; that is told below of the pairs that are not in order."""
-    table = Table(*(Column(str(name), no_wrap=name in ("level", "pair")) for name in COLUMNS[:-1]), box=SIMPLE)
+    """In 80 columns. What is wrong with pairs that are not in order is told below; a pending job is a doubt too."""
+    names = [str(name) for name in COLUMNS if name not in ("pending", "what")]
+    table = Table(*(Column(name, no_wrap=name == "level") for name in names), box=None, padding=(0, 1, 0, 0))
     for row in rows:
-        table.add_row(*map(Text, _cells(row)[:-1]))
+        cells = dict(zip(COLUMNS, _cells(row), strict=True))
+        table.add_row(*(Text(re.sub(r" (ago|old|doubts)$", "", cells[name])) for name in names))
     Console().print(table)
     for row in rows:
         if row["level"] != Level.OK.name:
