@@ -30,7 +30,7 @@ MANUAL = ("pause", "resume", "acknowledge", "halt", "release", "initialise")
 CHANGES = {"switchover": None, "fail-back": Role.MASTER}
 """The commands that change the active server; None: to the one that is passive now."""
 CONSENTS = ("fail_over", "accept_old_snapshot", "fenced")
-_FORM = {
+FORM = {
     "look": ("dry_run", *CONSENTS),
     "sync": ("dry_run", "accept_mass_change", "deliver_now", "quiet_window", "quiet_timeout", "orphans"),
     "re-protect": ("dry_run", "accept_mass_change", "deliver_now", "quiet_window", "quiet_timeout", "orphans"),
@@ -94,7 +94,7 @@ def add_operations(commands: Any, run: Callable[[argparse.Namespace], int]) -> l
     :param run: what they call with the parsed arguments.
     """
     made = []
-    for name, fields in _FORM.items():
+    for name, fields in FORM.items():
         command = commands.add_parser(name, help=_HELP[name], description=_HELP[name])
         command.set_defaults(run=run, without_run=Level.CRITICAL, usage_error=command.error)
         needed = name in (*CHANGES, *MANUAL)
@@ -158,14 +158,14 @@ def operate(args: argparse.Namespace, api: ApiClient, say: Say) -> int:
 
     :raises RunError: Airflow would not run it.
     """
-    form = _form(args)
+    form = form_of(args)
     if args.command == "look" and any(form.get(name) for name in CONSENTS) and not args.reason:
         args.usage_error("a consent needs --reason")
     asks = _moves_production(args.command, form)
     if asks and not args.yes and not sys.stdin.isatty():
         args.usage_error("this moves production and there is no terminal to ask at: say --yes, or --dry-run to look")
     situation = _Situation(api, args.pair)
-    dag_id, conf = _asked_for(args, form, situation)
+    dag_id, conf = asked_for(args, form, situation)
     if asks and not args.yes and not _agreed(args, conf, situation):
         print(f"WARNING - pair {args.pair}: nothing was started")
         return Level.WARNING
@@ -187,9 +187,9 @@ def _start(args: argparse.Namespace, api: ApiClient, dag_id: str, conf: Json, ru
         raise RunError(text, Level.UNKNOWN) from None
 
 
-def _form(args: argparse.Namespace) -> Json:
+def form_of(args: argparse.Namespace) -> Json:
     """The fields that were given; the others are left to the form."""
-    given = {name: getattr(args, name) for name in (*_FORM[args.command], "reason")}
+    given = {name: getattr(args, name) for name in (*FORM[args.command], "reason")}
     plain = {name: int(v.total_seconds()) if isinstance(v, timedelta) else v for name, v in given.items()}
     return {name: value for name, value in plain.items() if value not in (None, False)}
 
@@ -202,7 +202,7 @@ def _moves_production(command: str, form: Json) -> bool:
     return any(map(form.get, (*CONSENTS, "deliver_now", "accept_mass_change"))) or form.get("orphans") == "delete"
 
 
-def _asked_for(args: argparse.Namespace, form: Json, situation: _Situation) -> tuple[str, Json]:
+def asked_for(args: argparse.Namespace, form: Json, situation: _Situation) -> tuple[str, Json]:
     """The DAG that does it, and the form of its run.
 
     :raises RunError: the pair is not so that it could be done.
@@ -273,7 +273,7 @@ def _told(args: argparse.Namespace, conf: Json, situation: _Situation) -> Iterat
     here, there = situation.server(active), situation.server(passive)
     if command in CHANGES:
         yield f"Change the active server from {here} to {there}."
-        yield f"{situation.enabled(active)}. Each is disabled when it does not run; then all are enabled on the {passive}."
+        yield f"{situation.enabled(active)}. Each is disabled when it rests, then all are enabled on the {passive}."
         if conf.get("at_drain_timeout") == "stop_them":
             yield "At the drain timeout jobs that still run are stopped."
     elif command == "look":

@@ -134,9 +134,11 @@ def pair_names(api: ApiClient) -> list[str]:
 def _asset_ids(api: ApiClient) -> dict[str, int]:
     """The ids of the pairs' assets, by the names of the pairs.
 
-    An asset is found by its name, because Airflow changes the URI, to denodo-scheduler://default/.
+    An asset is found by its name, because Airflow changes the URI, to denodo-scheduler://default/. Airflow leaves
+    punctuation at the end of a prefix out, so that it lists denodo-scheduler-look://default too.
     """
-    return {row["name"].removeprefix(_PREFIX): int(row["id"]) for row in api.assets(name_prefix_pattern=_PREFIX)}
+    found = {str(row["name"]): int(row["id"]) for row in api.assets(name_prefix_pattern=_PREFIX)}
+    return {name.removeprefix(_PREFIX): number for name, number in found.items() if name.startswith(_PREFIX)}
 
 
 def _asset_id(api: ApiClient, pair: str) -> int:

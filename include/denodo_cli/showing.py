@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
-from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Column, Table

@@ -94,6 +94,7 @@ class RestAirflow(ThreadingHTTPServer):
             stored = self.pairs[names[int(rest[0])]]
             return {"asset_state_store": [{"key": key, "value": value} for key, value in stored.items()]}
         rows = [{"id": number, "name": f"denodo-scheduler://{name}"} for number, name in enumerate(names)]
+        rows += [{"id": 1000 + each["id"], "name": f"denodo-scheduler-look://{names[each['id']]}"} for each in rows]
         first = int(query.get("offset", 0))
         return {"assets": rows[first : first + int(query["limit"])]}
 
