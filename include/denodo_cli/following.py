@@ -15,7 +15,7 @@ import httpx
 from rich.console import Console
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient, Json
-from denodo_cli.options import explained, shown_url
+from denodo_cli.options import CliError, explained, shown_url
 from denodo_cli.reading import read_state
 from denodo_cli.runs import RunError, ended, run_path
 from denodo_ha.decisions import Action
@@ -110,9 +110,10 @@ def follow(args: argparse.Namespace, api: ApiClient, dag_id: str, run_id: str, s
         found, text = result(api, args.pair, dag_id, run)
     except KeyboardInterrupt:
         raise RunError(f"no longer followed. {again}", Level.UNKNOWN) from None
-    except RunError as error:
-        raise RunError(f"{error}. {again}", Level.UNKNOWN) from None
-    except (httpx.HTTPError, AirflowApiError) as error:
+    except RunError:
+        waited = format_duration(args.patience)
+        raise RunError(f"the run has not ended after {waited}, and is not followed. {again}", Level.UNKNOWN) from None
+    except (httpx.HTTPError, AirflowApiError, CliError) as error:
         raise RunError(f"{explained(error, args.url)}. {again}", Level.UNKNOWN) from None
     print(f"{found.name} - pair {args.pair}: {text}")
     return found
@@ -125,7 +126,8 @@ def follow_again(args: argparse.Namespace, api: ApiClient, say: Say) -> int:
     """
     read_state(api, args.pair)  # an unknown pair is told as such
     pair = Pair(name=args.pair)
-    for dag_id in (pair.dag_id_switchover, pair.dag_id_sync, pair.dag_id_failover, pair.dag_id_operations):
+    kinds = (pair.dag_id_switchover, pair.dag_id_sync, pair.dag_id_failover, pair.dag_id_operations, pair.dag_id_drill)
+    for dag_id in kinds:
         try:
             api.get(run_path(dag_id, args.run_id))
         except AirflowApiError as error:

@@ -156,7 +156,7 @@ def _rows(args: argparse.Namespace, api: ApiClient, clock: Clock) -> list[Json]:
         try:
             reading, now = everything.read(pair), clock()
             return facts(pair, reading, judge(pair, reading, now, args.max_age), now, args.max_age)
-        except (httpx.HTTPError, AirflowApiError) as error:
+        except Exception as error:  # whatever is the matter with one pair must not hide the others
             what = explained(error, args.url)
             return {"pair": pair, "level": "UNKNOWN", "exit_code": 3, "what": what, "next_step": "", "findings": []}
 

@@ -111,7 +111,7 @@ class TestList:
             airflow.has(f"p{number:03}", RECORD, **JOBS)
         code, out, _ = run("list")
         assert (code, len(out.splitlines())) == (0, 150)
-        assert len(airflow.requests) <= 150 + 8
+        assert len(airflow.requests) <= 150 + 10
 
     def test_a_pair_that_cannot_be_read_hides_no_other(self, airflow: RestAirflow, run: Run) -> None:
         airflow.has("hidden", RECORD)
