@@ -23,7 +23,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, ObjectStoragePath, TriggerRule
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DagRunTriggerException
 from airflow.utils.types import DagRunType
 
 from denodo_ha.verdict import Watch
@@ -142,7 +142,10 @@ class Airflow:
 
     def _try(self, task: BaseOperator, run: DagRun, number: int) -> None:
         emitted: list[tuple[str, dict[str, Any]]] = []
-        value = _execute(task, run, self._context(task, run, emitted, number), self.answer)
+        try:
+            value = _execute(task, run, self._context(task, run, emitted, number), self.answer)
+        except DagRunTriggerException:
+            value = run.pull(task.task_id)
         if isinstance(task, DateTimeSensorAsync):
             self.world.wait_until(run.pull("export_metadata")["wait_until"])
         self.world.strike.moment("before it succeeds")

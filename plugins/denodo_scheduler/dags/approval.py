@@ -68,10 +68,12 @@ class ApproveFailoverOperator(ApprovalOperator):
             # Not the ApprovalOperator's: after a rejection it would skip the report too.
             answer = HITLOperator.execute_complete(self, context, event)
             by = (answer.get("responded_by_user") or {}).get("name") or "a person"
-            if answer["chosen_options"] == [self.APPROVE]:
+            approved = answer["chosen_options"] == [self.APPROVE]
+            if approved:
                 given = partial(approval_given, by=by, until=run.now() + VALID_FOR)
                 run.save(lambda record: (given(record), run.event("approved", record, by=by)))
-                shared.ask_for_a_look(context, "the failover was approved")
             else:
                 run.save(lambda record: (record, run.event("rejected", record, by=by)))
+        if approved:
+            shared.ask_for_a_look(context, "the failover was approved", result=answer)
         return answer

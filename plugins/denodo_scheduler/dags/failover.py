@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.python import BranchPythonOperator
-from airflow.sdk import DAG, AssetOrTimeSchedule, Context, DeltaTriggerTimetable, Param, TriggerRule, XComArg
+from airflow.sdk import DAG, Context, DeltaTriggerTimetable, Param, TriggerRule, XComArg
 from airflow.sdk.timezone import utcnow
 from airflow.utils.types import DagRunType
 
@@ -69,16 +69,21 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
         passive, active = _passive_and_active(pair, record)
         store = shared.watch_store(context)
         seen = store.load()
+        known: dict[str, Any] = {
+            "passive_conn_id": passive,
+            "active_conn_id": active,
+            "addresses": seen.addresses,
+            "pair": pair.name,
+            "last_alive": _moment(seen.last_alive),
+        }
         if _by_hand(context):
-            self.watch(passive_conn_id=passive, active_conn_id=active, addresses=seen.addresses)
+            self.watch(**known)
         store.save(replace(seen, owner=context["dag_run"].run_id))
         self.watch(
             watch_for=self._watch_for(pair, seen, record),
             known=seen.verdict or None,
-            passive_conn_id=passive,
-            active_conn_id=active,
             delay=RECHECK if seen.code == FAILED.code else timedelta(0),
-            addresses=seen.addresses,
+            **known,
         )
 
     def _watch_for(self, pair: Pair, seen: Watching, record: Record | None) -> timedelta:
@@ -164,15 +169,13 @@ def report(watched: Any, **context: Any) -> None:
 
 def failover_dag(pair: Pair) -> DAG:
     """Build the failover DAG of one pair. Makes no request and reads no Variable or Connection."""
-    look = shared.Assets(pair).look
-
     with shared.pair_dag(
         pair,
         pair.dag_id_failover,
         description=f"Fail over to {pair.slave} when {pair.master} is down",
         doc=DAG_DOC,
         params=_params(),
-        schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(pair.watch.duration), assets=[look]),
+        schedule=DeltaTriggerTimetable(pair.watch.duration),
         max_active_runs=8,
         allowed_run_types=ALL_BUT_BACKFILLS,
         deadline=deadline(pair),

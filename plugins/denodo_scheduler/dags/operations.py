@@ -78,8 +78,7 @@ def operate(**context: Any) -> dict[str, Any]:
         request = operating.Request(params["operation"], _moment(params["until"]), active, params["doubts"] or ())
         done = operating.operate(run, request)
     shared.note(context, done.what)
-    shared.ask_for_a_look(context, params["operation"])
-    return done.to_json()
+    shared.ask_for_a_look(context, params["operation"], result=done.to_json())
 
 
 @shared.step(pre_execute=_only(CHECK), **shared.CHANGES_NOTHING)
@@ -91,7 +90,7 @@ def check(**context: Any) -> dict[str, Any]:
     run = shared.pair_context(context)
     test = partial(send_test, run.pair, context) if context["params"]["test_message"] else None
     found = checking.check(run, shared.watch_store(context).load(), send_test=test)
-    shared.keep_check(context, found.to_json())
+    shared.keep_readiness(context, found)
     shared.note(context, f"CHECK: {found.summary}")
     if found.level is Level.CRITICAL:
         raise checking.refuse(found)
@@ -126,7 +125,7 @@ def _found(context: Any, run: PairContext, diagnosis: Diagnosis) -> dict[str, An
     for line in diagnosis.lines:
         log.info("%s", line)
     found = diagnosis.to_json()
-    shared.keep_check(context, found, shared.DOCTOR_KEY)
+    shared.keep(context, shared.DOCTOR_KEY, found)
     attached = to_attach(found, hashed=context["params"]["hash_names"], salt=token_hex())
     where = run.snapshots.write_report(json.dumps(attached, indent=2, ensure_ascii=False))
     log.info("The report to be attached to an issue: %s", where)

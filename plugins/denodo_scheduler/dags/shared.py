@@ -10,20 +10,26 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import pendulum
 from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, ObjectStoragePath, Param, XComArg, get_parsing_context
+from airflow.sdk import DAG, AssetAlias, BaseOperator, ObjectStoragePath, Param, XComArg, get_parsing_context
+from airflow.sdk.bases.xcom import BaseXCom
+from airflow.sdk.exceptions import DagRunTriggerException
+from airflow.sdk.timezone import utcnow
 
 from denodo_ha.decisions import Alert
+from denodo_ha.measures import Sample, of_check, of_event, of_pair
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import configured_pairs, pairs_path, read_pairs
+from denodo_ha.readiness.findings import Readiness
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, RecordError
 from denodo_ha.transitions import is_told, under_way
 from denodo_ha.verdict import Evidence
+from denodo_scheduler import metrics
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import NOTE, OUR_DAGS
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, NoTokenError
@@ -180,13 +186,12 @@ def pair_of(context: Any) -> Pair:
 class Assets:
     """The assets of a pair; they are equal by name and URI, so that each DAG and each task can make its own.
 
-    ``pair`` is its own asset, whose state store holds the record and whose events are its history; ``look`` the asset
-    by whose events the failover DAG is asked for a look; ``history`` the alias through which tasks emit events of both.
+    ``pair`` is its own asset, whose state store holds the record and whose events are its history; ``history`` the
+    alias through which tasks emit these events.
     """
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair_asset(pair.name)
-        self.look = Asset(name=pair.look_uri, uri=pair.look_uri, group=GROUP)
         self.history = AssetAlias(name=f"denodo-scheduler-history-{pair.name}", group=GROUP)
 
 
@@ -250,11 +255,21 @@ def pair_context(context: Any, pair: Pair | None = None) -> PairContext:
         snapshots=SnapshotStore(snapshot_folder(pair), pair.name),
         master=DenodoSchedulerHook(pair.master),
         slave=DenodoSchedulerHook(pair.slave),
-        actor=dag_run.triggering_user_name or dag_run.run_type.value,
+        actor=_actor(dag_run),
         reason=context["params"].get("reason") or "",
         run_id=dag_run.run_id,
         dry_run=bool(context["params"].get("dry_run")),
     )
+
+
+def _actor(dag_run: Any) -> str:
+    """Who or what started a run.
+
+    Airflow hands the name of the person who started a run down to each run that its tasks start, and on to those that
+    these start: whoever has resumed the pair has not begun the failover of a later look.
+    """
+    person = None if dag_run.run_type == "operator_triggered" else dag_run.triggering_user_name
+    return str(person or dag_run.run_type.value)
 
 
 def pair_records(context: Any, pair: Pair) -> RecordStore:
@@ -266,13 +281,19 @@ def watch_store(context: Any) -> WatchStore:
     return WatchStore(context["asset_state_store"][Assets(pair_of(context)).pair])
 
 
-def keep_check(context: Any, found: dict[str, Any], key: str = CHECK_KEY) -> None:
+def keep(context: Any, key: str, found: dict[str, Any]) -> None:
     """Keep the result of the last readiness check, or of the last doctor, for ``denodo-ha``."""
     context["asset_state_store"][Assets(pair_of(context)).pair].set(key, found)
 
 
+def keep_readiness(context: Any, found: Readiness) -> None:
+    """Keep and measure what a readiness check has found."""
+    keep(context, CHECK_KEY, found.to_json())
+    metrics.send(pair_of(context).name, of_check(found))
+
+
 def kept(context: Any, key: str) -> Any:
-    """Return what :func:`keep_check` kept."""
+    """Return what :func:`keep` has kept."""
     return context["asset_state_store"][Assets(pair_of(context)).pair].get(key)
 
 
@@ -310,14 +331,19 @@ def publishing(run: PairContext, context: Any) -> Iterator[None]:
 def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> None:
     """Turn the events that wait in the outboxes into asset events of the pair, each once, and notify of them.
 
-    An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies.
+    An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies. Whether
+    there are events or not, the pair is measured.
 
     :param told: ids of events of which this task has notified people already.
     """
-    assets, watch = Assets(run.pair), watch_store(context)
+    measure(run, context, _published(run, context, told))
+
+
+def _published(run: PairContext, context: Any, told: Collection[str]) -> list[dict[str, Any]]:
+    assets, watch, added = Assets(run.pair), watch_store(context), list[dict[str, Any]]()
     waiting = [*_outbox(run), *watch.load().outbox]
     if not waiting:
-        return
+        return []
     history = [event.extra for event in context["inlet_events"][assets.pair].ascending(False).limit(200)]
     published = {event["id"] for event in waiting if any(is_told(event, extra) for extra in history)}
     if published:
@@ -325,6 +351,7 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
     for event in waiting:
         if not under_way(event, run.now(), run.pair.sync.lease):
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
+            added.append(event)
             if (
                 event["id"] not in told
                 and not event.get("told")
@@ -332,6 +359,23 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
             ):
                 known = Alert(alert) if alert in tuple(Alert) else Alert.BLOCKED  # another version knows more
                 notify(run.pair, known, event, context)
+    return added
+
+
+def measure(run: PairContext, context: Any, events: Iterable[dict[str, Any]] = ()) -> None:
+    """Send by Airflow's metrics how the pair is now, and what these events tell."""
+    metrics.send(run.pair.name, _measured(run, context, events))
+
+
+def _measured(run: PairContext, context: Any, events: Iterable[dict[str, Any]]) -> Iterator[Sample]:
+    try:
+        record = run.records.load()
+    except RecordError:
+        record = None
+    yield from of_pair(run.pair, record, watch_store(context).load(), run.now())
+    took = (run.now() - context["dag_run"].start_date).total_seconds()
+    for event in events:
+        yield from of_event(event, took if run.is_of_this_run(str(event.get("operation"))) else None)
 
 
 def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
@@ -355,16 +399,34 @@ def _watch_outbox(watch: WatchStore, without: Collection[str]) -> tuple[dict[str
     return kept
 
 
-def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True) -> None:
-    """Have the failover DAG look at the pair as soon as this task has ended.
+def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True, result: Any = None) -> NoReturn:
+    """End this task as a success, and start a run of the failover DAG, as a ``TriggerDagRunOperator`` does.
 
-    :param afresh: it takes its first verdict at once, whatever it knew. Otherwise it goes on watching for a change.
+    Airflow starts the run first. A worker that dies in between costs another try of the task and a second look, which
+    does no harm: only the run that began last asks for the next one.
+
+    :param reason: why; in the note of that run, until the run itself says what it was.
+    :param afresh: it takes its first verdict at once, whatever was known. Otherwise it goes on watching for a change.
+    :param result: what the task returns.
     """
     if afresh:
         store = watch_store(context)
         store.save(replace(store.load(), verdict="", settled=False))
-    assets = Assets(pair_of(context))
-    context["outlet_events"][assets.history].add(assets.look, extra={"reason": reason})
+    if result is not None:
+        context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=result)
+    raise DagRunTriggerException(
+        trigger_dag_id=pair_of(context).dag_id_failover,
+        dag_run_id=f"look__{utcnow().isoformat()}",
+        conf=None,
+        note=f"Asked for by {context['dag'].dag_id}: {reason}",
+        reset_dag_run=False,
+        skip_when_already_exists=False,
+        wait_for_completion=False,
+        allowed_states=[],
+        failed_states=[],
+        poke_interval=0,
+        deferrable=False,
+    )
 
 
 def note(context: Any, text: str) -> None:

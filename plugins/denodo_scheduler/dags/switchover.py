@@ -67,7 +67,7 @@ def check(**context: Any) -> dict[str, Any] | None:
         wanted = _switch(context)
         plan = switching.check(run, wanted)
         found = checking.check(run, shared.watch_store(context).load())
-        shared.keep_check(context, found.to_json())
+        shared.keep_readiness(context, found)
         plan["not_ready"] = checking.not_ready(found)
         context["ti"].xcom_push(key="plan", value=plan)
         checking.ensure_ready(found, wanted.to, accepted=context["params"]["accept_not_ready"])

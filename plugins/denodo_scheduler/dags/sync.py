@@ -268,6 +268,7 @@ def _tell(run: PairContext, reason: Reason, context: Any) -> None:
         shared.note(context, str(reason))
         if event := note_problem(run, reason, shared.watch_store(context)):
             notify(run.pair, Alert.BLOCKED, event, context)
+        shared.measure(run, context)
     except Exception:
         log.exception("Why the sync has failed could not be kept or told")
 
