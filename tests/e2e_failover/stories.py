@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from denodo_cli import rehearsal
-from denodo_cli.cli import MAX_AGE
 from denodo_cli.reading import read
 from denodo_demo.processes import wait_for
 from denodo_demo.standin import Json, StandinPair, StandinServer
-from denodo_ha.status import judge
+from denodo_ha.status import MAX_AGE, judge
 from support.delivery import addresses, content, put, source
 from support.failover_dag import PATIENCE, Scene, Stage, about, asked, enabled, wait_until
 from support.sync import act, add_job, delete, edit

@@ -172,7 +172,7 @@ class TestStatus:
         assert code == 0
         assert out.splitlines()[0] == (
             "OK - pair default: the master is up and the slave is ready to take over; master active, epoch 3, "
-            "snapshot 12 min old"
+            "snapshot 12 min old | last_look=0s;;3600;0 snapshot_age=732s;;;0 epoch=3;;;0 pending=0;;;0 doubts=0;;;0"
         )
         assert "phase: normal" in out
         assert "active: master (http://a)" in out
@@ -811,7 +811,7 @@ class TestCheckConfig:
         assert capsys.readouterr().out.startswith(f"{file}:3: is not valid YAML")
 
     def test_a_file_that_cannot_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["check-config", str(tmp_path)]) == 2
+        assert main(["check-config", str(tmp_path)]) == 3
         assert "cannot be read" in capsys.readouterr().out
 
     def test_the_file_of_this_airflow_by_default(
