@@ -113,6 +113,8 @@ def import_metadata(ticket: Any, exported: Any, **context: Any) -> dict[str, Any
             readable(Exported.from_json, exported),
             deliver_now=context["params"]["deliver_now"],
         )
+    sent = sum(piece["delivered"]["jobs"] for piece in imported.pieces)
+    log.info("%d jobs delivered in %d pieces, %d elements pending", sent, len(imported.pieces), len(imported.pending))
     return imported.to_json()
 
 
@@ -138,6 +140,7 @@ def disable_jobs(ticket: Any, **context: Any) -> dict[str, Any]:
             how = "see to the server; the next run looks for enabled jobs again"
             raise Blocked("nothing_sent", what, how) from error
     shared.publish(run, context)
+    log.info("No synchronised job of the passive server is enabled, as read back; %d were disabled", disabled.disabled)
     return disabled.to_json()
 
 
