@@ -49,7 +49,7 @@ WITHOUT_EVENT = {
     ("tidy.py", "begun"): "what a doctor is going to make, which is told when it is deleted",
     ("tidy.py", "taken"): "who deletes it",
     ("probe.py", "changed"): "what a server was seen to do",
-    ("shared.py", "cleared"): "the outbox itself, without what is in the history",
+    ("history.py", "cleared"): "the outbox itself, without what is in the history",
 }
 """Saves of the record that no event tells of, and why. None changes what the pair's phase, active server, epoch,
 snapshot, or a person's word for it are."""

@@ -20,18 +20,16 @@ from airflow.sdk.exceptions import DagRunTriggerException
 from airflow.sdk.timezone import utcnow
 
 from denodo_ha import told
-from denodo_ha.decisions import Alert
-from denodo_ha.measures import Sample, of_check, of_event, of_pair
+from denodo_ha.measures import of_check
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import configured_pairs, pairs_path, read_pairs
 from denodo_ha.readiness.findings import Readiness
 from denodo_ha.reason import Reason
-from denodo_ha.record import Record, RecordError
-from denodo_ha.transitions import is_told, under_way
+from denodo_ha.record import RecordError
 from denodo_ha.verdict import Evidence
 from denodo_scheduler import metrics
-from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import NOTE, OUR_DAGS
+from denodo_scheduler.dags.history import handed_out, measured
 from denodo_scheduler.dags.tasks import StepOperator, WaitForQuietWindowSensor
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, NoTokenError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -58,18 +56,6 @@ WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome",
 """Tasks that do not know the record."""
 THOUSANDS_OF_JOBS = timedelta(hours=1)
 """How long it takes to change and read back as many jobs, at the very most. The next try resumes what is cut off."""
-
-ALERTS: dict[str, Alert] = {
-    "failover": Alert.FAILOVER,
-    "quenched": Alert.QUENCHED,
-    "drift": Alert.DRIFT,
-    "repaired": Alert.DRIFT,
-    "halted": Alert.HALTED,
-    "switchover": Alert.SWITCHOVER,
-    "failback": Alert.SWITCHOVER,
-    "recovered": Alert.RECOVERED,
-}
-"""Which kinds of events people are notified of. An event that names its alert, as each ``problem`` does, is told so."""
 
 
 # -- how a DAG is built
@@ -355,67 +341,14 @@ def publish(run: PairContext, context: Any, *, notified: Collection[str] = ()) -
 
     :param notified: ids of events of which this task has notified people already.
     """
-    measure(run, context, _published(run, context, notified))
-
-
-def _published(run: PairContext, context: Any, notified: Collection[str]) -> list[dict[str, Any]]:
-    assets, watch, added = Assets(run.pair), watch_store(context), list[dict[str, Any]]()
-    waiting = [*_outbox(run), *watch.load().outbox]
-    if not waiting:
-        return []
-    history = [event.extra for event in context["inlet_events"][assets.pair].ascending(False).limit(200)]
-    published = {event["id"] for event in waiting if any(is_told(event, extra) for extra in history)}
-    if published:
-        waiting = [*_outbox(run, without=published), *_watch_outbox(watch, published)]
-    for event in waiting:
-        if not under_way(event, run.now(), run.pair.sync.lease):
-            context["outlet_events"][assets.history].add(assets.pair, extra=event)
-            added.append(event)
-            if (
-                event["id"] not in notified
-                and not event.get("told")
-                and (alert := event.get("alert") or ALERTS.get(event.get("kind", "")))
-            ):
-                known = Alert(alert) if alert in tuple(Alert) else Alert.BLOCKED  # another version knows more
-                notify(run.pair, known, event, context)
-    return added
+    assets = Assets(run.pair)
+    measure(run, context, handed_out(run, context, watch_store(context), assets.pair, assets.history, notified))
 
 
 def measure(run: PairContext, context: Any, events: Iterable[dict[str, Any]] = ()) -> None:
     """Send by Airflow's metrics how the pair is now, and what these events tell."""
-    metrics.send(run.pair.name, _measured(run, context, events))
-
-
-def _measured(run: PairContext, context: Any, events: Iterable[dict[str, Any]]) -> Iterator[Sample]:
-    try:
-        record = run.records.load()
-    except RecordError:
-        record = None
-    yield from of_pair(run.pair, record, watch_store(context).load(), run.now())
-    took = (run.now() - context["dag_run"].start_date).total_seconds()
-    for event in events:
-        yield from of_event(event, took if run.is_of_this_run(str(event.get("operation"))) else None)
-
-
-def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
-    """The record's outbox as it is now, after the events ``without`` were taken out of it."""
-
-    def cleared(record: Record) -> tuple[Record, None]:
-        return record.model_copy(update={"outbox": tuple(e for e in record.outbox if e["id"] not in without)}), None
-
-    try:
-        record = run.records.load()
-        return run.save(cleared).outbox if record else ()
-    except RecordError:
-        return ()
-
-
-def _watch_outbox(watch: WatchStore, without: Collection[str]) -> tuple[dict[str, Any], ...]:
-    watching = watch.load()
-    kept = tuple(event for event in watching.outbox if event["id"] not in without)
-    if len(kept) < len(watching.outbox):
-        watch.save(replace(watching, outbox=kept))
-    return kept
+    began = context["dag_run"].start_date
+    metrics.send(run.pair.name, measured(run, watch_store(context), began, events))
 
 
 def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True, result: Any = None) -> NoReturn:
