@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from support.browser import Page, PageServer, chromium, serious, shoot
+from support.browser import Page, PageServer, serious, shoot
 from support.page_states import STATES, answers
 
 SIZES = [(1280, False), (390, True)]
@@ -24,12 +23,6 @@ LEADS = {
     "nothing_enabled": "No job is enabled on it, so nothing runs.",
     "no_record": "It is not known which server runs the jobs.",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.mark.parametrize("name", STATES)

@@ -24,7 +24,11 @@ import pytest
 import denodo_scheduler
 
 STATIC = Path(denodo_scheduler.__file__).parent / "web" / "static"
-TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
@@ -41,7 +45,9 @@ def find_chromium() -> str | None:
 @contextmanager
 def chromium() -> Iterator[Any]:
     """Start Chromium, or skip the tests that need it."""
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright is missing: pip install -r requirements-dev.txt")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is missing: pip install -r requirements-dev.txt"
+    )
     program = find_chromium()
     if program is None:
         pytest.skip("Chromium is missing: apt-get install chromium, or name it in DENODO_TESTS_CHROMIUM")
@@ -58,6 +64,8 @@ class PageServer:
     :ivar status: what every request of the API is answered with instead; None: nothing is wrong.
     :ivar asked: the requests of the API so far.
     :ivar sent: the bytes of all bodies so far.
+    :ivar airflow: what Airflow's own API answers, by method and path after ``/api/v2/``: a status and a body.
+    :ivar posted: what was sent to Airflow's own API so far.
     """
 
     def __init__(self, base: str = "") -> None:
@@ -66,6 +74,8 @@ class PageServer:
         self.status: int | None = None
         self.asked: list[str] = []
         self.sent = 0
+        self.airflow: dict[str, tuple[int, Any]] = {}
+        self.posted: list[Any] = []
         self.port = 0
         self._server: ThreadingHTTPServer | None = None
 
@@ -85,6 +95,10 @@ class PageServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                owner._answer(self)
+
+            def do_POST(self) -> None:
+                owner.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 owner._answer(self)
 
             def log_message(self, *_: Any) -> None:
@@ -113,6 +127,9 @@ class PageServer:
                 return self._send(request, 200, file.read_bytes(), TYPES[file.suffix])
         elif place.startswith("/denodo-ha/api/"):
             return self._api(request, unquote(place.removeprefix("/denodo-ha/api/")), parts.query)
+        elif place.startswith("/api/v2/"):
+            status, said = self.airflow.get(f"{request.command} {place.removeprefix('/api/v2/')}", (404, {}))
+            return self._send(request, status, json.dumps(said).encode(), "application/json")
         elif place == "/frame":
             query = {key: each[0] for key, each in parse_qs(parts.query).items()}
             text = FRAME.format(theme=query.get("theme", "light"), src=self.page + "?" + query.get("query", ""))
@@ -149,19 +166,22 @@ class PageServer:
 class Page:
     """A page of the browser that keeps what went wrong in it.
 
+    :param clock: the page's timers run by a clock that the test moves on, as well as by themselves.
     :ivar page: Playwright's page.
     :ivar wrong: errors in the console and requests to other hosts than those of ``url``.
     """
 
-    def __init__(self, browser: Any, url: str, *, width: int = 1280, dark: bool = False, height: int = 900) -> None:
+    def __init__(self, browser: Any, url: str, *, width: int = 1280, dark: bool = False, clock: bool = False) -> None:
         self.context = browser.new_context(
-            viewport={"width": width, "height": height},
+            viewport={"width": width, "height": 900},
             color_scheme="dark" if dark else "light",
             timezone_id="Europe/Berlin",
             locale="en-GB",
             reduced_motion="reduce",
         )
         self.page = self.context.new_page()
+        if clock:
+            self.page.clock.install()
         self.wrong: list[str] = []
         self._host = urlsplit(url).netloc
         self.page.on("console", self._console)

@@ -34,40 +34,59 @@ def path(id: str, said: str | None = "alive", what: str = "it answered in 0.12 s
     }
 
 
-def action(id: str, title: str, what: str, group: str, why_not: str = "") -> Answer:
-    url = f"dags/denodo_scheduler_{group}__emea/trigger?conf=%7B%22operation%22%3A%22{id}%22%7D"
+def action(id: str, title: str, dag: str, what: str, group: str, why_not: str = "", **conf: Any) -> Answer:
+    dag_id = f"denodo_scheduler_{dag}__emea"
     return {
         "id": id,
         "title": title,
         "what": what,
-        "url": url,
-        "allowed": not why_not,
+        "url": f"dags/{dag_id}",
+        "allowed": True,
         "why_not": why_not,
         "group": group,
+        "fill": "",
+        "dag_id": dag_id,
+        "conf": conf,
     }
 
 
 def actions() -> list[Answer]:
+    people = "operations"
+    approve = action("approve", "Approve", "failover", "answers the question of the failover DAG", "switch")
+    approve["url"] += "/runs/scheduled__1/required_actions"
     return [
-        action("look", "Look now", "asks both servers on all paths and decides what is to be done", "look"),
-        action("check", "Check readiness", "finds out whether the pair could change its active server now", "look"),
-        action("doctor", "Doctor", "tells what both servers are and what could not be bound", "look"),
-        action("sync", "Sync", "copies the jobs of the active server to the passive one, disabled", "sync"),
-        action("deliver", "Deliver now", "sends the pending jobs without waiting for a quiet moment", "sync"),
+        action("look", "Look", "failover", "asks both servers now, and acts if something is to be done", "look"),
+        action("check", "Check readiness", people, "finds out what a switchover would say", "look", operation="check"),
+        action("doctor", "Doctor", people, "tells what both servers are", "look", operation="doctor"),
+        action("sync", "Sync", "sync", "copies the jobs of the active server to the passive one, disabled", "sync"),
+        action("deliver", "Deliver now", "sync", "waits for no quiet moment", "sync", deliver_now=True),
+        action("reprotect", "Re-protect", "sync", "copies the slave to the master", "sync", "the master is active"),
+        action("dry_run", "Dry run", "switchover", "tells what a switchover would do", "switch", dry_run=True),
+        action("switchover", "Switch over", "switchover", "moves the jobs to the slave", "switch", to="slave"),
         action(
-            "reprotect",
-            "Re-protect",
-            "copies the slave to the master",
-            "sync",
-            "the master is the active server, so there is nothing to re-protect",
+            "fail_back", "Fail back", "switchover", "moves the jobs to the master", "switch", "it is active already"
         ),
-        action("dry_run", "Dry run of a switchover", "tells what a switchover would do, and changes nothing", "switch"),
-        action("switchover", "Switch over", "disables the jobs of the master, then enables them on the slave", "switch"),
-        action("fail_back", "Fail back", "moves the jobs to the master", "switch", "the master is already active"),
-        action("pause", "Pause", "lets the tool observe without acting, until you resume it", "people"),
-        action("acknowledge", "Acknowledge", "says that a person has seen the failover", "people", "no failover is open"),
-        action("halt", "Halt", "stops everything that the tool would do, until a person releases it", "people"),
+        approve,
+        action("pause", "Pause", people, "observes without acting, until you resume it", "people", operation="pause"),
+        action("acknowledge", "Acknowledge", people, "you have seen the failover", "people", "no failover is open"),
+        action("halt", "Halt", people, "nothing is changed until a person releases it", "people", operation="halt"),
     ]
+
+
+OPERATIONS = {
+    "is_paused": False,
+    "params": {
+        "operation": {
+            "value": "check",
+            "schema": {"type": "string", "enum": ["check", "pause", "resume"], "title": "Operation"},
+            "description": "What to do",
+        },
+        "reason": {"value": None, "schema": {"type": ["null", "string"], "title": "Reason"}, "description": None},
+        "doubts": {"value": [], "schema": {"type": ["null", "array"], "title": "Doubts"}, "description": "One a line"},
+        "probe": {"value": False, "schema": {"type": "boolean", "title": "Probe"}, "description": None},
+    },
+}
+"""What Airflow says of the operations DAG."""
 
 
 def row(pair: str = "emea", **changes: Any) -> Answer:
@@ -144,6 +163,7 @@ def normal() -> Answer:
         "acknowledged": True,
         "check": {"at": ago(hours=3), "level": "OK", "summary": "a switchover could begin now"},
         "runs": [],
+        "suggested": [],
         "actions": actions(),
         "links": {
             "runbook": None,
@@ -204,7 +224,12 @@ def failing_over() -> Answer:
         epoch=5,
         since=ago(seconds=40),
         because="the master was silent on both paths for 45 s, and the policy is automatic",
-        operation={"kind": "failover", "id": "f5c1", "step": "enabling", "text": "Failover f5c1: enabling jobs, 22 of 58"},
+        operation={
+            "kind": "failover",
+            "id": "f5c1",
+            "step": "enabling",
+            "text": "Failover f5c1: enabling jobs, 22 of 58",
+        },
         paths=[
             path("master", "silent", "no answer within 10 s"),
             path("second", "silent", "the slave's web tool says that the master's Scheduler does not answer"),
@@ -243,6 +268,7 @@ def failed_over() -> Answer:
         since=ago(minutes=35),
         because="a failover, decided by the tool: the master was silent on both paths for 45 s",
         acknowledged=False,
+        suggested=["check", "sync"],
         paths=[path("master", "silent", "no answer within 10 s"), path("second", "silent", "no answer"), path("slave")],
         servers=servers(master=None, slave=58, active="slave"),
         sync={"from": "slave", "to": "master", "state": "none", "taken": ago(minutes=42), "jobs": 60, "enabled": 58},
@@ -252,7 +278,7 @@ def failed_over() -> Answer:
         ],
         story={
             "now": "the slave runs the jobs since the master is down",
-            "why": "58 of 58 jobs were enabled on the slave 13.5 s after the master was last heard; 8 occurrences missed",
+            "why": "58 of 58 jobs were enabled on the slave 13.5 s after the master was last heard; 8 runs missed",
             "tool": "keeps watching the master, and disables its jobs if it comes back",
             "you": "repair the master, then re-protect",
             "ready": "no: the master does not answer since 36 min",
@@ -488,7 +514,12 @@ def events(number: int, hours_apart: float = 0.4) -> Answer:
 def details() -> Answer:
     return {
         "text": "58 jobs enabled on the slave 13.5 s after the master was last heard; 8 occurrences missed.",
-        "facts": [["RPO", "7 min"], ["RTO", "13.5 s"], ["Fencing", "best effort, succeeded"], ["Missed", "8 occurrences"]],
+        "facts": [
+            ["RPO", "7 min"],
+            ["RTO", "13.5 s"],
+            ["Fencing", "best effort, succeeded"],
+            ["Missed", "8 occurrences"],
+        ],
         "runbook": "denodo-ha/docs/runbooks.html#after-a-failover",
         "event": {"kind": "failover", "epoch": 5},
     }

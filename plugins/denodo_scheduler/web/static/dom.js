@@ -26,10 +26,11 @@ export const count = (number, one, many = `${one}s`) => `${number} ${number === 
 
 export const cut = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
-const sentence = (text) => (/[.!?…]$/.test(text) ? text : `${text}.`);
+/** The server's clause with its full stop. */
+export const clause = (text) => (!text || /[.!?…]$/.test(text) ? (text ?? "") : `${text}.`);
 
 /** The server's clause as a sentence of its own. */
-export const told = (text) => (text ? sentence(text.charAt(0).toUpperCase() + text.slice(1)) : "");
+export const told = (text) => (text ? clause(text.charAt(0).toUpperCase() + text.slice(1)) : "");
 
 function focusIn(parent) {
   const focused = document.activeElement;

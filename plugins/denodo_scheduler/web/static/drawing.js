@@ -1,13 +1,13 @@
 // The pair as a picture: Airflow, the two web tools and Schedulers, the three paths between them, and the sync.
 
 import { cut, h, name, s, told } from "./dom.js";
-import { other, section, snapshotAge } from "./parts.js";
+import { other, section, snapshotAge, words } from "./parts.js";
 import { ago, age, longSince, span, when, whenText } from "./time.js";
 
 const WIDE = {
   width: 600, height: 392, letters: 24, airflow: [220, 6, 160, 46],
   master: [6, 120, 196, 236], slave: [398, 120, 196, 236],
-  paths: { master: [[236, 54], [104, 138], [140, 84]], slave: [[364, 54], [496, 138], [462, 84]], second: [[406, 184], [194, 268], [300, 196]] },
+  paths: { master: [[236, 54], [104, 138], [122, 84]], slave: [[364, 54], [496, 138], [480, 84]], second: [[406, 184], [194, 268], [300, 196]] },
   sync: { from: 208, to: 392, y: 326, lines: [312, 346, 364], x: 300 },
 };
 const NARROW = {
@@ -18,13 +18,16 @@ const NARROW = {
 };
 
 const GOOD = ["alive", "up"];
-const SILENT = ["silent", "no_answer", "timeout"];
+const SILENT = ["silent", "no_answer", "failed"];
+const WORDS = { up: "alive", no_answer: "silent" };
 const NUMBERS = { master: 1, second: 2, slave: 3 };
+
+const title = (path) => path.title.charAt(0).toUpperCase() + path.title.slice(1);
 
 /** What was heard on a path as a look, a sign and a word. */
 function heard(path) {
   if (!path.said || path.said === "not_asked") return ["unknown", "?", "not asked"];
-  const word = path.said.replaceAll("_", " ");
+  const word = WORDS[path.said] ?? words(path.said);
   if (longSince(path.at)) return ["unknown", "?", `${word}, long ago`];
   if (GOOD.includes(path.said)) return ["ok", "✓", word];
   return SILENT.includes(path.said) ? ["critical", "✕", word] : ["warning", "!", word];
@@ -83,7 +86,7 @@ const marker = (look) => s("marker", { id: `end-${look}`, viewBox: "0 0 10 10", 
 /** The picture in words. */
 function description(said) {
   const roles = said.active ? `The ${said.active} is active, the ${other(said.active)} passive.` : "It is not known which server is active.";
-  const paths = (said.paths ?? []).map((each) => `${each.title}: ${heard(each)[2]}${each.at ? `, ${ago(each.at)}` : ""}.`);
+  const paths = (said.paths ?? []).map((each) => `${title(each)}: ${heard(each)[2]}${each.at ? `, ${ago(each.at)}` : ""}.`);
   const { from, to, state, pending_count: pending } = said.sync ?? {};
   const arrow = from ? `The sync goes from the ${from} to the ${to}: ${(SYNC[state] ?? ["", state])[1]}, ${pending ?? 0} jobs pending.` : "";
   return [roles, ...paths, arrow].join(" ");
@@ -93,7 +96,7 @@ function legend(said) {
   const items = (said.paths ?? []).map((each) => {
     const [look, sign, word] = heard(each);
     return h("li", { class: look }, h("span", { class: "number", "aria-hidden": "true" }, NUMBERS[each.id] ?? ""), h("div", {},
-      h("strong", {}, each.title), h("span", { class: `heard ${look}` }, ` ${sign} ${word}`), " ", when(each.at, { focus: true }),
+      h("strong", {}, title(each)), h("span", { class: `heard ${look}` }, ` ${sign} ${word}`), " ", when(each.at, { focus: true }),
       each.what ? h("div", { class: "dim" }, told(each.what)) : null));
   });
   const { from, to, jobs, enabled, taken, limit } = said.sync ?? {};
@@ -106,7 +109,7 @@ function legend(said) {
 function names(said) {
   return h("dl", { class: "facts servers" }, ["master", "slave"].map((role) => {
     const { connection, address, read } = said.servers?.[role] ?? {};
-    return h("div", {}, h("dt", {}, role), h("dd", {}, name(address ?? "address not known yet"), " by the connection ", name(connection), read ? [", read ", when(read, { focus: true })] : ", not read yet"));
+    return h("div", {}, h("dt", {}, role), h("dd", {}, name(address || "address not known yet"), connection ? [" by the connection ", name(connection)] : "", read ? [", read ", when(read, { focus: true })] : ", not read yet"));
   }));
 }
 

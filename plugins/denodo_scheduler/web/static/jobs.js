@@ -4,7 +4,7 @@ import { pairPath } from "./api.js";
 import { count, h, name, told } from "./dom.js";
 import { instead, words } from "./parts.js";
 import { repeat } from "./repeat.js";
-import { dayAndTime, when } from "./time.js";
+import { dayAndMinute, dayAndTime, when } from "./time.js";
 
 const SPARE = 10; // rows above and below those in sight
 const STATES = [["", "all"], ["same", "same"], ["different", "different"], ["missing", "missing"], ["pending", "pending"]];
@@ -22,7 +22,7 @@ function value(job, column) {
   const text = job[column];
   if (column === "state") return state(text);
   if (column === "project" || column === "name") return name(text);
-  if (TIMES.includes(column)) return text ? dayAndTime(text) : "–";
+  if (TIMES.includes(column)) return text ? dayAndMinute(text) : "–";
   return text ?? "";
 }
 

@@ -1,7 +1,7 @@
 // All pairs: one row each, worst first, as the server sends them.
 
 import { poll } from "./api.js";
-import { announce, count, h, keep, name, told } from "./dom.js";
+import { announce, clause, count, h, keep, name, told } from "./dom.js";
 import { badge, instead, lookOf, snapshotAge, tooOld, words } from "./parts.js";
 import { when } from "./time.js";
 
@@ -43,7 +43,7 @@ function line(row) {
         h("div", { class: "head" }, badge(row.level),
           h("a", { href: `#/pair/${encodeURIComponent(row.pair)}`, "data-focus": row.pair }, name(row.pair))),
         h("p", { class: "what" }, told(row.what)),
-        row.next_step ? h("p", { class: "next" }, "Next: ", row.next_step) : null)),
+        row.next_step ? h("p", { class: "next" }, "Next: ", clause(row.next_step)) : null)),
     cell("Active server", active(row)),
     cell("Master", lines(words(row.verdict), h("span", { class: "dim" }, "looked ", when(row.looked)))),
     cell("Enabled on master", enabled(row.enabled?.master, row.active === "master")),

@@ -2,7 +2,7 @@
 
 import { actions } from "./actions.js";
 import { get, pairPath } from "./api.js";
-import { count, h, keepParts, name, told } from "./dom.js";
+import { clause, count, h, keepParts, name, told } from "./dom.js";
 import { drawing } from "./drawing.js";
 import { link } from "./links.js";
 import { badge, section, tooOld, words } from "./parts.js";
@@ -15,7 +15,7 @@ function findings({ findings: all, runbook }) {
     list.length
       ? h("ul", { class: "findings" }, list.map((each) => h("li", {}, badge(each.level), h("div", {},
         h("p", {}, told(each.text)),
-        each.next_step ? h("p", { class: "next" }, h("strong", {}, "Next: "), told(each.next_step)) : null))))
+        each.next_step ? h("p", { class: "next" }, h("strong", {}, "Next: "), clause(each.next_step)) : null))))
       : h("p", {}, "Nothing is wrong."),
     runbook ? h("p", {}, link(runbook, { fresh: true, class: "button", "data-focus": "runbook" }, "Runbook for this"), h("span", { class: "dim" }, " opens in a tab of its own")) : null);
 }
@@ -27,11 +27,11 @@ function state({ epoch, phase, verdict, looked, operation, paused, halted, ackno
     fact("Phase", words(phase), epoch ? `, epoch ${epoch}` : ""),
     fact("Verdict about the master", words(verdict), ", looked ", when(looked, { focus: true })),
     operation ? fact("Operation under way", operation.text ?? `${words(operation.kind)} ${operation.id ?? ""}, ${words(operation.step)}`) : null,
-    halted ? fact("Halted", when(halted.since), ` by ${halted.by ?? "unknown"}: `, told(halted.reason)) : null,
-    paused ? fact("Paused", when(paused.since), ` by ${paused.by ?? "unknown"}`, paused.until ? [", until ", dayAndTime(paused.until)] : "", `: ${paused.reason ?? ""}`) : null,
+    halted ? fact("Halted", when(halted.since), ` by ${halted.by ?? "unknown"}: `, clause(halted.reason)) : null,
+    paused ? fact("Paused", when(paused.since), ` by ${paused.by ?? "unknown"}`, paused.until ? [", until ", dayAndTime(paused.until)] : "", ": ", clause(paused.reason)) : null,
     acknowledged === false ? fact("Last failover", "not acknowledged yet") : null,
-    sync?.problem ? fact("No sync has succeeded", "since ", when(sync.problem.since), ": ", told(sync.problem.what), " ", told(sync.problem.next_step)) : null,
-    check ? fact("Last check of readiness", badge(check.level), " ", when(check.at), ": ", check.summary) : null,
+    sync?.problem ? fact("No sync has succeeded", "since ", when(sync.problem.since), ": ", clause(sync.problem.what), " ", told(sync.problem.next_step)) : null,
+    check ? fact("Last check of readiness", badge(check.level), " ", when(check.at), ": ", clause(check.summary)) : null,
     runs?.length ? fact("Runs under way", h("ul", {}, runs.map((run) => h("li", {}, link(run.url, { "data-focus": run.run_id }, run.dag_id), ` ${words(run.state)}, `, when(run.since))))) : null));
 }
 
@@ -78,14 +78,14 @@ export function overview(place, pair) {
   function draw() {
     const { story: texts, active, because, sync, doubts, links, findings: found, actions: buttons } = said;
     const { pending: list, pending_count: number } = sync ?? {};
-    const { epoch, phase, verdict, looked, operation, paused, halted, acknowledged, check, runs, servers, paths } = said;
+    const { epoch, phase, verdict, looked, operation, paused, halted, acknowledged, check, runs, servers, paths, suggested } = said;
     keepParts(place, [
       ["story", { active, because, story: texts }, (shown) => section("In short", { class: "card" }, story(shown))],
       ["drawing", { active, epoch, servers, paths, sync: { ...sync, pending: null, old: tooOld(sync) }, narrow: narrow.matches, long: (paths ?? []).map((each) => longSince(each.at)) }, drawing],
       ["findings", { findings: found, runbook: links?.runbook }, findings],
       ["state", { epoch, phase, verdict, looked, operation, paused, halted, acknowledged, check, runs, sync: { problem: sync?.problem } }, state],
-      ["actions", buttons ?? [], (all) => section("What you can do", { class: "card wide" },
-        h("p", { class: "dim" }, "Each button opens a form of Airflow, filled in. Nothing happens before you press Trigger there."), actions(all))],
+      ["actions", { all: buttons ?? [], suggested: suggested ?? [] }, ({ all, suggested: now }) => section("What you can do", { class: "card wide" },
+        h("p", { class: "dim" }, "Each button opens the form of a DAG, filled in. Nothing happens before you press Trigger there."), actions(all, now))],
       ...(number || doubts?.length ? [["pending", { list, number, doubts }, pending]] : []),
       ...(events ? [["last", { pair, events }, last]] : []),
       ["links", { dags: links?.dags, docs: links?.docs }, documents],

@@ -45,7 +45,7 @@ function hours(said) {
   });
 }
 
-const minutesOf = (windows) => windows.map((each) => `${hour(each.begin)}–${hour(each.end)}`).join(", ");
+const minutesOf = (windows) => windows.map((each) => h("span", {}, `${hour(each.begin)}–${hour(each.end)}`));
 
 function picture(said) {
   const all = hours(said);
@@ -56,7 +56,7 @@ function picture(said) {
       h("th", { scope: "row" }, h("span", { "data-exact": exact(at(each.from)), class: "when" }, hour(at(each.from))), h("span", { class: "dim utc" }, ` ${at(each.from).slice(11, 16)} UTC`)),
       h("td", { class: "bars" }, bars(each.minutes, each.quiet, most, each.now)),
       h("td", { class: "number" }, due),
-      h("td", { class: "windows" }, minutesOf(each.windows.slice(0, 4)), each.windows.length > 4 ? ` and ${each.windows.length - 4} more` : "", each.windows.length ? "" : h("span", { class: "dim" }, "none")));
+      h("td", { class: "windows" }, minutesOf(each.windows.slice(0, 4)), each.windows.length > 4 ? h("span", {}, `and ${each.windows.length - 4} more`) : "", each.windows.length ? "" : h("span", { class: "dim" }, "none")));
   });
   return h("table", { class: "plain day" },
     h("caption", {}, `Each row is an hour, each bar a minute: the higher, the more runs are due (at most ${most}). Green ground is a quiet moment.`),

@@ -50,6 +50,7 @@ const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 const long = new Intl.DateTimeFormat("en-GB", {
   day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
 });
+const short = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const date = new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 
 const valid = (at) => !Number.isNaN(Date.parse(at));
@@ -59,6 +60,7 @@ const utc = (at) => new Date(at).toISOString().slice(0, 19).replace("T", " ");
 export const exact = (at) => (valid(at) ? `${local.format(new Date(at))} = ${utc(at)} UTC` : "unknown");
 export const hour = (at) => (valid(at) ? clock.format(new Date(at)) : "?");
 export const dayAndTime = (at) => (valid(at) ? long.format(new Date(at)) : "at an unknown time");
+export const dayAndMinute = (at) => (valid(at) ? short.format(new Date(at)) : "at an unknown time");
 export const day = (at) => (valid(at) ? date.format(new Date(at)) : "Unknown day");
 
 /** How long ago, kept up to date; `focus`: can be reached with the keyboard, which shows the exact time. */

@@ -4,7 +4,7 @@ import { get, pairPath } from "./api.js";
 import { count, h, s } from "./dom.js";
 import { link } from "./links.js";
 import { badge, instead, lookOf, words } from "./parts.js";
-import { age, day, dayAndTime, exact, serverNow, span, when } from "./time.js";
+import { age, day, dayAndMinute, dayAndTime, exact, serverNow, span, when } from "./time.js";
 
 const MOST = 2000;
 const WINDOW = 60; // events put into the list at a time
@@ -66,7 +66,7 @@ function strip(events, from, to) {
         const height = 6 + (34 * Math.log1p(number)) / most;
         return s("rect", { x: index, y: 40 - height, width: 0.8, height, class: WORST[worst] }, s("title", {}, `${count(number, "event")}, ${exact(moment(index))}`));
       })),
-    h("div", { class: "axis", "aria-hidden": "true" }, [0, 0.5, 1].map((share) => h("span", {}, share === 1 ? "now" : dayAndTime(moment(share * BARS))))));
+    h("div", { class: "axis", "aria-hidden": "true" }, [0, 0.5, 1].map((share) => h("span", {}, share === 1 ? "now" : dayAndMinute(moment(share * BARS))))));
 }
 
 const option = (value, text, chosen) => h("option", { value, selected: value === chosen }, text);
