@@ -143,7 +143,7 @@ def test_a_form_is_filled_in_and_starts_the_dag(opened: Opened, server: PageServ
     page.wait_for_selector("#field-reason")
     assert page.input_value("#field-operation") == "pause"
     assert serious(page) == []
-    shoot(page, "form-1280-light")
+    shoot(page, "form-1280-light", whole=False)
     page.fill("#field-reason", "maintenance")
     page.click("dialog .go")
     page.wait_for_selector("dialog .error >> text=Invalid input for param reason")
@@ -355,7 +355,7 @@ def test_names_chosen_by_others_do_no_harm(opened: Opened, server: PageServer) -
             assert not page.evaluate("window.harmed")
             assert page.locator("img, body script").count() == 0
             assert page.evaluate("document.documentElement.scrollWidth") <= width, place
-            shoot(page, f"hostile-{width}-{place.rpartition('/')[2] or 'list'}")
+            shoot(page, f"hostile-{width}-{place.rpartition('/')[2] or 'list'}", whole=False)
 
 
 def test_a_large_pair_is_shown_by_few_small_answers(opened: Opened, server: PageServer) -> None:

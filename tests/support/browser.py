@@ -216,9 +216,9 @@ def serious(page: Any) -> list[str]:
 SHOTS = Path(os.environ.get("DENODO_TESTS_SHOTS") or Path(tempfile.gettempdir()) / "denodo-ha-screenshots")
 
 
-def shoot(page: Any, name: str) -> Path:
-    """Take a picture of the whole page, for people to look at."""
+def shoot(page: Any, name: str, *, whole: bool = True) -> Path:
+    """Take a picture of the whole page, or of what is in sight, for people to look at."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     file = SHOTS / f"{name}.png"
-    page.screenshot(path=file, full_page=True)
+    page.screenshot(path=file, full_page=whole)
     return file

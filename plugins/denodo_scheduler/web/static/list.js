@@ -5,13 +5,13 @@ import { announce, clause, count, h, keep, name, told } from "./dom.js";
 import { badge, instead, lookOf, snapshotAge, tooOld, words } from "./parts.js";
 import { when } from "./time.js";
 
-const COLUMNS = ["Pair", "Active server", "Master", "Enabled on master", "Enabled on slave", "Snapshot", "Doubts", "Last event"];
+const COLUMNS = ["Pair", "Active server", "Verdict on master", "Enabled on master", "Enabled on slave", "Snapshot", "Doubts", "Last event"];
 
 function enabled(counts, active) {
   if (!counts) return h("span", { class: "dim" }, "not read");
   const [some, all] = counts;
   const wrong = active ? some === 0 && all > 0 : some > 0;
-  return h("span", { class: wrong ? "bad" : null }, h("strong", {}, some), ` of ${all}`);
+  return h("span", { class: wrong ? "counts bad" : "counts" }, h("strong", {}, some), ` of ${all}`);
 }
 
 function cell(label, ...children) {
@@ -29,7 +29,7 @@ function doubts(row) {
 }
 
 function active(row) {
-  const phase = row.phase && row.phase !== "normal" ? words(row.phase) : "";
+  const phase = row.phase ? words(row.phase) : "";
   return lines(
     row.active ? h("strong", { class: `role ${row.active}` }, row.active) : h("span", { class: "bad" }, "not known"),
     h("span", { class: "dim" }, [phase, row.paused ? "paused" : "", row.epoch ? `epoch ${row.epoch}` : ""].filter(Boolean).join(", ")),
@@ -45,7 +45,7 @@ function line(row) {
         h("p", { class: "what" }, told(row.what)),
         row.next_step ? h("p", { class: "next" }, "Next: ", clause(row.next_step)) : null)),
     cell("Active server", active(row)),
-    cell("Master", lines(words(row.verdict), h("span", { class: "dim" }, "looked ", when(row.looked)))),
+    cell("Verdict on master", lines(words(row.verdict), h("span", { class: "dim" }, "looked ", when(row.looked)))),
     cell("Enabled on master", enabled(row.enabled?.master, row.active === "master")),
     cell("Enabled on slave", enabled(row.enabled?.slave, row.active === "slave")),
     cell("Snapshot", snapshotAge(row.snapshot)),
