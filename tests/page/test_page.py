@@ -144,6 +144,8 @@ def test_a_form_is_filled_in_and_starts_the_dag(opened: Opened, server: PageServ
     assert page.input_value("#field-operation") == "pause"
     assert serious(page) == []
     shoot(page, "form-1280-light", whole=False)
+    page.click("dialog .go")  # without the reason that is needed
+    assert server.posted == []
     page.fill("#field-reason", "maintenance")
     page.click("dialog .go")
     page.wait_for_selector("dialog .error >> text=Invalid input for param reason")
@@ -166,6 +168,7 @@ def test_a_form_of_a_paused_dag_or_without_rights_says_so(opened: Opened, server
     page = opened("#/pair/emea")
     page.click("[aria-describedby='what-pause']")
     page.wait_for_selector("dialog >> text=is paused in Airflow")
+    page.fill("#field-reason", "maintenance")
     page.click("dialog .go")
     page.wait_for_selector("dialog >> text=Airflow does not let you do this.")
     assert page.locator("dialog .go").is_enabled()

@@ -44,7 +44,8 @@ def action(id: str, title: str, dag: str, what: str, group: str, why_not: str = 
         "allowed": True,
         "why_not": why_not,
         "group": group,
-        "fill": "",
+        "fill": "a reason",
+        "needs": ["reason"] if dag == "operations" else [],
         "dag_id": dag_id,
         "conf": conf,
     }

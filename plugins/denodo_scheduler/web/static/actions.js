@@ -31,6 +31,13 @@ function action(each) {
   return h("li", {}, button(each, id), h("p", { id, class: "dim" }, told(each.what), why));
 }
 
+const list = (of) => (of.length ? h("ul", { class: "actions" }, of.map(action)) : null);
+
+/** What cannot be done now, folded away so that the rest is found sooner. */
+const others = (of, open) => (of.length
+  ? h("details", { open }, h("summary", {}, `Not now: ${of.map((each) => each.title).join(", ")}`), list(of))
+  : null);
+
 /** The actions by group, those first that help with what is found now. */
 export function actions(all, suggested) {
   const known = GROUPS.map(([group]) => group);
@@ -40,5 +47,5 @@ export function actions(all, suggested) {
   };
   const groups = GROUPS.map(([group, title]) => [group, title, all.filter((each) => groupOf(each) === group)]);
   return h("div", { class: "groups" }, groups.filter(([, , of]) => of.length).map(([group, title, of]) =>
-    h("div", { class: `group ${group}` }, h("h3", {}, title), h("ul", { class: "actions" }, of.map(action)))));
+    h("div", { class: `group ${group}` }, h("h3", {}, title), list(of.filter(possible)), others(of.filter((each) => !possible(each)), !all.some(possible)))));
 }

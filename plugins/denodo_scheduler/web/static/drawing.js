@@ -76,8 +76,8 @@ function sync(said, { from: left, to: right, y, lines, x }) {
   return s("g", { class: `path sync ${look}` },
     s("line", { x1, y1: y, x2, y2: y, "marker-end": `url(#end-${look})` }),
     text(x, lines[0], "path-name", said.narrow ? `sync ${from} → ${to}: ${word}` : `sync: ${word}`),
-    taken ? text(x, lines[1], "path-age", "snapshot ", s("tspan", { "data-age": taken }, span(age(taken))), limit ? ` old, limit ${span(limit)}` : " old") : null,
-    pending ? text(x, lines[2], "path-age", `${pending} pending`) : null);
+    taken ? text(x, lines[1], "path-age", "snapshot ", s("tspan", { "data-age": taken }, span(age(taken))), " old") : null,
+    limit || pending ? text(x, lines[2], "path-age", [limit ? `limit ${span(limit)}` : "", pending ? `${pending} pending` : ""].filter(Boolean).join(", ")) : null);
 }
 
 const marker = (look) => s("marker", { id: `end-${look}`, viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 16, markerHeight: 16, markerUnits: "userSpaceOnUse", orient: "auto-start-reverse" },

@@ -22,13 +22,13 @@ async function airflow(url, options) {
 const kinds = (schema) => [schema.type ?? "string"].flat();
 
 /** A field for a parameter of a DAG: its label, and how to read what was filled in. */
-function field(name, { schema = {}, description, value }, filled) {
+function field(name, { schema = {}, description, value }, filled, required) {
   const id = `field-${name}`;
   const types = kinds(schema);
   const now = filled === undefined ? value : filled;
   const about = schema.description ?? description;
   const help = about ? h("p", { class: "dim", id: `${id}-help` }, about) : null;
-  const common = { id, name, "aria-describedby": about ? `${id}-help` : null };
+  const common = { id, name, required: required && !kinds(schema).includes("boolean"), "aria-describedby": about ? `${id}-help` : null };
   const title = h("label", { for: id }, schema.title ?? name);
   if (types.includes("boolean")) {
     const box = h("input", { type: "checkbox", ...common });
@@ -51,9 +51,9 @@ function field(name, { schema = {}, description, value }, filled) {
   return [h("div", { class: "field" }, title, box, help), read];
 }
 
-function fields(params, conf) {
+function fields(params, { conf, needs = [] }) {
   const all = Object.entries(params).map(([name, param]) => {
-    const [element, read] = field(name, param, conf[name]);
+    const [element, read] = field(name, param, conf[name], needs.includes(name));
     return { name, element, read, first: name in conf || name === "reason" };
   });
   const rest = all.filter((each) => !each.first);
@@ -102,12 +102,13 @@ export async function openForm(action) {
 
   const dialog = h("dialog", { "aria-labelledby": "form-title", onclose: () => dialog.remove() },
     h("form", { onsubmit: submit }, h("h2", { id: "form-title" }, action.title), h("p", {}, told(action.what)),
+      action.fill ? h("p", { class: "dim" }, `What counts here: ${clause(action.fill)}`) : "",
       problem, inner, h("p", { class: "ends" }, go, close, " ", link(action.url, { class: "dim" }, "Open the DAG instead"))));
   document.body.append(dialog);
   dialog.showModal();
   try {
     const dag = await airflow(address(action.dag_id, "details"));
-    const form = fields(dag.params ?? {}, action.conf ?? {});
+    const form = fields(dag.params ?? {}, action);
     read = form.read;
     inner.replaceChildren(...form.elements, dag.is_paused ? h("p", { class: "bad" }, clause(`${action.dag_id} is paused in Airflow: the run waits until somebody unpauses it`)) : "");
     go.disabled = false;

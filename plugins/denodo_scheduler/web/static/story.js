@@ -37,10 +37,10 @@ function answers({ active, because, story = {} }) {
   const passive = active ? `Is the ${other(active)} ready to take over?` : "Is the other server ready?";
   return [
     ["What is going on?", story.now],
+    ["What can I do?", story.you, "you"],
+    [passive, story.ready],
     ["What does that rest on?", story.why],
     [active ? `Why is it the ${active}?` : "Why?", because],
-    [passive, story.ready],
-    ["What can I do?", story.you, "you"],
     ["What does the tool do next?", story.tool],
   ].filter(([, answer]) => answer);
 }
