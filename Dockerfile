@@ -12,5 +12,6 @@ COPY --chown=airflow:root pyproject.toml README.md LICENSE ./
 COPY --chown=airflow:root dags dags
 COPY --chown=airflow:root plugins plugins
 COPY --chown=airflow:root include include
+COPY --chown=airflow:root docs docs
 # The folder of the snapshots exists, so that a volume there belongs to the user who writes them.
 RUN pip install --no-cache-dir --no-deps --editable . && mkdir -p denodo_ha

@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SOURCES := dags plugins include tests bench
 SCRIPTS = .ci/run $$(find deploy tests -name '*.sh')
 
-.PHONY: help demo run env up down test test-compose lint bench tables lock clean
+.PHONY: help demo run pictures env up down test test-compose lint bench tables lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ demo: $(VENV)/.installed  ## Show sync, failover, re-protect and failback of a s
 
 run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C
 	@$(BIN)/python -m denodo_demo run
+
+pictures: $(VENV)/.installed-dev  ## Take the pictures of README and docs again, from a run of the demo in Chromium
+	@$(BIN)/python -m denodo_demo pictures
 
 env:  ## Write .env for the containers, with fresh secrets
 	@sh deploy/compose/env.sh

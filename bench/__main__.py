@@ -37,6 +37,7 @@ ROWS = {
     "idle": "bench.idle",
     "watching": "bench.watching",
     "information": "bench.information",
+    "page": "bench.page",
 }
 """Module of each row. It is imported when the row begins, because it imports Airflow, which then reads its settings."""
 

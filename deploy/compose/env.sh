@@ -16,7 +16,8 @@ cat > .env.new <<END
 # Settings of docker-compose.yaml, written by "make env". Keep it secret, and keep a copy: without FERNET_KEY the secrets that
 # Airflow has encrypted cannot be read.
 
-# What runs beside Airflow: standin, a stand-in pair; celery, Redis and two workers; s3, a stand-in for S3.
+# What runs beside Airflow: standin, a stand-in pair; celery, Redis and two workers; s3, a stand-in for S3; monitoring, Prometheus
+# and Grafana, together with AIRFLOW__METRICS__STATSD_ON=True.
 COMPOSE_PROFILES=standin
 # LocalExecutor; or CeleryExecutor, together with the profile celery.
 EXECUTOR=LocalExecutor

@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import httpx
 
 Json: TypeAlias = dict[str, Any]
 
 _PAGE = 100
+_FOREIGN_LOGIN = "Invalid JWT"
 
 
 class AirflowApiError(RuntimeError):
-    """Airflow refused a request; ``status`` is the HTTP status, the message holds Airflow's own text."""
+    """Airflow refused a request; ``status`` is the HTTP status, ``detail`` Airflow's own text.
+
+    :param request: method and path, or what it was for.
+    """
 
     def __init__(self, request: str, status: int, detail: str) -> None:
         super().__init__(f"Airflow answered {status} to {request}: {detail}")
-        self.status = status
+        self.request, self.status, self.detail = request, status, detail
+
+    @property
+    def refuses_user(self) -> bool:
+        """Whether it is about who asks: no login, an expired or foreign token, or a missing permission."""
+        return self.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+
+    @property
+    def refuses_login(self) -> bool:
+        """Whether Airflow does not know who asks. A token that it has not signed is answered 403."""
+        return self.status == httpx.codes.UNAUTHORIZED or (self.refuses_user and _FOREIGN_LOGIN in self.detail)
 
 
 class ApiClient:
     """A client that is logged in as one user, and logs in again when the token has expired.
 
-    :param url: address of the API server, such as ``http://127.0.0.1:8080``.
-    :param token: an existing token, instead of user and password.
+    :param url: address of the API server, such as ``http://127.0.0.1:8080`` or ``https://example.org/airflow``.
+    :param token: gives an existing token, instead of user and password; asked again when Airflow refuses the last one.
     :param timeout: seconds that an answer may take.
     :param trust_env: whether proxies and certificates are taken from the environment.
+    :param tls: the certificates that are trusted; None: those of the environment, or the usual ones.
     """
 
     def __init__(
@@ -35,30 +52,46 @@ class ApiClient:
         user: str = "",
         password: str = "",
         *,
-        token: str = "",
+        token: Callable[[], str] | None = None,
         timeout: float = 30,
         trust_env: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._login = {"username": user, "password": password}
+        self._token = token
         # No connection is kept, because an open one would delay the end of the API server.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._http = httpx.Client(base_url=url, timeout=timeout, limits=limits, trust_env=trust_env)
+        self._http = httpx.Client(
+            base_url=url, timeout=timeout, limits=limits, trust_env=trust_env, verify=True if tls is None else tls
+        )
         if token:
-            self._http.headers["Authorization"] = f"Bearer {token}"
+            self._http.headers["Authorization"] = f"Bearer {token()}"
 
     def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
         """Send a request and return the JSON answer; ``path`` is relative to ``root``."""
-        answer = self._http.request(method, f"{root}{path}", **kwargs)
-        if answer.status_code == httpx.codes.UNAUTHORIZED and self._login["username"]:
-            login = self._http.post("/auth/token", json=self._login)
-            self._http.headers["Authorization"] = f"Bearer {self._content(login, 'the login')['access_token']}"
-            answer = self._http.request(method, f"{root}{path}", **kwargs)
-        return self._content(answer, f"{method} {path}")
+        what = f"{method} {path}"
+        try:
+            return self._content(self._http.request(method, f"{root}{path}", **kwargs), what)
+        except AirflowApiError as error:
+            if not error.refuses_login or not self._log_in():
+                raise
+        return self._content(self._http.request(method, f"{root}{path}", **kwargs), what)
+
+    def _log_in(self) -> bool:
+        """Get another token; False where there is no other."""
+        before = self._http.headers.get("Authorization")
+        if self._login["username"]:
+            answer = self._http.post("/auth/token", json=self._login)
+            token = self._content(answer, "the login")["access_token"]
+        else:
+            token = self._token() if self._token else ""
+        self._http.headers["Authorization"] = f"Bearer {token}"
+        return bool(self._login["username"]) or (bool(token) and before != f"Bearer {token}")
 
     @staticmethod
     def _content(answer: httpx.Response, request: str) -> Any:
         if not answer.is_success:
-            raise AirflowApiError(request, answer.status_code, answer.text)
+            raise AirflowApiError(request, answer.status_code, _detail(answer))
         if not answer.content:
             return None
         try:
@@ -99,6 +132,24 @@ class ApiClient:
             raise
         return str(runs[0]["dag_run_id"]) if runs else ""
 
+    def running_now(self, dag_ids: Sequence[str]) -> Json:
+        """Return the ids of runs that are under way, by the ids of the DAGs; at most one of each DAG."""
+        found: Json = {}
+        for first in range(0, len(dag_ids), _PAGE):
+            body = {"dag_ids": dag_ids[first : first + _PAGE], "states": ["running"], "page_limit": _PAGE}
+            runs = self._list(self.request("POST", "/dags/~/dagRuns/list", json=body), "dag_runs")
+            found |= {run["dag_id"]: run["dag_run_id"] for run in runs}
+        return found
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
+        path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances"
+        return self._list(self.get(path, limit=_PAGE), "task_instances")
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Return the value of an XCom entry; raise :class:`AirflowApiError` with status 404 if there is none."""
+        path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances/{task_id}/xcomEntries/{key}"
+        return self.get(path, deserialize=True)["value"]
+
     def assets(self, **filters: Any) -> list[Json]:
         return list(self.pages("/assets", "assets", order_by="id", **filters))
 
@@ -132,3 +183,12 @@ class ApiClient:
         if not isinstance(rows, list):
             raise AirflowApiError("a request", httpx.codes.OK, f"the answer has no list {key}: {str(answer)[:100]}")
         return rows
+
+
+def _detail(answer: httpx.Response) -> str:
+    """What Airflow says of an error, in its own words where they are text."""
+    try:
+        detail = answer.json()["detail"]
+    except (ValueError, LookupError, TypeError):
+        return answer.text
+    return detail if isinstance(detail, str) else answer.text

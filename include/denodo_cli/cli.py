@@ -1,106 +1,116 @@
-"""``denodo-ha``: state, history, readiness, drill and rehearsal of a pair by Airflow; mistakes in the file of pairs."""
+"""``denodo-ha``: see pairs and operate them through Airflow, from any machine; mistakes in the file of pairs."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import re
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import httpx
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from denodo_cli.airflow_api import AirflowApiError, ApiClient
+from denodo_cli.completion import add_completion, pair_names
 from denodo_cli.doctor import add_arguments, doctor
-from denodo_cli.reading import UnknownPairError, history, make_check, read, read_check
+from denodo_cli.following import follow_again
+from denodo_cli.history import show
+from denodo_cli.operations import add_operations, add_patience, operate
+from denodo_cli.options import CliError, Parser, add_airflow, count, duration, explained
+from denodo_cli.options import make_api as _api
+from denodo_cli.reading import history, make_check, read_check
 from denodo_cli.rehearsal import Told, drill, rehearse
 from denodo_cli.runs import RunError
-from denodo_ha.durations import format_duration, parse_duration
+from denodo_cli.showing import add_status, show_list, show_status
+from denodo_ha.durations import format_duration
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import pairs_path, read_pairs
 from denodo_ha.readiness.judge import last_check
-from denodo_ha.status import Level, judge
+from denodo_ha.status import MAX_AGE, Level
 
-MAX_AGE = timedelta(minutes=60)
 MAX_CHECK_AGE = timedelta(hours=26)
 PATIENCE = timedelta(minutes=10)
-
-EPILOG = """\
-Airflow is found and logged in to by AIRFLOW_API_URL, AIRFLOW_USER and AIRFLOW_PASSWORD, or by AIRFLOW_TOKEN instead of
-the last two. exit codes, as monitoring plugins have them: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (it cannot be told).
-"""
-
-
-class CliError(ValueError):
-    """A mistake on the command line or in the environment; the message is one line for a person."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser that ends with 3 where argparse would end with 2, which means CRITICAL to a monitoring system."""
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(Level.UNKNOWN, f"{self.prog}: {message}\n")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    args = _parser().parse_args(argv)
-    if args.command == "check-config":
-        return _check_config(args.file or pairs_path())
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:  # set by the shell that asks what could come next
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    args = parser.parse_args(argv)
+    about = f"pair {args.pair}: " if getattr(args, "pair", None) else ""
     try:
         return int(args.run(args))
     except RunError as error:
-        level = args.without_run
-        print(f"{level.name} - pair {args.pair}: {' '.join(str(error).split())}")
+        level = args.without_run if error.level is None else error.level
+        print(f"{level.name} - {about}{' '.join(str(error).split())}")
         return int(level)
+    except KeyboardInterrupt:
+        print(f"UNKNOWN - {about}ended by Ctrl-C; what was started goes on in Airflow")
     except Exception as error:  # a traceback would end with 1, which means WARNING
-        print(f"UNKNOWN - pair {args.pair}: {_explained(error, args.url)}")
-        return Level.UNKNOWN
+        print(f"UNKNOWN - {about}{explained(error, getattr(args, 'url', ''))}")
+    return Level.UNKNOWN
+
+
+def in_airflow(args: argparse.Namespace) -> None:
+    """Run the command line of ``airflow denodo-ha``."""
+    sys.exit(main(args.words))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="denodo-ha", description=__doc__, epilog=EPILOG, allow_abbrev=False)
+    parser = Parser(prog="denodo-ha", description="See pairs of Denodo Scheduler servers and operate them, by Airflow.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    status, listing = add_status(commands, duration, MAX_AGE, format_duration(MAX_AGE))
+    status.set_defaults(run=lambda args: show_status(args, _api(args), _now))
+    listing.set_defaults(run=lambda args: show_list(args, _api(args), _now))
 
-    status = commands.add_parser(
-        "status", help="how the pair is; the exit code tells a monitoring system", epilog=EPILOG
-    )
-    status.set_defaults(run=_status)
-    status.add_argument(
-        "--max-age",
-        type=_duration,
-        default=MAX_AGE,
-        metavar="DURATION",
-        help="the monitor counts as stopped when the last look at the pair is older: the pair's watch.duration and 10 "
-        f"minutes more (default: {format_duration(MAX_AGE)})",
-    )
-
-    status.add_argument(
-        "--verbose",
-        action="store_true",
-        help="name each pending job with why and what to do, and what was learned of the servers",
-    )
-
-    events = commands.add_parser("history", help="what happened to the pair, oldest first", epilog=EPILOG)
+    events = commands.add_parser("history", help="what happened to the pair, oldest first")
     events.set_defaults(run=_history)
-    events.add_argument("--limit", type=_count, default=20, metavar="N", help="the last N (default: %(default)s)")
+    events.add_argument("--limit", type=count, default=20, metavar="N", help="the last N (default: %(default)s)")
+    events.add_argument("--verbose", action="store_true", help="with the facts behind each sentence")
     events.add_argument("--json", action="store_true", help="whole events, as JSON")
 
     ready = commands.add_parser(
-        "check", help="whether the pair could change its active server: the last readiness check", epilog=EPILOG
+        "check", help="whether the pair could change its active server: the last readiness check"
     )
     ready.set_defaults(run=_check, without_run=Level.UNKNOWN)
+    _add_check(ready)
+    found = commands.add_parser(
+        "doctor", help="what both servers are and how they behave: what the last doctor has found"
+    )
+    found.set_defaults(run=lambda args: doctor(args, _api(args)), without_run=Level.UNKNOWN)
+    add_arguments(found, duration)
+
+    of_pairs = [status, events, ready, found, *_runs(commands)]
+    of_pairs += add_operations(commands, lambda args: operate(args, _api(args), _say))
+    again = commands.add_parser("follow", help="follow a run that was started before, to its end")
+    again.set_defaults(run=lambda args: follow_again(args, _api(args), _say), without_run=Level.UNKNOWN)
+    add_patience(again)
+    for command in (*of_pairs, again):
+        command.add_argument("pair", metavar="PAIR").completer = pair_names
+    again.add_argument("run_id", metavar="RUN")
+    for command in (*of_pairs, again, listing):
+        add_airflow(command)
+
+    check = commands.add_parser(
+        "check-config",
+        help="whether a file of pairs is right; needs no Airflow",
+        epilog="Each mistake is a line FILE:LINE: … on standard output. exit codes: 0 right, 1 mistakes, 3 unreadable.",
+    )
+    check.set_defaults(run=lambda args: _check_config(args.file or pairs_path()))
+    check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
+    add_completion(commands)
+    return parser
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _add_check(ready: argparse.ArgumentParser) -> None:
     ready.add_argument(
         "--max-age",
-        type=_duration,
+        type=duration,
         default=MAX_CHECK_AGE,
         metavar="DURATION",
         help=f"a check that is older is a warning (default: {format_duration(MAX_CHECK_AGE)})",
@@ -116,51 +126,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     ready.add_argument(
         "--patience",
-        type=_duration,
+        type=duration,
         default=PATIENCE,
         metavar="DURATION",
         help=f"with --now: how long to wait for the end of the run (default: {format_duration(PATIENCE)})",
     )
 
-    found = commands.add_parser(
-        "doctor", help="what both servers are and how they behave: what the last doctor has found", epilog=EPILOG
-    )
-    found.set_defaults(run=lambda args: doctor(args, _api(args)), without_run=Level.UNKNOWN)
-    add_arguments(found, _duration)
-
-    check = commands.add_parser(
-        "check-config",
-        help="whether a file of pairs is right; needs no Airflow",
-        epilog="Each mistake is a line FILE:LINE: … on standard output. exit codes: 0 right, 1 mistakes, 2 unreadable.",
-    )
-    check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
-
-    for command in (status, events, ready, found, *_runs(commands)):
-        command.add_argument("pair", metavar="PAIR")
-        url = os.environ.get("AIRFLOW_API_URL") or "http://localhost:8080"
-        command.add_argument("--url", default=url, help="address of Airflow (default: %(default)s)")
-        command.add_argument("--user", default=os.environ.get("AIRFLOW_USER", ""))
-        command.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from its first line")
-        command.add_argument("--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)s")
-    return parser
-
 
 def _runs(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
     """Add the commands that start runs and wait for their end."""
     drills = commands.add_parser(
-        "drill", help="run the jobs that 'drill' of the pair names on the passive slave, and wait", epilog=EPILOG
+        "drill", help="run the jobs that 'drill' of the pair names on the passive slave, and wait"
     )
     drills.set_defaults(run=lambda args: _told(args, drill(_api(args), args.pair, args.reason, _say)))
 
     rehearsal = commands.add_parser(
         "rehearse",
         help="switch over to the slave and back, and report; goes on where it was interrupted",
-        epilog=EPILOG,
     )
     rehearsal.set_defaults(run=lambda args: _told(args, rehearse(_api(args), args.pair, args.reason, args.stay, _say)))
     rehearsal.add_argument(
         "--stay",
-        type=_duration,
+        type=duration,
         default=timedelta(0),
         metavar="DURATION",
         help="how long the slave stays the active server (default: no longer than it takes)",
@@ -181,22 +168,7 @@ def _check_config(file: Path) -> int:
     print("\n".join(lines[1:] or lines))
     good, wrong = (", ".join(names) or "none" for names in (read.pairs, read.wrong))
     print(f"{lines[0]}; right: {good}; wrong, and without DAGs until corrected: {wrong}", file=sys.stderr)
-    return 1 if lines[1:] else 2
-
-
-def _status(args: argparse.Namespace) -> int:
-    reading = read(_api(args), args.pair)
-    status = judge(args.pair, reading, datetime.now(UTC), args.max_age, verbose=args.verbose)
-    print(status.summary)
-    if sys.stdout.isatty():
-        table = Table(show_header=False)
-        for name, value in status.details.items():
-            table.add_row(name, Text(value))
-        Console().print(table)
-    else:
-        for name, value in status.details.items():
-            print(f"{name}: {value}")
-    return status.level
+    return 1 if lines[1:] else Level.UNKNOWN
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -226,93 +198,9 @@ def _say(text: str) -> None:
     print(f"denodo-ha: {text}", file=sys.stderr, flush=True)
 
 
-COLUMNS = ("at", "kind", "epoch", "actor", "reason", "operation", "before -> after")
-
-
 def _history(args: argparse.Namespace) -> int:
-    events = history(_api(args), args.pair, args.limit)
-    if args.json:
-        print(json.dumps(events, indent=2, ensure_ascii=False))
-    elif sys.stdout.isatty():
-        table = Table(*COLUMNS)
-        for event in events:
-            table.add_row(*map(Text, _row(event)))
-        Console().print(table)
-    else:
-        for event in events:
-            print("  ".join(cell or "-" for cell in _row(event)))
+    show(history(_api(args), args.pair, args.limit), verbose=args.verbose, as_json=args.json)
     return Level.OK
-
-
-def _row(event: Mapping[str, Any]) -> tuple[str, ...]:
-    try:
-        at = f"{datetime.fromisoformat(str(event['at'])).astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
-    except ValueError:
-        at = str(event["at"])
-    cells = (event.get(name) for name in COLUMNS[1:-1])
-    return at, *("" if cell is None else " ".join(str(cell).split()) for cell in cells), _change(event)
-
-
-def _change(event: Mapping[str, Any]) -> str:
-    """Describe in one line what the event has changed."""
-    before, after = event.get("before"), event.get("after")
-    if not (isinstance(before, dict) and isinstance(after, dict)):
-        return "" if before is None and after is None else f"{_shown(before)} -> {_shown(after)}"
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return ", ".join(f"{name}: {_shown(before.get(name))} -> {_shown(after.get(name))}" for name in names)
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "none"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _api(args: argparse.Namespace) -> ApiClient:
-    token, password = os.environ.get("AIRFLOW_TOKEN", ""), os.environ.get("AIRFLOW_PASSWORD", "")
-    if args.password_file:
-        try:
-            password = args.password_file.read_text().split("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CliError(f"the password cannot be read from {args.password_file}: {error}") from None
-        token = ""
-    if not token and not (args.user and password):
-        raise CliError(
-            "no login: set AIRFLOW_USER and AIRFLOW_PASSWORD (or --user and --password-file), or AIRFLOW_TOKEN"
-        )
-    if token:
-        return ApiClient(args.url, token=token, timeout=args.timeout)
-    return ApiClient(args.url, args.user, password, timeout=args.timeout)
-
-
-def _explained(error: Exception, url: str) -> str:
-    """Describe an error in one line without secrets."""
-    url = re.sub(r"//[^/]*@", "//", url)
-    if isinstance(error, AirflowApiError) and error.status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        may_not = "the user may not read assets and DAGs, or start runs"
-        text = f"Airflow at {url} refuses the login, or {may_not} ({error.status})"
-    elif isinstance(error, AirflowApiError | CliError | UnknownPairError):
-        text = str(error)
-    elif isinstance(error, httpx.TimeoutException):
-        text = f"Airflow at {url} does not answer in time"
-    elif isinstance(error, httpx.HTTPError | httpx.InvalidURL):
-        text = f"Airflow at {url} cannot be reached: {error}"
-    else:
-        text = f"Airflow at {url} answered something unexpected: {error!r}"
-    return " ".join(text.split())[:500]
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return parse_duration(int(text) if text.isdecimal() else text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
-    return int(text)
 
 
 if __name__ == "__main__":

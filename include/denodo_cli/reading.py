@@ -41,6 +41,32 @@ def read(api: ApiClient, pair: str) -> Reading:
     )
 
 
+class AllPairs:
+    """What all pairs have in common, read once; then each pair by a request of its own. Threads may share it.
+
+    :param names: of the pairs, sorted.
+    """
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api, self._ids = api, _asset_ids(api)
+        self.names = sorted(self._ids)
+        pairs = [Pair(name=name) for name in self.names]
+        self._health = api.health()
+        found = api.pages("/dags", "dags", dag_id_prefix_pattern=Pair(name="").dag_id_failover) if pairs else ()
+        self._dags = {str(dag["dag_id"]): dag for dag in found}
+        self._syncing = api.running_now([pair.dag_id_sync for pair in pairs])
+
+    def read(self, pair: str) -> Reading:
+        state, named = self._api.asset_state(self._ids[pair]), Pair(name=pair)
+        return Reading(
+            record=state.get("record"),
+            watch=state.get("watch") or {},
+            dag=self._dags.get(named.dag_id_failover),
+            health=self._health,
+            syncing=self._syncing.get(named.dag_id_sync, ""),
+        )
+
+
 def read_state(api: ApiClient, pair: str) -> Json:
     """Read all that is stored of the pair.
 
@@ -100,10 +126,24 @@ def history(api: ApiClient, pair: str, limit: int) -> list[Json]:
     return sorted(once.values(), key=lambda event: str(event["at"]))[-limit:]
 
 
+def pair_names(api: ApiClient) -> list[str]:
+    """Return the names of the pairs that Airflow knows and the user may see."""
+    return sorted(_asset_ids(api))
+
+
+def _asset_ids(api: ApiClient) -> dict[str, int]:
+    """The ids of the pairs' assets, by the names of the pairs.
+
+    An asset is found by its name, because Airflow changes the URI, to denodo-scheduler://default/. Airflow leaves
+    punctuation at the end of a prefix out, so that it lists denodo-scheduler-look://default too.
+    """
+    found = {str(row["name"]): int(row["id"]) for row in api.assets(name_prefix_pattern=_PREFIX)}
+    return {name.removeprefix(_PREFIX): number for name, number in found.items() if name.startswith(_PREFIX)}
+
+
 def _asset_id(api: ApiClient, pair: str) -> int:
-    # The asset is found by its name, because Airflow changes the URI, to denodo-scheduler://default/.
-    ids = {row["name"].removeprefix(_PREFIX): row["id"] for row in api.assets(name_prefix_pattern=_PREFIX)}
+    ids = _asset_ids(api)
     if pair not in ids:
         known = f"known are: {listed(sorted(ids), limit=50)}" if ids else "Airflow knows none: have its DAGs been read?"
         raise UnknownPairError(f"there is no pair {pair!r}; {known}")
-    return int(ids[pair])
+    return ids[pair]

@@ -19,6 +19,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.record import Phase, Record, Role
 from denodo_ha.status import Level
 from denodo_ha.text import listed
+from denodo_ha.told import text
 
 PREFIX = "rehearsal__"
 TO_SLAVE, TO_MASTER = "to_slave", "to_master"
@@ -122,10 +123,8 @@ def report(record: Record, events: Sequence[Json]) -> Told:
     others = [event for event in events if event.get("kind") in _DISTURBANCES]
     told = [_half(event) for event in halves]
     clean = len(halves) == 2 and not others and all(lost_nothing for _, lost_nothing in told)
-    lines = [text for text, _ in told]
-    lines += [
-        f"meanwhile {event['kind']}, at {event['at']}: {event.get('what') or 'see the history'}" for event in others
-    ]
+    lines = [line for line, _ in told]
+    lines += [f"meanwhile {event['kind']}, at {event['at']}: {text(event)}" for event in others]
     lines.append("The sync that follows makes the slave ready to take over again; denodo-ha status says when.")
     took = f" in {_seconds(events[0], halves[-1])}" if halves else ""
     what = f"rehearsed{took}: the {record.active} is the active server again, in epoch {record.epoch}"

@@ -52,6 +52,10 @@ class ApiClient(airflow_api.ApiClient):
                     raise
             time.sleep(_PAUSE)
 
+    def token(self) -> str:
+        """Log in, and return the token that a browser has as its cookie."""
+        return str(self.request("POST", "/token", root="/auth", json=self._login)["access_token"])
+
     # DAGs and runs
 
     def set_paused(self, dag_id: str, paused: bool) -> None:
@@ -82,9 +86,6 @@ class ApiClient(airflow_api.ApiClient):
         """Mark a run as ``success`` or ``failed``; its running tasks are ended."""
         self.request("PATCH", _run(dag_id, run_id), json={"state": state})
 
-    def task_instances(self, dag_id: str, run_id: str) -> list[Json]:
-        return self._list(self.get(f"{_run(dag_id, run_id)}/taskInstances", limit=100), "task_instances")
-
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
         """Return the state of each task of a run; None before it is scheduled."""
         return {task["task_id"]: task["state"] for task in self.task_instances(dag_id, run_id)}
@@ -93,11 +94,6 @@ class ApiClient(airflow_api.ApiClient):
         """Return the log of one try as text, as the interface shows it."""
         answer = self.get(f"{_run(dag_id, run_id)}/taskInstances/{task_id}/logs/{try_number}", full_content=True)
         return "\n".join(_line(entry) for entry in answer["content"])
-
-    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Return the value of an XCom entry; raise :class:`AirflowApiError` with status 404 if there is none."""
-        path = f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/{key}"
-        return self.get(path, deserialize=True)["value"]
 
     def clear_tasks(
         self, dag_id: str, run_id: str, task_ids: Collection[str] | None = None, *, downstream: bool = False

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from rich.table import Table
 
 from denodo_demo.fill import DISABLED, RESTLESS, never_rest
 from denodo_demo.progress import Progress
@@ -12,13 +15,16 @@ from denodo_demo.stage import DAG_ID, RUN_FOLDER, Stage, Sync
 from denodo_demo.story_failover import FailoverStory
 
 
-def demo(progress: Progress) -> list[str]:
+def demo(progress: Progress, picture: Callable[[Stage, str, Table | None], object] | None = None) -> list[str]:
     """Sync a master that never rests, and again when nothing has changed; then show the failover and the failback.
 
+    :param picture: called in the states that are worth a picture.
     :return: the problems, in words; empty if there are none.
     """
     shutil.rmtree(RUN_FOLDER / "demo", ignore_errors=True)
     stage = Stage.build("demo", progress)
+    if picture:
+        stage.picture = partial(picture, stage)
     stage.start()
     long = _start_to_be_busy(stage)
     first = stage.sync_all("First sync: everything is new to the slave", "make demo: the first sync")

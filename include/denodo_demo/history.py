@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from denodo_demo.airflow_api import ApiClient, Json
 from denodo_demo.processes import wait_for
 from denodo_demo.progress import Progress
+from denodo_ha.told import text
 
 
 class History:
@@ -62,30 +62,5 @@ class History:
 
 def line(event: Json) -> str:
     """Format an event in one line."""
-    code = f" ({event['code']})" if event.get("code") else ""
-    said = event.get("what") or event.get("why") or _numbers(event)
-    return f"{event['kind']}{code}, epoch {event['epoch']}{f': {said}' if said else ''}"
-
-
-def _numbers(event: dict[str, Any]) -> str:
-    match event["kind"]:
-        case "failover":
-            return (
-                f"{event['enabled']} jobs enabled on the slave {event['rto_seconds']} s after the master was last "
-                f"heard; {event['missed']['occurrences']} occurrences missed, {event['burst']['jobs']} jobs ran as "
-                "soon as they were enabled"
-            )
-        case "repaired" if not event["before"]["enabled"]:
-            return f"no job of the {event.get('server', 'slave')} was enabled"
-        case "quenched" | "repaired" | "drift":
-            return f"{event['before']['enabled']} jobs disabled on the {event.get('server', 'slave')}"
-        case "switchover" | "failback":
-            missed = (event.get("missed") or {}).get("occurrences")
-            gap = f"; {missed} occurrences missed meanwhile" if missed else ""
-            return f"{event['after']['enabled']} jobs enabled on the {event['after']['active']}{gap}"
-        case "recovered":
-            return f"{event['before']['code']} is over, now {event['after']['code']}"
-        case "sync":
-            did = "delivered" if event["imported"] else "nothing to deliver"
-            return f"{event['jobs']} jobs of the {event['source']}: {did}"
-    return ""
+    code = f"[{event['code']}] " if event.get("code") else ""
+    return f"epoch {event['epoch']}: {code}{text(event)}"

@@ -120,8 +120,8 @@ def show_servers(console: Console, reading: PairReading, title: str = "Read back
     console.print(table)
 
 
-def show_occurrences(console: Console, fates: Mapping[Occurrence, Fate]) -> None:
-    """Print the fate of every scheduled occurrence: one line for each minute in which jobs were due."""
+def occurrences_table(fates: Mapping[Occurrence, Fate]) -> Table:
+    """Show the fate of every scheduled occurrence: one line for each minute in which jobs were due."""
     columns = [fate for fate in Fate if fate is not Fate.NOT_DUE or fate in fates.values()]
     table = Table(title="Every scheduled occurrence, from both execution journals", title_justify="left")
     table.add_column("due (UTC)")
@@ -134,7 +134,7 @@ def show_occurrences(console: Console, fates: Mapping[Occurrence, Fate]) -> None
     table.add_section()
     counts = Counter(fates.values())
     table.add_row("all", str(counts.total()), *(str(counts[fate]) for fate in columns), style="bold")
-    console.print(table)
+    return table
 
 
 def show_edits(console: Console, edits: Iterable[Edit], home: Mapping[Job, str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.table import Table
 
 from denodo_demo.airflow import PROJECT, LocalAirflow
 from denodo_demo.airflow_api import AirflowApiError, Json
@@ -74,6 +75,8 @@ class Stage:
     """A stand-in pair and an Airflow that knows it, with everything they write in ``folder``.
 
     :param meanwhile: called again and again while a run is followed.
+    :param picture: called with the name of a state in which the pair is worth a picture, and the table that was printed
+        then, if one was.
     """
 
     folder: Path
@@ -81,6 +84,7 @@ class Stage:
     airflow: LocalAirflow
     progress: Progress
     meanwhile: Callable[[], object] = lambda: None
+    picture: Callable[[str, Table | None], object] = lambda _state, _table: None
     _states: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
     @classmethod

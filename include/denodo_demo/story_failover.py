@@ -16,9 +16,9 @@ from denodo_demo.report import (
     PairReading,
     Reading,
     crons,
+    occurrences_table,
     show_edits,
     show_facts,
-    show_occurrences,
     show_servers,
     zone,
 )
@@ -62,9 +62,11 @@ class FailoverStory:
         before = Reading.of(self.stage.pair.master)
         with self.stage.progress.step("The failover DAG begins to watch: the master is asked every second"):
             self._wait_until_all_is_well()
+        self.stage.picture("normal", None)
         self._web_tool_dies()
         moment = self._scheduler_dies()
         slave = Reading.of(self.stage.pair.slave)
+        self.stage.picture("failed-over", None)
         self._edit_the_slave()
         # A master that starts again at once runs what fell due in the minute before, which cannot be prevented.
         until = moment - KILL_AT + 2 * _MINUTE + _settle()
@@ -89,6 +91,7 @@ class FailoverStory:
         webtool.kill()
         with self.stage.progress.step(f"kill -9 of the {webtool.name}: its Scheduler lives, so nothing may happen"):
             self.history.wait_for("problem", PATIENCE, code="control_path_broken")
+        self.stage.picture("control-path-broken", None)
         webtool.start()
         with self.stage.progress.step(f"The {webtool.name} is back"):
             self.history.wait_for("recovered", PATIENCE)
@@ -120,6 +123,7 @@ class FailoverStory:
         scheduler.start()
         with self.stage.progress.step(f"The {scheduler.name} is back, with all its jobs enabled"):
             self.history.wait_for("quenched", PATIENCE)
+        self.stage.picture("master-back", None)
         show_servers(self.stage.progress.console, PairReading.of(self.stage.pair), "After failover and return")
 
     def _reprotect(self) -> Sync:
@@ -165,7 +169,9 @@ class FailoverStory:
         show_servers(console, after, "At the end")
         show_edits(console, self.edits, home)
         show_facts(console, self._facts(after, reprotected, found))
-        show_occurrences(console, found)
+        table = occurrences_table(found)
+        console.print(table)
+        self.stage.picture("occurrences", table)
         return [
             *after.problems(disabled_on_master=DISABLED, slave_ran=True),
             *_enabled_differs(edited, after.master, "the master after the failback"),

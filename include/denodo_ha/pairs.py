@@ -409,11 +409,6 @@ class Pair(PairOptions):
         return f"denodo_scheduler_drill__{self.name}"
 
     @property
-    def look_uri(self) -> str:
-        """The asset whose events ask the failover DAG to look at the pair now."""
-        return f"denodo-scheduler-look://{self.name}"
-
-    @property
     def scope(self) -> Scope:
         return Scope(projects=self.projects, jobs=self.jobs)
 

@@ -18,7 +18,10 @@ from denodo_ha.record import LEFT_BEHIND, NewerRecordError, Phase, Record, Recor
 from denodo_ha.situation import situation_now
 from denodo_ha.text import listed
 from denodo_ha.verdict import Verdict
-from denodo_ha.watching import Watching
+from denodo_ha.watching import MONITOR_STOPPED, Watching
+
+MAX_AGE = timedelta(minutes=60)
+"""How long ago the last look at a pair may be before its monitor counts as stopped, unless a person says otherwise."""
 
 
 class Level(IntEnum):
@@ -74,20 +77,25 @@ class Reading:
 
 @dataclass(frozen=True)
 class Finding:
-    """:param next_step: what a person can do; empty where another finding says it, or nothing is to be done."""
+    """
+    :param next_step: what a person can do; empty where another finding says it, or nothing is to be done.
+    :param code: the reason code, where there is one.
+    """
 
     level: Level
     text: str
     next_step: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
 class Status:
-    """The level, the reasons for it in one line, and further details."""
+    """The level, the reasons for it in one line, further details, and all findings, the worst first."""
 
     level: Level
     summary: str
     details: dict[str, str]
+    findings: tuple[Finding, ...] = ()
 
 
 def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, verbose: bool = False) -> Status:
@@ -117,6 +125,7 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
             **_next_step(findings),
             **(_verbose(record) if record and verbose else {}),
         },
+        findings=tuple(findings),
     )
 
 
@@ -133,13 +142,17 @@ def _record(pair: str, reading: Reading) -> tuple[Record | None, list[Finding]]:
         how = look_and_initialise(Pair(name=pair).dag_id_operations)
         if reading.syncing:
             how = f"wait for the end of the sync {reading.syncing}, whose note says what it has done or only seen"
-        return None, [Finding(Level.CRITICAL, text, how)]
+        return None, [Finding(Level.CRITICAL, text, how, "not_initialised")]
     try:
         return Record.from_json(reading.record), []
     except NewerRecordError as error:
-        return None, [Finding(Level.UNKNOWN, str(error))]
+        return None, [_unusable(Level.UNKNOWN, error)]
     except RecordError as error:
-        return None, [Finding(Level.CRITICAL, str(error))]
+        return None, [_unusable(Level.CRITICAL, error)]
+
+
+def _unusable(level: Level, error: RecordError) -> Finding:
+    return Finding(level, str(error), error.reason.next_step, error.reason.code)
 
 
 def _monitor(pair: str, reading: Reading, seen: Watching, now: datetime, max_age: timedelta) -> Iterator[Finding]:
@@ -160,22 +173,24 @@ def _monitor(pair: str, reading: Reading, seen: Watching, now: datetime, max_age
 
 
 def _stopped(why: str, next_step: str) -> Finding:
-    return Finding(Level.CRITICAL, f"monitor stopped: {why}", next_step)
+    return Finding(Level.CRITICAL, f"monitor stopped: {why}", next_step, MONITOR_STOPPED)
 
 
 def _of_record(record: Record, now: datetime) -> Iterator[Finding]:
     if record.phase is Phase.HALTED:
         why = record.halted.reason if record.halted else "no reason is recorded"
-        yield Finding(Level.CRITICAL, f"halted: {why}", f"see to it, then release the pair with {OPERATIONS_DAG}")
+        how = f"see to it, then release the pair with {OPERATIONS_DAG}"
+        yield Finding(Level.CRITICAL, f"halted: {why}", how, "halted")
     elif record.phase is not Phase.NORMAL:
         yield Finding(Level.WARNING, record.phase.value.replace("_", " "))
     if reason := one_writer(record):
-        yield Finding(Level.WARNING, reason.what, reason.next_step)
+        yield Finding(Level.WARNING, reason.what, reason.next_step, reason.code)
     if record.paused and record.is_paused(now):
         resume = f"resume the pair with {OPERATIONS_DAG}"
-        yield Finding(Level.WARNING, f"automation is paused: {record.paused.reason}", resume)
+        yield Finding(Level.WARNING, f"automation is paused: {record.paused.reason}", resume, "paused")
     if not record.acknowledged:
-        yield Finding(Level.WARNING, "the last failover is not acknowledged", f"acknowledge it with {OPERATIONS_DAG}")
+        how = f"acknowledge it with {OPERATIONS_DAG}"
+        yield Finding(Level.WARNING, "the last failover is not acknowledged", how, "not_acknowledged")
 
 
 def _of_standby(record: Record, now: datetime) -> Iterator[Finding]:
@@ -184,7 +199,7 @@ def _of_standby(record: Record, now: datetime) -> Iterator[Finding]:
         yield Finding(Level.WARNING, f"the passive server cannot be trusted: {record.dirty.reason}")
     if problem := record.sync_problem:
         text = f"no sync has succeeded since {_ago(problem.since, now)}: [{problem.code}] {problem.what}"
-        yield Finding(Level.WARNING, text, problem.next_step)
+        yield Finding(Level.WARNING, text, problem.next_step, problem.code)
 
 
 def _of_doubts(record: Record, doubts: Sequence[OpenDoubt]) -> Iterator[Finding]:
@@ -243,7 +258,7 @@ def _of_look(record: Record | None, seen: Watching, decision: Decision | None, s
         how = "" if decision.next_step == "nothing" else decision.next_step
         if syncing and decision.code in SYNC_HELPS:
             how = f"wait for the end of the sync {syncing}"
-        yield Finding(level(decision.code, seen.verdict), decision.what, how)
+        yield Finding(level(decision.code, seen.verdict), decision.what, how, decision.code)
 
 
 def _said(record: Record | None, seen: Watching) -> Iterator[Finding]:
@@ -254,7 +269,7 @@ def _said(record: Record | None, seen: Watching) -> Iterator[Finding]:
     elif not seen.what:
         yield Finding(Level.UNKNOWN, f"this version does not know the decision {seen.code!r}")
     elif record or not seen.code.startswith("record_"):
-        yield Finding(Level.CRITICAL, f"[{seen.code}] {seen.what}", seen.next_step)
+        yield Finding(Level.CRITICAL, f"[{seen.code}] {seen.what}", seen.next_step, seen.code)
 
 
 def level(code: str, verdict: str) -> Level:

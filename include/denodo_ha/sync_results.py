@@ -63,6 +63,9 @@ class Exported(_Handed):
     dirty_since: Moment | None = None
     wait_until: Moment | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        return {"text": self.text, **super().to_json()}  # first, since it is what a person reads
+
 
 @dataclass(frozen=True)
 class Imported(_Handed):
@@ -132,7 +135,6 @@ def told(exported: Exported, imported: Imported | None) -> dict[str, Any]:
         "size": exported.size,
         "plan": exported.plan,
         "delivered": imported.pieces if imported else [],
-        "text": exported.text,
         "rescued": imported.rescued if imported else {},
         "location": exported.location,
         "warnings": imported.warnings if imported else [],

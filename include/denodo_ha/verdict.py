@@ -86,6 +86,22 @@ class Reply:
     elsewhere: bool = False
 
 
+_ANSWERS = {
+    MASTER: "the master's web tool passes the question on, and the master's Scheduler answers",
+    SECOND: "the slave's web tool passes the question on, and the master's Scheduler answers",
+    SLAVE: "the slave's web tool passes the question on, and the slave's Scheduler answers",
+}
+
+
+def said(path: str, reply: Reply, at: datetime) -> dict[str, Any]:
+    """Return what was heard on a path, for a person and for what shows it: answer, clause, moment and seconds.
+
+    :param at: when it was asked.
+    """
+    what = reply.detail or (_ANSWERS[path] if reply.answer is Answer.UP else "nothing more is known")
+    return {"said": str(reply.answer), "what": what, "at": at.isoformat(), "seconds": reply.seconds}
+
+
 @dataclass(frozen=True)
 class Observation:
     """One round of requests: ``at`` is when it was sent, ``seconds`` how long each path took, ``details`` what failed.
@@ -122,6 +138,15 @@ class Observation:
     @property
     def verdict(self) -> Verdict:
         return verdict(self.master, self.second, self.slave)
+
+    @property
+    def paths(self) -> dict[str, dict[str, Any]]:
+        """What was heard on each path that was asked, see :func:`said`."""
+        replies = {
+            path: Reply(getattr(self, path), seconds, self.details.get(path, ""))
+            for path, seconds in self.seconds.items()
+        }
+        return {path: said(path, reply, self.at) for path, reply in replies.items()}
 
     def to_json(self) -> dict[str, Any]:
         answers = {path: str(getattr(self, path)) for path in PATHS}

@@ -11,7 +11,7 @@ from denodo_ha.decisions import DECISIONS, Action, Alert
 from denodo_ha.reason import Reason
 from denodo_ha.record import CLOCK_SKEW, usable_event
 from denodo_ha.text import moment
-from denodo_ha.verdict import Verdict
+from denodo_ha.verdict import PATHS, Answer, Verdict
 
 MONITOR_STOPPED = "monitor_stopped"
 STEP_FAILED = "step_failed"
@@ -41,6 +41,10 @@ def _is_moment(value: Any) -> bool:
         return False
 
 
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e10
+
+
 def _is_event(value: Any) -> bool:
     try:
         return isinstance(value, dict) and bool(usable_event(value))
@@ -61,6 +65,22 @@ def _are_counts(value: Any) -> bool:
     )
 
 
+def _is_path(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"said", "what", "at", "seconds"}
+        and value["said"] in tuple(Answer)
+        and _is_text(value["what"])
+        and bool(value["at"])
+        and _is_moment(value["at"])
+        and (value["seconds"] is None or _is_duration(value["seconds"]))
+    )
+
+
+def _are_paths(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(name in PATHS and _is_path(each) for name, each in value.items())
+
+
 _USABLE: dict[str, Callable[[Any], bool]] = {
     "owner": _is_text,
     "verdict": lambda value: value == "" or value in tuple(Verdict),
@@ -72,7 +92,8 @@ _USABLE: dict[str, Callable[[Any], bool]] = {
     "next_step": _is_text,
     "situation": _is_situation,
     "jobs": _are_counts,
-    "oldest_snapshot": lambda value: type(value) in (int, float) and 0 <= value < 1e10,
+    "oldest_snapshot": _is_duration,
+    "paths": _are_paths,
     "addresses": lambda value: isinstance(value, Mapping) and all(map(_is_text, (*value, *value.values()))),
     **dict.fromkeys(("since", "at", "last_alive", "second_good"), _is_moment),
 }
@@ -93,6 +114,8 @@ class Watching:
     :param jobs: by server: how many jobs were enabled then, and how many there were in the pair's scope.
     :param oldest_snapshot: how old a snapshot may be that is promoted, in seconds; 0: not known.
     :param addresses: the last address that each name on the way to the master led to, while the master was heard there.
+    :param paths: what was heard last on each path, see :func:`denodo_ha.verdict.said`; one that the pair does not have
+        is left out.
     :param refused: the code of the last sync that has failed for good while the pair had no record.
     :param outbox: events that tell of a change of this state and are not in the history yet.
     """
@@ -112,6 +135,7 @@ class Watching:
     jobs: dict[str, list[int]] = field(default_factory=dict)
     oldest_snapshot: float = 0
     addresses: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: str = ""
     outbox: tuple[dict[str, Any], ...] = ()
 
@@ -205,6 +229,7 @@ def compare(
         last_alive=latest(now, seen.last_alive, evidence.get("last_alive")),
         second_good=latest(now, seen.second_good, (watched or {}).get("second_good")),
         addresses={**seen.addresses, **((watched or {}).get("addresses") or {})},
+        paths=(watched or {}).get("paths") or seen.paths,
     )
     news = _news(seen.code, reason, judgement, failed=problem is not None) if changed else None
     return Looked(watching, news, look_again=changed or not watching.settled)

@@ -4,8 +4,9 @@ The deadline of the failover DAG tells them that nothing watches the pair any mo
 no one is told where the scheduler itself is dead: for that, let a monitoring system outside of Airflow call
 ``denodo-ha status``.
 
-Their templates see what Airflow's context has, and ``event`` (an entry of the pair's history), ``alert`` and
-``message``, the alert in one line. Texts that the pair does not give are filled in.
+Their templates see what Airflow's context has, and ``event`` (an entry of the pair's history), ``alert``,
+``message``, the alert in one line, ``page``, the address of the pair's page, and ``runbook``, that of what to do; both
+are empty where Airflow does not know its own address. Texts that the pair does not give are filled in.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Notify, Pair
 from denodo_ha.pairs_file import pairs_path, read_pairs
 from denodo_ha.readiness.facts import Deadline
+from denodo_ha.runbook import of_event
 from denodo_ha.text import listed
+from denodo_scheduler.links import docs_url, page_url
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +81,14 @@ def _call(
     pair: Pair, specs: Sequence[Notify], alert: str, event: Mapping[str, Any], context: Context | Mapping[str, Any]
 ) -> list[tuple[Notify, str]]:
     """Call notifiers side by side; return each with why it has not sent the alert, empty where it has."""
-    seen = {**context, "event": dict(event), "alert": str(alert), "message": message(pair, alert, event)}
+    seen = {
+        **context,
+        "event": dict(event),
+        "alert": str(alert),
+        "message": message(pair, alert, event),
+        "page": page_url(pair.name),
+        "runbook": docs_url(*of_event(event, str(alert))),
+    }
     calls = [_Call(pair, each, seen) for each in specs]
     for call in calls:
         call.start()

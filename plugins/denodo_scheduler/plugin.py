@@ -1,4 +1,4 @@
-"""What this provider adds to Airflow itself: pools that exist when they are needed, and tasks that start sooner."""
+"""What this provider adds to Airflow: pools that exist when they are needed, tasks that start sooner, and a page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from denodo_scheduler.dags import NOTE, OUR_DAGS, PAIRS_DAG_FILE
+from denodo_scheduler.links import PairLink, RunbookLink
+from denodo_scheduler.web import PREFIX, STATIC
+from denodo_scheduler.web.app import PageApp
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -107,6 +110,28 @@ def _write_note(dag_run: DagRun) -> None:
             dag_run.note = str(XComModel.deserialize_value(found))[:1000]
 
 
+def tile() -> list[dict[str, str]]:
+    """A tile on Airflow's Home, where the page has one."""
+    if not (STATIC / "tile.js").is_file():
+        return []
+    bundle = f"{PREFIX}/page/tile.js"
+    return [{"name": "DenodoPairsTile", "bundle_url": bundle, "destination": "dashboard", "url_route": "denodo-tile"}]
+
+
+_PAGE = f"{PREFIX}/page/index.html"
+"""The page's address, relative to Airflow's base, which may itself be a path."""
+_OF_A_DAG = {"name": "Denodo pair", "href": _PAGE + "?dag_id={DAG_ID}", "url_route": "denodo-pair"}
+
+
 class DenodoSchedulerPlugin(AirflowPlugin):
+    # lists, as the base class declares them
     name = "denodo_scheduler"
-    listeners = [Listener()]  # noqa: RUF012 - as the base class declares it
+    listeners = [Listener()]  # noqa: RUF012
+    operator_extra_links = [PairLink(), RunbookLink()]  # noqa: RUF012
+    fastapi_apps = [{"app": PageApp(), "url_prefix": f"/{PREFIX}", "name": "Denodo pairs"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {"name": "Denodo pairs", "href": _PAGE, "destination": "nav", "url_route": "denodo-pairs"},
+        {**_OF_A_DAG, "destination": "dag"},
+        {**_OF_A_DAG, "destination": "dag_run"},
+    ]
+    react_apps = tile()

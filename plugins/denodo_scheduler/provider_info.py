@@ -22,6 +22,7 @@ def get_provider_info() -> dict[str, Any]:
         "integrations": [
             {"integration-name": _NAME, "external-doc-url": "https://community.denodo.com/docs", "tags": ["service"]}
         ],
+        "cli": ["denodo_scheduler.command.get_commands"],
         "hooks": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.hooks.scheduler"]}],
         "operators": [
             {"integration-name": _NAME, "python-modules": _modules("operators", "scheduler", "run_job", "ping_master")}

@@ -126,7 +126,7 @@ def test_what_else_is_not_in_order_is_told_and_stops_nothing(airflow: PairAirflo
     assert {"CRITICAL monitor", "WARNING clock slave"} <= told
     assert not [each for each in event["not_ready"] if each.startswith(("OK", "UNKNOWN"))]
     note = run.xcoms["switch_over"]["note"]
-    assert note.startswith("SWITCHOVER: the slave is active, 9 jobs enabled")
-    assert ", not ready: CRITICAL " in note
+    assert note.startswith("switched over: 9 jobs disabled on the master and enabled on the slave")
+    assert "; not ready: CRITICAL " in note
     assert "CRITICAL monitor: the failover DAG has never looked" in note
     assert Readiness.from_json(sync.state.get("check")).level is Level.CRITICAL

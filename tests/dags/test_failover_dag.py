@@ -79,11 +79,12 @@ def test_a_run_by_hand_need_not_wait_for_the_watch_in_progress(dag: DAG) -> None
 
 
 @pytest.mark.parametrize("text", ["", "watch: {duration: 20m}"])
-def test_it_is_always_watching_and_can_be_asked_for_a_look(parse: Parse, text: str) -> None:
+def test_it_is_always_watching_and_no_event_of_an_asset_starts_it(parse: Parse, text: str) -> None:
     stored = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(options(parse, text)))))
-    timetable = stored.timetable
-    assert timetable.timetable.serialize()["delta"] == (20 if text else 40) * 60
-    assert [asset.uri for _, asset in timetable.asset_condition.iter_assets()] == ["denodo-scheduler-look://default/"]
+    assert stored.timetable.serialize()["delta"] == (20 if text else 40) * 60
+    assert [*stored.timetable.asset_condition.iter_assets()] == []
+    assert stored.allowed_run_types
+    assert "operator_triggered" in stored.allowed_run_types
 
 
 def test_an_idle_pair_costs_few_task_instances(dag: DAG) -> None:

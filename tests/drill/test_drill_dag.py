@@ -51,7 +51,7 @@ def test_a_drill_that_proves_it_is_green(
     run = airflow.run(kind, **form)
     assert [run.ends[name].state for name in ("drill", "drill_result")] == ["success", "success"]
     assert runs(books) == [("ping 1", "manual")]
-    assert run.xcoms["drill"]["note"] == "DRILL: 1 of 1 jobs ran on the slave"
+    assert run.xcoms["drill"]["note"] == "drill: 1 of 1 job ran on the slave"
     assert [event.extra["kind"] for event in airflow.history] == ["drill"]
     at_rest(pair)
 

@@ -76,6 +76,8 @@ with DAG("of_another_team", schedule=None, start_date=pendulum.datetime(2026, 1,
         retry_delay=timedelta(0),
     )
 """
+VIEWER = "viewer"
+"""A user who may look and start nothing; Airflow makes up the password."""
 WRONG_PASSWORD = "not-the-stand-ins-password"
 
 
@@ -141,6 +143,7 @@ def airflow(
     wrong = session_pair.slave.connection() | {"password": WRONG_PASSWORD}
     env = {**metadata.env, **session_pair.connections_env(*PAIR_NAMES), **quick_to_notice_deaths()}
     env["AIRFLOW_CONN_WRONG_PASSWORD"] = json.dumps(wrong)
+    env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = f"{LocalAirflow.user}:admin,{VIEWER}:viewer"
     dags = Path(shutil.copytree(PROJECT / "dags", airflow_home / "dags"))
     (dags / "of_another_team.py").write_text(OF_ANOTHER_TEAM)
     airflow = LocalAirflow(airflow_home, dags_folder=dags, pairs_file=pairs_file, env=env)

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from denodo_cli.cli import MAX_AGE
 from denodo_cli.reading import read
 from denodo_demo.standin import StandinPair, StandinServer
-from denodo_ha.status import Status, judge
+from denodo_ha.status import MAX_AGE, Status, judge
 from support.delivery import job, put, source
 from support.sync import act
 from support.sync_dag import NEVER, Bookmark, SyncDag

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -150,6 +151,21 @@ def test_wrong_password_fails_at_once(locked_out: tuple[SyncDag, str, Bookmark])
     states = dag.states(run_id)
     assert states["verify"] == "upstream_failed"
     assert states["disable_jobs"] == "skipped"
+
+
+def test_links_of_a_failed_task(locked_out: tuple[SyncDag, str, Bookmark], airflow: LocalAirflow) -> None:
+    """They lead to the pair and to what to do; a task that was skipped has nothing to be done about it."""
+    dag, run_id, _ = locked_out
+    runs = f"/dags/{dag.dag_id}/dagRuns/{quote(run_id)}/taskInstances"
+    guard, skipped = (
+        airflow.api.request("GET", f"{runs}/{task}/links")["extra_links"] for task in ("guard", "disable_jobs")
+    )
+    page = f"{airflow.url}/dags/denodo_scheduler_failover__locked-out/plugin/denodo-pair"
+    assert guard == {
+        "Pair": page,
+        "What to do": f"{airflow.url}/denodo-ha/docs/operator.html#code-configuration",
+    }
+    assert skipped == {"Pair": page, "What to do": None}
 
 
 def test_passwords_are_nowhere(

@@ -1,4 +1,4 @@
-"""One real Airflow and four stand-in pairs, on which five stories are played side by side."""
+"""One real Airflow and four stand-in pairs, on which six stories are played side by side."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ from support.failover_dag import (
     seconds_cron,
     synced,
 )
+from support.photographs import photographs
+from support.statsd import StatsdReceiver
 
+PICTURES = Path(os.environ["DENODO_TESTS_SHOTS"]) if os.environ.get("DENODO_TESTS_SHOTS") else None
+"""Where the pictures of the page go; a folder of the test run by default."""
 TICKS = "ticks"
 """The project whose jobs are due again and again."""
 TOKEN = "the-notifiers-own-secret"
@@ -60,6 +64,7 @@ pairs:
   "no": {{master: dead_master, slave: dead_slave, projects: ["no"], failover: {{policy: approval}}}}
   "yes": {{master: dead_master, slave: dead_slave, projects: ["yes"], failover: {{policy: approval}}}}
   killed: {{master: dead_master, slave: dead_slave, projects: [killed]}}
+  stale: {{master: dead_master, slave: dead_slave, projects: [stale], failover: {{oldest_snapshot: 1s}}}}
 """
 SERVERS = {
     "calm": "calm",
@@ -69,6 +74,7 @@ SERVERS = {
     "no": "dead",
     "yes": "dead",
     "killed": "dead",
+    "stale": "dead",
 }
 """Which servers each pair is made of."""
 
@@ -90,6 +96,7 @@ class Everything:
     stages: Mapping[str, Stage]
     stories: Mapping[str, Story]
     command_lines: CommandLines
+    metrics: StatsdReceiver
     folder: Path
     began: float
 
@@ -109,7 +116,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
     command_lines = CommandLines(os.getpid())
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         metadata = stack.enter_context(database(folder / "airflow"))
-        airflow = new_airflow(folder / "airflow", pairs_file, {**connections, **metadata.env})
+        metrics = stack.enter_context(StatsdReceiver())
+        airflow = new_airflow(folder / "airflow", pairs_file, {**connections, **metadata.env, **metrics.env})
         stack.callback(command_lines.stop)
         stack.callback(airflow.kill)
         airflow.launch()
@@ -125,17 +133,19 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Everything]
         seeds = _seeds(servers, pairs_file, folder / "snapshots")
         servers["dead"].master.scheduler.kill()
         airflow.wait_until_healthy()
+        camera = stack.enter_context(photographs(airflow, PICTURES or folder / "pictures"))
         stages = {}
         for name, seed in seeds.items():
             dag = FailoverDag(airflow, name)
             airflow.wait_for_dag(dag.dag_id)
             dag.set_record(seed)
             dag.set_state(WATCH_KEY, {"second_good": datetime.now(UTC).isoformat()})  # as an earlier watch has left it
-            stages[name] = Stage(dag, servers[SERVERS[name]], seed, folder / "snapshots" / name / "record")
+            stages[name] = Stage(dag, servers[SERVERS[name]], seed, folder / "snapshots" / name / "record", camera)
         for name in ("sync", "switchover"):
             airflow.wait_for_dag(f"denodo_scheduler_{name}__night")
+        airflow.wait_for_dag("denodo_scheduler_operations__no")
         print(f"\nEverything is up after {time.monotonic() - began:.0f} s")
-        yield Everything(airflow, metadata, servers, stages, _told(stages), command_lines, folder, began)
+        yield Everything(airflow, metadata, servers, stages, _told(stages), command_lines, metrics, folder, began)
     print(f"\nAll of it took {time.monotonic() - began:.0f} s")
 
 
@@ -171,7 +181,7 @@ def _seeds(servers: Mapping[str, StandinPair], pairs_file: Path, snapshots: Path
     """Fill the masters, and sync every pair for the first time."""
     fill(servers["calm"].master, {"work": 3})
     fill(servers["cut"].master, {"cut": 6, "fenced": 3})
-    fill(servers["dead"].master, {"no": 3, "yes": 6, "killed": 12})
+    fill(servers["dead"].master, {"no": 3, "yes": 6, "killed": 12, "stale": 3})
     put(servers["night"].master, source(stories.SITES["master"], project="work"))
     fill(servers["night"].master, {"work": 8, "reports": 4})
     soon = datetime.now(UTC) + timedelta(seconds=12)
@@ -194,4 +204,5 @@ def _told(stages: Mapping[str, Stage]) -> dict[str, Story]:
         "cut off": Story("cut off", stories.cut_off(stages["cut"], stages["fenced"]), dags("cut", "fenced")),
         "asked": Story("asked", stories.asked_for(stages["no"], stages["yes"]), dags("no", "yes")),
         "calm": Story("calm", stories.calm(stages["calm"]), dags("calm")),
+        "stale": Story("stale", stories.stale(stages["stale"]), dags("stale")),
     }

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from denodo_cli import rehearsal
-from denodo_cli.cli import MAX_AGE
 from denodo_cli.reading import read
 from denodo_demo.processes import wait_for
 from denodo_demo.standin import Json, StandinPair, StandinServer
-from denodo_ha.status import judge
+from denodo_ha.status import MAX_AGE, judge
 from support.delivery import addresses, content, put, source
 from support.failover_dag import PATIENCE, Scene, Stage, about, asked, enabled, wait_until
 from support.sync import act, add_job, delete, edit
@@ -54,6 +53,7 @@ def calm(stage: Stage) -> Scenes:
     watcher = _watched(stage)
 
     stage.begin()
+    yield "calm", stage.end(page=stage.page("normal"))
     for length in (1, FALL - 1):
         _burst(stage, length)
         _wait_for_rounds(servers.master, length + 2)
@@ -68,7 +68,8 @@ def calm(stage: Stage) -> Scenes:
     servers.master.webtool.kill()
     stage.wait_for_event("problem", "control_path_broken")
     _wait_for_a_tick(servers.master)
-    yield "web tool killed", stage.end(enabled=enabled(servers.slave))
+    page = stage.page("control path broken")
+    yield "web tool killed", stage.end(enabled=enabled(servers.slave), page=page)
 
     servers.master.webtool.start()
     stage.wait_for_event("recovered")
@@ -103,6 +104,20 @@ def calm(stage: Stage) -> Scenes:
         stage.end(told=told, wanted=wanted, master=enabled(servers.master), slave=enabled(servers.slave)),
     )
 
+    dag.watching("healthy")
+    looks = []
+    for operation, code in (("pause", "paused"), ("resume", "healthy")):
+        run_id = dag.operations.run(operation=operation, reason="a moment")
+        asked = {key: dag.operations.xcom(run_id, "operate", key) for key in ("return_value", "trigger_run_id")}
+        owner = dag.watching(code)
+        looks.append((operation, asked, dag.states(asked["trigger_run_id"]), owner))
+    yield "paused and resumed", stage.end(looks=looks)
+
+    servers.master.set_status("disable", servers.master.statuses())
+    dag.trigger(reason="does nothing run any more?")
+    stage.wait_for_event("problem", "nothing_enabled")
+    yield "nothing enabled", stage.end(page=stage.page("nothing enabled"), slave=enabled(servers.slave))
+
 
 def _burst(stage: Stage, length: int) -> None:
     """So many rounds in which both paths to the master answer with 500."""
@@ -126,7 +141,8 @@ def night(stage: Stage) -> Scenes:
     taken = enabled(servers.slave)
     old_run = failover["operation"].rpartition("/")[0]
     dag.wait(old_run)
-    yield "master killed", stage.end(wanted=wanted, enabled=taken, died=died, addresses=sites, note=dag.note(old_run))
+    note, page = dag.note(old_run), stage.page("failed over")
+    yield "master killed", stage.end(wanted=wanted, enabled=taken, died=died, addresses=sites, note=note, page=page)
 
     run_id = dag.sync.trigger(reason="what if?")
     dag.sync.wait(run_id)
@@ -144,10 +160,8 @@ def night(stage: Stage) -> Scenes:
     woke = enabled(servers.master)
     stage.wait_for_event("quenched")
     seconds = (datetime.now(UTC) - back).total_seconds()
-    yield (
-        "master back",
-        stage.end(woke=woke, back=back, seconds=seconds, master=enabled(servers.master), slave=enabled(servers.slave)),
-    )
+    page, now = stage.page("master back"), (enabled(servers.master), enabled(servers.slave))
+    yield "master back", stage.end(woke=woke, back=back, seconds=seconds, master=now[0], slave=now[1], page=page)
 
     _work_on(servers.slave)
     wanted = enabled(servers.slave)
@@ -172,9 +186,12 @@ def night(stage: Stage) -> Scenes:
     dag.switchover.wait(run_id)
     assert dag.switchover.states(run_id)["switch_over"] == "success", dag.switchover.why(run_id)
     stage.wait_for_event("sync")
+    look = dag.airflow.api.dag_run(dag.dag_id, dag.switchover.xcom(run_id, "report", "trigger_run_id"))
     yield (
         "failed back",
         stage.end(
+            look=look,
+            asked=dag.switchover.task(run_id, "report"),
             master=enabled(servers.master),
             slave=enabled(servers.slave),
             content=(content(servers.master), content(servers.slave)),
@@ -238,13 +255,15 @@ def cut_off(best_effort: Stage, required: Stage) -> Scenes:
     _wait_for_a_tick(master)
     yield "required", required.end(slave=enabled(slave, "fenced"), alive=master.scheduler.running)
     required.dag.end()
+    yield "nothing watches", required.end(page=required.page("monitor stopped"))
     yield "best effort", best_effort.end(slave=enabled(slave), alive=master.scheduler.running)
 
     # it can be heard again, and refuses to be quenched
     slave.webtool.faults(refuse(None, about(master, method="PUT")))
     master.webtool.faults(refuse(None, {"method": "PUT"}))
     best_effort.wait_for_event("problem", "split_brain")
-    yield "refuses to be quenched", best_effort.end(slave=enabled(slave), cut_jobs=enabled(master, "cut"))
+    page = best_effort.page("split brain")
+    yield "refuses to be quenched", best_effort.end(slave=enabled(slave), cut_jobs=enabled(master, "cut"), page=page)
 
     servers.heal()
     run_id = dag.trigger(reason="it can be quenched now")
@@ -274,6 +293,11 @@ def asked_for(rejected: Stage, approved: Stage) -> Scenes:
     rejected.wait_for_event("rejected")
     rejected.dag.wait(no)
     yield "rejected", rejected.end(slave=enabled(slave, "no"))
+    rejected.dag.airflow.api.set_paused(rejected.dag.operations.dag_id, False)
+    halting = rejected.dag.operations.trigger(operation="halt", reason="something is odd")
+    rejected.dag.operations.wait(halting)
+    rejected.wait_for_event("halted")
+    yield "halted", rejected.end(slave=enabled(slave, "no"), page=rejected.page("halted"))
     rejected.dag.end()
 
     approved.begin()
@@ -313,12 +337,12 @@ def interrupted(stage: Stage) -> Scenes:
     dag.airflow.kill_worker(dag.task(owner, "enable_jobs"))
     slave.webtool.faults()
     dag.airflow.api.set_run_state(dag.dag_id, owner, "failed")
-    half = enabled(slave, "killed")
+    half, page = enabled(slave, "killed"), stage.page("failing over")
     for run_id in runs:
         if run_id != owner:
             dag.wait(run_id)
     record = dag.state()["record"]
-    yield "worker killed", stage.end(owner=owner, half=half, states={run: dag.states(run) for run in runs})
+    yield "worker killed", stage.end(owner=owner, half=half, states={run: dag.states(run) for run in runs}, page=page)
 
     wait_until(record["operation"]["lease_until"])
     again = [dag.trigger(reason=f"person {person} looks again") for person in (1, 2)]
@@ -326,3 +350,14 @@ def interrupted(stage: Stage) -> Scenes:
     for run_id in again:
         dag.wait_for_success(run_id)
     yield "another run", stage.end(states={run: dag.states(run) for run in again}, slave=enabled(slave, "killed"))
+
+
+# -- stale: what is there to take over with is too old
+
+
+def stale(stage: Stage) -> Scenes:
+    stage.begin()
+    stage.dag.unpause()
+    stage.wait_for_event("problem", "stale_snapshot")
+    page = stage.page("blocked by a stale snapshot")
+    yield "blocked", stage.end(slave=enabled(stage.servers.slave, "stale"), page=page)

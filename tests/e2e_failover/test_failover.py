@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from denodo_demo.airflow import LocalAirflow
 from denodo_demo.judge import double_runs
 from denodo_demo.slowness import allow
 from denodo_demo.standin import Json
@@ -121,7 +122,7 @@ def test_the_old_masters_jobs_are_kept(story: Story) -> None:
 
 def test_a_run_says_what_it_was(story: Story) -> None:
     scene = story["master killed"]
-    assert scene.seen["note"].startswith(f"FAILOVER: the slave is active, {len(scene.seen['enabled'])} jobs enabled")
+    assert scene.seen["note"].startswith(f"{len(scene.seen['enabled'])} jobs enabled on the slave ")
 
 
 def test_data_sources_lead_to_their_own_site(story: Story) -> None:
@@ -228,6 +229,21 @@ def _every_period(first: tuple[str, datetime], until: datetime) -> list[tuple[st
 
 def _times(audit: Iterable[Json]) -> list[datetime]:
     return [moment(entry["at"]) for entry in audit]
+
+
+def test_the_switchover_starts_a_look(story: Story) -> None:
+    """Airflow names the person who started the switchover in it, so that it must not be taken for that person's act."""
+    scene = story["failed back"]
+    look = scene.seen["look"]
+    assert (look["run_type"], look["triggered_by"], look["dag_run_id"][:6]) == (
+        "operator_triggered",
+        "operator",
+        "look__",
+    )
+    assert look["triggering_user_name"] == LocalAirflow.user
+    asked = moment(scene.seen["asked"]["end_date"])
+    assert abs((moment(look["queued_at"]) - asked).total_seconds()) < allow(2)
+    assert (moment(look["start_date"]) - asked).total_seconds() < allow(20)
 
 
 def test_scenes_in_order(story: Story) -> None:

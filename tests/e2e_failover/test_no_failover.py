@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from denodo_demo.airflow import LocalAirflow
 from denodo_ha.status import Level
 from support.failover_dag import Story, changed
 
@@ -94,3 +95,14 @@ def test_a_rehearsal_by_command_ends_on_the_master_with_a_report(story: Story) -
     assert told.lines[1].startswith("to the master, at ")
     assert f"{len(scene.seen['wanted'])} jobs enabled and read back, jobs ran nowhere for " in told.lines[0]
     assert (scene.record["phase"], scene.record["active"]) == ("normal", "master")
+
+
+def test_each_operation_starts_a_look_at_once(story: Story) -> None:
+    """That look takes its own verdict, and asks for the next one, which goes on watching."""
+    scene = story["paused and resumed"]
+    assert [asked["return_value"]["event"]["kind"] for _, asked, _, _ in scene.seen["looks"]] == ["paused", "resumed"]
+    for operation, asked, states, owner in scene.seen["looks"]:
+        assert scene.event(f"{operation}d")["actor"] == LocalAirflow.user
+        assert (states["ping_master"], states["decide"]) == ("success", "success"), operation
+        assert owner.startswith("look__")
+        assert owner > asked["trigger_run_id"]

@@ -47,6 +47,17 @@ def test_alerts_name_the_next_step(told: Everything) -> None:
     assert " Next: stop the master's Scheduler, or disable its jobs there" in said
 
 
+def test_events_are_those_of_the_history_only(told: Everything) -> None:
+    """In Airflow's interface a person sees nothing else among them, however many looks were asked for."""
+    events = [*told.airflow.api.pages("/assets/events", "asset_events", order_by="timestamp")]
+    pairs = {f"denodo-scheduler://{pair}" for pair in told.stages}
+    assert {event["name"] for event in events} <= pairs
+    assert all({"id", "kind", "at"} <= event["extra"].keys() for event in events)
+    assert {asset["name"] for asset in told.airflow.api.assets()} == pairs
+    runs = [run for stage in told.stages.values() for run in told.airflow.api.dag_runs(stage.dag.dag_id)]
+    assert {run["run_type"] for run in runs} == {"scheduled", "manual", "operator_triggered"}
+
+
 def test_secrets_are_nowhere(told: Everything) -> None:
     """Neither in a log nor in the database (XComs, events, state, rendered fields, DAGs), an alert or a snapshot."""
     folders = (told.airflow.home, told.folder / "snapshots", told.folder / "alerts.jsonl")

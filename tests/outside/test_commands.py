@@ -185,17 +185,15 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
 
 
 def called(capsys: pytest.CaptureFixture[str], main: Any, *words: str) -> dict[str, Any]:
-    """Exit code and output, with moments blotted out."""
+    """Exit code and output, with moments and ages in seconds blotted out."""
     try:
         code = main(list(words))
     except SystemExit as ended:
         code = 1 if isinstance(ended.code, str) else ended.code
     printed = capsys.readouterr()
     lines = (printed.out + printed.err).splitlines()
-    return {
-        "exit code": code or 0,
-        "output": [re.sub(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ", "<time>", line) for line in lines],
-    }
+    plain = (re.sub(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ", "<time>", line) for line in lines)
+    return {"exit code": code or 0, "output": [re.sub(r"=\d+s;", "=<age>s;", line) for line in plain]}
 
 
 def usages(capsys: pytest.CaptureFixture[str], main: Any) -> Iterator[tuple[str, str]]:

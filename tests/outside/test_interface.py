@@ -56,7 +56,7 @@ def test_dags(dags: dict[str, DAG]) -> None:
 
 def dag_of(dag: DAG) -> dict[str, Any]:
     timetable = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
-    every = getattr(getattr(timetable, "timetable", None), "_delta", None)
+    every = getattr(timetable, "_delta", None)
     return {
         "schedule": str(every) if every else timetable.summary,
         "asked by": words(asset.uri for _, asset in timetable.asset_condition.iter_assets()),

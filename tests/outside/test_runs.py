@@ -131,9 +131,8 @@ def test_events(story: Story) -> None:
     found: dict[str, Shapes] = defaultdict(Shapes)
     for pair in story.pairs.values():
         for event in pair.history:
-            asset = event.asset.partition("://")[0]
-            kind = event.extra["kind"] if asset == "denodo-scheduler" else f"on the asset {asset}"
-            found[kind].add(event.kind, fields(event.extra))
+            assert event.asset.startswith("denodo-scheduler://"), "people see no other event among the pair's history"
+            found[event.extra["kind"]].add(event.kind, fields(event.extra))
     check_pinned("events", found)
     kinds = {kind for words in explained("History").values() for kind in words}
     assert kinds - found.keys() == {"monitor_stopped"}, "the story lacks a kind; this one is only in an alert"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 import denodo_scheduler
+from denodo_demo.camera import browser_path
 
 STATIC = Path(denodo_scheduler.__file__).parent / "web" / "static"
 TYPES = {
@@ -38,19 +38,15 @@ FRAME = """<!doctype html><html lang="en" class="{theme}"><title>Airflow</title>
  sandbox="allow-scripts allow-same-origin allow-forms allow-downloads"></iframe></body></html>"""
 
 
-def find_chromium() -> str | None:
-    return os.environ.get("DENODO_TESTS_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-
-
 @contextmanager
 def chromium() -> Iterator[Any]:
     """Start Chromium, or skip the tests that need it."""
     api = pytest.importorskip(
         "playwright.sync_api", reason="Playwright is missing: pip install -r requirements-dev.txt"
     )
-    program = find_chromium()
+    program = browser_path()
     if program is None:
-        pytest.skip("Chromium is missing: apt-get install chromium, or name it in DENODO_TESTS_CHROMIUM")
+        pytest.skip("Chromium is missing: apt-get install chromium")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield browser

@@ -19,11 +19,12 @@ from unittest.mock import patch
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.hitl import ApprovalOperator, HITLOperator
+from airflow.providers.standard.operators.python import BranchPythonOperator, ShortCircuitOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, BaseOperator, BaseSensorOperator, ObjectStoragePath, TriggerRule
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DagRunTriggerException
 from airflow.utils.types import DagRunType
 
 from denodo_ha.verdict import Watch
@@ -142,7 +143,10 @@ class Airflow:
 
     def _try(self, task: BaseOperator, run: DagRun, number: int) -> None:
         emitted: list[tuple[str, dict[str, Any]]] = []
-        value = _execute(task, run, self._context(task, run, emitted, number), self.answer)
+        try:
+            value = _execute(task, run, self._context(task, run, emitted, number), self.answer)
+        except DagRunTriggerException:
+            value = run.pull(task.task_id)
         if isinstance(task, DateTimeSensorAsync):
             self.world.wait_until(run.pull("export_metadata")["wait_until"])
         self.world.strike.moment("before it succeeds")
@@ -231,10 +235,9 @@ def _by_trigger_rule(task: BaseOperator, run: DagRun) -> str | None:
 
 def _follow(task: BaseOperator, run: DagRun, value: Any) -> None:
     """What a branch or a short circuit leaves out."""
-    kind = type(task).__name__
-    if kind == "BranchPythonOperator":
+    if isinstance(task, BranchPythonOperator):
         run.skipped |= task.downstream_task_ids - ({value} if isinstance(value, str) else {*value})
-    elif kind == "ShortCircuitOperator" and not value:
+    elif isinstance(task, ShortCircuitOperator) and not value:
         run.skipped |= task.get_flat_relative_ids(upstream=False)
 
 

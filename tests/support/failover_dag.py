@@ -29,6 +29,7 @@ from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RECORD_KEY, RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore
 from denodo_scheduler.steps.context import PairContext
+from support.photographs import Photographs
 from support.sync import TASKS, DagRun, MemoryState, add_job, label
 from support.sync_dag import NEVER, Books, SyncDag
 
@@ -198,6 +199,10 @@ class FailoverDag(SyncDag):
     def switchover(self) -> OtherDag:
         return OtherDag(self.airflow, self.pair, "switchover")
 
+    @property
+    def operations(self) -> OtherDag:
+        return OtherDag(self.airflow, self.pair, "operations")
+
     # the pair's asset
 
     @cached_property
@@ -347,12 +352,14 @@ class Stage:
     """One pair of Airflow over a pair of servers.
 
     :param seed: the HA record that the first sync has left. :param versions: the folder of the record.
+    :param photographs: of the page.
     """
 
     dag: FailoverDag
     servers: StandinPair
     seed: Json
     versions: Path = Path()
+    photographs: Photographs | None = None
     _known: set[str] = field(default_factory=set)
     _mark: Bookmark | None = None
 
@@ -367,6 +374,10 @@ class Stage:
 
     def wait_for_event(self, kind: str, code: str | None = None) -> Json:
         return self.dag.wait_for_event(kind, code=code, since=self._known)
+
+    def page(self, state: str) -> str:
+        """What a person reads on the pair's page now; empty where there is no browser."""
+        return self.photographs.look(self.dag.pair, state) if self.photographs else ""
 
     def end(self, **seen: Any) -> Scene:
         """Close the scene; what comes now belongs to the next."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 
 class Address:
     """
     :param host: the local address. :param port: where it listens. :param target: the local port that it leads to.
+    :param certificate: it speaks TLS with this one, which the server behind it does not.
     """
 
-    def __init__(self, host: str, port: int, target: int) -> None:
+    def __init__(self, host: str, port: int, target: int, certificate: Path | None = None) -> None:
         self.host, self._target = host, target
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
+        if self._tls and certificate:
+            self._tls.load_cert_chain(certificate)
         self._server = socket.create_server((host, port))
         self.port: int = self._server.getsockname()[1]
         self._open: list[socket.socket] = []
@@ -46,6 +52,7 @@ class Address:
             except OSError:
                 return
             try:
+                client = self._tls.wrap_socket(client, server_side=True) if self._tls else client
                 server = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 client.close()
@@ -65,9 +72,11 @@ def _pass_on(source: socket.socket, to: socket.socket) -> None:
 
 
 @contextmanager
-def address(target: int, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[Address]:
+def address(
+    target: int, *, host: str = "127.0.0.1", port: int = 0, certificate: Path | None = None
+) -> Iterator[Address]:
     """An address that leads to a local port, until the end of the block."""
-    made = Address(host, port, target)
+    made = Address(host, port, target, certificate)
     try:
         yield made
     finally:

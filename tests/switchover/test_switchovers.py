@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from denodo_ha.record import Phase, Role
+from denodo_ha.seen import from_bytes
 from support.switchover import AT_REST, Journals, SwitchPair
 from support.sync import Books, act, add_job, crons, enabled, fill, status_of, untouched
 
@@ -206,3 +207,11 @@ def test_many_jobs_are_disabled_with_one_request_per_project(empty: SwitchPair) 
     empty.switched("slave")
     sent = {path: count for path, count in empty.master.webtool.requests().items() if path.startswith("PUT")}
     assert sum(sent.values()) == 3, sent
+
+
+def test_both_servers_are_kept_for_the_page_as_they_are_at_the_end(pair: SwitchPair) -> None:
+    wanted = enabled(pair.master)
+    pair.switched("slave")
+    found = from_bytes(pair.snapshots("test").read_seen()).servers
+    on = {role: {str(job.key) for job in server.jobs if job.enabled} for role, server in found.items()}
+    assert on == {Role.MASTER: set(), Role.SLAVE: wanted}

@@ -436,7 +436,7 @@ def test_files_of_a_part_of_the_server_are_the_owners_only_from_their_first_byte
     assert {".export", "export", "contents.json", "manifest.json"} <= seen.keys()
     assert set().union(*seen.values()) == {0o600}, seen
     kept = {Path(name).name for name in sync.files if "/record/" not in name}
-    assert kept == {"export.zip", "contents.json", "manifest.json", "servers.json"}
+    assert kept == {"export.zip", "contents.json", "manifest.json", "servers.json", "seen.json.gz"}
 
 
 # -- tasks that are cleared alone, and clocks

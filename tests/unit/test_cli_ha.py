@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ class TestStatus:
         assert code == 0
         assert out.splitlines()[0] == (
             "OK - pair default: the master is up and the slave is ready to take over; master active, epoch 3, "
-            "snapshot 12 min old"
+            "snapshot 12 min old | last_look=0s;;3600;0 snapshot_age=732s;;;0 epoch=3;;;0 pending=0;;;0 doubts=0;;;0"
         )
         assert "phase: normal" in out
         assert "active: master (http://a)" in out
@@ -388,22 +389,44 @@ EVENTS = (
         "reason": "two\nlines",
         "operation": "op1",
         "before": {"active": "master", "phase": "normal"},
-        "after": {"active": "slave", "phase": "normal", "jobs": 3},
+        "after": {"active": "slave", "phase": "failed_over"},
+        "enabled": 3,
+        "rto_seconds": 13.5,
+        "missed": {"occurrences": 8},
     },
     {"id": "b", "kind": "acknowledged", "at": (NOW + MINUTE).isoformat(), "epoch": 4, "actor": "me", "reason": ""},
 )
 
 
 class TestHistory:
-    def test_lines_oldest_first(self, airflow: ScriptedAirflow, run: Any) -> None:
+    def test_a_line_each_oldest_first(self, airflow: ScriptedAirflow, run: Any) -> None:
         airflow.events(*EVENTS)
         code, out = run("history", "default")
-        first, second = out.splitlines()
         assert code == 0
-        assert first == (
-            f"{NOW:%Y-%m-%d %H:%M:%S}Z  failover  4  schedule  two lines  op1  active: master -> slave, jobs: none -> 3"
-        )
-        assert second.endswith("acknowledged  4  me  -  -  -")
+        assert out.splitlines() == [
+            f"{NOW:%Y-%m-%d %H:%M:%S}Z  3 jobs enabled on the slave 13.5 s after the master was last heard; 8 "
+            "occurrences missed (by schedule: two lines)",
+            f"{NOW + MINUTE:%Y-%m-%d %H:%M:%S}Z  the last failover is acknowledged: the pair may fail over again "
+            "(by me)",
+        ]
+
+    def test_verbose_unfolds_the_facts(self, airflow: ScriptedAirflow, run: Any) -> None:
+        airflow.events(*EVENTS)
+        lines = run("history", "default", "--verbose")[1].splitlines()
+        assert lines[1:4] == ["    RTO: 13.5 s", "    Enabled: 3", "    Missed: 8 occurrences"]
+        assert "    Epoch: 4" in lines
+
+    def test_on_a_terminal_the_columns_have_names(
+        self, airflow: ScriptedAirflow, run: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        airflow.events(*EVENTS)
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("COLUMNS", "200")
+        out = run("history", "default")[1]
+        head = re.sub("\x1b[^m]*m", "", out.splitlines()[1])
+        assert [cell.strip() for cell in head.strip("┃").split("┃")] == ["when", "what happened", "who", "why"]
+        assert "none" not in out
+        assert "->" not in out
 
     def test_only_this_pairs_events_are_asked_for(self, airflow: ScriptedAirflow, run: Any) -> None:
         airflow.events(*EVENTS)
@@ -421,7 +444,8 @@ class TestHistory:
     def test_what_was_delivered_twice_is_listed_once(self, airflow: ScriptedAirflow, run: Any) -> None:
         airflow.events(EVENTS[0], EVENTS[0], EVENTS[1], EVENTS[1])
         lines = run("history", "default", "--limit", "2")[1].splitlines()
-        assert [line.split("  ")[1] for line in lines] == ["failover", "acknowledged"]
+        assert ["13.5 s" in lines[0], "acknowledged" in lines[1]] == [True, True]
+        assert len(lines) == 2
 
     def test_json(self, airflow: ScriptedAirflow, run: Any) -> None:
         airflow.events(*EVENTS)
@@ -435,7 +459,7 @@ class TestHistory:
         code, out = run("history", "default")
         assert code == 0
         assert len(out.splitlines()) == 3
-        assert "x -> none" in out
+        assert "yesterday  an event that is not this project's" in out
 
     def test_nothing_yet(self, airflow: ScriptedAirflow, run: Any) -> None:
         airflow.events()
@@ -787,7 +811,7 @@ class TestCheckConfig:
         assert capsys.readouterr().out.startswith(f"{file}:3: is not valid YAML")
 
     def test_a_file_that_cannot_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert main(["check-config", str(tmp_path)]) == 2
+        assert main(["check-config", str(tmp_path)]) == 3
         assert "cannot be read" in capsys.readouterr().out
 
     def test_the_file_of_this_airflow_by_default(

@@ -21,7 +21,7 @@ from denodo_demo.airflow import PROJECT
 from denodo_demo.slowness import allow
 from denodo_ha.pairs_file import load_pairs
 
-PROFILES = ("standin", "celery", "s3")
+PROFILES = ("standin", "celery", "s3", "monitoring")
 AIRFLOW = ("airflow-init", "api-server", "scheduler", "dag-processor", "triggerer", "worker-1", "worker-2")
 STANDINS = ("standin-master", "standin-master-webtool", "standin-slave", "standin-slave-webtool")
 ENDS = ("airflow-init", "standin-jobs")
@@ -129,6 +129,33 @@ class TestConfig:
             assert environment["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
 
 
+@pytest.mark.usefixtures("compose")
+class TestMonitoring:
+    def test_metrics_go_where_they_are_listened_to(self, clone: Path) -> None:
+        make_env(clone)
+        with (clone / ".env").open("a") as file:
+            file.write("COMPOSE_PROFILES=standin,monitoring\nAIRFLOW__METRICS__STATSD_ON=True\n")
+        done = run(clone, "docker", "compose", "config", "--format", "json")
+        config = json.loads(done.stdout)["services"]
+        for name in ("scheduler", "triggerer"):
+            environment = config[name]["environment"]
+            assert environment["AIRFLOW__METRICS__STATSD_ON"] == "True"
+            assert environment["AIRFLOW__METRICS__STATSD_HOST"] in config
+            assert config[name]["depends_on"]["statsd-exporter"]["condition"] == "service_healthy"
+        for name in ("statsd-exporter", "prometheus", "grafana"):
+            sources = [each["source"] for each in config[name]["volumes"] if each["type"] == "bind"]
+            assert sources
+            assert all(Path(source).exists() for source in sources)
+            assert re.search(r":v?\d+\.\d+\.\d+$", config[name]["image"]), "a pinned version"
+
+    def test_without_the_profile_nothing_is_sent(self, clone: Path) -> None:
+        make_env(clone)
+        done = run(clone, "docker", "compose", "config", "--format", "json")
+        config = json.loads(done.stdout)["services"]
+        assert config["triggerer"]["environment"]["AIRFLOW__METRICS__STATSD_ON"] == "False"
+        assert "statsd-exporter" not in config
+
+
 class TestEnv:
     def test_it_is_for_our_eyes_only_and_has_every_secret(self, clone: Path) -> None:
         written = make_env(clone)
@@ -197,6 +224,10 @@ class TestServices:
         assert waits(service, "airflow-init") or name == "airflow-init"
         assert [volume for volume in service["volumes"] if str(volume).endswith(":/opt/airflow/logs")]
 
+    def test_the_api_server_reads_the_snapshots_and_does_not_write_them(self) -> None:
+        [written] = [each for each in services()["scheduler"]["volumes"] if str(each).startswith("snapshots:")]
+        assert f"{written}:ro" in services()["api-server"]["volumes"]
+
     def test_the_workers_share_no_disk(self) -> None:
         first, second = (
             {volume.split(":")[0] for volume in services()[name]["volumes"] if isinstance(volume, str)}
@@ -213,16 +244,18 @@ class TestServices:
         assert not first & second
         assert not (first | second) & others
 
-    def test_only_the_api_server_is_seen_from_outside_and_by_default_from_this_machine(self) -> None:
+    def test_only_what_people_look_at_is_seen_from_outside_and_by_default_from_this_machine(self) -> None:
         published = {name: service["ports"] for name, service in services().items() if "ports" in service}
-        assert list(published) == ["api-server"]
-        assert published["api-server"][0].startswith("${AIRFLOW_ADDRESS:-127.0.0.1}:")
+        assert list(published) == ["api-server", "prometheus", "grafana"]
+        assert all(each[0].startswith("${AIRFLOW_ADDRESS:-127.0.0.1}:") for each in published.values())
 
     def test_profiles(self) -> None:
         profiles = {name: service.get("profiles") for name, service in services().items()}
         assert [name for name, chosen in profiles.items() if chosen == ["standin"]] == [*STANDINS, "standin-jobs"]
         assert [name for name, chosen in profiles.items() if chosen == ["celery"]] == ["redis", "worker-1", "worker-2"]
         assert [name for name, chosen in profiles.items() if chosen == ["s3"]] == ["s3"]
+        monitoring = [name for name, chosen in profiles.items() if chosen == ["monitoring"]]
+        assert monitoring == ["statsd-exporter", "prometheus", "grafana"]
 
     def test_no_command_line_shows_a_secret(self) -> None:
         for service in services().values():

@@ -14,7 +14,7 @@ from denodo_demo.edits import Edit, definitions, not_home
 from denodo_demo.fill import EACH_MINUTE, EVERY_3_SECONDS, jobs_without_secrets
 from denodo_demo.history import line
 from denodo_demo.judge import Fate, Occurrence
-from denodo_demo.report import show_edits, show_occurrences
+from denodo_demo.report import occurrences_table, show_edits
 from denodo_demo.standin import Json, StandinServer
 from denodo_demo.story_failover import kill_time, problems
 
@@ -112,7 +112,7 @@ def test_occurrences_are_counted_by_the_minute() -> None:
     seconds = {0: Fate.MASTER, 30: Fate.LISTED, 33: Fate.LISTED, 60: Fate.SLAVE}
     fates = {Occurrence("sales", "a", NOON + timedelta(seconds=each)): fate for each, fate in seconds.items()}
     told = io.StringIO()
-    show_occurrences(Console(file=told, width=200), fates)
+    Console(file=told, width=200).print(occurrences_table(fates))
     rows = [[each.strip() for each in row.split("│")[1:-1]] for row in told.getvalue().splitlines() if "│" in row]
     assert rows == [
         ["12:00", "3", "1", "", "", "2", "", ""],
@@ -130,31 +130,36 @@ def event(kind: str, **details: Any) -> dict[str, Any]:
     [
         (
             event("problem", code="cool_down", what="the last failover is too recent"),
-            "problem (cool_down), epoch 2: the last failover is too recent",
+            "epoch 2: [cool_down] the last failover is too recent",
         ),
-        (event("failover_begun", why="the master is down"), "failover_begun, epoch 2: the master is down"),
+        (event("failover_begun", why="the master is down"), "epoch 2: failover begun: the master is down"),
         (
             event("failover", enabled=463, rto_seconds=12.5, missed={"occurrences": 8}, burst={"jobs": 3}),
-            "failover, epoch 2: 463 jobs enabled on the slave 12.5 s after the master was last heard; "
+            "epoch 2: 463 jobs enabled on the slave 12.5 s after the master was last heard; "
             "8 occurrences missed, 3 jobs ran as soon as they were enabled",
         ),
         (
             event("quenched", server="master", before={"enabled": 463}, after={"enabled": 0}),
-            "quenched, epoch 2: 463 jobs disabled on the master",
+            "epoch 2: 463 jobs enabled on the master, which is to be passive: disabled and read back",
         ),
         (
-            event("failback", after={"active": "master", "enabled": 463}),
-            "failback, epoch 2: 463 jobs enabled on the master",
+            event("failback", before={"active": "slave"}, after={"active": "master", "enabled": 463}),
+            "epoch 2: failed back: 463 jobs disabled on the slave and enabled on the master",
         ),
         (
-            event("failback", after={"active": "master", "enabled": 463}, missed={"occurrences": 18}),
-            "failback, epoch 2: 463 jobs enabled on the master; 18 occurrences missed meanwhile",
+            event(
+                "failback",
+                before={"active": "slave"},
+                after={"active": "master", "enabled": 463},
+                missed={"occurrences": 18},
+            ),
+            "epoch 2: failed back: 463 jobs disabled on the slave and enabled on the master; 18 occurrences missed",
         ),
         (
             event("sync", source="slave", jobs=501, imported=True, pending={"jobs": 0}),
-            "sync, epoch 2: 501 jobs of the slave: delivered",
+            "epoch 2: 501 jobs of the slave verified on the master; delivered",
         ),
-        (event("something_new"), "something_new, epoch 2"),
+        (event("something_new"), "epoch 2: something new"),
     ],
 )
 def test_an_event_is_told_in_one_line(happened: dict[str, Any], told: str) -> None:

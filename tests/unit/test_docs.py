@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import ast
 import builtins
-import json
 import re
 import shlex
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
 
-from denodo_cli import cli
+from denodo_cli import cli, operations
 from denodo_ha.alerts import WRONG_PAIR
 from denodo_ha.decisions import DECISIONS, RULES, Alert
 from denodo_ha.pairs import MassChangeLimits, Notify, Pair, PairOptions
@@ -207,35 +207,37 @@ def dags() -> dict[str, DAG]:
 
 
 class TestCommands:
-    def test_what_they_trigger_is_what_the_forms_allow(self) -> None:
-        known = dags()
-        found = [command for page in PAGES for command in re.findall(r"airflow dags trigger [^`\n]+", page.read_text())]
-        assert len(found) > 10
-        for command in found:
-            dag_id, conf = _triggered(shlex.split(command)[3:])
+    def commands(self) -> list[str]:
+        """What is written as code: in a line of an example, or in backticks."""
+        code = (
+            each
+            for page in PAGES
+            for block in re.findall(r"^```(?:bash)?\n(.*?)^```|`([^`\n]+)`", page.read_text(), re.MULTILINE | re.DOTALL)
+            for each in "".join(block).splitlines()
+        )
+        return [
+            each.partition("#")[0].strip() for each in code if re.match(r"denodo-ha [a-z]", each) and "…" not in each
+        ]
+
+    def test_those_of_denodo_ha_start_what_the_forms_allow(self) -> None:
+        known, started = dags(), set()
+        for line in self.commands():
+            words = [each.replace("<pair>", "default").replace("PAIR", "default") for each in shlex.split(line)[1:]]
+            if words[0].isupper() or len(words) == 1 != (words[0] in ("list", "check-config")):
+                continue  # a placeholder, or the name of a command in a sentence
+            args = cli._parser().parse_args(words)
+            if args.command not in operations.FORM:
+                continue
+            active = Role.SLAVE if args.command in ("fail-back", "re-protect") else Role.MASTER
+            situation: Any = SimpleNamespace(needed=SimpleNamespace(active=active))
+            dag_id, conf = operations.asked_for(args, operations.form_of(args), situation)
             dag = known[dag_id.removeprefix("denodo_scheduler_").removesuffix("__default")]
-            assert set(conf) <= set(dag.params), command
+            assert set(conf) <= set(dag.params), line
             for name in dag.params:
                 param = dag.params.get_param(name)
                 param.resolve(conf.get(name, param.value))  # raises where the form would refuse it
-
-    def test_those_of_denodo_ha_can_be_parsed(self) -> None:
-        found = [
-            line
-            for page in PAGES
-            for line in re.findall(
-                r"denodo-ha (?:status|history|check|doctor|drill|rehearse) [^`\n#]+", page.read_text()
-            )
-        ]
-        assert len(found) > 5
-        for line in found:
-            cli._parser().parse_args(shlex.split(line.replace("<pair>", "default"))[1:])
-
-
-def _triggered(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
-    dag_id, *rest = words
-    assert rest[:1] in ([], ["--conf"]), words
-    return dag_id, json.loads(rest[1]) if rest else {}
+            started.add(args.command)
+        assert started == set(operations.FORM)
 
 
 OPTIONS = [

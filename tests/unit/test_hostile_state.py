@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -87,6 +88,7 @@ CONTENTS = ArchiveContents(
 WATCHING = {
     "owner": "run", "verdict": "up", "code": "healthy", "settled": True, "since": NOW.isoformat(),
     "at": NOW.isoformat(), "last_alive": NOW.isoformat(), "second_good": NOW.isoformat(), "outbox": [EVENT],
+    "paths": {"master": {"said": "up", "what": "it answers", "at": NOW.isoformat(), "seconds": 0.1}},
 }  # fmt: skip
 TICKET = SyncTicket("run", 3, "s1", Role.SLAVE, "9.1.0")
 EXPORTED = Exported("s1", "/x", NOW.isoformat(), "9.1", "c", "m", 10, 2, 1, False, "why")
@@ -257,6 +259,15 @@ class TestWatching:
     def test_one_wrong_field_leaves_the_others(self) -> None:
         seen = Watching.from_json({**WATCHING, "at": "noon", "verdict": [], "outbox": [EVENT, {"at": 5}, 7]})
         assert seen == Watching(**{**WATCHING, "at": "", "verdict": "", "outbox": (EVENT,)})
+
+    @pytest.mark.parametrize(
+        "damage", [{"said": "asleep"}, {"what": None}, {"at": ""}, {"at": 5}, {"seconds": -1}, {"more": 1}]
+    )
+    def test_a_damaged_path_was_never_heard(self, damage: dict[str, Any]) -> None:
+        path = {**WATCHING["paths"]["master"], **damage}
+        assert Watching.from_json({**WATCHING, "paths": {"master": path}}) == replace(
+            Watching.from_json(WATCHING), paths={}
+        )
 
 
 READERS: list[tuple[Any, Callable[[Any], Any]]] = [

@@ -124,6 +124,51 @@ class TestReceivers:
         assert (request.json["title"], request.json["message"]) == ("Denodo sales", LINE)
 
 
+class TestLinks:
+    """Where a message leads to: the pair's page, and what to do."""
+
+    BASE = "https://airflow.example.com/team/af"
+    PAGE = f"{BASE}/dags/denodo_scheduler_failover__sales/plugin/denodo-pair"
+    RUNBOOK = f"{BASE}/denodo-ha/docs/runbooks.html#master-dead"
+
+    @pytest.fixture
+    def known(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW__API__BASE_URL", self.BASE)
+
+    def test_are_in_the_default_text(self, slack: Any, known: None) -> None:
+        sales = pair({"notifier": SLACK_WEBHOOK, "arguments": {"slack_webhook_conn_id": "slack"}})
+        notify(sales, Alert.FAILOVER, EVENT, {})
+        assert slack.requests[0].json["text"].split("\n") == [
+            LINE,
+            f"What to do: {self.RUNBOOK}",
+            f"The pair: {self.PAGE}",
+        ]
+
+    def test_are_in_the_default_mail_but_not_in_its_subject(self, mailbox: Mailbox, known: None) -> None:
+        sales = pair({"notifier": SMTP, "arguments": {"to": "duty@example.com", "smtp_conn_id": "mail"}})
+        notify(sales, Alert.FAILOVER, EVENT, {})
+        (mail,) = mailbox.mails
+        assert " ".join(mail["Subject"].split()) == LINE
+        body = mail.get_payload(0).get_payload(decode=True).decode()  # type: ignore[union-attr]
+        assert f'<a href="{self.RUNBOOK}">' in body
+        assert f'<a href="{self.PAGE}">' in body
+
+    def test_are_there_for_texts_of_ones_own(self, slack: Any, known: None) -> None:
+        arguments = {"slack_webhook_conn_id": "slack", "text": "{{ message }} {{ page }} {{ runbook }}"}
+        blocked = {**EVENT, "kind": "problem", "code": "stale_snapshot"}
+        notify(pair({"notifier": SLACK_WEBHOOK, "arguments": arguments}), Alert.STALE_SNAPSHOT, blocked, {})
+        *_, page, runbook = slack.requests[0].json["text"].split(" ")
+        assert (page, runbook) == (self.PAGE, f"{self.BASE}/denodo-ha/docs/operator.html#code-stale_snapshot")
+
+    def test_nothing_is_said_where_airflow_does_not_know_its_address(
+        self, slack: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__API__BASE_URL", "")
+        arguments = {"slack_webhook_conn_id": "slack"}
+        notify(pair({"notifier": SLACK_WEBHOOK, "arguments": arguments}), Alert.FAILOVER, EVENT, {})
+        assert slack.requests[0].json["text"] == LINE
+
+
 class TestWhoIsTold:
     def test_only_notifiers_that_are_meant_for_the_alert(self, slack: Any) -> None:
         arguments = {"slack_webhook_conn_id": "slack", "text": "{{ alert }}"}
@@ -157,21 +202,19 @@ class TestMessage:
         line = message(pair(), Alert.BLOCKED, {"kind": "blocked", "code": "isolated"})
         assert line == f"[sales] blocked: {decision.what}. Next: {decision.next_step}."
 
-    def test_an_event_without_words_is_told_by_its_facts(self) -> None:
-        event = {
-            "kind": "failed_over",
-            "epoch": 4,
-            "actor": "me",
-            "reason": "",
-            "after": {"active": "slave", "jobs": 3},
-        }
-        line = "[sales] failover: failed over, epoch 4, by me, active server slave."
-        assert message(pair(), Alert.FAILOVER, event) == line
-        assert message(pair(), Alert.DRIFT, {"kind": "drift", "after": None}) == "[sales] drift: drift."
+    def test_an_event_without_words_is_told_by_its_sentence(self) -> None:
+        event = {"kind": "failover", "enabled": 3, "rto_seconds": 13.5, "missed": {"occurrences": 0}}
+        said = "3 jobs enabled on the slave 13.5 s after the master was last heard; no occurrence missed"
+        assert message(pair(), Alert.FAILOVER, event) == f"[sales] failover: {said}."
+
+    def test_a_damaged_event_is_told_too(self) -> None:
+        line = "[sales] drift: jobs were enabled on the slave, which is to be passive, and were disabled."
+        assert message(pair(), Alert.DRIFT, {"kind": "drift", "after": None, "code": [1]}) == line
 
     def test_is_one_line(self) -> None:
         event = {"kind": "halted", "what": "one\r\nSubject: two", "next_step": "look\n"}
-        assert message(pair(), Alert.HALTED, event) == "[sales] halted: one Subject: two. Next: look."
+        line = "[sales] halted: the pair is halted; one Subject: two. Next: look."
+        assert message(pair(), Alert.HALTED, event) == line
 
 
 class Silent(BaseNotifier):

@@ -201,7 +201,6 @@ def test_every_option(file: Path) -> None:
     assert pair.dag_id_failover == "denodo_scheduler_failover__emea-1.x"
     assert pair.dag_id_switchover == "denodo_scheduler_switchover__emea-1.x"
     assert pair.dag_id_operations == "denodo_scheduler_operations__emea-1.x"
-    assert pair.look_uri == "denodo-scheduler-look://emea-1.x"
     assert pair.pool == "denodo_ha_emea-1.x"
     assert pair.asset_uri == "denodo-scheduler://emea-1.x"
 

@@ -137,12 +137,20 @@ class TestVerdicts:
         assert pair.master.webtool.requests()[ME] == 1
         assert pair.slave.webtool.requests()[ME] == 1, "whether path 2 works"
         assert event["second_good"]
+        paths = event["paths"]
+        assert {name: path["said"] for name, path in paths.items()} == dict.fromkeys(
+            ("master", "second", "slave"), "up"
+        )
+        assert paths["master"]["at"] == event["evidence"]["decided"]
+        assert all(0 < path["seconds"] < 60 and "Scheduler answers" in path["what"] for path in paths.values())
 
     def test_a_second_path_that_does_not_work_is_not_said_to(self, pair: StandinPair) -> None:
         about_master = {"path": "/me$", "query": str(pair.master.scheduler.port)}
         pair.slave.webtool.faults({"match": about_master, "kind": "status", "status": 500})
         assert event_of(make_trigger())["second_good"] == ""
-        assert event_of(make_trigger(second_path="none"))["second_good"] == ""
+        assert event_of(make_trigger())["paths"]["second"]["said"] == "failed"
+        alone = event_of(make_trigger(second_path="none"))
+        assert (alone["second_good"], alone["paths"].keys()) == ("", {"master", "slave"})
 
     def test_what_is_known_is_watched_until_the_end(self, pair: StandinPair) -> None:
         event = event_of(make_trigger(known="up", until=soon()))
@@ -161,6 +169,11 @@ class TestVerdicts:
         assert event["evidence"]["streak"] == FALL
         assert event["evidence"]["last_alive"] == event["evidence"]["decided"]
         assert event["alive_since"] is not None
+        assert {name: path["said"] for name, path in event["paths"].items()} == {
+            "master": "no_answer",
+            "second": "up",
+            "slave": "up",
+        }
 
     def test_a_dead_scheduler_is_down_after_fall_rounds(self, pair: StandinPair) -> None:
         pair.master.scheduler.kill()

@@ -101,6 +101,13 @@ def test_a_state_that_lasts_keeps_its_beginning_and_says_nothing() -> None:
     assert (found.watching.since, found.watching.at) == (BEGAN.isoformat(), NOW.isoformat())
 
 
+def test_what_was_heard_on_each_path_is_kept_until_it_is_heard_again() -> None:
+    path = {"said": "no_answer", "what": "no whole answer", "at": NOW.isoformat(), "seconds": 5.0}
+    heard = reported(seen(), "healthy", watched={**WATCHED, "paths": {"master": path}}).watching
+    assert heard.paths == {"master": path}
+    assert reported(heard, None, watched=None).watching.paths == {"master": path}
+
+
 def test_a_new_state_begins_now() -> None:
     watching = reported(seen(), "stale_snapshot").watching
     assert (watching.code, watching.verdict, watching.settled) == ("stale_snapshot", "up", True)

@@ -14,22 +14,30 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from itertools import takewhile
 
 from croniter import croniter
 
 from denodo_ha.quartz.fields import DAY_OF_MONTH, FIELDS, CronError, FieldReader
 
-__all__ = ["CronError", "QuartzCron", "validate"]
+__all__ = ["CronError", "NearestDay", "QuartzCron", "read_fields", "validate"]
 
 
 @dataclass(frozen=True)
-class _NearestDay:
+class NearestDay:
     """A day of month such as ``15W``, ``LW`` and ``L-3``, which croniter cannot express."""
 
     day: int | None
     offset: int
     weekday: bool
+
+    @classmethod
+    def of_field(cls, days: FieldReader) -> NearestDay | None:
+        """Return what the field of the day of month says, if it is of this kind."""
+        if days.unspecified or not (days.nearest_weekday or days.offset):
+            return None
+        return cls(None if days.last else min(days.values), days.offset, days.nearest_weekday)
 
     def of(self, year: int, month: int) -> int:
         """Return the day as Quartz 2.3.2 finds it [Q]; it is beyond the ends of the month when this month has none."""
@@ -44,7 +52,7 @@ class _NearestDay:
             return day - 2 if day == last else day + 1
         return day
 
-    def matches(self, moment: datetime) -> bool:
+    def matches(self, moment: date) -> bool:
         return moment.day == self.of(moment.year, moment.month)
 
     @property
@@ -53,6 +61,26 @@ class _NearestDay:
         days = set(range(28 - self.offset, 32 - self.offset)) if self.day is None else {self.day}
         slack = range(-2, 3) if self.weekday else (0,)
         return DAY_OF_MONTH.everything.intersection(day + shift for day in days for shift in slack)
+
+
+def read_fields(expression: str) -> list[FieldReader]:
+    """Read the seven fields of an expression, the year included.
+
+    :raises CronError: as :class:`QuartzCron` says.
+    """
+    texts = re.split(r"[ \t]+", expression.upper().strip(" \t"))
+    if len(texts) < 6:
+        raise CronError(f"'{expression}' ends too early: 6 or 7 fields are needed, seconds first")
+    fields = [_read_field(number, text.strip()) for number, text in enumerate([*texts, "*"][: len(FIELDS)])]
+    if fields[3].unspecified == fields[5].unspecified:
+        raise CronError("day of month, day of week: exactly one of the two must be '?'")
+    return fields
+
+
+@lru_cache(maxsize=4096)
+def _read_field(number: int, text: str) -> FieldReader:
+    """Read one field, once; thousands of crons have few different ones. Nobody changes what was read."""
+    return FieldReader(FIELDS[number], text)
 
 
 class QuartzCron:
@@ -69,19 +97,8 @@ class QuartzCron:
 
     def __init__(self, expression: str) -> None:
         self.expression = expression
-        texts = re.split(r"[ \t]+", expression.upper().strip(" \t"))
-        if len(texts) < 6:
-            raise CronError(f"'{expression}' ends too early: 6 or 7 fields are needed, seconds first")
-        texts = [*texts, "*"][:7]
-        *clock, days, months, weekdays, years = (
-            FieldReader(field, text.strip()) for field, text in zip(FIELDS, texts, strict=True)
-        )
-        if days.unspecified == weekdays.unspecified:
-            raise CronError("day of month, day of week: exactly one of the two must be '?'")
-        self._nearest: _NearestDay | None = None
-        if not days.unspecified and (days.nearest_weekday or days.offset):
-            day = None if days.last else min(days.values)
-            self._nearest = _NearestDay(day, days.offset, days.nearest_weekday)
+        *clock, days, months, weekdays, years = read_fields(expression)
+        self._nearest = NearestDay.of_field(days)
         self._engine: croniter | None = None
         if years.values:
             second, minute, hour = (_listed(reader) for reader in clock)

@@ -41,9 +41,8 @@ def unknown(text: str, next_step: str, rests_on: str = "") -> Said:
 
 @dataclass(frozen=True)
 class Checked(Finding):
-    """A finding with the name of its check. :param rests_on: what it was read from."""
+    """A finding whose code is the name of its check. :param rests_on: what it was read from."""
 
-    code: str = ""
     rests_on: str = ""
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -27,7 +27,7 @@ from denodo_ha.server.answers import read_statuses
 from denodo_ha.server.bodies import BodyError, Unpacker, parse_json
 from denodo_ha.server.liveness import PROOF, NotProven, check_body, check_status, fingerprint, unreadable
 from denodo_ha.server.tokens import common_endpoint
-from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply
+from denodo_ha.verdict import MASTER, SECOND, SLAVE, Answer, Observation, Reply, said
 from denodo_scheduler.client.endpoint import Endpoint, classified, over_second_path, pinged
 from denodo_scheduler.client.logins import Logins
 from denodo_scheduler.client.names import Names, led_elsewhere, no_vote
@@ -72,14 +72,14 @@ class _Path:
         self.projects: frozenset[tuple[str, str]] | None = None
         self.peer = ""
 
-    async def ask(self, way: _Way = _BY_NAME) -> Reply:
-        """Ask whether the server lives."""
+    async def ask(self, way: _Way = _BY_NAME, requests: Iterable[str] = PROOF) -> Reply:
+        """Ask whether the server lives. ``/projects`` is the last request: it tells one server from another."""
         endpoint, began = self.endpoint, monotonic()
-        answer, detail, said = Answer.UP, "", None
+        answer, detail, content = Answer.UP, "", None
         try:
             async with in_time(endpoint.deadline):
-                for request in PROOF:
-                    said = await self._read(request, way)
+                for request in requests:
+                    content = await self._read(request, way)
         except TimeoutError:
             answer, detail = Answer.NO_ANSWER, f"no whole answer within {endpoint.deadline:g} s"
         except NotProven as found:
@@ -90,7 +90,7 @@ class _Path:
             log.exception("The answer of connection %r cannot be understood", endpoint.conn_id)
             answer, detail = Answer.MISCONFIGURED, f"the answer cannot be understood ({type(error).__name__})"
         else:
-            self.projects = fingerprint(said)
+            self.projects = fingerprint(content)
         if detail:
             detail = f"{detail} ({self.described(way)})"
         return Reply(answer, round(monotonic() - began, 4), detail)
@@ -98,14 +98,6 @@ class _Path:
     def described(self, way: _Way) -> str:
         where = f" at {way.address}" if way.address else ""
         return f"connection {self.endpoint.conn_id!r}{where}, server {way.server or self.endpoint.server}"
-
-    async def meet(self) -> None:
-        """Read the server's projects, without which its answers cannot be told from another server's."""
-        try:
-            async with in_time(self.endpoint.deadline):
-                self.projects = fingerprint(await self._read("/projects", _BY_NAME))
-        except Exception as error:
-            log.info("The projects of connection %r cannot be read: %s", self.endpoint.conn_id, error)
 
     async def statuses(self, way: _Way = _BY_NAME) -> list[JobStatus] | None:
         """Read the state of every job; None where that fails, or the answer leaves out which jobs these are."""
@@ -194,6 +186,7 @@ class Observer:
         self._names = Names(addresses or {})
         self._met = False
         self._apart: dict[str, tuple[frozenset[tuple[str, str]] | None, float]] = {}
+        self.paths: dict[str, dict[str, Any]] = {}
 
     @classmethod
     def of(
@@ -234,9 +227,10 @@ class Observer:
             await path.client.aclose()
 
     async def observe(self) -> Observation:
-        """Ask one round. It ends after one deadline of a connection, or after two where path 1 went silent just now.
+        """Ask one round, and keep what was heard on each path in ``paths``.
 
-        A name that does not resolve makes it twice as long.
+        It ends after one deadline of a connection, or after two where path 1 went silent just now; a name that does
+        not resolve makes it twice as long.
         """
         began = datetime.now(UTC)
         pings: dict[str, asyncio.Task[Reply]] = {}
@@ -245,8 +239,10 @@ class Observer:
             if not self._in_doubt:
                 await asyncio.wait(tasks.values())
             if self._in_doubt or tasks[MASTER].result().answer is not Answer.UP:
-                others = {SECOND: self._ask_second, SLAVE: self._ask_slave}
-                tasks |= {path: group.create_task(ask()) for path, ask in others.items() if path in self._paths}
+                if SECOND in self._paths:
+                    tasks[SECOND] = group.create_task(self._ask_second())
+                if SLAVE in self._paths:
+                    tasks[SLAVE] = group.create_task(self._paths[SLAVE].ask())
                 scripts = {path: self._paths[path].endpoint for path in (MASTER, SECOND) if path in self._paths}
                 pings = {path: group.create_task(pinged(each)) for path, each in scripts.items() if each.ping}
             await asyncio.wait([tasks[MASTER]])
@@ -258,7 +254,8 @@ class Observer:
             {path: task.result() for path, task in asked.items() if not task.cancelled()} for asked in (tasks, pings)
         )
         common = "; ".join(filter(None, [self._common(), self._common_tokens()])) if self._in_doubt else ""
-        return Observation.of(began, heard, scripted, common)
+        self.paths |= (observed := Observation.of(began, heard, scripted, common)).paths
+        return observed
 
     async def second_works(self) -> bool:
         """Whether path 2 proves that the master is up; without such a path it does not.
@@ -266,7 +263,7 @@ class Observer:
         By its web tool alone, because that one's silence is what counts later.
         """
         await self.meet_slave()
-        if SECOND not in self._paths or (await self._ask_second()).answer is not Answer.UP:
+        if SECOND not in self._paths or not await self._noted(SECOND, self._ask_second()):
             return False
         host = uri_host(self._paths[SECOND].endpoint.server)
         if is_name(host) and host not in self._names.known:
@@ -279,10 +276,13 @@ class Observer:
     async def meet_slave(self) -> None:
         """Read what tells the slave's server from the master's."""
         if SLAVE in self._paths:
-            await self._paths[SLAVE].meet()
+            await self._noted(SLAVE, self._paths[SLAVE].ask(requests=["/projects"]))
 
-    async def _ask_slave(self) -> Reply:
-        return await self._paths[SLAVE].ask()
+    async def _noted(self, path: str, asked: Awaitable[Reply]) -> bool:
+        """Whether what is asked for proves a living server."""
+        began, reply = datetime.now(UTC), await asked
+        self.paths[path] = said(path, reply, began)
+        return reply.answer is Answer.UP
 
     async def _ask_master(self) -> Reply:
         """Ask over path 1: by the web tool's name, and at its last address where the name says nothing."""
@@ -349,8 +349,8 @@ class Observer:
             return reply
         apart = await self._told_apart(name, way)
         if apart is False:
-            said = "it is the slave's own server that answers: equal ids, states and executions of all jobs"
-            detail = f"{said} ({path.described(way)})"
+            what = "it is the slave's own server that answers: equal ids, states and executions of all jobs"
+            detail = f"{what} ({path.described(way)})"
             return replace(reply, answer=Answer.MISCONFIGURED, detail=detail, elsewhere=True)
         if apart and name == MASTER and way == _BY_NAME and path.peer and is_name(path.endpoint.tool):
             self._names.known[path.endpoint.tool] = path.peer
@@ -367,7 +367,7 @@ class Observer:
         self._apart[name] = path.projects, until
         if before != path.projects or not self._met:
             self._met = True
-            await slave.meet()
+            await self.meet_slave()
         if slave.projects is None:
             return None
         if path.projects != slave.projects:

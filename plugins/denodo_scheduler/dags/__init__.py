@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-OUR_DAGS = re.compile(r"denodo_scheduler_[a-z]+__(?P<pair>.+)")
-"""DAG ids, and the pair in them."""
+OUR_DAGS = re.compile(r"denodo_scheduler_(?P<kind>[a-z]+)__(?P<pair>.+)")
+"""DAG ids, and their kind and pair."""
 
 PAIRS_DAG_FILE = "denodo_scheduler_pairs.py"
 """The DAG file whose import error tells the mistakes in the file of pairs."""

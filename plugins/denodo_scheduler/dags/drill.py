@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import DAG, Param
 
 from denodo_ha.pairs import Pair
+from denodo_ha.reason import Reason
 from denodo_scheduler.dags import shared
 from denodo_scheduler.steps import drill as drilling
 from denodo_scheduler.steps.outcome import Blocked
@@ -20,7 +21,7 @@ DAG_DOC = """
 
 Enables the jobs that `drill` of the pair names on the passive slave, one after the other, runs each, and disables it
 again: proof that the slave can run, down to the database. It gives way to a failover. By hand: the operation *drill* of
-`{pair.dag_id_operations}`. Its history is on the asset `{pair.asset_uri}`.
+the operations DAG.
 """
 
 
@@ -33,16 +34,15 @@ def drill(**context: Any) -> dict[str, Any]:
     run, dag_run = shared.pair_context(context), context["dag_run"]
     with shared.publishing(run, context), shared.explaining(context):
         done = drilling.drill(run, cleared=dag_run.start_date if dag_run.clear_number else None)
-    ran, named = done["after"]["ran"], len(done["jobs"]) + len(done["not_begun"])
-    why = "" if done["ok"] else f": [{done['code']}] {done['what']}"
-    shared.note(context, f"DRILL: {ran} of {named} jobs ran on the slave{why}")
-    return done
+    return shared.tell(context, done)
 
 
-def drill_result(done: Any, **_: Any) -> None:
+def drill_result(done: Any, **context: Any) -> None:
     """Fail where the drill is no proof that the slave can run; its event and its alert were sent before."""
     if done and not done["ok"]:
-        raise Blocked(done["code"], done["what"], done["next_step"])
+        reason = Reason(done["code"], done["what"], done["next_step"])
+        shared.leave_problem(context, reason)
+        raise Blocked(*reason)
 
 
 def add_drill(pre_execute: Callable[[Any], None] | None = None) -> None:
@@ -63,6 +63,7 @@ def drill_dag(pair: Pair) -> DAG | None:
     with shared.pair_dag(
         pair,
         pair.dag_id_drill,
+        name="5 drill",
         description=f"Prove that the slave of the pair {pair.name} can run jobs",
         doc=DAG_DOC,
         params={"reason": reason},

@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.operators.python import BranchPythonOperator
-from airflow.sdk import DAG, AssetOrTimeSchedule, Context, DeltaTriggerTimetable, Param, TriggerRule, XComArg
+from airflow.sdk import DAG, Context, DeltaTriggerTimetable, Param, TriggerRule, XComArg
 from airflow.sdk.timezone import utcnow
 from airflow.utils.types import DagRunType
 
-from denodo_ha.alerts import run_note
+from denodo_ha import dry_runs, told
 from denodo_ha.decisions import Action
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
@@ -26,6 +25,7 @@ from denodo_ha.watching import FAILED, PASSIVE_INTERVAL, Watching, latest, silen
 from denodo_scheduler.alerts import deadline
 from denodo_scheduler.client.probe import Looker
 from denodo_scheduler.dags import shared
+from denodo_scheduler.dags.tasks import BranchStepOperator
 from denodo_scheduler.operators.ping_master import DenodoSchedulerPingMasterOperator
 from denodo_scheduler.steps.outcome import require
 from denodo_scheduler.steps.promote import failover as failing_over
@@ -44,11 +44,12 @@ ALL_BUT_BACKFILLS = [kind for kind in DagRunType if kind != DagRunType.BACKFILL_
 DAG_DOC = """
 ### Fail over to the slave of the pair `{pair.name}` when its master is down
 
-Watches the master (`{pair.master}`) and compares what should be with what is; see `docs/operator.md`.
+Watches the master (`{pair.master}`) without end, compares what should be with what is, and acts: it fails over,
+disables the jobs of a master that comes back, and repairs the slave.
 
-* **Leave it unpaused**: a paused DAG watches nothing. To stop the automation, use `{pair.dag_id_operations}`.
-* **Trigger by hand** to have a verdict at once, beside the watch in progress.
-* Its history is on the asset `{pair.asset_uri}`; the state in the keys `record` and `watch` of the asset's state store.
+* **Leave it unpaused**: a paused DAG watches nothing. To stop the automation, *pause* the pair by its operations DAG.
+* **Trigger it** to have a verdict at once, or with your consent to fail over where the pair asks a person first.
+* **A run is red?** Its note says why, and the link *What to do* of its red task leads to the runbook.
 """
 PING_DOC = """
 Ask the master over two paths, its own web tool and the slave's, every few seconds until something has changed or the
@@ -69,16 +70,21 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
         passive, active = _passive_and_active(pair, record)
         store = shared.watch_store(context)
         seen = store.load()
+        known: dict[str, Any] = {
+            "passive_conn_id": passive,
+            "active_conn_id": active,
+            "addresses": seen.addresses,
+            "pair": pair.name,
+            "last_alive": _moment(seen.last_alive),
+        }
         if _by_hand(context):
-            self.watch(passive_conn_id=passive, active_conn_id=active, addresses=seen.addresses)
+            self.watch(**known)
         store.save(replace(seen, owner=context["dag_run"].run_id))
         self.watch(
             watch_for=self._watch_for(pair, seen, record),
             known=seen.verdict or None,
-            passive_conn_id=passive,
-            active_conn_id=active,
             delay=RECHECK if seen.code == FAILED.code else timedelta(0),
-            addresses=seen.addresses,
+            **known,
         )
 
     def _watch_for(self, pair: Pair, seen: Watching, record: Record | None) -> timedelta:
@@ -92,16 +98,20 @@ class WatchMasterOperator(DenodoSchedulerPingMasterOperator):
         return longest + self.fall * self.interval + OVERLAP
 
 
-@shared.step(BranchPythonOperator, **shared.CHANGES_NOTHING)
+@shared.step(BranchStepOperator, **shared.CHANGES_NOTHING)
 def decide(watched: Any, **context: Any) -> list[str] | str:
     """Read the HA record and both servers, and look the decision up in the table. The XCom `judgement` says why."""
     case = _case(context, watched)
-    judged = judge(case)
-    decision = judged.decision
-    context["ti"].xcom_push(key="judgement", value=judged.to_json())
-    log.info("%s: %s. Next: %s.", decision.code, decision.what, decision.next_step)
+    judged = judge(case, keep=True)
+    decision, found = judged.decision, judged.to_json()
+    if case.context.dry_run:
+        shared.show(context, dry_runs.failover(found))
+    else:
+        log.info("%s", decision.reason)
+    context["ti"].xcom_push(key="judgement", value=found)
     if case.consents != Consents():
-        require(reason_given(case.context.reason, "a consent was given without a reason"))
+        with shared.explaining(context):
+            require(reason_given(case.context.reason, "a consent was given without a reason"))
     return [] if case.context.dry_run else decision.action.value
 
 
@@ -114,21 +124,21 @@ def enable_jobs(watched: Any, **context: Any) -> dict[str, Any]:
         run, addresses = case.context, (shared.seen_by(watched) or {}).get("addresses")
         second_path = run.pair.watch.second_path
         with Looker(run.master, run.slave, second_path=second_path, addresses=addresses, tell_apart=True) as looker:
-            return failing_over.enable_jobs(case, looker.look)
+            return shared.tell(context, failing_over.enable_jobs(case, looker.look))
 
 
 @shared.step(priority_weight=100)
 def quench_master(watched: Any, **context: Any) -> dict[str, Any]:
     """Disable the jobs of a master that is back while the slave is active, and read back."""
     with _step(context, watched) as case:
-        return act.quench_master(case)
+        return shared.tell(context, act.quench_master(case))
 
 
 @shared.step()
 def repair_slave(watched: Any, **context: Any) -> dict[str, Any]:
     """Disable the jobs that are enabled on the passive slave while the master is active, and read back."""
     with _step(context, watched) as case:
-        return act.repair_slave(case)
+        return shared.tell(context, act.repair_slave(case))
 
 
 @shared.step(retries=0)
@@ -164,15 +174,14 @@ def report(watched: Any, **context: Any) -> None:
 
 def failover_dag(pair: Pair) -> DAG:
     """Build the failover DAG of one pair. Makes no request and reads no Variable or Connection."""
-    look = shared.Assets(pair).look
-
     with shared.pair_dag(
         pair,
         pair.dag_id_failover,
+        name="2 failover",
         description=f"Fail over to {pair.slave} when {pair.master} is down",
         doc=DAG_DOC,
         params=_params(),
-        schedule=AssetOrTimeSchedule(timetable=DeltaTriggerTimetable(pair.watch.duration), assets=[look]),
+        schedule=DeltaTriggerTimetable(pair.watch.duration),
         max_active_runs=8,
         allowed_run_types=ALL_BUT_BACKFILLS,
         deadline=deadline(pair),
@@ -209,9 +218,9 @@ def _note(judgement: dict[str, Any] | None, problem: Reason | None, context: Any
     if problem or not judgement:
         return str(problem)
     if context["params"]["dry_run"]:
-        return f"DRY RUN: would go on with {judgement['action']}, because {judgement['what']}"
+        return dry_runs.failover(judgement)
     done = context["ti"].xcom_pull(task_ids=judgement["action"])
-    return run_note(done) if isinstance(done, dict) and "kind" in done else f"{judgement['code']}: {judgement['what']}"
+    return told.text(done) if isinstance(done, dict) and "kind" in done else f"{judgement['code']}: {judgement['what']}"
 
 
 def _optional(pair: Pair, watched: XComArg) -> Iterator[Any]:
@@ -237,7 +246,9 @@ def _params() -> dict[str, Param]:
     """The form of a manual run; the consents hold for that run only."""
     return {
         "reason": shared.optional_text("Reason", "Why you start this run; kept in the history. Each consent needs it."),
-        "dry_run": shared.tick("Dry run", "Only look and decide. The XCom judgement of decide says what to do."),
+        "dry_run": shared.tick(
+            "Dry run", "Only look and decide. The note, and the XCom of decide, say what it would do."
+        ),
         "fail_over": shared.tick(
             "Fail over", "If the master is down: fail over although the pair's policy asks a person first. You are it."
         ),

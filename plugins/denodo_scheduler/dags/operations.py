@@ -46,8 +46,8 @@ DAG_DOC = """
 
 No operation changes a server but `drill`, and a doctor with your consent `probe`: it makes two scratch projects on the
 passive server, whose jobs are disabled or due in 2099, and deletes them. Each but `check` needs a reason, and each but
-`check` and a doctor that only reads leaves an event with it on the asset `{pair.asset_uri}`. A scheduled run is a
-check, see `check.schedule` of the pair.
+`check` and a doctor that only reads leaves an event with it in the pair's history. A scheduled run is a check, see
+`check.schedule` of the pair.
 """
 
 CHECK, DOCTOR, DRILL = "check", "doctor", "drill"
@@ -77,9 +77,11 @@ def operate(**context: Any) -> dict[str, Any]:
         active = Role(params["active"]) if params["active"] else None
         request = operating.Request(params["operation"], _moment(params["until"]), active, params["doubts"] or ())
         done = operating.operate(run, request)
-    shared.note(context, done.what)
-    shared.ask_for_a_look(context, params["operation"])
-    return done.to_json()
+    if done.event:
+        shared.tell(context, done.event)
+    else:
+        shared.note(context, done.what)
+    shared.ask_for_a_look(context, params["operation"], result=done.to_json())
 
 
 @shared.step(pre_execute=_only(CHECK), **shared.CHANGES_NOTHING)
@@ -91,10 +93,13 @@ def check(**context: Any) -> dict[str, Any]:
     run = shared.pair_context(context)
     test = partial(send_test, run.pair, context) if context["params"]["test_message"] else None
     found = checking.check(run, shared.watch_store(context).load(), send_test=test)
-    shared.keep_check(context, found.to_json())
+    shared.keep_readiness(context, found)
     shared.note(context, f"CHECK: {found.summary}")
+    checking.log_findings(found)
     if found.level is Level.CRITICAL:
-        raise checking.refuse(found)
+        refused = checking.refuse(found)
+        shared.leave_problem(context, refused.reason)
+        raise refused
     return found.to_json()
 
 
@@ -123,14 +128,14 @@ def probe(_: dict[str, Any], **context: Any) -> dict[str, Any]:
 
 def _found(context: Any, run: PairContext, diagnosis: Diagnosis) -> dict[str, Any]:
     """Keep and tell what a doctor has found; returns what may be attached to an issue."""
+    shared.note(context, f"DOCTOR: {diagnosis.summary}"[:900])
     for line in diagnosis.lines:
         log.info("%s", line)
     found = diagnosis.to_json()
-    shared.keep_check(context, found, shared.DOCTOR_KEY)
+    shared.keep(context, shared.DOCTOR_KEY, found)
     attached = to_attach(found, hashed=context["params"]["hash_names"], salt=token_hex())
     where = run.snapshots.write_report(json.dumps(attached, indent=2, ensure_ascii=False))
     log.info("The report to be attached to an issue: %s", where)
-    shared.note(context, f"DOCTOR: {diagnosis.summary}"[:900])
     return attached
 
 
@@ -139,6 +144,7 @@ def operations_dag(pair: Pair) -> DAG:
     with shared.pair_dag(
         pair,
         pair.dag_id_operations,
+        name="4 operations",
         description=f"Pause, resume, acknowledge, halt, release, initialise, check, diagnose or drill {pair.name}",
         doc=DAG_DOC,
         params=_params(),

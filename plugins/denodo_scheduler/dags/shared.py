@@ -10,32 +10,39 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import wraps
-from typing import Any
+from typing import Any, NoReturn
 
 import pendulum
-from airflow.configuration import AIRFLOW_HOME
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk import DAG, Asset, AssetAlias, BaseOperator, ObjectStoragePath, Param, XComArg, get_parsing_context
+from airflow.sdk import DAG, AssetAlias, BaseOperator, Param, XComArg, get_parsing_context
+from airflow.sdk.bases.xcom import BaseXCom
+from airflow.sdk.exceptions import DagRunTriggerException
+from airflow.sdk.timezone import utcnow
 
+from denodo_ha import told
 from denodo_ha.decisions import Alert
+from denodo_ha.measures import Sample, of_check, of_event, of_pair
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import configured_pairs, pairs_path, read_pairs
+from denodo_ha.readiness.findings import Readiness
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, RecordError
 from denodo_ha.transitions import is_told, under_way
 from denodo_ha.verdict import Evidence
+from denodo_scheduler import metrics
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import NOTE, OUR_DAGS
+from denodo_scheduler.dags.tasks import StepOperator, WaitForQuietWindowSensor
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, NoTokenError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
-from denodo_scheduler.sensors.quiet_window import DenodoSchedulerQuietWindowSensor
+from denodo_scheduler.links import dag_path, docs_path, page_path
 from denodo_scheduler.state.record_store import RecordStore
-from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.state.snapshot_store import SnapshotStore, snapshot_folder
 from denodo_scheduler.state.storage import StorageError
 from denodo_scheduler.state.watch_store import WatchStore
 from denodo_scheduler.steps.active import GROUP, pair_asset
 from denodo_scheduler.steps.context import PairContext
-from denodo_scheduler.steps.outcome import Blocked, NotYet, at_once, readable
+from denodo_scheduler.steps.outcome import Blocked, NotYet, at_once, plainly, readable
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +50,8 @@ START = pendulum.datetime(2026, 1, 1, tz="UTC")
 """Before any backfill that makes sense; DAGs never catch up by themselves."""
 CHANGES_NOTHING: dict[str, Any] = {"pool": "default_pool"}
 """Arguments of a task that needs not wait for the pair's slot: it changes nothing, or gives way to whatever does."""
+RESULT = "return_value"
+"""Airflow's key of a task's result, which a branch that goes nowhere leaves empty."""
 CHECK_KEY, DOCTOR_KEY = "check", "doctor"
 """The keys of the asset's state store with the last readiness check, and what the last doctor has found."""
 WITHOUT_RECORD = frozenset({"wait_for_quiet_window", "nothing_to_do", "outcome", "fail_back", "sync", "drill_result"})
@@ -95,6 +104,7 @@ def pair_dag(
     pair: Pair,
     dag_id: str,
     *,
+    name: str,
     doc: str,
     params: Mapping[str, Param],
     schedule: Any,
@@ -103,12 +113,14 @@ def pair_dag(
 ) -> Iterator[DAG]:
     """Build a DAG of ``pair`` around the tasks that are made meanwhile, which find the pair by :func:`pair_of`.
 
+    :param name: the words by which Airflow shows it, behind those of the pair: its DAGs stand together, in this order.
     :param doc: its documentation, in which ``{pair}`` stands for the pair.
     :param arguments: those of the DAG.
     """
     with DAG(
         dag_id=dag_id,
-        doc_md=doc.format(pair=pair),
+        dag_display_name=f"Denodo {pair.name} {name}",
+        doc_md=doc.format(pair=pair) + _where_to_go(pair, dag_id),
         schedule=schedule,
         start_date=START,
         catchup=False,
@@ -126,6 +138,24 @@ def pair_dag(
         if isinstance(task, BaseOperator) and task.task_id not in WITHOUT_RECORD:
             task.add_inlets([assets.pair])
             task.add_outlets([assets.history])
+
+
+def _where_to_go(pair: Pair, dag_id: str) -> str:
+    """The links at the end of a DAG's documentation; Airflow's interface resolves them from its own address."""
+    drill = [("drill", pair.dag_id_drill)] if pair.drill_schedule else []
+    dags = [
+        ("sync", pair.dag_id_sync),
+        ("failover", pair.dag_id_failover),
+        ("switchover", pair.dag_id_switchover),
+        ("operations", pair.dag_id_operations),
+        *drill,
+    ]
+    others = ", ".join(f"[{name}]({dag_path(other)})" for name, other in dags if other != dag_id)
+    return (
+        f"\n**[The pair {pair.name}]({page_path(pair.name)})**: who runs the jobs, since when, why, and what to do.\n\n"
+        f"Its other DAGs: {others}. Documentation: [for the person on duty]({docs_path('operator')}), "
+        f"[reason codes]({docs_path('operator', 'reason-codes')}), [incidents]({docs_path('runbooks')}).\n"
+    )
 
 
 def _of_each_task(pair: Pair) -> dict[str, Any]:
@@ -148,7 +178,7 @@ def _of_each_task(pair: Pair) -> dict[str, Any]:
 
 
 def step(
-    operator: type[PythonOperator] = PythonOperator, **arguments: Any
+    operator: type[PythonOperator] = StepOperator, **arguments: Any
 ) -> Callable[[Callable[..., Any]], Callable[..., XComArg]]:
     """Make a task of a function in each DAG in which it is called, with the results of other tasks.
 
@@ -159,7 +189,7 @@ def step(
     def decorate(function: Callable[..., Any]) -> Callable[..., XComArg]:
         name, doc = function.__name__, inspect.getdoc(function)
 
-        call = function if "retry_policy" in arguments else at_once(function)
+        call = plainly(function) if "retry_policy" in arguments else at_once(function)
 
         @wraps(function)
         def make(*results: XComArg) -> XComArg:
@@ -180,13 +210,12 @@ def pair_of(context: Any) -> Pair:
 class Assets:
     """The assets of a pair; they are equal by name and URI, so that each DAG and each task can make its own.
 
-    ``pair`` is its own asset, whose state store holds the record and whose events are its history; ``look`` the asset
-    by whose events the failover DAG is asked for a look; ``history`` the alias through which tasks emit events of both.
+    ``pair`` is its own asset, whose state store holds the record and whose events are its history; ``history`` the
+    alias through which tasks emit these events.
     """
 
     def __init__(self, pair: Pair) -> None:
         self.pair = pair_asset(pair.name)
-        self.look = Asset(name=pair.look_uri, uri=pair.look_uri, group=GROUP)
         self.history = AssetAlias(name=f"denodo-scheduler-history-{pair.name}", group=GROUP)
 
 
@@ -219,9 +248,9 @@ def quiet_params(pair: Pair, where: str) -> dict[str, Param]:
     }
 
 
-def quiet_window(pair: Pair, **arguments: Any) -> DenodoSchedulerQuietWindowSensor:
+def quiet_window(pair: Pair, **arguments: Any) -> WaitForQuietWindowSensor:
     """Make the task that waits for a quiet window, as long as :func:`quiet_params` say."""
-    return DenodoSchedulerQuietWindowSensor(
+    return WaitForQuietWindowSensor(
         task_id="wait_for_quiet_window",
         window="{{ params.quiet_window }}",
         timeout="{{ params.quiet_timeout }}",
@@ -250,11 +279,21 @@ def pair_context(context: Any, pair: Pair | None = None) -> PairContext:
         snapshots=SnapshotStore(snapshot_folder(pair), pair.name),
         master=DenodoSchedulerHook(pair.master),
         slave=DenodoSchedulerHook(pair.slave),
-        actor=dag_run.triggering_user_name or dag_run.run_type.value,
+        actor=_actor(dag_run),
         reason=context["params"].get("reason") or "",
         run_id=dag_run.run_id,
         dry_run=bool(context["params"].get("dry_run")),
     )
+
+
+def _actor(dag_run: Any) -> str:
+    """Who or what started a run.
+
+    Airflow hands the name of the person who started a run down to each run that its tasks start, and on to those that
+    these start: whoever has resumed the pair has not begun the failover of a later look.
+    """
+    person = None if dag_run.run_type == "operator_triggered" else dag_run.triggering_user_name
+    return str(person or dag_run.run_type.value)
 
 
 def pair_records(context: Any, pair: Pair) -> RecordStore:
@@ -266,13 +305,19 @@ def watch_store(context: Any) -> WatchStore:
     return WatchStore(context["asset_state_store"][Assets(pair_of(context)).pair])
 
 
-def keep_check(context: Any, found: dict[str, Any], key: str = CHECK_KEY) -> None:
+def keep(context: Any, key: str, found: dict[str, Any]) -> None:
     """Keep the result of the last readiness check, or of the last doctor, for ``denodo-ha``."""
     context["asset_state_store"][Assets(pair_of(context)).pair].set(key, found)
 
 
+def keep_readiness(context: Any, found: Readiness) -> None:
+    """Keep and measure what a readiness check has found."""
+    keep(context, CHECK_KEY, found.to_json())
+    metrics.send(pair_of(context).name, of_check(found))
+
+
 def kept(context: Any, key: str) -> Any:
-    """Return what :func:`keep_check` kept."""
+    """Return what :func:`keep` has kept."""
     return context["asset_state_store"][Assets(pair_of(context)).pair].get(key)
 
 
@@ -289,11 +334,6 @@ def evidence_of(watched: Any) -> Evidence:
     return readable(lambda found: Evidence.from_json(found["evidence"]), seen)
 
 
-def snapshot_folder(pair: Pair) -> ObjectStoragePath:
-    """Where the pair's snapshots are: its ``snapshots`` option, or a folder of the Airflow home."""
-    return ObjectStoragePath(pair.snapshots.location or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
-
-
 # -- how the history gets out
 
 
@@ -307,17 +347,22 @@ def publishing(run: PairContext, context: Any) -> Iterator[None]:
     publish(run, context)
 
 
-def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> None:
+def publish(run: PairContext, context: Any, *, notified: Collection[str] = ()) -> None:
     """Turn the events that wait in the outboxes into asset events of the pair, each once, and notify of them.
 
-    An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies.
+    An event leaves its outbox only after it was seen in the pair's history, so none is lost when a task dies. Whether
+    there are events or not, the pair is measured.
 
-    :param told: ids of events of which this task has notified people already.
+    :param notified: ids of events of which this task has notified people already.
     """
-    assets, watch = Assets(run.pair), watch_store(context)
+    measure(run, context, _published(run, context, notified))
+
+
+def _published(run: PairContext, context: Any, notified: Collection[str]) -> list[dict[str, Any]]:
+    assets, watch, added = Assets(run.pair), watch_store(context), list[dict[str, Any]]()
     waiting = [*_outbox(run), *watch.load().outbox]
     if not waiting:
-        return
+        return []
     history = [event.extra for event in context["inlet_events"][assets.pair].ascending(False).limit(200)]
     published = {event["id"] for event in waiting if any(is_told(event, extra) for extra in history)}
     if published:
@@ -325,13 +370,31 @@ def publish(run: PairContext, context: Any, *, told: Collection[str] = ()) -> No
     for event in waiting:
         if not under_way(event, run.now(), run.pair.sync.lease):
             context["outlet_events"][assets.history].add(assets.pair, extra=event)
+            added.append(event)
             if (
-                event["id"] not in told
+                event["id"] not in notified
                 and not event.get("told")
                 and (alert := event.get("alert") or ALERTS.get(event.get("kind", "")))
             ):
                 known = Alert(alert) if alert in tuple(Alert) else Alert.BLOCKED  # another version knows more
                 notify(run.pair, known, event, context)
+    return added
+
+
+def measure(run: PairContext, context: Any, events: Iterable[dict[str, Any]] = ()) -> None:
+    """Send by Airflow's metrics how the pair is now, and what these events tell."""
+    metrics.send(run.pair.name, _measured(run, context, events))
+
+
+def _measured(run: PairContext, context: Any, events: Iterable[dict[str, Any]]) -> Iterator[Sample]:
+    try:
+        record = run.records.load()
+    except RecordError:
+        record = None
+    yield from of_pair(run.pair, record, watch_store(context).load(), run.now())
+    took = (run.now() - context["dag_run"].start_date).total_seconds()
+    for event in events:
+        yield from of_event(event, took if run.is_of_this_run(str(event.get("operation"))) else None)
 
 
 def _outbox(run: PairContext, without: Collection[str] = ()) -> tuple[dict[str, Any], ...]:
@@ -355,21 +418,64 @@ def _watch_outbox(watch: WatchStore, without: Collection[str]) -> tuple[dict[str
     return kept
 
 
-def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True) -> None:
-    """Have the failover DAG look at the pair as soon as this task has ended.
+def ask_for_a_look(context: Any, reason: str, *, afresh: bool = True, result: Any = None) -> NoReturn:
+    """End this task as a success, and start a run of the failover DAG, as a ``TriggerDagRunOperator`` does.
 
-    :param afresh: it takes its first verdict at once, whatever it knew. Otherwise it goes on watching for a change.
+    Airflow starts the run first. A worker that dies in between costs another try of the task and a second look, which
+    does no harm: only the run that began last asks for the next one.
+
+    :param reason: why; in the note of that run, until the run itself says what it was.
+    :param afresh: it takes its first verdict at once, whatever was known. Otherwise it goes on watching for a change.
+    :param result: what the task returns.
     """
     if afresh:
         store = watch_store(context)
         store.save(replace(store.load(), verdict="", settled=False))
-    assets = Assets(pair_of(context))
-    context["outlet_events"][assets.history].add(assets.look, extra={"reason": reason})
+    if result is not None:
+        context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=result)
+    raise DagRunTriggerException(
+        trigger_dag_id=pair_of(context).dag_id_failover,
+        dag_run_id=f"look__{utcnow().isoformat()}",
+        conf=None,
+        note=f"Asked for by {context['dag'].dag_id}: {reason}",
+        reset_dag_run=False,
+        skip_when_already_exists=False,
+        wait_for_completion=False,
+        allowed_states=[],
+        failed_states=[],
+        poke_interval=0,
+        deferrable=False,
+    )
 
 
 def note(context: Any, text: str) -> None:
-    """Leave one sentence on what this run was; the plugin's listener makes it the note of the run."""
+    """Say in one sentence what this run was: in the log of its task, and by the plugin's listener in its note."""
+    log.info("%s", text)
     context["ti"].xcom_push(key=NOTE, value=text)
+
+
+def tell(context: Any, event: dict[str, Any]) -> dict[str, Any]:
+    """Say what an event tells: its sentence as :func:`note` does, the facts behind it in the log at DEBUG."""
+    note(context, event.get("text") or told.text(event))
+    for label, said in told.facts(event):
+        log.debug("%s: %s", label, said)
+    return event
+
+
+def show(context: Any, text: str, *, result: bool = True) -> None:
+    """Show what a run that only looks has found: in the log, and in the note, of which Airflow keeps 1,000 characters.
+
+    :param result: it is the XCom of the task too, which gives no other.
+    """
+    log.info("%s", text)
+    context["ti"].xcom_push(key=NOTE, value=text if len(text) <= 1000 else text.partition("\n")[0])
+    if result:
+        context["ti"].xcom_push(key=RESULT, value=text)
+
+
+def leave_problem(context: Any, reason: Reason) -> None:
+    """Leave why a task fails, for the task that reports and for the link *What to do*."""
+    context["ti"].xcom_push(key="problem", value=reason.to_json())
 
 
 @contextmanager
@@ -378,7 +484,7 @@ def explaining(context: Any) -> Iterator[None]:
     try:
         yield
     except (Blocked, NotYet, StorageError, RecordError, ConfigurationError, NoTokenError) as error:
-        context["ti"].xcom_push(key="problem", value=error.reason.to_json())
+        leave_problem(context, error.reason)
         with suppress(Exception):
             note(context, str(error.reason))
         raise

@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Param, TriggerRule
 
-from denodo_ha.alerts import run_note
+from denodo_ha import dry_runs
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import reason_given
 from denodo_ha.record import Role
 from denodo_scheduler.dags import shared
+from denodo_scheduler.dags.tasks import ShortCircuitStepOperator
 from denodo_scheduler.steps import check as checking
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import NothingToDo, require
@@ -37,14 +37,13 @@ Break before make: drains the active server (disables at once the jobs that do n
 ended), reads back that **all** are disabled, then enables exactly those on the other server, reads back, and commits.
 
 * **Trigger by hand** with a direction and a reason; `to_master` is the failback, and is followed by a sync.
-* **Dry run** first: the XCom `plan` of `check` says which jobs it would carry over, which ones run now, since when and
-  how long they usually take, how long the gap may be, and what is due in it.
+* **Dry run** first: log, note and XCom of `check` say which jobs it would carry over, which ones run now, since when
+  and how long they usually take, how long the gap may be, and what is due in it.
 * **Ready?** The readiness check of the operations DAG is made first. What is critical of the server that becomes active
   stops the switchover, unless you accept it; the rest is told in the note and in the event.
 * **A job that does not end?** At the drain timeout it goes back, or stops that job: choose it in the form.
 * **Something failed?** Until the first job is enabled on the other server it goes back by itself, after that forward:
   by the retries of `switch_over`, then by the failover DAG.
-* Its history is on the asset `{pair.asset_uri}`.
 """
 QUIET_DOC = """
 Sleep (deferred) until nothing runs, waits or polls on the active server and nothing is due within the quiet window
@@ -56,7 +55,7 @@ slave, which a sync would overwrite.
 """
 
 
-@shared.step(ShortCircuitOperator, **shared.CHANGES_NOTHING)
+@shared.step(ShortCircuitStepOperator, **shared.CHANGES_NOTHING)
 def check(**context: Any) -> dict[str, Any] | None:
     """Decide whether it may begin: read the HA record and both servers, compare their jobs, and make the readiness
     check. Changes nothing. The XCom `plan` says what would be done; in a dry run everything else is skipped.
@@ -67,13 +66,14 @@ def check(**context: Any) -> dict[str, Any] | None:
         wanted = _switch(context)
         plan = switching.check(run, wanted)
         found = checking.check(run, shared.watch_store(context).load())
-        shared.keep_check(context, found.to_json())
+        shared.keep_readiness(context, found)
         plan["not_ready"] = checking.not_ready(found)
         context["ti"].xcom_push(key="plan", value=plan)
         checking.ensure_ready(found, wanted.to, accepted=context["params"]["accept_not_ready"])
     if run.dry_run:
-        log.info("A dry run: %d jobs would be carried over. Nothing is changed.", plan["enable"]["jobs"])
+        shared.show(context, dry_runs.switchover(plan))
         return None
+    log.info("%s", dry_runs.carried_over(plan))
     return plan
 
 
@@ -84,13 +84,12 @@ def switch_over(plan: Any, **context: Any) -> dict[str, Any]:
     last one ended. It keeps the pair's slot while jobs run: no other task may change the pair meanwhile anyway.
     """
     run = _run(context)
-    if plan is None:
+    if not isinstance(plan, dict):
         raise NothingToDo("not_begun", "the check of this run did not let it begin")
     with shared.publishing(run, context), shared.explaining(context):
         wanted = replace(_switch(context), not_ready=tuple(plan.get("not_ready", ())))
         done = switching.switch(run, wanted, epoch=plan["epoch"])
-    shared.note(context, run_note(done))
-    return done
+    return shared.tell(context, done)
 
 
 @shared.step(trigger_rule=TriggerRule.ALL_DONE, priority_weight=50)
@@ -108,6 +107,7 @@ def switchover_dag(pair: Pair) -> DAG:
     with shared.pair_dag(
         pair,
         pair.dag_id_switchover,
+        name="3 switchover",
         description=f"Change the active server: {pair.master} or {pair.slave}",
         doc=DAG_DOC,
         params=_params(pair),
@@ -175,7 +175,7 @@ def _params(pair: Pair) -> dict[str, Param]:
         ),
         "reason": shared.reason(),
         "dry_run": shared.tick(
-            "Dry run", "Show in the XCom plan of check what a switchover would do. Nothing is changed."
+            "Dry run", "Say in the note, and in log and XCom of check, what a switchover would do. Nothing is changed."
         ),
         "accept_differences": shared.tick(
             "Accept differences",

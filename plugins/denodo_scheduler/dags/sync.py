@@ -5,20 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.python import ShortCircuitOperator
-from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import DAG, Param, TriggerRule
 
-from denodo_ha.alerts import look_note, run_note
+from denodo_ha import dry_runs
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Pair
 from denodo_ha.reason import Explained, Reason
 from denodo_ha.sync_results import Disabled, Exported, Imported
 from denodo_scheduler.alerts import notify
 from denodo_scheduler.dags import shared
+from denodo_scheduler.dags.tasks import ShortCircuitStepOperator, WaitForMomentSensor
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.context import PairContext
@@ -46,11 +46,10 @@ committed. It waits for nothing that runs on the active server.
 * **Nothing new or changed?** Then nothing is waited for and nothing imported: `wait_for_quiet_window` and
   `import_metadata` are skipped. So it is where jobs were only enabled, disabled or removed.
 * **No HA record yet?** Then each run only looks, whoever started it: it changes nothing and ends with the plan and with
-  the word to begin: initialise the pair with `{pair.dag_id_operations}`, then run this DAG again.
+  the word to begin: *initialise* the pair by its operations DAG, then run this DAG again.
 * **Trigger by hand** for a dry run, to accept a mass change, to deliver jobs that have no safe moment, or, after a
   failover, to re-protect: copy the slave to the master, so that a failback carries its edits home.
 * **A run failed?** Clear it, or just wait: the next run repairs the passive server first.
-* Its history is on the asset `{pair.asset_uri}`; the state in key `record` of the asset's state store.
 """
 QUIET_DOC = """
 Sleep (deferred) until the first moment in which a job that has to be imported cannot fire on the target, by the
@@ -59,7 +58,7 @@ nothing has to be imported, and in a dry run.
 """
 
 
-@shared.step(ShortCircuitOperator)
+@shared.step(ShortCircuitStepOperator)
 def guard(**context: Any) -> dict[str, Any] | None:
     """Decide whether a sync may begin: read the HA record, check the slave, and **repair** it where an earlier run
     left it dirty. Where nothing is to be done, the rest of the run is skipped and the XCom `verdict` says why.
@@ -70,14 +69,12 @@ def guard(**context: Any) -> dict[str, Any] | None:
         admission = guarding.guard(
             run, operation_id=run.new_operation(), wanted=_wanted(context), reprotect=_reprotect(run, context)
         )
-    shared.publish(run, context, told=told)
+    shared.publish(run, context, notified=told)
     context["ti"].xcom_push(key="verdict", value=admission.to_json())
     if admission.ticket is None:
         shared.note(context, admission.message)
-        log.warning("%s The rest of this run is skipped.", admission.message)
         return None
-    if admission.ticket.looks:
-        log.warning("%s", admission.message)
+    log.info("%s", admission.message)
     return admission.ticket.to_json()
 
 
@@ -95,10 +92,11 @@ def export_metadata(ticket: Any, **context: Any) -> dict[str, Any]:
             accept_mass_change=params["accept_mass_change"],
             deliver_now=params["deliver_now"],
         )
-    if found.looks:
-        said = look_note(exported.comparison, found.looks)
-        log.warning("%s", said)
-        shared.note(context, said)
+    if found.looks or run.dry_run:
+        exported = replace(exported, text=dry_runs.sync(exported, found.looks))
+        shared.show(context, exported.text, result=False)
+    else:
+        log.info("%s\n%s", exported.comparison, exported.text)
     return exported.to_json()
 
 
@@ -158,8 +156,7 @@ def verify(ticket: Any, exported: Any, imported: Any, disabled: Any, **context: 
             accept_mass_change=context["params"]["accept_mass_change"],
         )
     shared.publish(run, context)
-    shared.note(context, run_note(result))
-    return result
+    return shared.tell(context, result)
 
 
 def sync_dag(pair: Pair) -> DAG:
@@ -167,6 +164,7 @@ def sync_dag(pair: Pair) -> DAG:
     with shared.pair_dag(
         pair,
         pair.dag_id_sync,
+        name="1 sync",
         description=pair.description or f"Keep {pair.slave} in step with {pair.master}",
         doc=DAG_DOC,
         params=_params(pair),
@@ -176,7 +174,7 @@ def sync_dag(pair: Pair) -> DAG:
     ) as dag:
         ticket = guard()
         exported = export_metadata(ticket)
-        wait = DateTimeSensorAsync(
+        wait = WaitForMomentSensor(
             task_id="wait_for_quiet_window",
             target_time="{{ ti.xcom_pull(task_ids='export_metadata')['wait_until'] }}",
             doc_md=QUIET_DOC,
@@ -196,7 +194,8 @@ def _params(pair: Pair) -> dict[str, Param]:
     return {
         "reason": shared.optional_text("Reason", "Why you start this run; kept in the history."),
         "dry_run": shared.tick(
-            "Dry run", "Show in the XCom of export_metadata what a sync would do. Nothing is changed."
+            "Dry run",
+            "Say in the note, and in log and XCom of export_metadata, what a sync would do. Nothing is changed.",
         ),
         "accept_mass_change": shared.tick(
             "Accept a mass change",
@@ -257,7 +256,7 @@ def _step(context: Any) -> Iterator[PairContext]:
     except Exception as error:
         ti = context["ti"]
         final = isinstance(error, (Blocked, *CONFIGURATION)) or ti.try_number > ti.max_tries
-        if final and not run.dry_run:
+        if final:
             _tell(run, _reason(error, context["task"].task_id), context)
         raise
 
@@ -265,9 +264,13 @@ def _step(context: Any) -> Iterator[PairContext]:
 def _tell(run: PairContext, reason: Reason, context: Any) -> None:
     """Whatever goes wrong here must not hide why the step has failed."""
     try:
+        shared.leave_problem(context, reason)
+        if run.dry_run:
+            return
         shared.note(context, str(reason))
         if event := note_problem(run, reason, shared.watch_store(context)):
             notify(run.pair, Alert.BLOCKED, event, context)
+        shared.measure(run, context)
     except Exception:
         log.exception("Why the sync has failed could not be kept or told")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator, Context
@@ -29,7 +29,7 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
 
     Path 1 goes through the master's web tool, path 2 through the slave's web tool. The task sleeps in the triggerer and
     succeeds whatever the verdict is. Its result, as JSON text, since Airflow 3.3 encodes it once more: ``ended_by``,
-    ``evidence``, ``second_good``, ``alive_since``, ``addresses`` and ``latencies``, see
+    ``evidence``, ``second_good``, ``alive_since``, ``addresses``, ``paths`` and ``latencies``, see
     :class:`denodo_scheduler.triggers.ping_master.PingMasterTrigger`. It fails only when a connection cannot be used.
 
     :param denodo_scheduler_conn_id: connection of the master. (templated)
@@ -117,11 +117,12 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
         active_conn_id: str | None = None,
         delay: timedelta = timedelta(0),
         addresses: dict[str, str] | None = None,
+        pair: str = "",
+        last_alive: datetime | None = None,
     ) -> NoReturn:
         """Defer until the watch is over.
 
-        :param addresses: the last address that each name on the way to the master led to. The others are those of the
-            constructor.
+        The other parameters are those of the constructor and of the trigger.
         """
         if known and known not in tuple(Verdict):
             raise WrongArgumentError(f"known is {known!r}, and the verdicts are {listed(Verdict, len(Verdict))}.")
@@ -142,6 +143,8 @@ class DenodoSchedulerPingMasterOperator(BaseOperator):
                 include_projects=list(self.include_projects),
                 include_jobs=list(self.include_jobs),
                 addresses=addresses or {},
+                pair=pair,
+                last_alive=last_alive,
             ),
             method_name="execute_complete",
             timeout=delay + watch_for + 2 * self.fall * self.interval + _SLACK,

@@ -10,9 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
+from airflow.configuration import AIRFLOW_HOME
 from airflow.sdk import ObjectStoragePath
 
 from denodo_ha.jobs import JobKey
+from denodo_ha.pairs import Pair
 from denodo_ha.reason import Reason
 from denodo_ha.snapshot.ids import expired, taken_at
 from denodo_scheduler.state.files import new_file
@@ -22,8 +24,13 @@ log = logging.getLogger(__name__)
 
 RECORD_FOLDER = "record"
 """The folder of the HA record, beside those of the snapshots."""
-_HOLDING, _REPORT = "servers.json", "doctor.json"
+_HOLDING, _REPORT, _SEEN = "servers.json", "doctor.json", "seen.json.gz"
 _PLAN, _JSON = "plan-", ".json"
+
+
+def snapshot_folder(pair: Pair) -> ObjectStoragePath:
+    """Where the pair's snapshots are: its ``snapshots`` option, or a folder of the Airflow home."""
+    return ObjectStoragePath(pair.snapshots.location or f"file://{AIRFLOW_HOME}/denodo_ha/snapshots")
 
 
 class SnapshotStore:
@@ -31,7 +38,8 @@ class SnapshotStore:
 
     ``manifest.json`` is written last and deleted first, so that a folder without it is no snapshot. Beside the folders
     are lists of jobs, ``plan-<id>.json``, such as the one that a switchover carries over, the folder of the HA record,
-    and ``servers.json``, by which pairs know of each other's servers.
+    ``servers.json``, by which pairs know of each other's servers, and ``seen.json.gz``, the jobs of both servers as
+    they were last seen.
 
     Every method raises StorageError when the storage cannot be used.
     """
@@ -80,6 +88,15 @@ class SnapshotStore:
         """
         self._write(_REPORT, content)
         return str(self._folder / _REPORT)
+
+    def write_seen(self, content: bytes) -> None:
+        """Keep the jobs of both servers as they were last seen; what was kept before is replaced."""
+        with new_file(self._folder / _SEEN) as file:
+            file.write(content)
+
+    def read_seen(self) -> bytes:
+        """:raises FileNotFoundError: nothing was kept yet."""
+        return self._read(_SEEN)
 
     def write(self, snapshot_id: str, *, contents: str, manifest: str) -> None:
         """Complete a snapshot: what its export file holds, and the manifest of the server it came from."""

@@ -99,9 +99,13 @@ def check(
             test_message=read_fact(send_test) if send_test else None,
         )
     )
-    for line in found.lines:
-        log.info("%s", line)
     return found
+
+
+def log_findings(found: Readiness) -> None:
+    """Log what a person has to see of a check, and at DEBUG what is in order."""
+    for each in found.findings:
+        log.log(logging.DEBUG if each.level is Level.OK else logging.INFO, "%s", each)
 
 
 def not_ready(found: Readiness) -> list[str]:

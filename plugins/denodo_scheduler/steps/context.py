@@ -14,6 +14,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import look_and_initialise
 from denodo_ha.reason import Reason
 from denodo_ha.record import Record, RecordError
+from denodo_ha.told import with_text
 from denodo_ha.transitions import noted
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.state.record_store import RecordStore, Superseded
@@ -140,7 +141,7 @@ class PairContext:
             raise NotYet("record_busy", what, "look at the pair, and try again if that is still right") from None
 
     def event(self, kind: str, record: Record, **details: Any) -> dict[str, Any]:
-        """An entry of the pair's history, to be attached to an asset event: plain JSON."""
+        """An entry of the pair's history with its sentence, to be attached to an asset event: plain JSON."""
         event = {
             "id": uuid4().hex,
             "kind": kind,
@@ -151,5 +152,4 @@ class PairContext:
             "at": self.now().isoformat(),
             **details,
         }
-        plain: dict[str, Any] = json.loads(json.dumps(event))
-        return plain
+        return with_text(json.loads(json.dumps(event)))

@@ -62,9 +62,7 @@ def operate(context: PairContext, request: Request) -> Done:
     :raises Blocked: it makes no sense; nothing was changed.
     """
     require(reason_given(context.reason))
-    done = _initialise(context, request.active) if request.operation == "initialise" else _change(context, request)
-    log.info("%s", done.what)
-    return done
+    return _initialise(context, request.active) if request.operation == "initialise" else _change(context, request)
 
 
 def _change(context: PairContext, request: Request) -> Done:
@@ -130,11 +128,9 @@ def _initialise(context: PairContext, active: Role | None) -> Done:
         enabled={role: None if keys is None else len(keys) for role, keys in enabled.items()},
     )
     context.create(new, event)
-    done = Done(
+    return Done(
         f"The {active} is the active server by your word, in epoch {new.epoch}; the slave is not synced.", event
     )
-    log.warning("%s", done.what)
-    return done
 
 
 def _known(context: PairContext) -> Known:

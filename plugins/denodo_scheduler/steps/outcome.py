@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -12,6 +13,8 @@ from denodo_ha.reason import Explained, Reason
 from denodo_ha.text import one_line
 from denodo_scheduler.exceptions import ConfigurationError
 from denodo_scheduler.state.storage import WrongStorageError
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,14 +49,34 @@ CONFIGURATION = (ConfigurationError, WrongStorageError)
 """Errors that stay until a person corrects something."""
 
 
+def plainly(function: Callable[P, T]) -> Callable[P, T]:
+    """Have ``function`` raise an error that has a reason without the way that led to it, which is logged at DEBUG.
+
+    Airflow logs a traceback of each error that ends a task; of such a one it has only Airflow's own lines then.
+    """
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if not isinstance(getattr(error, "reason", None), Reason):
+                raise
+            log.debug("The way to the error:", exc_info=True)
+            raise error.with_traceback(None) from None
+
+    return run
+
+
 def at_once(function: Callable[P, T]) -> Callable[P, T]:
-    """Have ``function`` fail a task at once on a configuration error, whatever its retries are.
+    """Have ``function`` fail a task at once on a configuration error, whatever its retries are, and :func:`plainly`.
 
     The steps of the DAGs and the ``execute`` of each public operator and sensor are made so.
 
     :raises Blocked: with the reason of the error.
     """
 
+    @plainly
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         try:

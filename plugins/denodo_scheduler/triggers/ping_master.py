@@ -17,9 +17,11 @@ from airflow.sdk.timezone import utcnow
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from denodo_ha.jobs import JobKey
+from denodo_ha.measures import of_round
 from denodo_ha.scope import Scope
 from denodo_ha.text import listed
 from denodo_ha.verdict import Answer, Evidence, Observation, Verdict, Watch, goes_on
+from denodo_scheduler import metrics
 from denodo_scheduler.client.logins import LIMIT, Logins
 from denodo_scheduler.client.probe import Observer
 from denodo_scheduler.exceptions import ConfigurationError
@@ -44,13 +46,16 @@ class PingMasterTrigger(BaseTrigger):
     dict: ``ended_by``, ``evidence`` (:class:`denodo_ha.verdict.Evidence`), ``second_good`` (when path 2 was last
     seen to work, or empty; it is tried every ``passive_interval``), ``alive_since`` (from when on the master is heard
     without a gap; None when it is not heard), ``addresses`` (the last address that each name on the way to the master
-    led to, while it was heard there) and ``latencies`` (per path ``count``, ``min``, ``median`` and ``max`` in
-    milliseconds, of the last 1000 rounds). Only where a connection cannot be used the task is resumed, with the event
-    ``error`` that says why. A restarted triggerer gathers its evidence anew.
+    led to, while it was heard there), ``paths`` (what was heard last on each path) and ``latencies`` (per path
+    ``count``, ``min``, ``median`` and ``max`` in milliseconds, of the last 1000 rounds). Only where a connection cannot
+    be used the task is resumed, with the event ``error`` that says why. A restarted triggerer gathers its evidence
+    anew.
 
     The other arguments are those of :class:`denodo_scheduler.operators.ping_master.DenodoSchedulerPingMasterOperator`.
 
     :param addresses: those addresses as the watch before knew them.
+    :param pair: the name under which each round is measured; empty: none is.
+    :param last_alive: when the master was last heard before this watch, if that is known.
     :param begin: when the first probe leaves; None: at once.
     :param until: when the watch ends, with the first verdict that is confirmed then (``ended_by`` "watched"). Before,
         another verdict than ``known`` ends it ("confirmed"), or what the other two servers do ("passive").
@@ -70,6 +75,8 @@ class PingMasterTrigger(BaseTrigger):
     include_projects: Sequence[str] = ("*",)
     include_jobs: Sequence[str] = ("*",)
     addresses: dict[str, str] = field(default_factory=dict)
+    pair: str = ""
+    last_alive: datetime | None = None
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -104,6 +111,8 @@ class PingMasterTrigger(BaseTrigger):
                 observation = await observer.observe()
                 evidence = watch.add(observation)
                 heard.add(observation)
+                if self.pair:
+                    metrics.send(self.pair, of_round(observation, heard.last_alive or self.last_alive))
                 if observation.verdict is not before:
                     self._tell(observation)
                     before = observation.verdict
@@ -114,6 +123,7 @@ class PingMasterTrigger(BaseTrigger):
                         "evidence": evidence.to_json(),
                         "second_good": await second.last_good(wait=evidence.verdict is Verdict.UP),
                         "addresses": observer.addresses,
+                        "paths": observer.paths,
                         **heard.to_json(),
                     }
                 wrong = Answer.MISCONFIGURED in (observation.master, observation.second, observation.slave)
@@ -152,6 +162,7 @@ class PingMasterTrigger(BaseTrigger):
             self.log.warning("The connections cannot be read again: %s", error)
             return observer
         renewed.addresses.update(observer.addresses)
+        renewed.paths.update(observer.paths)
         await observer.aclose()
         return renewed
 
@@ -263,6 +274,7 @@ class _Heard:
         self._gap = gap
         self._before: datetime | None = None
         self._alive_since: datetime | None = None
+        self.last_alive: datetime | None = None
         self._milliseconds: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_KEPT_LATENCIES))
 
     def add(self, observation: Observation) -> None:
@@ -270,6 +282,7 @@ class _Heard:
             self._alive_since = None
         self._before = observation.at
         self._alive_since = (self._alive_since or observation.at) if observation.verdict.alive else None
+        self.last_alive = observation.at if observation.verdict.alive else self.last_alive
         for path, seconds in observation.seconds.items():
             self._milliseconds[path].append(1000 * seconds)
 

@@ -28,7 +28,8 @@ from denodo_scheduler.steps.outcome import Blocked, NothingToDo, NotYet
 from denodo_scheduler.steps.promote import switchover
 from denodo_scheduler.steps.promote.fence import Down, Fence
 from denodo_scheduler.steps.promote.operation import Try, begun, left, not_fenced, taken_over
-from denodo_scheduler.steps.promote.report import describe, occurrences
+from denodo_scheduler.steps.promote.report import describe, occurrences, steps
+from denodo_scheduler.steps.seen import keep_promoted
 from denodo_scheduler.steps.watch.act import demote_master, demotion_event
 from denodo_scheduler.steps.watch.look import Case, expected, judge
 
@@ -87,7 +88,7 @@ def _begun_or_resumed(case: Case, judged: Judgement, look: Look) -> _Failover:
     context, record = case.context, judged.record
     assert record is not None
     if judged.decision.code != "resume":
-        return _Failover(context, _claimed(case, record), case, look)
+        return _Failover(context, _claimed(case, record), case, look, decided=judged.at)
     permit = unchanged(context, record)
     record = permit.check()
     assert record.operation is not None
@@ -108,7 +109,7 @@ def _claimed(case: Case, record: Record) -> Record:
     """Write the intent. Whatever can fail without it fails before."""
     assert record.snapshot is not None
     context = case.context
-    _manifest(context, record.snapshot.id)
+    manifest_of(context, record.snapshot.id)
     same = undisturbed(context, record).rule
     return begun(
         context,
@@ -140,7 +141,7 @@ def _down(case: Case, verdict: Verdict) -> bool:
     return verdict is Verdict.DOWN or (verdict is Verdict.UNKNOWN and case.context.pair.watch.one_path)
 
 
-def _manifest(context: PairContext, snapshot_id: str) -> Manifest:
+def manifest_of(context: PairContext, snapshot_id: str) -> Manifest:
     """What was enabled on the master when the snapshot was taken."""
     try:
         return Manifest.from_json(context.snapshots.read(snapshot_id)[1])
@@ -157,19 +158,22 @@ class _Failover(Try):
     """
     :param last_sign: when an earlier try was last seen at work; what is enabled already it enabled before.
     :param quenched: how many jobs of a master that is heard again were disabled.
+    :param decided: when it was decided that this try begins it. :param fenced: when the pair's fencing hook had ended.
     """
 
     case: Case
     look: Look
     last_sign: datetime | None = None
     quenched: int = 0
+    decided: datetime | None = None
+    fenced: datetime | None = None
 
     def run(self) -> dict[str, Any]:
         snapshot_id = self.plan_id
         self._abort_if_alive(self.look(), self.claim.check())
         fenced = self._fenced()
-        manifest = _manifest(self.context, snapshot_id)
-        zone = _zone(self.context, manifest, snapshot_id)
+        manifest = manifest_of(self.context, snapshot_id)
+        zone = zone_of_master(self.context, manifest, snapshot_id)
         order, enabled = _enable(self.case, manifest, zone.zone, self._before_batch)
         said = describe(
             self.context,
@@ -182,6 +186,18 @@ class _Failover(Try):
             last_sign=self.last_sign,
         )
         return self._commit(snapshot_id, order, enabled, fenced, said)
+
+    def _steps_before(self) -> dict[str, datetime | None]:
+        """The steps until the first job was enabled. What an earlier try had seen is not known any more."""
+        evidence, known = self.case.evidence, self.last_sign is None
+        return {
+            "heard": self._heard if evidence.last_alive or self.case.heard.last_alive else None,
+            "silent": evidence.since if known else None,
+            "down": evidence.decided if known else None,
+            "decided": self.decided,
+            "begun": self.operation.started,
+            "fenced": self.fenced,
+        }
 
     @property
     def _heard(self) -> datetime:
@@ -224,6 +240,7 @@ class _Failover(Try):
 
     def _fenced(self) -> Fence:
         fenced = self.fence(by_person=self.case.consents.fenced)
+        self.fenced = self.context.now() if self.context.pair.failover.fence else None
         if refused := not_fenced(self.context, fenced):
             if self.step is Step.CLAIMED:
                 self.leave("failover_given_up", given_up, f"the master could not be fenced: {fenced.how}")
@@ -260,9 +277,11 @@ class _Failover(Try):
             fencing=fenced.to_json(),
             quenched=self.quenched,
             **said,
+            **steps(enabled, **self._steps_before()),
             **told_behind(behind, Role.SLAVE),
         )
         self.claim.save(promote, event)
+        keep_promoted(context, Role.SLAVE, enabled)
         return event
 
 
@@ -272,8 +291,8 @@ def _complete(case: Case, record: Record) -> dict[str, Any]:
     context, promotion = case.context, record.last_promotion
     assert promotion is not None
     claim = of_epoch(context, record, Phase.FAILED_OVER, while_paused=False)
-    manifest = _manifest(context, promotion.plan)
-    zone = _zone(context, manifest, promotion.plan)
+    manifest = manifest_of(context, promotion.plan)
+    zone = zone_of_master(context, manifest, promotion.plan)
     remaining = set(context.snapshots.read_job_list(promotion.left)) if promotion.left else None
     try:
         order, enabled = _enable(case, manifest, zone.zone, claim.check, only=remaining)
@@ -355,7 +374,7 @@ def _enable(
     return order, enable(server, order.order, batch=batch, before_batch=before_batch, not_before=late, now=context.now)
 
 
-def _zone(context: PairContext, manifest: Manifest, snapshot_id: str) -> ServerZone:
+def zone_of_master(context: PairContext, manifest: Manifest, snapshot_id: str) -> ServerZone:
     """The master's time zone, as far as it is known."""
     taken = taken_at(snapshot_id)
     return configured_zone(context.pair.master_timezone) or server_zone(manifest, taken, context.now())

@@ -65,6 +65,21 @@ def describe(
     }
 
 
+def steps(enabled: Changed, **times: datetime | None) -> dict[str, Any]:
+    """When each step of a change of the active server was done, for its event; see :data:`denodo_ha.told_facts.STEPS`.
+
+    :param enabled: what became of the jobs that were enabled. :param times: of the steps before; None: not known.
+    """
+    told = enabled.told.values()
+    known = {
+        **times,
+        "first_enabled": min(told, default=None),
+        "last_enabled": max(told, default=None),
+        "read_back": enabled.verified,
+    }
+    return {"steps": {name: at.isoformat() for name, at in known.items() if at}}
+
+
 def occurrences(
     context: PairContext,
     server: Server,

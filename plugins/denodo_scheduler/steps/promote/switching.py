@@ -42,7 +42,8 @@ from denodo_scheduler.steps.promote.examine import (
 )
 from denodo_scheduler.steps.promote.fence import Down, Fence, without_master
 from denodo_scheduler.steps.promote.operation import Switch, Try, not_fenced
-from denodo_scheduler.steps.promote.report import occurrences
+from denodo_scheduler.steps.promote.report import occurrences, steps
+from denodo_scheduler.steps.seen import keep_promoted
 from denodo_scheduler.steps.servers import Server, enabled_in
 from denodo_scheduler.steps.watch.act import demotion_event
 
@@ -319,9 +320,11 @@ class Switching(Try):
             interrupted=counted(self._interrupted(rest.statuses) if rest else ()),
             not_ready=list(self.wanted.not_ready),
             **gap,
+            **steps(enabled, begun=self.operation.started, at_rest=rest.clean_at if rest else None),
             **(without_master(self.unseen) if self.unseen and self.old is Role.MASTER else {}),
         )
         self.claim.save(change, event)
+        keep_promoted(self.context, self.to, enabled, rest)
         return event
 
     def _left_before(self, record: Record, now: Statuses) -> set[JobKey]:

@@ -84,7 +84,7 @@ def export(
         forgotten = began - context.pair.sync.oldest_export
         protected = {snapshot_id, ticket.base_snapshot or "", *record.stored}
         context.snapshots.retire(context.pair.snapshots.keep, protected, before=forgotten)
-    log.info("Snapshot %s: %d jobs, %d enabled. %s", snapshot_id, exported.jobs, exported.enabled, exported.text)
+    log.debug("Snapshot %s: %d jobs, %d enabled", snapshot_id, exported.jobs, exported.enabled)
     return exported
 
 

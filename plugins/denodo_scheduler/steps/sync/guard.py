@@ -78,13 +78,13 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
         return Admission(None, reason.code, str(reason))
     target = other(source)
     version = context.servers.hook(target).me().version
-    log.info("The %s answers: version %s.", target, version)
+    log.debug("The %s answers: version %s.", target, version)
     go = SyncTicket(operation_id, record.epoch, record.snapshot_id, source, version)
     record = _same_servers(context, record)
     if looks:
         return _look(context, go)
     if context.dry_run:
-        return Admission(go, "go", "dry run: shows what a sync would do")
+        return Admission(go, "go", f"dry run: shows what a sync of the {target} would do")
     record = _tried_storage(context, record)
     if drill_left(record, context.now()):
         end_interrupted(context, record)
@@ -98,7 +98,7 @@ def guard(context: PairContext, *, operation_id: str, wanted: datetime | None, r
             f"taken later, is already on the {go.target}"
         )
         return Admission(None, "covered", f"[covered] {what}. Nothing was changed.")
-    return Admission(go, "go", "sync")
+    return Admission(go, "go", f"a sync of the {go.target} from the {go.source} may begin")
 
 
 def _warn_of_one_thing(context: PairContext) -> None:

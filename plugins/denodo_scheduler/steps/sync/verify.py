@@ -25,10 +25,12 @@ from denodo_ha.record import (
     commit,
     mark_dirty,
 )
+from denodo_ha.seen import of_manifest, of_statuses
 from denodo_ha.snapshot.contents import ArchiveContents
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_ha.sync_results import Disabled, Exported, Imported, exposure, reference, told
 from denodo_ha.text import counted, listed
+from denodo_ha.told import with_text
 from denodo_ha.transitions import UNKNOWN
 from denodo_scheduler.exceptions import DenodoSchedulerError
 from denodo_scheduler.hooks.scheduler import Statuses
@@ -36,6 +38,7 @@ from denodo_scheduler.steps.claim import Claim, SyncTicket, current_sync, own_sy
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.outcome import Blocked, NothingToDo, readable
 from denodo_scheduler.steps.passive import suspects
+from denodo_scheduler.steps.seen import keep_seen
 from denodo_scheduler.steps.sync.comparing import ReadBack, read_back
 
 log = logging.getLogger(__name__)
@@ -98,7 +101,14 @@ def verify(
     if delete:
         event = _delete_orphans(context, ticket, done, orphans, event)
     context.snapshots.retire(context.pair.snapshots.keep, done.stored)
+    _keep(context, ticket, exported, read)
     return event
+
+
+def _keep(context: PairContext, ticket: SyncTicket, exported: Exported, read: ReadBack) -> None:
+    source = of_manifest(read.manifest, datetime.fromisoformat(exported.taken))
+    target = of_statuses(read.statuses.jobs, context.pair.scope, context.now())
+    keep_seen(context, {ticket.source: source, ticket.target: target})
 
 
 def _committed(record: Record) -> dict[str, Any]:
@@ -352,6 +362,7 @@ def _delete_orphans(
         log.error("Still there on the %s, although it was told to delete them: %s", ticket.target, listed(sorted(left)))
     log.warning("Orphans deleted from the %s: %s", ticket.target, listed(sorted(gone)) or "none")
     told = {"jobs": len(gone or left), "names": listed(sorted(gone or left)), "deleted": bool(gone)}
-    complete = {**event, "orphans": told | ({"left": listed(sorted(left))} if gone and left else {})}
+    orphaned = told | ({"left": listed(sorted(left))} if gone and left else {})
+    complete = with_text({**event, "orphans": orphaned})
     context.save(lambda latest: (latest, complete))
     return complete

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -10,6 +11,7 @@ from denodo_ha.decisions import Action, Alert, Decision, decide
 from denodo_ha.preconditions import LET_IT_LEAD, same_servers, two_servers
 from denodo_ha.reason import Reason
 from denodo_ha.record import Phase, Record, RecordError, Role
+from denodo_ha.seen import of_statuses
 from denodo_ha.situation import Consents, Heard, Judgement, is_fresh, situation_of
 from denodo_ha.verdict import Evidence, Verdict
 from denodo_scheduler.exceptions import DenodoSchedulerError
@@ -17,6 +19,7 @@ from denodo_scheduler.hooks.scheduler import Statuses
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.holding import another_pair
 from denodo_scheduler.steps.outcome import NothingToDo
+from denodo_scheduler.steps.seen import keep_seen
 from denodo_scheduler.steps.servers import Server, enabled_in, flagged_in
 
 log = logging.getLogger(__name__)
@@ -40,8 +43,11 @@ class Case:
         return is_fresh(self.evidence.decided, self.context.pair, self.context.now())
 
 
-def judge(case: Case) -> Judgement:
-    """Read the record and both servers, and look the decision up. Changes nothing."""
+def judge(case: Case, *, keep: bool = False) -> Judgement:
+    """Read the record and both servers, and look the decision up. Changes nothing.
+
+    :param keep: keep what the servers said of their jobs, for the page.
+    """
     context, verdict = case.context, case.evidence.verdict
     now = context.now()
     try:
@@ -62,6 +68,8 @@ def judge(case: Case) -> Judgement:
     one_server = slave and master and two_servers(context.servers.connections, master[1].jobs, slave[1].jobs)
     if one_server:
         verdict, master = Verdict.MISCONFIGURED, None
+    elif keep:
+        _keep(context, {Role.SLAVE: slave, Role.MASTER: master})
     of_slave, of_master = _counted(context, slave), _counted(context, master if verdict.alive else None, record)
     others = of_slave and of_slave[0] - _is_drilled(record, slave)
     facts = partial(
@@ -74,7 +82,7 @@ def judge(case: Case) -> Judgement:
         master_enabled=of_master and of_master[0] > 0,
     )
     situation = facts(consents=case.consents)
-    log.info("Phase %s, verdict %s, %s", record.phase, verdict, situation)
+    log.debug("Phase %s, verdict %s, %s", record.phase, verdict, situation)
     decision = decide(record.phase, verdict, situation)
     if one_server and decision.code in ("misconfigured", "failed_over"):
         decision = _decided(one_server._replace(next_step=LET_IT_LEAD), Alert.BLOCKED)
@@ -116,6 +124,11 @@ def _read(context: PairContext, role: Role) -> _Read | None:
     except DenodoSchedulerError as error:
         log.warning("The %s cannot be read: %s", role, error)
         return None
+
+
+def _keep(context: PairContext, read: Mapping[Role, _Read | None]) -> None:
+    scope, now = context.pair.scope, context.now()
+    keep_seen(context, {role: of_statuses(found[1].jobs, scope, now) for role, found in read.items() if found})
 
 
 def _is_drilled(record: Record, slave: _Read | None) -> bool:
