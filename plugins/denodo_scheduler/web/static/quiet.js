@@ -52,11 +52,13 @@ function picture(said) {
   const most = Math.max(1, ...said.minutes);
   const rows = all.map((each) => {
     const due = each.minutes.reduce((sum, number) => sum + number, 0);
+    const named = each.windows.filter((one) => Date.parse(one.end) - Date.parse(one.begin) >= MINUTE).slice(0, 4);
+    const more = each.windows.length - named.length;
     return h("tr", {},
       h("th", { scope: "row" }, h("span", { "data-exact": exact(at(each.from)), class: "when" }, hour(at(each.from))), h("span", { class: "dim utc" }, ` ${at(each.from).slice(11, 16)} UTC`)),
       h("td", { class: "bars" }, bars(each.minutes, each.quiet, most, each.now)),
       h("td", { class: "number" }, due),
-      h("td", { class: "windows" }, minutesOf(each.windows.slice(0, 4)), each.windows.length > 4 ? h("span", {}, `and ${each.windows.length - 4} more`) : "", each.windows.length ? "" : h("span", { class: "dim" }, "none")));
+      h("td", { class: "windows" }, minutesOf(named), more ? h("span", {}, `${named.length ? "and " : ""}${more} more`) : "", each.windows.length ? "" : h("span", { class: "dim" }, "none")));
   });
   return h("table", { class: "plain day" },
     h("caption", {}, `Each row is an hour, each bar a minute: the higher, the more runs are due (at most ${most}). Green ground is a quiet moment.`),
