@@ -62,7 +62,7 @@ def measure(stage: Stage) -> Iterator[Measurement]:
             _fill(airflow, snapshots)
         before = _memory(airflow)
         with _browser(airflow) as context:
-            first = _visit(context, f"{airflow.url}{PAGE}#/pair/{BIG}", "The master runs the jobs")
+            first = _visit(context, f"{airflow.url}{PAGE}#/pair/{BIG}", "is the active server")
             grown = _memory(airflow) - before
             with stage.progress.step("Opening both views again and again"):
                 one = [_visit(context, f"{airflow.url}{PAGE}#/pair/{BIG}", BIG) for _ in range(TIMES)]
