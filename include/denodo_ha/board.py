@@ -107,6 +107,7 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
         "paths": _paths(sight),
         "sync": _sync(sight, record),
         "doubts": _doubts(sight, record),
+        "doubts_count": len(open_doubts(record, now)) if record else 0,
         **_of_record(sight, record),
         "check": _check(seen.check),
         "runs": [
@@ -191,7 +192,9 @@ def _level(extra: Mapping[str, Any]) -> str:
 def _duration(extra: Mapping[str, Any]) -> float | None:
     """How long what the event tells of has lasted, in seconds."""
     found = next((extra[name] for name in ("gap_seconds", "rto_seconds", "seconds") if name in extra), None)
-    return float(found) if type(found) in (int, float) and 0 <= found < LONGEST else None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if 0 <= found < LONGEST else None
 
 
 def _servers(sight: Sight, record: Record | None) -> dict[str, Any]:
@@ -263,7 +266,7 @@ def _sync_state(sight: Sight, record: Record | None) -> str:
 
 def _doubts(sight: Sight, record: Record | None) -> list[dict[str, Any]]:
     found = open_doubts(record, sight.now) if record else ()
-    return [{"name": each.name, "why": each.why, "role": each.role} for each in found]
+    return [{"name": each.name, "why": each.why, "role": each.role} for each in found[:NAMED_JOBS]]
 
 
 def _of_record(sight: Sight, record: Record | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -555,7 +556,7 @@ def test_nothing_is_initialised_while_a_task_may_change_a_server() -> None:
 def test_clocks_that_differ() -> None:
     sight = Sight(seen(State(NORMAL)), NOW)
     assert sight.ago(NOW + timedelta(seconds=9)) == sight.ago(NOW - timedelta(seconds=9)) == "less than a minute ago"
-    assert sight.ago(NOW + 2 * HOUR) == "120 min in the future, by a clock that is wrong"
+    assert sight.ago(NOW + 2 * HOUR) == "2h in the future, by a clock that is wrong"
 
 
 @pytest.mark.parametrize("until", ["9999-12-31T23:59:59-05:00", "2026-06-01T00:00:00+02:00"])
@@ -563,3 +564,24 @@ def test_a_pause_until_the_end_of_time_is_told(until: str) -> None:
     record = NORMAL.model_copy(update={"paused": Pause(since=NOW, reason="r", by="b", until=until)})  # type: ignore[arg-type]
     assert board.detail(seen(State(record)), ALL, NOW)["paused"]["until"]
     assert Record.from_json(record.to_json()) == record
+
+
+def test_a_look_from_the_future_proves_no_monitor() -> None:
+    found = board.detail(seen(State(NORMAL, looked=-3 * HOUR)), ALL, NOW)
+    assert found["level"] == "CRITICAL"
+    assert "monitor stopped: the last look at the pair was in 3h, by a clock that is wrong" in found["what"]
+    assert board.detail(seen(State(NORMAL, looked=-MINUTE)), ALL, NOW)["level"] == "OK"
+
+
+def test_thousands_of_doubts_are_counted_and_the_first_are_named() -> None:
+    pending = tuple(
+        PendingJob(
+            key=JobKey(project="P", name=f"j{n}"), code="no_moment", why="w" * 100, next_step="", on_target=False
+        )
+        for n in range(5000)
+    )
+    found = board.detail(seen(State(NORMAL.model_copy(update={"pending": pending}))), ALL, NOW)
+    assert (found["doubts_count"], len(found["doubts"])) == (5000, board.NAMED_JOBS)
+    assert len(json.dumps({**found, "actions": []})) < 50_000
+    [accept] = [each for each in found["actions"] if each["id"] == "accept_doubts"]
+    assert len(accept["conf"]["doubts"]) == 5000

@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from airflow import settings
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.models.asset import AssetEvent, AssetModel
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.orm import Session
 from starlette.routing import Mount
 
@@ -271,6 +272,27 @@ def test_two_thousand_events_are_small(airflow: page.Airflow) -> None:
     answer = get(airflow.person("VIEWER"), "/api/pairs/emea/events")
     assert len(answer.json()["events"]) == 2000
     assert len(answer.content) < 1_000_000
+
+
+def test_the_events_of_a_pair_are_found_by_the_index_of_its_asset(airflow: page.Airflow) -> None:
+    page.pair("emea", Record(), looked(), [SYNC])
+    person, plans = airflow.person("VIEWER"), []
+
+    def explain(connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if "asset_event" in statement:
+            plan = connection.connection.dbapi_connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.append(" ".join(row[3] for row in plan))
+
+    event.listen(settings.engine, "before_cursor_execute", explain)
+    try:
+        for path in ("", "/emea", "/emea/events?limit=5"):
+            assert get(person, f"/api/pairs{path}").status_code == 200
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", explain)
+    assert len(plans) == 5
+    for plan in plans:
+        assert "idx_asset_id_timestamp (asset_id=?)" in plan
+        assert "SCAN asset_event" not in plan
 
 
 def test_odd_names_and_texts_come_as_they_are(airflow: page.Airflow) -> None:

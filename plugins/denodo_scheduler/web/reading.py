@@ -27,6 +27,8 @@ from denodo_scheduler.web import access
 
 _PREFIX = Pair(name="").asset_uri
 _DAGS = "denodo_scheduler_"
+_NEWEST_FIRST = (AssetEvent.timestamp.desc(), AssetEvent.id.desc())
+"""As Airflow's index has the events of an asset; by their numbers, those of all assets might be gone through."""
 _CANDIDATES = 20
 """How many events are read to find one of some kind: others may hold the words somewhere inside."""
 _UNDER_WAY = (DagRunState.RUNNING, DagRunState.QUEUED)
@@ -74,9 +76,7 @@ def seen(session: Session, found: Dags, *, checks: bool = False) -> list[Seen]:
 
 def events(session: Session, pair: str, limit: int, after: int) -> tuple[list[Event], bool]:
     """Read the newest events of a pair with a number greater than ``after``, and whether there are more."""
-    rows = session.execute(
-        _of_pair(pair).where(AssetEvent.id > after).order_by(AssetEvent.id.desc()).limit(limit + 1)
-    ).all()
+    rows = session.execute(_of_pair(pair).where(AssetEvent.id > after).order_by(*_NEWEST_FIRST).limit(limit + 1)).all()
     return [_event(row) for row in rows[:limit]], len(rows) > limit
 
 
@@ -133,7 +133,7 @@ def _last_events(session: Session, names: Mapping[str, str]) -> dict[str, Event]
     newest_of = (
         select(AssetEvent.id)
         .where(AssetEvent.asset_id == AssetModel.id)
-        .order_by(AssetEvent.timestamp.desc(), AssetEvent.id.desc())
+        .order_by(*_NEWEST_FIRST)
         .limit(1)
         .correlate(AssetModel)
         .scalar_subquery()
@@ -151,7 +151,7 @@ def _change(session: Session, pair: str) -> Event | None:
     """
     text = cast(AssetEvent.extra, Text)
     maybe = _of_pair(pair).where(or_(*(text.contains(f'"kind": "{kind}"', autoescape=True) for kind in CHANGES)))
-    newest_first = maybe.order_by(AssetEvent.timestamp.desc(), AssetEvent.id.desc()).limit(_CANDIDATES)
+    newest_first = maybe.order_by(*_NEWEST_FIRST).limit(_CANDIDATES)
     found = map(_event, session.execute(newest_first))
     return next((event for event in found if event.extra.get("kind") in CHANGES), None)
 
