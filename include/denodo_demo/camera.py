@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from denodo_demo.airflow import LocalAirflow
+from denodo_demo.processes import WaitError
 from denodo_demo.slowness import allow
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class Camera:
         """The page of pairs, in the frame that Airflow shows it in, or by itself."""
         if PAGE in page.url:
             return page.main_frame
-        page.wait_for_selector("iframe")
-        inner = page.frame(url=lambda url: PAGE in url)
-        assert inner is not None, [each.url for each in page.frames]
-        return inner
+        inner = page.wait_for_selector("iframe")
+        frame = inner.content_frame() if inner else None
+        if frame is None:
+            raise WaitError(f"{page.url} shows no frame.")
+        return frame
