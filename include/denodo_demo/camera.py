@@ -83,7 +83,7 @@ class Camera:
             page.goto(f"{self._airflow.url}{path}")
             frame = self._frame(page)
             if click:
-                frame.get_by_role("button", name=click).or_(frame.get_by_role("tab", name=click)).first.click()
+                frame.get_by_role("link", name=click, exact=True).click()
             frame.get_by_text(shows).first.wait_for()
             page.screenshot(path=self.folder / f"{name}.png", full_page=whole)
             return str(frame.inner_text("body"))
