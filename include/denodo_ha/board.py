@@ -14,7 +14,7 @@ from denodo_ha.doubts import open_doubts
 from denodo_ha.offers import Rights, actions
 from denodo_ha.preconditions import other
 from denodo_ha.readiness.findings import Readiness
-from denodo_ha.record import Record, Role
+from denodo_ha.record import Record, Role, SnapshotRef
 from denodo_ha.sight import Event, Seen, Sight
 from denodo_ha.status import SEVERITY
 from denodo_ha.story import BY_WORDS, since, story, suggested
@@ -235,7 +235,7 @@ def _paths(sight: Sight) -> list[dict[str, Any]]:
 
 def _sync(sight: Sight, record: Record | None) -> dict[str, Any]:
     active = record.active if record else Role.MASTER
-    snapshot, pending = (record.snapshot, record.pending) if record else (None, ())
+    snapshot, pending = (_own(record), record.pending) if record else (None, ())
     problem = record.sync_problem if record else None
     return {
         "from": active,
@@ -256,12 +256,18 @@ def _sync(sight: Sight, record: Record | None) -> dict[str, Any]:
 def _sync_state(sight: Sight, record: Record | None) -> str:
     if sight.seen.reading.syncing:
         return "running"
-    if record is None or record.snapshot is None:
+    snapshot = _own(record) if record else None
+    if record is None or snapshot is None:
         return "none"
     if record.dirty:
         return "dirty"
     limit = sight.watching.oldest_snapshot
-    return "stale" if limit and (sight.now - record.snapshot.taken).total_seconds() > limit else "fresh"
+    return "stale" if limit and (sight.now - snapshot.taken).total_seconds() > limit else "fresh"
+
+
+def _own(record: Record) -> SnapshotRef | None:
+    """The committed snapshot, if it is of the server that is active now: after a failover nothing came back yet."""
+    return record.snapshot if record.snapshot and record.snapshot.source is record.active else None
 
 
 def _doubts(sight: Sight, record: Record | None) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split()).rstrip(".")
 
 
-def moment(text: str) -> datetime:
+def moment(text: object) -> datetime:
     """Read a time as it is stored, ISO 8601 with its zone; raise ValueError for anything else."""
     if not isinstance(text, str) or (found := datetime.fromisoformat(text)).tzinfo is None:
         raise ValueError("is no time with a zone")

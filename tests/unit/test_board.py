@@ -585,3 +585,18 @@ def test_thousands_of_doubts_are_counted_and_the_first_are_named() -> None:
     assert len(json.dumps({**found, "actions": []})) < 50_000
     [accept] = [each for each in found["actions"] if each["id"] == "accept_doubts"]
     assert len(accept["conf"]["doubts"]) == 5000
+
+
+def test_a_first_failover_under_way_is_no_stopped_monitor() -> None:
+    """Its look is in no watch yet, and has led to the operation that the record holds."""
+    never = {"at": "", "since": "", "verdict": "", "code": "", "situation": {}, "last_alive": ""}
+    found = board.detail(seen(replace(STATES["failing over"], watch=never)), ALL, NOW)
+    assert "monitor stopped" not in str(found["findings"])
+    assert found["story"]["tool"].startswith("It goes on by itself")
+
+
+def test_what_was_synced_the_other_way_is_no_sync_of_this_way() -> None:
+    after = board.detail(seen(STATES["failed over"]), ALL, NOW)["sync"]
+    assert (after["from"], after["state"], after["taken"], after["jobs"]) == ("slave", "none", None, None)
+    before = board.detail(seen(STATES["normal"]), ALL, NOW)["sync"]
+    assert (before["from"], before["state"]) == ("master", "fresh")

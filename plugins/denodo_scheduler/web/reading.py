@@ -166,11 +166,8 @@ _COLUMNS = (
 
 
 def _of_pair(pair: str) -> Any:
-    return (
-        select(*_COLUMNS)
-        .join(AssetModel, AssetModel.id == AssetEvent.asset_id)
-        .where(AssetModel.name == Pair(name=pair).asset_uri)
-    )
+    asset = select(func.max(AssetModel.id)).where(AssetModel.name == Pair(name=pair).asset_uri).scalar_subquery()
+    return select(*_COLUMNS).where(AssetEvent.asset_id == asset)
 
 
 def _event(row: Any) -> Event:
