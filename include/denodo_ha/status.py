@@ -164,7 +164,10 @@ def _monitor(
         if (status := (reading.health.get(component) or {}).get("status")) != "healthy":
             yield _stopped(f"Airflow's {component} is {status or 'not there'}", f"start Airflow's {component}")
     if reading.dag is None or reading.dag.get("is_stale"):
-        yield _stopped("Airflow does not find the failover DAG", "look at Airflow's import errors")
+        how = "look at Airflow's import errors"
+        if reading.dag:
+            how += f"; if the pair was taken out on purpose, run 'airflow dags delete {dag_id}'"
+        yield _stopped("Airflow does not find the failover DAG", how)
     elif reading.dag.get("is_paused"):
         yield _stopped("the failover DAG is paused", f"unpause {dag_id}")
     begun = record.operation.started if record and record.operation and record.operation.kind == "failover" else None

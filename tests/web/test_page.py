@@ -91,6 +91,13 @@ def test_a_browser_without_a_login_is_led_to_it_and_back(airflow: page.Airflow, 
         assert get(airflow.nobody(), path, Accept=accept).json() == {"detail": "Not authenticated"}
 
 
+def test_the_way_to_the_login_begins_with_the_path_that_airflow_is_served_at(airflow: page.Airflow) -> None:
+    person = TestClient(airflow.app, root_path="/airflow", headers={"Accept": "text/html"})
+    answer = person.get("/airflow/denodo-ha/docs/operator.html")
+    assert answer.status_code == 401
+    assert 'href="/airflow/api/v2/auth/login?next=%2Fairflow%2Fdenodo-ha%2Fdocs%2Foperator.html"' in answer.text
+
+
 def test_every_route_asks_for_the_login() -> None:
     """Also one that somebody adds without thinking of it."""
     app = build()
@@ -173,6 +180,7 @@ def test_a_pair_that_airflow_does_not_find_any_more_is_critical(airflow: page.Ai
     [row] = get(airflow.person("OP"), "/api/pairs").json()["pairs"]
     assert row["level"] == "CRITICAL"
     assert row["what"] == "monitor stopped: Airflow does not find the failover DAG"
+    assert "airflow dags delete denodo_scheduler_failover__emea" in row["next_step"]
 
 
 def test_an_answer_that_has_not_changed_is_not_sent_again(airflow: page.Airflow) -> None:
