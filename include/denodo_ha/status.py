@@ -171,6 +171,9 @@ def _monitor(
     at = max(filter(None, (_moment(seen.at), begun)), default=None)
     if at is None:
         yield _stopped("the pair has not been looked at yet", f"wait for the first run of {dag_id}, or trigger it")
+    elif at - now > max_age:
+        how = "set the clocks of Airflow's machines, then trigger the failover DAG, which looks"
+        yield _stopped(f"the last look at the pair was {_ago(at, now)}, by a clock that is wrong", how)
     elif now - at > max_age:
         yield _stopped(f"the last look at the pair was {_ago(at, now)}", f"look at the runs of {dag_id}")
 
