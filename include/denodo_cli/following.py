@@ -160,7 +160,11 @@ def result(api: ApiClient, pair: str, dag_id: str, run: Mapping[str, Any]) -> tu
         if judged and judged["action"] not in _ACTS:
             return level(judged["code"], judged["verdict"]), note
         task = judged.get("action", task)
-    return (Level.WARNING if _lost(_xcom(api, dag_id, run_id, task)) else Level.OK), note
+    if not task:
+        return Level.OK, note
+    if not (left := _xcom(api, dag_id, run_id, task)):  # as where a person has marked the run
+        return Level.UNKNOWN, f"the run ended as a success, and its task {task} has left no result to be read: {note}"
+    return (Level.WARNING if _lost(left) else Level.OK), note
 
 
 def _skipped(api: ApiClient, dag_id: str, run_id: str) -> set[str]:

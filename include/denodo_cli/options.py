@@ -71,17 +71,25 @@ def make_api(args: argparse.Namespace) -> ApiClient:
     token, password = os.environ.get("AIRFLOW_TOKEN", ""), os.environ.get("AIRFLOW_PASSWORD", "")
     more = {"timeout": args.timeout, "tls": _trusted(args.ca_file)}
     if args.token_file:
-        return ApiClient(args.url, token=lambda: _first_line(args.token_file, "token"), **more)
+        return ApiClient(args.url, token=lambda: _usable(_first_line(args.token_file, "token")), **more)
     if args.password_file:
         token, password = "", _first_line(args.password_file, "password")
     if token:
-        return ApiClient(args.url, token=lambda: token, **more)
+        return ApiClient(args.url, token=lambda: _usable(token), **more)
     if not (args.user and password):
         raise CliError(
             "no login: set AIRFLOW_USER and AIRFLOW_PASSWORD (or --user and --password-file), or AIRFLOW_TOKEN (or "
             "--token-file)"
         )
     return ApiClient(args.url, args.user, password, **more)
+
+
+def _usable(token: str) -> str:
+    """A token that a header can hold. The HTTP library would tell another one whole in its error."""
+    token = token.strip()
+    if not re.fullmatch(r"[!-~]+", token):
+        raise CliError("the token is empty, or has characters that no token has; give it alone, in one line")
+    return token
 
 
 def _first_line(file: Path, what: str) -> str:

@@ -96,15 +96,12 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
         "story": story(sight),
         "suggested": suggested(sight),
         "code": sight.code,
-        "findings": [
-            {"level": each.level.name, "text": each.text, "next_step": each.next_step, "code": each.code}
-            for each in sight.findings
-        ],
+        "findings": findings(sight),
         "servers": _servers(sight, record),
         "paths": _paths(sight),
         "sync": _sync(sight, record),
-        "doubts": _doubts(sight, record),
-        **_of_record(sight, record),
+        "doubts": doubts(sight),
+        **held(sight),
         "check": _check(seen.check),
         "runs": [
             {"dag_id": r.dag_id, "run_id": r.run_id, "state": r.state, "since": _iso(r.since), "url": run_url(r)}
@@ -255,13 +252,23 @@ def _sync_state(sight: Sight, record: Record | None) -> str:
     return "stale" if limit and (sight.now - record.snapshot.taken).total_seconds() > limit else "fresh"
 
 
-def _doubts(sight: Sight, record: Record | None) -> list[dict[str, Any]]:
-    found = open_doubts(record, sight.now) if record else ()
+def findings(sight: Sight) -> list[dict[str, str]]:
+    """Return all that was found, the worst first."""
+    return [
+        {"level": each.level.name, "text": each.text, "next_step": each.next_step, "code": each.code}
+        for each in sight.findings
+    ]
+
+
+def doubts(sight: Sight) -> list[dict[str, Any]]:
+    """Return the open doubts about both servers."""
+    found = open_doubts(sight.record, sight.now) if sight.record else ()
     return [{"name": each.name, "why": each.why, "role": each.role} for each in found]
 
 
-def _of_record(sight: Sight, record: Record | None) -> dict[str, Any]:
+def held(sight: Sight) -> dict[str, Any]:
     """What people and tasks hold the pair in. The key ``paused`` of the row becomes what there is to know of it."""
+    record = sight.record
     if record is None:
         return {"operation": None, "paused": None, "halted": None, "acknowledged": True}
     paused = record.paused if record.is_paused(sight.now) else None
