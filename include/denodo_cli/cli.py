@@ -45,9 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code = _ran(args)
         sys.stdout.flush()
-    except (
-        BrokenPipeError
-    ):  # what reads the output has read enough, as ``head -1`` does; Python would tell of it at exit
+    except BrokenPipeError:  # as by ``head -1``, which has read enough; Python would tell of it at exit
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code

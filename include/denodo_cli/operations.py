@@ -271,11 +271,8 @@ def _told(args: argparse.Namespace, conf: Json, situation: _Situation) -> Iterat
         yield f"{situation.enabled(active)}. Each is disabled when it rests, then all are enabled on the {passive}."
         if conf.get("at_drain_timeout") == "stop_them":
             yield "At the drain timeout jobs that still run are stopped."
-    elif command == "look" and active is Role.SLAVE:
-        yield f"T{here[1:]} is the active server already, so nothing fails over. {_AFRESH}"
     elif command == "look":
-        yield f"If the master is down: fail over from {here} to {there}. {_AFRESH}"
-        yield f"{record.snapshot.enabled if record and record.snapshot else 'No'} jobs would be enabled there."
+        yield from _fails_over(record, here, there)
     elif command in ("sync", "re-protect"):
         yield f"Copy the jobs of {here} to {there}, all disabled."
         if conf.get("deliver_now"):
@@ -297,6 +294,14 @@ def _told(args: argparse.Namespace, conf: Json, situation: _Situation) -> Iterat
         yield f"From now on {situation.server(Role(conf['active']))} counts as the active server. {known}"
         yield from (f"{situation.enabled(role)}." for role in Role)
     yield _age(record)
+
+
+def _fails_over(record: Record | None, here: str, there: str) -> Iterator[str]:
+    if record and record.active is Role.SLAVE:
+        yield f"T{here[1:]} is the active server already, so nothing fails over. {_AFRESH}"
+        return
+    yield f"If the master is down: fail over from {here} to {there}. {_AFRESH}"
+    yield f"{record.snapshot.enabled if record and record.snapshot else 'No'} jobs would be enabled there."
 
 
 def _age(record: Record | None) -> str:
