@@ -192,5 +192,7 @@ def _detail(answer: httpx.Response) -> str:
     try:
         detail = answer.json()["detail"]
     except (ValueError, LookupError, TypeError):
+        if answer.is_redirect:
+            return f"it is at {answer.headers.get('location')}, so give that address"
         return answer.text
     return detail if isinstance(detail, str) else answer.text

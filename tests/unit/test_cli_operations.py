@@ -606,6 +606,18 @@ class TestEnds:
         assert "the token is empty, or has characters that no token has" in out
         assert airflow.requests == []
 
+    def test_an_address_without_its_base_path(self, airflow: RestAirflow, run: Run) -> None:
+        airflow.base_path = "/team"
+        assert run("list", "--url", airflow.url)[0] == Level.OK
+        code, out, _ = run("list")
+        assert code == Level.UNKNOWN
+        assert "give its address with its base path" in out
+
+    def test_help_shows_no_password(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW_API_URL", "https://me:p%2Fw/d@there/team")
+        _, out, _ = run("list", "--help")
+        assert "(default: https://there/team)" in " ".join(out.split())
+
     def test_a_token_with_space_around_it(
         self, airflow: RestAirflow, run: Run, monkeypatch: pytest.MonkeyPatch
     ) -> None:
