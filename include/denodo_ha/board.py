@@ -121,9 +121,8 @@ def history(events: Sequence[Event]) -> list[dict[str, Any]]:
 
 
 def text_of(event: Mapping[str, Any]) -> str:
-    """The sentence of an event; it is made now of one that an older version has written, whose text may be a plan."""
-    said = event.get("text")
-    return said if isinstance(said, str) and said and "\n" not in said else told.text(event)
+    """The sentence of an event, made now, because the ``text`` of an older version may be a plan."""
+    return told.text(event)
 
 
 def about_import(wrong: str, pair: str = "") -> str | None:

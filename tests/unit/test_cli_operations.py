@@ -478,8 +478,12 @@ class TestFollowing:
             1,
             "WARNING - pair default: only looked: 2 jobs by REST. 1 by import\n",
         )
-        airflow.xcoms = {("check", "plan"): {"enable": {"jobs": 50}, "gap_seconds": None}}
-        assert "50 jobs would be carried over" in run(*operations("switchover", "--dry-run"))[1]
+        for words, task in (
+            (operations("switchover", "--dry-run"), "check"),
+            (("look", "default", "--dry-run"), "decide"),
+        ):
+            airflow.xcoms, airflow.note = {(task, "return_value"): "DRY RUN: 50 jobs.\nNone runs."}, "DRY RUN: 50 jobs."
+            assert "only looked: DRY RUN: 50 jobs. None runs\n" in run(*words)[1]
 
     def test_not_waited_for_and_followed_later(self, airflow: RestAirflow, run: Run) -> None:
         code, out, _ = run("sync", "default", "--no-wait")

@@ -395,7 +395,7 @@ def test_the_first_of_several_failures_in_a_row_counts() -> None:
     assert (found.since, found.code) == (NOW - HOUR, "b")
 
 
-@pytest.mark.parametrize(("ahead", "level"), [(timedelta(seconds=20), Level.OK), (3 * HOUR, Level.WARNING)])
+@pytest.mark.parametrize(("ahead", "level"), [(timedelta(seconds=20), Level.OK), (HOUR / 2, Level.WARNING)])
 def test_a_look_from_the_future_is_not_young(ahead: timedelta, level: Level) -> None:
     """The clocks of this machine and of Airflow's differ."""
     at = (NOW + ahead).isoformat()
