@@ -18,6 +18,7 @@ from denodo_ha.record import Record, Role
 from denodo_ha.sight import Event, Seen, Sight
 from denodo_ha.status import SEVERITY
 from denodo_ha.story import BY_WORDS, since, story, suggested
+from denodo_ha.text import moment
 from denodo_ha.verdict import MASTER, SECOND, SLAVE
 
 CHANGES = tuple(BY_WORDS)
@@ -47,6 +48,8 @@ LEVELS = {
 """How grave a kind of event is; others are notices."""
 GRAVE = (Alert.FAILOVER, Alert.SPLIT_BRAIN, Alert.HALTED, Alert.MONITOR_STOPPED, Alert.DOUBLE_RUN)
 NAMED_JOBS = 50
+LONGEST = 1e10
+"""Seconds; more is no duration of anything."""
 SHORT = 400
 """How long a text in a list may be; the event itself has all of it."""
 
@@ -100,7 +103,8 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
         "servers": _servers(sight, record),
         "paths": _paths(sight),
         "sync": _sync(sight, record),
-        "doubts": doubts(sight),
+        "doubts": doubts(sight)[:NAMED_JOBS],
+        "doubts_count": len(doubts(sight)),
         **held(sight),
         "check": _check(seen.check),
         "runs": [
@@ -116,7 +120,7 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
 
 def history(events: Sequence[Event]) -> list[dict[str, Any]]:
     """Return a short line of each event, newest first. One that was delivered twice is listed once, the newest."""
-    once = {event.extra.get("id", event.n): event for event in reversed(events)}
+    once = {str(event.extra.get("id") or event.n): event for event in reversed(events)}
     return [_line(each) for each in sorted(once.values(), key=lambda each: each.n, reverse=True)]
 
 
@@ -161,9 +165,12 @@ def _line(event: Event) -> dict[str, Any]:
 
 
 def _short(event: Event) -> dict[str, Any]:
-    at = event.extra.get("at")
+    try:
+        at = moment(event.extra.get("at"))
+    except ValueError:
+        at = event.at
     return {
-        "at": at if isinstance(at, str) and at else _iso(event.at),
+        "at": _iso(at),
         "kind": _text(event.extra.get("kind")) or "event",
         "text": _text(text_of(event.extra)),
     }
@@ -181,7 +188,9 @@ def _level(extra: Mapping[str, Any]) -> str:
 def _duration(extra: Mapping[str, Any]) -> float | None:
     """How long what the event tells of has lasted, in seconds."""
     found = next((extra[name] for name in ("gap_seconds", "rto_seconds", "seconds") if name in extra), None)
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if 0 <= found < LONGEST else None
 
 
 def _servers(sight: Sight, record: Record | None) -> dict[str, Any]:

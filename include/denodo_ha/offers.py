@@ -21,7 +21,7 @@ from denodo_ha.preconditions import (
     sync_may_begin,
 )
 from denodo_ha.reason import Reason
-from denodo_ha.record import Phase, Record, Role
+from denodo_ha.record import NewerRecordError, Phase, Record, Role
 from denodo_ha.sight import Sight
 
 Group = Literal["look", "sync", "switch", "people"]
@@ -53,6 +53,17 @@ class Offer:
     fill: str = "a reason if you like"
     why_not: Rule = lambda sight, record: ""
     without_record: bool = False
+
+    @property
+    def needs(self) -> list[str]:
+        """The fields of the form without which the DAG refuses it."""
+        reason = {
+            "failover": "fail_over" in self.conf,
+            "sync": False,
+            "switchover": True,
+            "operations": self.conf.get("operation") != "check",
+        }[self.dag]
+        return ["reason"] * reason + ["active"] * (self.id == "initialise")
 
 
 def _said(*reasons: Reason | None) -> str:
@@ -130,13 +141,20 @@ def _doubts(sight: Sight, record: Record) -> str:
 
 
 def _initialise(sight: Sight, record: Record) -> str:
+    if record.operation and record.operation.open(sight.now):
+        return f"the task of the {record.operation.kind} {record.operation.id} may still change a server"
+    if doctor := no_doctor(record, sight.now):
+        return doctor.what
     if record.phase is Phase.HALTED or (sight.decision and "initialise" in sight.decision.next_step):
         return ""
     return f"the record says already that the {record.active} is the active server"
 
 
 OFFERS: tuple[Offer, ...] = (
-    Offer("look", "Look", "look", "failover", "Ask both servers now, and act if something is to be done.", {}),
+    Offer(
+        "look", "Look", "look", "failover", "Ask both servers now, and act if something is to be done.",
+        without_record=True,
+    ),
     Offer(
         "dry_look", "Dry look", "look", "failover", "Ask both servers and decide, but change nothing.",
         {"dry_run": True}, "tick 'Dry run'", without_record=True,
@@ -283,6 +301,7 @@ def _action(offer: Offer, sight: Sight, rights: Rights) -> dict[str, Any]:
         "fill": offer.fill,
         "dag_id": dag_id,
         "conf": _conf(offer, sight),
+        "needs": offer.needs,
     }
 
 
@@ -316,10 +335,16 @@ def _why_not(offer: Offer, sight: Sight) -> str:
     dag = sight.seen.dags.get(dag_id)
     if dag is None or dag.get("is_stale"):
         return f"Airflow does not find {dag_id}"
-    if sight.record is None:
-        unusable = "there is no HA record that can be used"
-        return _paused(dag, dag_id) if offer.without_record or offer.id == "look" else unusable
-    return offer.why_not(sight, sight.record) or _paused(dag, dag_id)
+    against = offer.why_not(sight, sight.record) if sight.record else _without_record(offer, sight)
+    return against or _paused(dag, dag_id)
+
+
+def _without_record(offer: Offer, sight: Sight) -> str:
+    if isinstance(sight.unusable, NewerRecordError) and offer.id == "initialise":
+        return "the HA record was written by a newer version"
+    if sight.unusable and offer.dag == "sync":
+        return "the HA record cannot be used"
+    return "" if offer.without_record else "there is no HA record that can be used"
 
 
 def _paused(dag: Mapping[str, Any], dag_id: str) -> str:

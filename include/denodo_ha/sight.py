@@ -74,11 +74,20 @@ class Sight:
     max_age: timedelta = MAX_AGE
 
     @cached_property
-    def record(self) -> Record | None:
+    def _read(self) -> tuple[Record | None, RecordError | None]:
         try:
-            return Record.from_json(self.seen.reading.record) if self.seen.reading.record is not None else None
-        except RecordError:
-            return None
+            return Record.from_json(self.seen.reading.record) if self.seen.reading.record is not None else None, None
+        except RecordError as error:
+            return None, error
+
+    @property
+    def record(self) -> Record | None:
+        return self._read[0]
+
+    @property
+    def unusable(self) -> RecordError | None:
+        """Why there is a record that cannot be used; None too where there is none."""
+        return self._read[1]
 
     @cached_property
     def watching(self) -> Watching:
@@ -177,13 +186,13 @@ class Sight:
         return counts[0], counts[1]
 
     def ago(self, at: datetime | None) -> str:
-        """How long ago that was, in a text that stays the same for a minute."""
+        """How long ago that was, in a text that stays the same for a minute; clocks may differ by some seconds."""
         if at is None:
             return "at an unknown time"
-        if at > self.now:
-            return f"in {age_of(self.now, at)}"
-        age = age_of(at, self.now)
-        return "less than a minute ago" if age.endswith(" s") else f"{age} ago"
+        age = age_of(*sorted((at, self.now)))
+        if age.endswith(" s"):
+            return "less than a minute ago"
+        return f"{age} ago" if at <= self.now else f"{age} in the future, by a clock that is wrong"
 
     @property
     def named(self) -> Pair:

@@ -168,6 +168,9 @@ def _monitor(pair: str, reading: Reading, seen: Watching, now: datetime, max_age
     at = _moment(seen.at)
     if at is None:
         yield _stopped("the pair has not been looked at yet", f"wait for the first run of {dag_id}, or trigger it")
+    elif at - now > max_age:
+        how = "set the clocks of Airflow's machines, then trigger the failover DAG, which looks"
+        yield _stopped(f"the last look at the pair was {_ago(at, now)}, by a clock that is wrong", how)
     elif now - at > max_age:
         yield _stopped(f"the last look at the pair was {_ago(at, now)}", f"look at the runs of {dag_id}")
     elif at > now + CLOCK_SKEW:

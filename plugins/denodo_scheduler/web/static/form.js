@@ -36,7 +36,7 @@ function field(name, { schema = {}, description, value }, filled, required) {
     return [h("div", { class: "field tick" }, box, title, help), () => box.checked];
   }
   if (schema.enum) {
-    const list = h("select", common, schema.enum.map((each) => h("option", { value: String(each), selected: each === now }, each === null ? "none" : String(each))));
+    const list = h("select", common, schema.enum.map((each) => h("option", { value: String(each ?? ""), selected: each === now }, each === null ? "none" : String(each))));
     return [h("div", { class: "field" }, title, list, help), () => schema.enum[list.selectedIndex]];
   }
   if (types.includes("array")) {
