@@ -156,13 +156,14 @@ def result(api: ApiClient, pair: str, dag_id: str, run: Mapping[str, Any]) -> tu
     task = _WORK.get(kind, "")
     if kind == "operations" and conf.get("operation") in ("check", "doctor", "drill"):
         return Level.OK, note
-    if task in _skipped(api, dag_id, run_id):
-        return Level.WARNING, f"only looked: {note}"
-    if kind == "failover":
+    skipped = _skipped(api, dag_id, run_id)
+    if kind == "failover" and task not in skipped:
         judged = _xcom(api, dag_id, run_id, task, "judgement")
         if judged and judged["action"] not in _ACTS:
             return level(judged["code"], judged["verdict"]), note
         task = judged.get("action", task)
+    if task in skipped:
+        return Level.WARNING, f"only looked: {note}"
     if not task:
         return Level.OK, note
     if not (left := _xcom(api, dag_id, run_id, task)):  # as where a person has marked the run

@@ -446,6 +446,13 @@ class TestFollowing:
             (
                 ("look", "default"),
                 "success",
+                {"enable_jobs": "skipped"},
+                {("decide", "judgement"): {"code": "fail_over", "verdict": "down", "action": "enable_jobs"}},
+                1,
+            ),
+            (
+                ("look", "default"),
+                "success",
                 {},
                 {
                     ("decide", "judgement"): {"code": "fail_over", "verdict": "down", "action": "enable_jobs"},
