@@ -99,16 +99,13 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
         "story": story(sight),
         "suggested": suggested(sight),
         "code": sight.code,
-        "findings": [
-            {"level": each.level.name, "text": each.text, "next_step": each.next_step, "code": each.code}
-            for each in sight.findings
-        ],
+        "findings": findings(sight),
         "servers": _servers(sight, record),
         "paths": _paths(sight),
         "sync": _sync(sight, record),
-        "doubts": _doubts(sight, record),
-        "doubts_count": len(open_doubts(record, now)) if record else 0,
-        **_of_record(sight, record),
+        "doubts": doubts(sight)[:NAMED_JOBS],
+        "doubts_count": len(doubts(sight)),
+        **held(sight),
         "check": _check(seen.check),
         "runs": [
             {"dag_id": r.dag_id, "run_id": r.run_id, "state": r.state, "since": _iso(r.since), "url": run_url(r)}
@@ -128,9 +125,8 @@ def history(events: Sequence[Event]) -> list[dict[str, Any]]:
 
 
 def text_of(event: Mapping[str, Any]) -> str:
-    """The sentence of an event; it is made now of one that an older version has written, whose text may be a plan."""
-    said = event.get("text")
-    return said if isinstance(said, str) and said and "\n" not in said else told.text(event)
+    """The sentence of an event, made now, because the ``text`` of an older version may be a plan."""
+    return told.text(event)
 
 
 def about_import(wrong: str, pair: str = "") -> str | None:
@@ -270,13 +266,23 @@ def _own(record: Record) -> SnapshotRef | None:
     return record.snapshot if record.snapshot and record.snapshot.source is record.active else None
 
 
-def _doubts(sight: Sight, record: Record | None) -> list[dict[str, Any]]:
-    found = open_doubts(record, sight.now) if record else ()
-    return [{"name": each.name, "why": each.why, "role": each.role} for each in found[:NAMED_JOBS]]
+def findings(sight: Sight) -> list[dict[str, str]]:
+    """Return all that was found, the worst first."""
+    return [
+        {"level": each.level.name, "text": each.text, "next_step": each.next_step, "code": each.code}
+        for each in sight.findings
+    ]
 
 
-def _of_record(sight: Sight, record: Record | None) -> dict[str, Any]:
+def doubts(sight: Sight) -> list[dict[str, Any]]:
+    """Return the open doubts about both servers."""
+    found = open_doubts(sight.record, sight.now) if sight.record else ()
+    return [{"name": each.name, "why": each.why, "role": each.role} for each in found]
+
+
+def held(sight: Sight) -> dict[str, Any]:
     """What people and tasks hold the pair in. The key ``paused`` of the row becomes what there is to know of it."""
+    record = sight.record
     if record is None:
         return {"operation": None, "paused": None, "halted": None, "acknowledged": True}
     paused = record.paused if record.is_paused(sight.now) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -64,10 +64,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sight:
-    """A pair as it is judged now."""
+    """A pair as it is judged now.
+
+    :param max_age: how long ago the last look may have been before the monitor counts as stopped.
+    """
 
     seen: Seen
     now: datetime
+    max_age: timedelta = MAX_AGE
 
     @cached_property
     def _read(self) -> tuple[Record | None, RecordError | None]:
@@ -92,7 +96,7 @@ class Sight:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What is found, the worst first; what is wrong in the file of pairs before all others."""
-        found = judge(self.seen.pair, self.seen.reading, self.now, MAX_AGE).findings
+        found = judge(self.seen.pair, self.seen.reading, self.now, self.max_age).findings
         if self.seen.wrong and (self.seen.reading.dag is None or self.seen.reading.dag.get("is_stale")):
             how = "correct the file of pairs; denodo-ha check-config lists its mistakes with file and line"
             text = f"the pair has no DAGs any more, and nothing fails over, because of {self.seen.wrong}"

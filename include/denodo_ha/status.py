@@ -14,7 +14,7 @@ from denodo_ha.doubts import OpenDoubt, job_doubt, open_doubts
 from denodo_ha.durations import age_of
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import OPERATIONS_DAG, look_and_initialise, one_writer, other
-from denodo_ha.record import LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
+from denodo_ha.record import CLOCK_SKEW, LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
 from denodo_ha.situation import situation_now
 from denodo_ha.text import listed
 from denodo_ha.verdict import Verdict
@@ -179,6 +179,9 @@ def _monitor(
         yield _stopped(f"the last look at the pair was {_ago(at, now)}, by a clock that is wrong", how)
     elif now - at > max_age:
         yield _stopped(f"the last look at the pair was {_ago(at, now)}", f"look at the runs of {dag_id}")
+    elif at > now + CLOCK_SKEW:
+        text = f"by the clock of this machine the last look at the pair is {_ago(at, now)}, so its age is not known"
+        yield Finding(Level.WARNING, text, "correct the clock here, or those of Airflow's machines")
 
 
 def _stopped(why: str, next_step: str) -> Finding:
