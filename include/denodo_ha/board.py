@@ -166,7 +166,7 @@ def _line(event: Event) -> dict[str, Any]:
 
 def _short(event: Event) -> dict[str, Any]:
     try:
-        at = moment(event.extra.get("at"))
+        at = moment(event.extra.get("at") or "")
     except ValueError:
         at = event.at
     return {
