@@ -215,7 +215,7 @@ def add_status(commands: Any, duration: Callable[[str], timedelta], max_age: tim
             type=duration,
             default=max_age,
             metavar="DURATION",
-            help="the monitor counts as stopped when the last look at the pair is older: the pair's watch.duration and "
-            f"10 minutes more (default: {told})",
+            help="the monitor counts as stopped when the last look at the pair is older, and older than the pair's "
+            f"watch.duration and 15 minutes more (default: {told})",
         )
     return status, listing

@@ -54,6 +54,7 @@ class Judgement:
     :param situation: the facts, without the consents of a person.
     :param jobs: of each server that was read: how many jobs are enabled, and how many there are in the pair's scope.
     :param oldest_snapshot: how old a snapshot may be that is promoted.
+    :param watch_for: how long the pair is watched at most before the next look.
     """
 
     decision: Decision
@@ -63,6 +64,7 @@ class Judgement:
     situation: Situation | None = None
     jobs: Mapping[Role, tuple[int, int]] = field(default_factory=dict)
     oldest_snapshot: timedelta = timedelta(0)
+    watch_for: timedelta = timedelta(0)
 
     def to_json(self) -> dict[str, Any]:
         decision = self.decision
@@ -81,6 +83,7 @@ class Judgement:
             "situation": asdict(self.situation) if self.situation else None,
             "jobs": {str(role): list(numbers) for role, numbers in self.jobs.items()},
             "oldest_snapshot": self.oldest_snapshot.total_seconds(),
+            "watch_for": self.watch_for.total_seconds(),
         }
 
 

@@ -18,7 +18,7 @@ from denodo_ha.record import CLOCK_SKEW, LEFT_BEHIND, NewerRecordError, Phase, R
 from denodo_ha.situation import situation_now
 from denodo_ha.text import listed
 from denodo_ha.verdict import Verdict
-from denodo_ha.watching import MONITOR_STOPPED, Watching
+from denodo_ha.watching import MONITOR_SLACK, MONITOR_STOPPED, Watching
 
 MAX_AGE = timedelta(minutes=60)
 """How long ago the last look at a pair may be before its monitor counts as stopped, unless a person says otherwise."""
@@ -101,11 +101,13 @@ class Status:
 def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, verbose: bool = False) -> Status:
     """Judge the pair by what the record says now and by what the last look at the servers has seen.
 
-    :param max_age: how long ago the last look at the pair may have been before the monitor counts as stopped.
+    :param max_age: how long ago the last look at the pair may have been before the monitor counts as stopped; longer
+        where the pair itself is watched for longer.
     :param verbose: the details name each pending job, and what was learned of the servers.
     """
     record, problem = _record(pair, reading)
     seen = Watching.from_json(reading.watch)
+    max_age = max(max_age, timedelta(seconds=seen.watch_for) + MONITOR_SLACK) if seen.watch_for else max_age
     decision = decision_now(record, seen, now) if record else None
     findings = [*_monitor(pair, reading, record, seen, now, max_age), *problem]
     doubts = open_doubts(record, now) if record else ()

@@ -92,7 +92,7 @@ _USABLE: dict[str, Callable[[Any], bool]] = {
     "next_step": _is_text,
     "situation": _is_situation,
     "jobs": _are_counts,
-    "oldest_snapshot": _is_duration,
+    **dict.fromkeys(("oldest_snapshot", "watch_for"), _is_duration),
     "paths": _are_paths,
     "addresses": lambda value: isinstance(value, Mapping) and all(map(_is_text, (*value, *value.values()))),
     **dict.fromkeys(("since", "at", "last_alive", "second_good"), _is_moment),
@@ -113,6 +113,7 @@ class Watching:
     :param situation: the facts on which the last decision rests; without the consents of a person, which held once.
     :param jobs: by server: how many jobs were enabled then, and how many there were in the pair's scope.
     :param oldest_snapshot: how old a snapshot may be that is promoted, in seconds; 0: not known.
+    :param watch_for: how long the pair is watched at most before the next look, in seconds; 0: not known.
     :param addresses: the last address that each name on the way to the master led to, while the master was heard there.
     :param paths: what was heard last on each path, see :func:`denodo_ha.verdict.said`; one that the pair does not have
         is left out.
@@ -134,6 +135,7 @@ class Watching:
     situation: dict[str, bool | None] = field(default_factory=dict)
     jobs: dict[str, list[int]] = field(default_factory=dict)
     oldest_snapshot: float = 0
+    watch_for: float = 0
     addresses: dict[str, str] = field(default_factory=dict)
     paths: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: str = ""
@@ -225,6 +227,7 @@ def compare(
         situation=(judgement.get("situation") or {}) if judgement else seen.situation,
         jobs=(judgement.get("jobs") or {}) if judgement else seen.jobs,
         oldest_snapshot=(judgement.get("oldest_snapshot") or 0) if judgement else seen.oldest_snapshot,
+        watch_for=(judgement or {}).get("watch_for") or seen.watch_for,
         refused="" if judgement and judgement.get("epoch") else seen.refused,
         last_alive=latest(now, seen.last_alive, evidence.get("last_alive")),
         second_good=latest(now, seen.second_good, (watched or {}).get("second_good")),

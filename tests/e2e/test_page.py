@@ -48,7 +48,7 @@ def test_in_airflows_interface(browser: Any, airflow: LocalAirflow, history: His
     frame.get_by_text("is the active server").first.wait_for()
     shoot(seen.page, f"in Airflow, {width}{', dark' if dark else ''}", whole=False)
     frame.get_by_role("link", name="Jobs", exact=True).click()
-    frame.get_by_role("table").first.wait_for()
+    frame.get_by_role("grid").wait_for()
     ours = [each for each in seen.wrong if "denodo-ha" in each or "Content Security Policy" in each]
     seen.close()
     assert ours == []

@@ -402,3 +402,10 @@ def test_a_look_from_the_future_is_not_young(ahead: timedelta, level: Level) -> 
     found = status(Record(snapshot=SNAPSHOT), {"verdict": "up", "code": "healthy", "at": at, "since": at, "epoch": 1})
     assert found.level is level, found.summary
     assert ("by the clock of this machine" in found.summary) is (level is Level.WARNING)
+
+
+@pytest.mark.parametrize(("watch_for", "stopped"), [(0, True), (3600, True), (3 * 3600, False)])
+def test_a_look_is_as_old_as_the_pair_itself_lets_it_become(watch_for: int, stopped: bool) -> None:
+    at = (NOW - 3 * HOUR).isoformat()
+    seen = looked(Situation(), Verdict.UP, code="healthy", watch_for=watch_for) | {"at": at}
+    assert ("monitor stopped" in status(Record(), seen).summary) is stopped

@@ -92,7 +92,9 @@ def judge(case: Case, *, keep: bool = False) -> Judgement:
         decision = replace(decision, what=f"{decision.what}: {record.halted.reason}")
     jobs = {role: found for role, found in ((Role.MASTER, of_master), (Role.SLAVE, of_slave)) if found}
     oldest = context.pair.failover.oldest_snapshot
-    return Judgement(decision, verdict, record, now, facts(consents=Consents()), jobs, oldest)
+    return Judgement(
+        decision, verdict, record, now, facts(consents=Consents()), jobs, oldest, context.pair.watch.duration
+    )
 
 
 def still(case: Case, action: Action) -> Judgement:
