@@ -15,7 +15,7 @@ from denodo_ha.offers import Rights, actions
 from denodo_ha.preconditions import other
 from denodo_ha.readiness.findings import Readiness
 from denodo_ha.record import Record, Role
-from denodo_ha.sight import Event, Seen, Sight
+from denodo_ha.sight import Event, Seen, Sight, plain
 from denodo_ha.status import SEVERITY
 from denodo_ha.story import BY_WORDS, since, story, suggested
 from denodo_ha.verdict import MASTER, SECOND, SLAVE
@@ -97,7 +97,7 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
         "suggested": suggested(sight),
         "code": sight.code,
         "findings": [
-            {"level": each.level.name, "text": each.text, "next_step": each.next_step, "code": each.code}
+            {"level": each.level.name, "text": plain(each), "next_step": each.next_step, "code": each.code}
             for each in sight.findings
         ],
         "servers": _servers(sight, record),
@@ -226,12 +226,13 @@ def _paths(sight: Sight) -> list[dict[str, Any]]:
 
 def _sync(sight: Sight, record: Record | None) -> dict[str, Any]:
     active = record.active if record else Role.MASTER
-    snapshot, pending = (record.snapshot, record.pending) if record else (None, ())
+    state, pending = _sync_state(sight, record), record.pending if record else ()
+    snapshot = record.snapshot if record and record.snapshot and record.snapshot.source is active else None
     problem = record.sync_problem if record else None
     return {
         "from": active,
         "to": other(active),
-        "state": _sync_state(sight, record),
+        "state": state,
         "taken": _iso(snapshot.taken) if snapshot else None,
         "limit": sight.watching.oldest_snapshot or None,
         "jobs": snapshot.jobs if snapshot else None,
@@ -247,8 +248,8 @@ def _sync(sight: Sight, record: Record | None) -> dict[str, Any]:
 def _sync_state(sight: Sight, record: Record | None) -> str:
     if sight.seen.reading.syncing:
         return "running"
-    if record is None or record.snapshot is None:
-        return "none"
+    if record is None or record.snapshot is None or record.snapshot.source is not record.active:
+        return "none"  # what was verified before the active server has changed went the other way
     if record.dirty:
         return "dirty"
     limit = sight.watching.oldest_snapshot

@@ -221,7 +221,8 @@ OFFERS: tuple[Offer, ...] = (
     Offer(
         "pause", "Pause", "people", "operations",
         "Automation changes nothing until you resume it; it goes on observing.",
-        {"operation": "pause"}, "the operation 'pause', maybe 'Until', and a reason", _operation("pause"),
+        {"operation": "pause", "until": None}, "the operation 'pause', maybe 'Until', and a reason",
+        _operation("pause"),
     ),
     Offer(
         "resume", "Resume", "people", "operations",
@@ -255,6 +256,12 @@ OFFERS: tuple[Offer, ...] = (
 )  # fmt: skip
 
 TITLES = {offer.id: offer.title for offer in OFFERS}
+WITHOUT_REASON = ("look", "dry_look", "check", "sync", "dry_sync", "reprotect", "approve")
+MOVES = (
+    "deliver_now", "reprotect", "switch_over", "fail_back", "fail_over", "fail_over_old", "fail_over_fenced", "drill",
+    "halt", "release", "initialise",
+)  # fmt: skip
+"""What moves production, or what protects it: a person is asked once more."""
 
 
 def actions(sight: Sight, rights: Rights) -> list[dict[str, Any]]:
@@ -281,6 +288,8 @@ def _action(offer: Offer, sight: Sight, rights: Rights) -> dict[str, Any]:
         "why_not": _why_not(offer, sight) or may_not,
         "group": offer.group,
         "fill": offer.fill,
+        "needs": _needs(offer),
+        "moves": offer.id in MOVES,
         "dag_id": dag_id,
         "conf": _conf(offer, sight),
     }
@@ -309,6 +318,12 @@ def _more(offer: Offer, record: Record, sight: Sight) -> Iterator[tuple[str, Any
         yield "reprotect", True
     if offer.id == "accept_doubts":
         yield "doubts", list(dict.fromkeys(doubt.name for doubt in open_doubts(record, sight.now)))
+
+
+def _needs(offer: Offer) -> list[str]:
+    """What a person has to fill into the form."""
+    more = {"initialise": ["active"], "accept_doubts": ["doubts"]}.get(offer.id, [])
+    return [*more, *([] if offer.id in WITHOUT_REASON else ["reason"])]
 
 
 def _why_not(offer: Offer, sight: Sight) -> str:

@@ -435,6 +435,40 @@ def test_doubts_are_filled_into_the_form() -> None:
     assert "But there is a doubt" in found["story"]["ready"]
 
 
+def test_a_form_says_what_it_needs_and_what_moves_production() -> None:
+    by_id = {each["id"]: each for each in board.detail(seen(STATES["normal"]), ALL, NOW)["actions"]}
+    assert by_id["initialise"]["needs"] == ["active", "reason"]
+    assert by_id["accept_doubts"]["needs"] == ["doubts", "reason"]
+    assert {id for id, each in by_id.items() if "and a reason" in each["fill"]} == {
+        id for id, each in by_id.items() if "reason" in each["needs"]
+    }
+    assert {id for id, each in by_id.items() if each["moves"]} == {
+        "deliver_now", "reprotect", "switch_over", "fail_back", "fail_over", "fail_over_old", "fail_over_fenced",
+        "drill", "halt", "release", "initialise",
+    }  # fmt: skip
+
+
+def test_a_failover_that_was_begun_at_the_first_look_is_no_stopped_monitor() -> None:
+    state = replace(STATES["failing over"], watch={"at": "", "verdict": ""})
+    found = board.detail(seen(state), ALL, NOW)
+    assert "onitor stopped" not in str(found["findings"])
+    assert found["story"]["tool"].startswith("It goes on by itself")
+    later = board.detail(seen(state), ALL, NOW + 3 * HOUR)
+    assert later["findings"][0]["text"] == "monitor stopped: the last look at the pair was 3h ago"
+
+
+def test_after_a_change_nothing_was_synced_in_the_new_direction() -> None:
+    found = board.detail(seen(STATES["failed over"]), ALL, NOW)["sync"]
+    assert (found["from"], found["to"], found["state"], found["taken"]) == ("slave", "master", "none", None)
+
+
+def test_findings_have_no_codes_in_their_words() -> None:
+    watch = {"what": "jobs cannot be disabled: [still_enabled] 6 jobs. Next: look", "next_step": "stop it"}
+    state = replace(STATES["split brain"], watch=watch)
+    found = board.detail(seen(state), ALL, NOW)
+    assert "[" not in found["what"] + "".join(each["text"] for each in found["findings"])
+
+
 def test_a_pair_that_is_wrong_in_the_file_of_pairs_says_where() -> None:
     trace = (
         "Traceback (most recent call last):\n  File x\ndenodo_ha.pairs_file.PairsError: 2 mistakes:\n"
