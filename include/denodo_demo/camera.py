@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from denodo_demo.airflow import LocalAirflow
+from denodo_demo.processes import WaitError
 from denodo_demo.slowness import allow
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Camera:
             page.goto(f"{self._airflow.url}{path}")
             frame = self._frame(page)
             if click:
-                frame.get_by_role("button", name=click).or_(frame.get_by_role("tab", name=click)).first.click()
+                frame.get_by_role("link", name=click, exact=True).click()
             frame.get_by_text(shows).first.wait_for()
             page.screenshot(path=self.folder / f"{name}.png", full_page=whole)
             return str(frame.inner_text("body"))
@@ -99,7 +100,8 @@ class Camera:
         """The page of pairs, in the frame that Airflow shows it in, or by itself."""
         if PAGE in page.url:
             return page.main_frame
-        page.wait_for_selector("iframe")
-        inner = page.frame(url=lambda url: PAGE in url)
-        assert inner is not None, [each.url for each in page.frames]
-        return inner
+        inner = page.wait_for_selector("iframe")
+        frame = inner.content_frame() if inner else None
+        if frame is None:
+            raise WaitError(f"{page.url} shows no frame.")
+        return frame

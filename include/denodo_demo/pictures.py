@@ -43,4 +43,4 @@ def take_picture(stage: Stage, state: str, table: Table | None) -> None:
             camera.shot("page-dark", page, shows="epoch", dark=True)
             camera.shot("pairs", "/plugin/denodo-pairs", shows=PAIR)
             camera.shot("jobs", page, shows="Load", click="Jobs")
-            camera.shot("quiet-moments", page, shows="UTC", click="Quiet")
+            camera.shot("quiet-moments", page, shows="UTC", click="Quiet moments")

@@ -14,7 +14,7 @@ from denodo_ha.doubts import open_doubts
 from denodo_ha.offers import Rights, actions
 from denodo_ha.preconditions import other
 from denodo_ha.readiness.findings import Readiness
-from denodo_ha.record import Record, Role
+from denodo_ha.record import Record, Role, SnapshotRef
 from denodo_ha.sight import Event, Seen, Sight, plain
 from denodo_ha.status import SEVERITY
 from denodo_ha.story import BY_WORDS, since, story, suggested
@@ -226,13 +226,12 @@ def _paths(sight: Sight) -> list[dict[str, Any]]:
 
 def _sync(sight: Sight, record: Record | None) -> dict[str, Any]:
     active = record.active if record else Role.MASTER
-    state, pending = _sync_state(sight, record), record.pending if record else ()
-    snapshot = record.snapshot if record and record.snapshot and record.snapshot.source is active else None
+    snapshot, pending = (_own(record), record.pending) if record else (None, ())
     problem = record.sync_problem if record else None
     return {
         "from": active,
         "to": other(active),
-        "state": state,
+        "state": _sync_state(sight, record),
         "taken": _iso(snapshot.taken) if snapshot else None,
         "limit": sight.watching.oldest_snapshot or None,
         "jobs": snapshot.jobs if snapshot else None,
@@ -248,12 +247,18 @@ def _sync(sight: Sight, record: Record | None) -> dict[str, Any]:
 def _sync_state(sight: Sight, record: Record | None) -> str:
     if sight.seen.reading.syncing:
         return "running"
-    if record is None or record.snapshot is None or record.snapshot.source is not record.active:
-        return "none"  # what was verified before the active server has changed went the other way
+    snapshot = _own(record) if record else None
+    if record is None or snapshot is None:
+        return "none"
     if record.dirty:
         return "dirty"
     limit = sight.watching.oldest_snapshot
-    return "stale" if limit and (sight.now - record.snapshot.taken).total_seconds() > limit else "fresh"
+    return "stale" if limit and (sight.now - snapshot.taken).total_seconds() > limit else "fresh"
+
+
+def _own(record: Record) -> SnapshotRef | None:
+    """The committed snapshot, if it is of the server that is active now: after a failover nothing came back yet."""
+    return record.snapshot if record.snapshot and record.snapshot.source is record.active else None
 
 
 def _doubts(sight: Sight, record: Record | None) -> list[dict[str, Any]]:

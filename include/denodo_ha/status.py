@@ -107,7 +107,7 @@ def judge(pair: str, reading: Reading, now: datetime, max_age: timedelta, *, ver
     record, problem = _record(pair, reading)
     seen = Watching.from_json(reading.watch)
     decision = decision_now(record, seen, now) if record else None
-    findings = [*_monitor(pair, reading, _looked(record, seen), now, max_age), *problem]
+    findings = [*_monitor(pair, reading, record, seen, now, max_age), *problem]
     doubts = open_doubts(record, now) if record else ()
     if record:
         findings += [*_of_record(record, now), *_of_standby(record, now), *_of_doubts(record, doubts)]
@@ -155,15 +155,10 @@ def _unusable(level: Level, error: RecordError) -> Finding:
     return Finding(level, str(error), error.reason.next_step, error.reason.code)
 
 
-def _looked(record: Record | None, seen: Watching) -> datetime | None:
-    """When the failover DAG has last looked: a failover that was begun is a look, although its run has not ended."""
-    operation = record.operation if record else None
-    begun = operation.started if operation and operation.kind == "failover" else None
-    return max(filter(None, (_moment(seen.at), begun)), default=None)
-
-
-def _monitor(pair: str, reading: Reading, at: datetime | None, now: datetime, max_age: timedelta) -> Iterator[Finding]:
-    """Yield findings about the monitor: whether the failover DAG watches the pair, which was last looked at ``at``."""
+def _monitor(
+    pair: str, reading: Reading, record: Record | None, seen: Watching, now: datetime, max_age: timedelta
+) -> Iterator[Finding]:
+    """Yield findings about the monitor: whether the failover DAG watches the pair. A failover has begun with a look."""
     dag_id = Pair(name=pair).dag_id_failover
     for component in ("metadatabase", "scheduler", "triggerer"):
         if (status := (reading.health.get(component) or {}).get("status")) != "healthy":
@@ -172,6 +167,8 @@ def _monitor(pair: str, reading: Reading, at: datetime | None, now: datetime, ma
         yield _stopped("Airflow does not find the failover DAG", "look at Airflow's import errors")
     elif reading.dag.get("is_paused"):
         yield _stopped("the failover DAG is paused", f"unpause {dag_id}")
+    begun = record.operation.started if record and record.operation and record.operation.kind == "failover" else None
+    at = max(filter(None, (_moment(seen.at), begun)), default=None)
     if at is None:
         yield _stopped("the pair has not been looked at yet", f"wait for the first run of {dag_id}, or trigger it")
     elif now - at > max_age:

@@ -20,6 +20,7 @@ from denodo_demo.standin import StandinPair
 from denodo_ha.status import Level
 from support.certificates import certificate
 from support.forwarding import address
+from support.logins import token
 from support.sync import untouched
 from support.sync_dag import History
 
@@ -40,13 +41,6 @@ def _unpaused(airflow: LocalAirflow) -> Iterator[None]:
         for run in airflow.api.dag_runs(dag_id):
             if run["state"] not in FINISHED:
                 airflow.api.set_run_state(dag_id, run["dag_run_id"], "failed")
-
-
-def token(airflow: LocalAirflow, user: str) -> str:
-    passwords = json.loads(airflow.password_file.read_text())
-    login = {"username": user, "password": passwords[user]}
-    answer = httpx.post(f"{airflow.url}/auth/token", json=login, timeout=allow(30), trust_env=False)
-    return str(answer.raise_for_status().json()["access_token"])
 
 
 @pytest.fixture

@@ -326,6 +326,7 @@ def test_without_permission_no_button_can_be_pressed(opened: Opened, server: Pag
     page.wait_for_selector(".groups")
     assert page.locator(".actions button:enabled, .actions a").count() == 0
     assert page.text_content("main").count("Not now: you may not run") == len(state["actions"])
+    assert "you may not trigger its DAGs" in page.inner_text("main")
 
 
 def test_what_helps_now_comes_first(opened: Opened, server: PageServer) -> None:

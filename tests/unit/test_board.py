@@ -448,20 +448,6 @@ def test_a_form_says_what_it_needs_and_what_moves_production() -> None:
     }  # fmt: skip
 
 
-def test_a_failover_that_was_begun_at_the_first_look_is_no_stopped_monitor() -> None:
-    state = replace(STATES["failing over"], watch={"at": "", "verdict": ""})
-    found = board.detail(seen(state), ALL, NOW)
-    assert "onitor stopped" not in str(found["findings"])
-    assert found["story"]["tool"].startswith("It goes on by itself")
-    later = board.detail(seen(state), ALL, NOW + 3 * HOUR)
-    assert later["findings"][0]["text"] == "monitor stopped: the last look at the pair was 3h ago"
-
-
-def test_after_a_change_nothing_was_synced_in_the_new_direction() -> None:
-    found = board.detail(seen(STATES["failed over"]), ALL, NOW)["sync"]
-    assert (found["from"], found["to"], found["state"], found["taken"]) == ("slave", "master", "none", None)
-
-
 def test_findings_have_no_codes_in_their_words() -> None:
     watch = {"what": "jobs cannot be disabled: [still_enabled] 6 jobs. Next: look", "next_step": "stop it"}
     state = replace(STATES["split brain"], watch=watch)
@@ -551,3 +537,18 @@ def test_the_connections_are_those_of_the_dag() -> None:
 
 def test_each_offer_has_its_own_id() -> None:
     assert len(TITLES) == len(OFFERS)
+
+
+def test_a_first_failover_under_way_is_no_stopped_monitor() -> None:
+    """Its look is in no watch yet, and has led to the operation that the record holds."""
+    never = {"at": "", "since": "", "verdict": "", "code": "", "situation": {}, "last_alive": ""}
+    found = board.detail(seen(replace(STATES["failing over"], watch=never)), ALL, NOW)
+    assert "monitor stopped" not in str(found["findings"])
+    assert found["story"]["tool"].startswith("It goes on by itself")
+
+
+def test_what_was_synced_the_other_way_is_no_sync_of_this_way() -> None:
+    after = board.detail(seen(STATES["failed over"]), ALL, NOW)["sync"]
+    assert (after["from"], after["state"], after["taken"], after["jobs"]) == ("slave", "none", None, None)
+    before = board.detail(seen(STATES["normal"]), ALL, NOW)["sync"]
+    assert (before["from"], before["state"]) == ("master", "fresh")
