@@ -69,24 +69,26 @@ class ApiClient:
 
     def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
         """Send a request and return the JSON answer; ``path`` is relative to ``root``."""
-        what = f"{method} {path}"
+        what, sent = f"{method} {path}", self._http.headers.get("Authorization")
         try:
             return self._content(self._http.request(method, f"{root}{path}", **kwargs), what)
         except AirflowApiError as error:
-            if not error.refuses_login or not self._log_in():
+            if not error.refuses_login or not self._log_in(sent):
                 raise
         return self._content(self._http.request(method, f"{root}{path}", **kwargs), what)
 
-    def _log_in(self) -> bool:
-        """Get another token; False where there is no other."""
-        before = self._http.headers.get("Authorization")
+    def _log_in(self, refused: str | None) -> bool:
+        """Get another token than the one that was refused; False where there is no other.
+
+        Another thread may have got it already.
+        """
         if self._login["username"]:
             answer = self._http.post("/auth/token", json=self._login)
             token = self._content(answer, "the login")["access_token"]
         else:
             token = self._token() if self._token else ""
         self._http.headers["Authorization"] = f"Bearer {token}"
-        return bool(self._login["username"]) or (bool(token) and before != f"Bearer {token}")
+        return bool(self._login["username"]) or (bool(token) and refused != f"Bearer {token}")
 
     @staticmethod
     def _content(answer: httpx.Response, request: str) -> Any:
@@ -190,5 +192,7 @@ def _detail(answer: httpx.Response) -> str:
     try:
         detail = answer.json()["detail"]
     except (ValueError, LookupError, TypeError):
+        if answer.is_redirect:
+            return f"it is at {answer.headers.get('location')}, so give that address"
         return answer.text
     return detail if isinstance(detail, str) else answer.text

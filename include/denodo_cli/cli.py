@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from denodo_cli.completion import add_completion, pair_names
 from denodo_cli.doctor import add_arguments, doctor
+from denodo_cli.facts import unknown
 from denodo_cli.following import follow_again
 from denodo_cli.history import show
 from denodo_cli.operations import add_operations, add_patience, operate
@@ -38,17 +41,31 @@ def main(argv: list[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     args = parser.parse_args(argv)
-    about = f"pair {args.pair}: " if getattr(args, "pair", None) else ""
+    code = int(Level.UNKNOWN)
+    try:
+        code = _ran(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as by ``head -1``, which has read enough; Python would tell of it at exit
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _ran(args: argparse.Namespace) -> int:
     try:
         return int(args.run(args))
+    except BrokenPipeError:
+        raise
     except RunError as error:
         level = args.without_run if error.level is None else error.level
-        print(f"{level.name} - {about}{' '.join(str(error).split())}")
+        print(f"{level.name} - pair {args.pair}: {' '.join(str(error).split())}")
         return int(level)
     except KeyboardInterrupt:
-        print(f"UNKNOWN - {about}ended by Ctrl-C; what was started goes on in Airflow")
+        what = "ended by Ctrl-C; what was started goes on in Airflow"
     except Exception as error:  # a traceback would end with 1, which means WARNING
-        print(f"UNKNOWN - {about}{explained(error, getattr(args, 'url', ''))}")
+        what = explained(error, getattr(args, "url", ""))
+    found = unknown(getattr(args, "pair", ""), what)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if getattr(args, "json", False) else found["summary"])
     return Level.UNKNOWN
 
 

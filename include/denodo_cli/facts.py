@@ -3,75 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from denodo_cli.airflow_api import Json
-from denodo_ha.doubts import open_doubts
+from denodo_ha.board import doubts, findings, held, row
 from denodo_ha.durations import age_of
-from denodo_ha.record import Record, RecordError, Role
-from denodo_ha.status import Reading, Status
-from denodo_ha.watching import Watching
+from denodo_ha.record import Role
+from denodo_ha.sight import Sight
+from denodo_ha.status import Level, Status
 
 _PASSING = ("at", "summary", "what", "next_step", "findings", "details", "looked", "snapshot", "perfdata")
 """What is another at each look although nothing has happened, for its age is in it."""
 
 
-def facts(pair: str, reading: Reading, status: Status, now: datetime, max_age: timedelta) -> Json:
+def facts(sight: Sight, status: Status) -> Json:
     """Return what is known of the pair, all of it JSON; None is what is not known. Times are ISO 8601, in UTC.
 
-    :param status: what :func:`denodo_ha.status.judge` says of ``reading``.
+    It is what the page shows of it, and more.
+
+    :param status: what :func:`denodo_ha.status.judge` says of the same.
     """
-    record, seen = _record(reading), Watching.from_json(reading.watch)
-    findings = [{"level": each.level.name, "text": each.text, "next_step": each.next_step} for each in status.findings]
+    seen, at_a_glance = sight.watching, row(sight)
+    del at_a_glance["last_event"]  # the history costs requests of its own
     found = {
-        "pair": pair,
-        "at": now.isoformat(),
-        "level": status.level.name,
+        **at_a_glance,
+        "at": sight.now.isoformat(),
         "exit_code": int(status.level),
         "summary": status.summary,
-        "what": findings[0]["text"] if findings else "",
-        "next_step": next((each["next_step"] for each in findings if each["next_step"]), ""),
-        "verdict": seen.verdict or None,
         "code": seen.code or None,
         "since": seen.since or None,
-        "looked": seen.at or None,
         "last_alive": seen.last_alive or None,
-        "enabled": {str(role): seen.jobs.get(role) for role in Role},
-        "syncing": reading.syncing or None,
-        **_of_record(record, seen, now),
-        "findings": findings,
+        "syncing": sight.seen.reading.syncing or None,
+        **_of_record(sight),
+        **held(sight),
+        "doubts": doubts(sight),
+        "findings": findings(sight),
         "details": status.details,
     }
-    return {**found, "perfdata": dict(_figures(found, now, max_age))}
+    return {**found, "perfdata": dict(_figures(found, sight))}
 
 
-def _record(reading: Reading) -> Record | None:
-    try:
-        return None if reading.record is None else Record.from_json(reading.record)
-    except RecordError:
-        return None
+def unknown(pair: str, what: str) -> Json:
+    """Return what is said of a pair that cannot be read, or of all of them where ``pair`` is empty."""
+    about = f"pair {pair}: " if pair else ""
+    return {
+        **({"pair": pair} if pair else {}),
+        "level": Level.UNKNOWN.name,
+        "exit_code": int(Level.UNKNOWN),
+        "summary": f"{Level.UNKNOWN.name} - {about}{what}",
+        "what": what,
+        "next_step": "",
+        "findings": [],
+    }
 
 
-def _of_record(record: Record | None, seen: Watching, now: datetime) -> Json:
+def _of_record(sight: Sight) -> Json:
+    record = sight.record
     kept = record.to_json() if record else {}
     snapshot = kept.get("snapshot")
     names = ("id", "taken", "source", "jobs", "enabled")
-    limit = round(seen.oldest_snapshot) or None
+    limit = round(sight.watching.oldest_snapshot) or None
     return {
-        **{name: kept.get(name) for name in ("active", "phase", "epoch", "acknowledged", "halted", "dirty")},
+        "dirty": kept.get("dirty"),
         "servers": {str(role): kept.get(role) for role in Role},
         "snapshot": snapshot and {**{name: snapshot[name] for name in names}, "limit": limit},
-        "paused": kept["paused"] if record and record.is_paused(now) else None,
-        "operation": kept.get("operation"),
         "sync_problem": kept.get("sync_problem"),
         "pending": [
             {"job": str(job.key), "code": job.code, "why": job.why, "next_step": job.next_step}
             for job in (record.pending if record else ())
-        ],
-        "doubts": [
-            {"name": each.name, "why": each.why, "role": str(each.role)}
-            for each in (open_doubts(record, now) if record else ())
         ],
     }
 
@@ -82,9 +82,10 @@ def without_ages(found: Mapping[str, Any]) -> Json:
     return {"levels": levels, **{name: value for name, value in found.items() if name not in _PASSING}}
 
 
-def _figures(found: Mapping[str, Any], now: datetime, max_age: timedelta) -> Iterator[tuple[str, Json]]:
+def _figures(found: Mapping[str, Any], sight: Sight) -> Iterator[tuple[str, Json]]:
     """Yield each figure that is known: its value, unit, limits and range, by name."""
-    yield from _age("last_look", found["looked"], now, critical=round(max_age.total_seconds()))
+    now = sight.now
+    yield from _age("last_look", found["looked"], now, critical=round(sight.max_age.total_seconds()))
     yield from _age("last_alive", found["last_alive"], now)
     if snapshot := found["snapshot"]:
         yield from _age("snapshot_age", snapshot["taken"], now, critical=snapshot["limit"])

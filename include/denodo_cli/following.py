@@ -47,6 +47,9 @@ _ACTS = (Action.ENABLE_JOBS, Action.QUENCH_MASTER, Action.REPAIR_SLAVE)
 _WORK = {"sync": "verify", "failover": "decide", "switchover": "switch_over", "operations": "operate"}
 """The task of each DAG without which a run has only looked."""
 
+_LOOKS = {"sync": "export_metadata", "failover": "decide", "switchover": "check"}
+"""The task of each DAG that says what a dry run has found."""
+
 
 class Progress:
     """Tell how far a run is: a moving line on a terminal, otherwise a line for each change, both on standard error."""
@@ -153,14 +156,19 @@ def result(api: ApiClient, pair: str, dag_id: str, run: Mapping[str, Any]) -> tu
     task = _WORK.get(kind, "")
     if kind == "operations" and conf.get("operation") in ("check", "doctor", "drill"):
         return Level.OK, note
-    if task in _skipped(api, dag_id, run_id):
-        return Level.WARNING, f"only looked: {note}"
-    if kind == "failover":
+    skipped = _skipped(api, dag_id, run_id)
+    if kind == "failover" and task not in skipped:
         judged = _xcom(api, dag_id, run_id, task, "judgement")
         if judged and judged["action"] not in _ACTS:
             return level(judged["code"], judged["verdict"]), note
         task = judged.get("action", task)
-    return (Level.WARNING if _lost(_xcom(api, dag_id, run_id, task)) else Level.OK), note
+    if task in skipped:
+        return Level.WARNING, f"only looked: {note}"
+    if not task:
+        return Level.OK, note
+    if not (left := _xcom(api, dag_id, run_id, task)):  # as where a person has marked the run
+        return Level.UNKNOWN, f"the run ended as a success, and its task {task} has left no result to be read: {note}"
+    return (Level.WARNING if _lost(left) else Level.OK), note
 
 
 def _skipped(api: ApiClient, dag_id: str, run_id: str) -> set[str]:
@@ -175,22 +183,19 @@ def _lost(event: Mapping[str, Any]) -> bool:
 
 
 def _plan(api: ApiClient, dag_id: str, run_id: str, kind: str) -> str:
-    """What a dry run has found, in words; empty where only its note says it."""
-    if kind == "sync":
-        return one_line(str(_xcom(api, dag_id, run_id, "export_metadata").get("text") or ""))
-    if kind != "switchover" or not (plan := _xcom(api, dag_id, run_id, "check", "plan")):
-        return ""
-    if plan.get("text"):
-        return one_line(str(plan["text"]))
-    jobs, gap = (plan.get("enable") or {}).get("jobs"), plan.get("gap_seconds")
-    not_ready = f"; not ready: {'; '.join(plan['not_ready'])}" if plan.get("not_ready") else ""
-    how_long = "for an unknown time" if gap is None else f"for up to {gap} s"
-    return f"{jobs} jobs would be carried over; they would run nowhere {how_long}{not_ready}"
+    """All that a dry run has found; its note may hold the first line only."""
+    found = _left(api, dag_id, run_id, _LOOKS.get(kind, ""))
+    text = found.get("text") if isinstance(found, dict) else found
+    return one_line(text) if isinstance(text, str) else ""
 
 
 def _xcom(api: ApiClient, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Json:
-    """What a task has left, if anything that can be read."""
+    """The object that a task has left, if it can be read."""
+    value = _left(api, dag_id, run_id, task_id, key)
+    return value if isinstance(value, dict) else {}
+
+
+def _left(api: ApiClient, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
     with suppress(AirflowApiError):
-        value = api.xcom(dag_id, run_id, task_id, key)
-        return value if isinstance(value, dict) else {}
-    return {}
+        return api.xcom(dag_id, run_id, task_id, key)
+    return None

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from denodo_cli.airflow_api import ApiClient, Json
+from denodo_cli.airflow_api import AirflowApiError, ApiClient, Json
 from denodo_cli.following import Say, follow
 from denodo_cli.options import duration, explained
 from denodo_cli.reading import read
@@ -22,9 +22,9 @@ from denodo_cli.runs import RunError, start
 from denodo_ha.durations import age_of
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import other
-from denodo_ha.record import Record, RecordError, Role
+from denodo_ha.record import Record, Role
+from denodo_ha.sight import Seen, Sight
 from denodo_ha.status import Level
-from denodo_ha.watching import Watching
 
 MANUAL = ("pause", "resume", "acknowledge", "halt", "release", "initialise")
 CHANGES = {"switchover": None, "fail-back": Role.MASTER}
@@ -181,10 +181,12 @@ def operate(args: argparse.Namespace, api: ApiClient, say: Say) -> int:
 def _start(args: argparse.Namespace, api: ApiClient, dag_id: str, conf: Json, run_id: str) -> None:
     try:
         start(api, dag_id, conf, run_id)
-    except httpx.TransportError as error:
+    except (httpx.TransportError, AirflowApiError, KeyboardInterrupt) as error:
+        if isinstance(error, AirflowApiError) and error.status < httpx.codes.INTERNAL_SERVER_ERROR:
+            raise
+        why = "ended by Ctrl-C" if isinstance(error, KeyboardInterrupt) else explained(error, args.url)
         how = f"see whether it was: denodo-ha follow {args.pair} {run_id}"
-        text = f"{explained(error, args.url)}. It is not known whether the run was started. Next: {how}"
-        raise RunError(text, Level.UNKNOWN) from None
+        raise RunError(f"{why}. It is not known whether the run was started. Next: {how}", Level.UNKNOWN) from None
 
 
 def form_of(args: argparse.Namespace) -> Json:
@@ -230,8 +232,8 @@ class _Situation:
     """
 
     def __init__(self, api: ApiClient, pair: str) -> None:
-        reading = read(api, pair)
-        self.pair, self.seen, self.record = pair, Watching.from_json(reading.watch), _usable(reading.record)
+        self._sight = Sight(Seen(pair, read(api, pair)), datetime.now(UTC))
+        self.pair, self.record = pair, self._sight.record
 
     @property
     def needed(self) -> Record:
@@ -246,16 +248,9 @@ class _Situation:
         return f"the {role} ({address})" if address else f"the {role}"
 
     def enabled(self, role: Role) -> str:
-        if role in self.seen.jobs:
-            return "{} of {} jobs are enabled on the {}".format(*self.seen.jobs[role], role)
+        if counts := self._sight.enabled(role):
+            return "{} of {} jobs are enabled on the {}".format(*counts, role)
         return f"How many jobs are enabled on the {role} is not known"
-
-
-def _usable(stored: Any) -> Record | None:
-    try:
-        return None if stored is None else Record.from_json(stored)
-    except RecordError:
-        return None
 
 
 def _agreed(args: argparse.Namespace, conf: Json, situation: _Situation) -> bool:
@@ -277,8 +272,7 @@ def _told(args: argparse.Namespace, conf: Json, situation: _Situation) -> Iterat
         if conf.get("at_drain_timeout") == "stop_them":
             yield "At the drain timeout jobs that still run are stopped."
     elif command == "look":
-        yield f"If the master is down: fail over from {here} to {there}. {_AFRESH}"
-        yield f"{record.snapshot.enabled if record and record.snapshot else 'No'} jobs would be enabled there."
+        yield from _fails_over(record, here, there)
     elif command in ("sync", "re-protect"):
         yield f"Copy the jobs of {here} to {there}, all disabled."
         if conf.get("deliver_now"):
@@ -300,6 +294,14 @@ def _told(args: argparse.Namespace, conf: Json, situation: _Situation) -> Iterat
         yield f"From now on {situation.server(Role(conf['active']))} counts as the active server. {known}"
         yield from (f"{situation.enabled(role)}." for role in Role)
     yield _age(record)
+
+
+def _fails_over(record: Record | None, here: str, there: str) -> Iterator[str]:
+    if record and record.active is Role.SLAVE:
+        yield f"T{here[1:]} is the active server already, so nothing fails over. {_AFRESH}"
+        return
+    yield f"If the master is down: fail over from {here} to {there}. {_AFRESH}"
+    yield f"{record.snapshot.enabled if record and record.snapshot else 'No'} jobs would be enabled there."
 
 
 def _age(record: Record | None) -> str:

@@ -47,7 +47,8 @@ class Parser(argparse.ArgumentParser):
 def add_airflow(command: argparse.ArgumentParser) -> None:
     """Add the options of the way to Airflow. None holds a secret, because others on the machine see the command."""
     url = os.environ.get("AIRFLOW_API_URL") or "http://localhost:8080"
-    command.add_argument("--url", default=url, help="address of Airflow (default: %(default)s)")
+    shown = shown_url(url).replace("%", "%%")
+    command.add_argument("--url", default=url, help=f"address of Airflow (default: {shown})")
     command.add_argument("--user", default=os.environ.get("AIRFLOW_USER", ""))
     command.add_argument("--password-file", type=Path, metavar="FILE", help="read the password from its first line")
     command.add_argument(
@@ -71,17 +72,25 @@ def make_api(args: argparse.Namespace) -> ApiClient:
     token, password = os.environ.get("AIRFLOW_TOKEN", ""), os.environ.get("AIRFLOW_PASSWORD", "")
     more = {"timeout": args.timeout, "tls": _trusted(args.ca_file)}
     if args.token_file:
-        return ApiClient(args.url, token=lambda: _first_line(args.token_file, "token"), **more)
+        return ApiClient(args.url, token=lambda: _usable(_first_line(args.token_file, "token")), **more)
     if args.password_file:
         token, password = "", _first_line(args.password_file, "password")
     if token:
-        return ApiClient(args.url, token=lambda: token, **more)
+        return ApiClient(args.url, token=lambda: _usable(token), **more)
     if not (args.user and password):
         raise CliError(
             "no login: set AIRFLOW_USER and AIRFLOW_PASSWORD (or --user and --password-file), or AIRFLOW_TOKEN (or "
             "--token-file)"
         )
     return ApiClient(args.url, args.user, password, **more)
+
+
+def _usable(token: str) -> str:
+    """A token that a header can hold. The HTTP library would tell another one whole in its error."""
+    token = token.strip()
+    if not re.fullmatch(r"[!-~]+", token):
+        raise CliError("the token is empty, or has characters that no token has; give it alone, in one line")
+    return token
 
 
 def _first_line(file: Path, what: str) -> str:
@@ -102,7 +111,7 @@ def _trusted(ca_file: Path | str | None) -> ssl.SSLContext | None:
 
 def shown_url(url: str) -> str:
     """The address without what may be a password in it."""
-    return re.sub(r"//[^/]*@", "//", url)
+    return re.sub(r"//.*@", "//", url)
 
 
 def explained(error: Exception, url: str) -> str:
@@ -110,6 +119,9 @@ def explained(error: Exception, url: str) -> str:
     url = shown_url(url)
     if isinstance(error, AirflowApiError) and error.refuses_user:
         text = _refused(error, url)
+    elif isinstance(error, AirflowApiError) and (error.status, error.request) == (404, "GET /assets"):
+        how = "give its address with its base path, if it has one, by --url or AIRFLOW_API_URL"
+        text = f"there is no API of Airflow 3.3 at {url} (404). Next: {how}"
     elif isinstance(error, AirflowApiError | CliError | UnknownPairError):
         text = str(error)
     elif isinstance(error, httpx.TimeoutException):

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from denodo_cli.airflow_api import ApiClient, Json
+from denodo_cli.following import LOST
 from denodo_cli.reading import history, read
 from denodo_cli.runs import RunError, ended, ensure_runs, start
 from denodo_ha.pairs import Pair
@@ -25,8 +26,6 @@ PREFIX = "rehearsal__"
 TO_SLAVE, TO_MASTER = "to_slave", "to_master"
 _READ = 200
 _DISTURBANCES = ("problem", "failover", "halted", "drift", "quenched", "switchover_rolled_back", "switchover_given_up")
-_LOST = ("missing", "outdated", "still_disabled", "interrupted", "not_caught_up")
-"""The details of the event of a switchover that name jobs which did not come along unharmed."""
 
 Say = Callable[[str], object]
 
@@ -135,7 +134,7 @@ def _half(event: Mapping[str, Any]) -> tuple[str, bool]:
     """One half in words, and whether nothing was lost in it."""
     after, missed = event.get("after") or {}, event.get("missed") or {}
     number, named = missed.get("occurrences"), [f"{each['job']} at {each['at']}" for each in missed.get("listed") or ()]
-    counts = {name: found for name in _LOST if isinstance(found := event.get(name), dict) and found.get("jobs")}
+    counts = {name: found for name in LOST if isinstance(found := event.get(name), dict) and found.get("jobs")}
     facts = [
         f"{after.get('enabled')} jobs enabled and read back",
         f"jobs ran nowhere for {event.get('gap_seconds')} s",

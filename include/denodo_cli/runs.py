@@ -62,9 +62,9 @@ def start(api: ApiClient, dag_id: str, conf: Json, run_id: str | None = None) ->
 
 
 def ensure_runs(api: ApiClient, dag_id: str) -> None:
-    """:raises RunError: there is no such DAG, or it is paused."""
+    """:raises RunError: there is no such DAG any more, or it is paused."""
     dag = api.dag(dag_id)
-    if dag is None:
+    if dag is None or dag.get("is_stale"):
         raise RunError(f"Airflow has no DAG {dag_id}, so nothing was started. Next: look at its import errors")
     if dag.get("is_paused"):
         raise RunError(f"Airflow has paused the DAG {dag_id}, so nothing was started. Next: unpause {dag_id}")

@@ -19,10 +19,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from denodo_cli.airflow_api import AirflowApiError, ApiClient, Json
-from denodo_cli.facts import age, facts, perfdata, plain, without_ages
-from denodo_cli.options import explained
-from denodo_cli.reading import AllPairs, read
+from denodo_cli.facts import age, facts, perfdata, plain, unknown, without_ages
+from denodo_cli.options import CliError, explained
+from denodo_cli.reading import AllPairs, UnknownPairError, read
 from denodo_ha.record import Role
+from denodo_ha.sight import Seen, Sight
 from denodo_ha.status import SEVERITY, Level, Status, judge
 from denodo_ha.text import one_line
 
@@ -52,9 +53,13 @@ def show_status(args: argparse.Namespace, api: ApiClient, clock: Clock) -> int:
 
 
 def _judged(args: argparse.Namespace, api: ApiClient, clock: Clock) -> tuple[Status, Json]:
-    reading, now = read(api, args.pair), clock()
-    status = judge(args.pair, reading, now, args.max_age, verbose=args.verbose)
-    return status, facts(args.pair, reading, status, now, args.max_age)
+    sight = Sight(Seen(args.pair, read(api, args.pair)), clock(), args.max_age)
+    status = _status(sight, verbose=args.verbose)
+    return status, facts(sight, status)
+
+
+def _status(sight: Sight, *, verbose: bool = False) -> Status:
+    return judge(sight.seen.pair, sight.seen.reading, sight.now, sight.max_age, verbose=verbose)
 
 
 def _table(status: Status) -> Table:
@@ -86,12 +91,11 @@ def _looks(args: argparse.Namespace, api: ApiClient, clock: Clock) -> Iterator[t
     while True:
         try:
             look = _judged(args, api, clock)
-        except (httpx.HTTPError, AirflowApiError) as error:
+        except (httpx.HTTPError, AirflowApiError, UnknownPairError, CliError) as error:
             if not begun:
                 raise
-            what = explained(error, args.url)
-            status = Status(Level.UNKNOWN, f"UNKNOWN - pair {args.pair}: {what}", {})
-            look = status, {"pair": args.pair, "level": "UNKNOWN", "summary": status.summary, "findings": []}
+            found = unknown(args.pair, explained(error, args.url))
+            look = Status(Level.UNKNOWN, found["summary"], {}), found
         begun = True
         yield look
 
@@ -154,11 +158,10 @@ def _rows(args: argparse.Namespace, api: ApiClient, clock: Clock) -> list[Json]:
 
     def row(pair: str) -> Json:
         try:
-            reading, now = everything.read(pair), clock()
-            return facts(pair, reading, judge(pair, reading, now, args.max_age), now, args.max_age)
+            sight = Sight(Seen(pair, everything.read(pair)), clock(), args.max_age)
+            return facts(sight, _status(sight))
         except Exception as error:  # whatever is the matter with one pair must not hide the others
-            what = explained(error, args.url)
-            return {"pair": pair, "level": "UNKNOWN", "exit_code": 3, "what": what, "next_step": "", "findings": []}
+            return unknown(pair, explained(error, args.url))
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         rows = list(threads.map(row, everything.names))

@@ -18,6 +18,7 @@ from denodo_ha.record import Record, Role, SnapshotRef
 from denodo_ha.sight import Event, Seen, Sight, plain
 from denodo_ha.status import SEVERITY
 from denodo_ha.story import BY_WORDS, since, story, suggested
+from denodo_ha.text import moment
 from denodo_ha.verdict import MASTER, SECOND, SLAVE
 
 CHANGES = tuple(BY_WORDS)
@@ -47,6 +48,8 @@ LEVELS = {
 """How grave a kind of event is; others are notices."""
 GRAVE = (Alert.FAILOVER, Alert.SPLIT_BRAIN, Alert.HALTED, Alert.MONITOR_STOPPED, Alert.DOUBLE_RUN)
 NAMED_JOBS = 50
+LONGEST = 1e10
+"""Seconds; more is no duration of anything."""
 SHORT = 400
 """How long a text in a list may be; the event itself has all of it."""
 
@@ -96,15 +99,13 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
         "story": story(sight),
         "suggested": suggested(sight),
         "code": sight.code,
-        "findings": [
-            {"level": each.level.name, "text": plain(each), "next_step": each.next_step, "code": each.code}
-            for each in sight.findings
-        ],
+        "findings": findings(sight),
         "servers": _servers(sight, record),
         "paths": _paths(sight),
         "sync": _sync(sight, record),
-        "doubts": _doubts(sight, record),
-        **_of_record(sight, record),
+        "doubts": doubts(sight)[:NAMED_JOBS],
+        "doubts_count": len(doubts(sight)),
+        **held(sight),
         "check": _check(seen.check),
         "runs": [
             {"dag_id": r.dag_id, "run_id": r.run_id, "state": r.state, "since": _iso(r.since), "url": run_url(r)}
@@ -119,14 +120,13 @@ def detail(seen: Seen, rights: Rights, now: datetime) -> dict[str, Any]:
 
 def history(events: Sequence[Event]) -> list[dict[str, Any]]:
     """Return a short line of each event, newest first. One that was delivered twice is listed once, the newest."""
-    once = {event.extra.get("id", event.n): event for event in reversed(events)}
+    once = {str(event.extra.get("id") or event.n): event for event in reversed(events)}
     return [_line(each) for each in sorted(once.values(), key=lambda each: each.n, reverse=True)]
 
 
 def text_of(event: Mapping[str, Any]) -> str:
-    """The sentence of an event; it is made now of one that an older version has written, whose text may be a plan."""
-    said = event.get("text")
-    return said if isinstance(said, str) and said and "\n" not in said else told.text(event)
+    """The sentence of an event, made now, because the ``text`` of an older version may be a plan."""
+    return told.text(event)
 
 
 def about_import(wrong: str, pair: str = "") -> str | None:
@@ -165,9 +165,12 @@ def _line(event: Event) -> dict[str, Any]:
 
 
 def _short(event: Event) -> dict[str, Any]:
-    at = event.extra.get("at")
+    try:
+        at = moment(event.extra.get("at") or "")
+    except ValueError:
+        at = event.at
     return {
-        "at": at if isinstance(at, str) and at else _iso(event.at),
+        "at": _iso(at),
         "kind": _text(event.extra.get("kind")) or "event",
         "text": _text(text_of(event.extra)),
     }
@@ -185,7 +188,9 @@ def _level(extra: Mapping[str, Any]) -> str:
 def _duration(extra: Mapping[str, Any]) -> float | None:
     """How long what the event tells of has lasted, in seconds."""
     found = next((extra[name] for name in ("gap_seconds", "rto_seconds", "seconds") if name in extra), None)
-    return float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return float(found) if 0 <= found < LONGEST else None
 
 
 def _servers(sight: Sight, record: Record | None) -> dict[str, Any]:
@@ -261,13 +266,23 @@ def _own(record: Record) -> SnapshotRef | None:
     return record.snapshot if record.snapshot and record.snapshot.source is record.active else None
 
 
-def _doubts(sight: Sight, record: Record | None) -> list[dict[str, Any]]:
-    found = open_doubts(record, sight.now) if record else ()
+def findings(sight: Sight) -> list[dict[str, str]]:
+    """Return all that was found, the worst first."""
+    return [
+        {"level": each.level.name, "text": plain(each), "next_step": each.next_step, "code": each.code}
+        for each in sight.findings
+    ]
+
+
+def doubts(sight: Sight) -> list[dict[str, Any]]:
+    """Return the open doubts about both servers."""
+    found = open_doubts(sight.record, sight.now) if sight.record else ()
     return [{"name": each.name, "why": each.why, "role": each.role} for each in found]
 
 
-def _of_record(sight: Sight, record: Record | None) -> dict[str, Any]:
+def held(sight: Sight) -> dict[str, Any]:
     """What people and tasks hold the pair in. The key ``paused`` of the row becomes what there is to know of it."""
+    record = sight.record
     if record is None:
         return {"operation": None, "paused": None, "halted": None, "acknowledged": True}
     paused = record.paused if record.is_paused(sight.now) else None

@@ -59,7 +59,7 @@ def failover(judgement: Mapping[str, Any]) -> str:
     ]
     lines = [
         f"DRY RUN: {NOTHING}. [{word(judgement.get('code'))}] {word(judgement.get('what'))}. A run would {would}.",
-        f"Next: {word(judgement.get('next_step'))}." if judgement.get("next_step") else "",
+        f"Next: {how}." if (how := word(judgement.get("next_step"))) not in ("", "nothing") else "",
         f"It rests on this: the verdict is {word(judgement.get('verdict'))}"
         + (
             f", the pair is in phase {judgement['phase']}"

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any, get_args
 
 from denodo_ha.decisions import DECISIONS, Action, Alert
 from denodo_ha.doubts import open_doubts
 from denodo_ha.pairs import Pair
-from denodo_ha.record import Phase, Record, Role
+from denodo_ha.record import Operation, Phase, Record, Role
 from denodo_ha.status import Level, level
 from denodo_ha.text import moment
 from denodo_ha.verdict import PATHS, Answer, Observation, Verdict
@@ -36,6 +37,8 @@ STANDING = (
     Alert.MONITOR_STOPPED,
 )
 """The alerts that tell of a state, which lasts."""
+OPERATIONS = get_args(Operation.model_fields["kind"].annotation)
+"""The kinds of operations that a record can hold."""
 _LONG_RUNS = ("sync", "switchover", "failback", "switchover_rolled_back", "drill")
 """Kinds of events that a run leads to which does nothing else, so that its duration says something."""
 
@@ -96,6 +99,7 @@ MEASURES = {
     "jobs_read": Measure(_S, "1: the last look has read this server; 0: its counts are older", "server"),
     "pending": Measure(_S, "jobs that the passive server does not have as the snapshot lists them"),
     "doubts": Measure(_S, "open doubts about this server that nobody has accepted", "server"),
+    "operation": Measure(_S, "1: an operation of this kind is under way, or was interrupted", "operation"),
     "paused": Measure(_S, "1: automation is paused"),
     "paused_timestamp": Measure(_S, "since when automation is paused"),
     "halted": Measure(_S, "1: nothing is done until a person releases the pair"),
@@ -199,6 +203,8 @@ def _of_record(record: Record, now: datetime) -> Iterator[Sample]:
     yield Sample("pending", len(record.pending))
     for role in Role:
         yield Sample("doubts", sum(each.role is role for each in doubts), role)
+    for kind in OPERATIONS:
+        yield Sample("operation", record.operation is not None and record.operation.kind == kind, kind)
     yield Sample("paused", paused is not None)
     yield Sample("paused_timestamp", _unix(paused.since if paused else None))
     yield Sample("halted", record.phase is Phase.HALTED)
@@ -230,7 +236,7 @@ def of_event(event: Mapping[str, Any], seconds: float | None = None) -> Iterator
     jobs = {"late_jobs": "burst", "failed_jobs": "failed", "missing_jobs": "missing"}
     found |= {name: _within(event.get(key), "jobs") for name, key in jobs.items()}
     for name, value in found.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value):
             yield Sample(name, value)
 
 

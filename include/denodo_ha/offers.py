@@ -21,7 +21,7 @@ from denodo_ha.preconditions import (
     sync_may_begin,
 )
 from denodo_ha.reason import Reason
-from denodo_ha.record import Phase, Record, Role
+from denodo_ha.record import NewerRecordError, Phase, Record, Role
 from denodo_ha.sight import Sight
 
 Group = Literal["look", "sync", "switch", "people"]
@@ -53,6 +53,18 @@ class Offer:
     fill: str = "a reason if you like"
     why_not: Rule = lambda sight, record: ""
     without_record: bool = False
+
+    @property
+    def needs(self) -> list[str]:
+        """The fields of the form without which the DAG refuses it."""
+        reason = {
+            "failover": "fail_over" in self.conf,
+            "sync": False,
+            "switchover": True,
+            "operations": self.conf.get("operation") != "check",
+        }[self.dag]
+        more = {"initialise": ["active"], "accept_doubts": ["doubts"]}.get(self.id, [])
+        return ["reason"] * reason + more
 
 
 def _said(*reasons: Reason | None) -> str:
@@ -130,13 +142,20 @@ def _doubts(sight: Sight, record: Record) -> str:
 
 
 def _initialise(sight: Sight, record: Record) -> str:
+    if record.operation and record.operation.open(sight.now):
+        return f"the task of the {record.operation.kind} {record.operation.id} may still change a server"
+    if doctor := no_doctor(record, sight.now):
+        return doctor.what
     if record.phase is Phase.HALTED or (sight.decision and "initialise" in sight.decision.next_step):
         return ""
     return f"the record says already that the {record.active} is the active server"
 
 
 OFFERS: tuple[Offer, ...] = (
-    Offer("look", "Look", "look", "failover", "Ask both servers now, and act if something is to be done.", {}),
+    Offer(
+        "look", "Look", "look", "failover", "Ask both servers now, and act if something is to be done.",
+        without_record=True,
+    ),
     Offer(
         "dry_look", "Dry look", "look", "failover", "Ask both servers and decide, but change nothing.",
         {"dry_run": True}, "tick 'Dry run'", without_record=True,
@@ -256,7 +275,6 @@ OFFERS: tuple[Offer, ...] = (
 )  # fmt: skip
 
 TITLES = {offer.id: offer.title for offer in OFFERS}
-WITHOUT_REASON = ("look", "dry_look", "check", "sync", "dry_sync", "reprotect", "approve")
 MOVES = (
     "deliver_now", "reprotect", "switch_over", "fail_back", "fail_over", "fail_over_old", "fail_over_fenced", "drill",
     "halt", "release", "initialise",
@@ -288,10 +306,10 @@ def _action(offer: Offer, sight: Sight, rights: Rights) -> dict[str, Any]:
         "why_not": _why_not(offer, sight) or may_not,
         "group": offer.group,
         "fill": offer.fill,
-        "needs": _needs(offer),
         "moves": offer.id in MOVES,
         "dag_id": dag_id,
         "conf": _conf(offer, sight),
+        "needs": offer.needs,
     }
 
 
@@ -320,21 +338,21 @@ def _more(offer: Offer, record: Record, sight: Sight) -> Iterator[tuple[str, Any
         yield "doubts", list(dict.fromkeys(doubt.name for doubt in open_doubts(record, sight.now)))
 
 
-def _needs(offer: Offer) -> list[str]:
-    """What a person has to fill into the form."""
-    more = {"initialise": ["active"], "accept_doubts": ["doubts"]}.get(offer.id, [])
-    return [*more, *([] if offer.id in WITHOUT_REASON else ["reason"])]
-
-
 def _why_not(offer: Offer, sight: Sight) -> str:
     dag_id = _dag_id(offer, sight)
     dag = sight.seen.dags.get(dag_id)
     if dag is None or dag.get("is_stale"):
         return f"Airflow does not find {dag_id}"
-    if sight.record is None:
-        unusable = "there is no HA record that can be used"
-        return _paused(dag, dag_id) if offer.without_record or offer.id == "look" else unusable
-    return offer.why_not(sight, sight.record) or _paused(dag, dag_id)
+    against = offer.why_not(sight, sight.record) if sight.record else _without_record(offer, sight)
+    return against or _paused(dag, dag_id)
+
+
+def _without_record(offer: Offer, sight: Sight) -> str:
+    if isinstance(sight.unusable, NewerRecordError) and offer.id == "initialise":
+        return "the HA record was written by a newer version"
+    if sight.unusable and offer.dag == "sync":
+        return "the HA record cannot be used"
+    return "" if offer.without_record else "there is no HA record that can be used"
 
 
 def _paused(dag: Mapping[str, Any], dag_id: str) -> str:

@@ -19,7 +19,7 @@ from denodo_ha.drill import Drill
 from denodo_ha.jobs import JobKey
 from denodo_ha.reason import Explained, Reason
 from denodo_ha.text import listed, moment
-from denodo_ha.values import Count, Time, Value
+from denodo_ha.values import Count, Time, Value, in_utc
 
 SCHEMA = 5
 """Schema number of the record; a record with a greater number was written by a newer version of this project.
@@ -152,7 +152,7 @@ class Pause(Value):
     since: Time
     reason: str
     by: str = ""
-    until: AwareDatetime | None = None
+    until: Annotated[AwareDatetime, AfterValidator(in_utc)] | None = None
 
 
 class Halt(Value):

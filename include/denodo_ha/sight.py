@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -65,17 +65,30 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sight:
-    """A pair as it is judged now."""
+    """A pair as it is judged now.
+
+    :param max_age: how long ago the last look may have been before the monitor counts as stopped.
+    """
 
     seen: Seen
     now: datetime
+    max_age: timedelta = MAX_AGE
 
     @cached_property
-    def record(self) -> Record | None:
+    def _read(self) -> tuple[Record | None, RecordError | None]:
         try:
-            return Record.from_json(self.seen.reading.record) if self.seen.reading.record is not None else None
-        except RecordError:
-            return None
+            return Record.from_json(self.seen.reading.record) if self.seen.reading.record is not None else None, None
+        except RecordError as error:
+            return None, error
+
+    @property
+    def record(self) -> Record | None:
+        return self._read[0]
+
+    @property
+    def unusable(self) -> RecordError | None:
+        """Why there is a record that cannot be used; None too where there is none."""
+        return self._read[1]
 
     @cached_property
     def watching(self) -> Watching:
@@ -84,7 +97,7 @@ class Sight:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What is found, the worst first; what is wrong in the file of pairs before all others."""
-        found = judge(self.seen.pair, self.seen.reading, self.now, MAX_AGE).findings
+        found = judge(self.seen.pair, self.seen.reading, self.now, self.max_age).findings
         if self.seen.wrong and (self.seen.reading.dag is None or self.seen.reading.dag.get("is_stale")):
             how = "correct the file of pairs; denodo-ha check-config lists its mistakes with file and line"
             text = f"the pair has no DAGs any more, and nothing fails over, because of {self.seen.wrong}"
@@ -171,13 +184,13 @@ class Sight:
         return counts[0], counts[1]
 
     def ago(self, at: datetime | None) -> str:
-        """How long ago that was, in a text that stays the same for a minute."""
+        """How long ago that was, in a text that stays the same for a minute; clocks may differ by some seconds."""
         if at is None:
             return "at an unknown time"
-        if at > self.now:
-            return f"in {age_of(self.now, at)}"
-        age = age_of(at, self.now)
-        return "less than a minute ago" if age.endswith(" s") else f"{age} ago"
+        age = age_of(*sorted((at, self.now)))
+        if age.endswith(" s"):
+            return "less than a minute ago"
+        return f"{age} ago" if at <= self.now else f"{age} in the future, by a clock that is wrong"
 
     @property
     def named(self) -> Pair:

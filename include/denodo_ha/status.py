@@ -14,7 +14,7 @@ from denodo_ha.doubts import OpenDoubt, job_doubt, open_doubts
 from denodo_ha.durations import age_of
 from denodo_ha.pairs import Pair
 from denodo_ha.preconditions import OPERATIONS_DAG, look_and_initialise, one_writer, other
-from denodo_ha.record import LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
+from denodo_ha.record import CLOCK_SKEW, LEFT_BEHIND, NewerRecordError, Phase, Record, RecordError, Role
 from denodo_ha.situation import situation_now
 from denodo_ha.text import listed
 from denodo_ha.verdict import Verdict
@@ -164,15 +164,24 @@ def _monitor(
         if (status := (reading.health.get(component) or {}).get("status")) != "healthy":
             yield _stopped(f"Airflow's {component} is {status or 'not there'}", f"start Airflow's {component}")
     if reading.dag is None or reading.dag.get("is_stale"):
-        yield _stopped("Airflow does not find the failover DAG", "look at Airflow's import errors")
+        how = "look at Airflow's import errors"
+        if reading.dag:
+            how += f"; if the pair was taken out on purpose, run 'airflow dags delete {dag_id}'"
+        yield _stopped("Airflow does not find the failover DAG", how)
     elif reading.dag.get("is_paused"):
         yield _stopped("the failover DAG is paused", f"unpause {dag_id}")
     begun = record.operation.started if record and record.operation and record.operation.kind == "failover" else None
     at = max(filter(None, (_moment(seen.at), begun)), default=None)
     if at is None:
         yield _stopped("the pair has not been looked at yet", f"wait for the first run of {dag_id}, or trigger it")
+    elif at - now > max_age:
+        how = "set the clocks of Airflow's machines, then trigger the failover DAG, which looks"
+        yield _stopped(f"the last look at the pair was {_ago(at, now)}, by a clock that is wrong", how)
     elif now - at > max_age:
         yield _stopped(f"the last look at the pair was {_ago(at, now)}", f"look at the runs of {dag_id}")
+    elif at > now + CLOCK_SKEW:
+        text = f"by the clock of this machine the last look at the pair is {_ago(at, now)}, so its age is not known"
+        yield Finding(Level.WARNING, text, "correct the clock here, or those of Airflow's machines")
 
 
 def _stopped(why: str, next_step: str) -> Finding:

@@ -13,7 +13,7 @@ from denodo_ha.preconditions import other
 from denodo_ha.record import Operation, Phase, Record, Role
 from denodo_ha.sight import Sight
 from denodo_ha.status import STANDBY_ONLY, SYNC_HELPS
-from denodo_ha.text import listed, one_line
+from denodo_ha.text import listed, moment, one_line
 from denodo_ha.verdict import Verdict
 
 CHANGING = (Phase.FAILING_OVER, Phase.FAILING_BACK)
@@ -325,9 +325,9 @@ def _against(sight: Sight, record: Record, standby: Role) -> Iterator[str]:
 def _moment(text: object) -> datetime | None:
     try:
         found = datetime.fromisoformat(str(text))
+        return moment((found if found.tzinfo else found.replace(tzinfo=UTC)).isoformat())
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _sentences(clauses: Iterator[str]) -> str:

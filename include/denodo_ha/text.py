@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import MAXYEAR, datetime
 from typing import Any
 
 NAMED = 200
@@ -25,10 +25,12 @@ def one_line(text: str) -> str:
     return " ".join(text.split()).rstrip(".")
 
 
-def moment(text: str) -> datetime:
+def moment(text: object) -> datetime:
     """Read a time as it is stored, ISO 8601 with its zone; raise ValueError for anything else."""
     if not isinstance(text, str) or (found := datetime.fromisoformat(text)).tzinfo is None:
         raise ValueError("is no time with a zone")
+    if not 1 < found.year < MAXYEAR:
+        raise ValueError("is a time that other zones do not have")
     return found
 
 

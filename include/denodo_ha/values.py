@@ -14,6 +14,14 @@ def _of_this_age(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+def in_utc(value: datetime) -> datetime:
+    """Return a time in UTC; the first or last one that there is where it would be beyond, as a person may write it."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        return (datetime.min if value.year == 1 else datetime.max).replace(tzinfo=UTC)
+
+
 Time = Annotated[AwareDatetime, AfterValidator(_of_this_age)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 

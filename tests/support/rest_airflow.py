@@ -16,6 +16,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from denodo_ha.record import Record
 
 Json = dict[str, Any]
+DONE: Json = {
+    ("verify", "return_value"): {"kind": "sync"},
+    ("switch_over", "return_value"): {"kind": "switchover"},
+    ("operate", "return_value"): {"what": "done"},
+    ("decide", "judgement"): {"code": "healthy", "verdict": "up", "action": "nothing_to_do"},
+}
+"""What the tasks of runs leave that have done what they were to do."""
 
 
 class RestAirflow(ThreadingHTTPServer):
@@ -39,10 +46,11 @@ class RestAirflow(ThreadingHTTPServer):
             self.socket = context.wrap_socket(self.socket, server_side=True)
         self.pairs: dict[str, Json] = {}
         self.paused: set[str] = set()
+        self.gone: set[str] = set()
         self.runs: dict[str, Json] = {}
         self.steps: list[tuple[str, Json]] = [("success", {})]
         self.note: str | None = "done"
-        self.xcoms: Json = {}
+        self.xcoms: Json = dict(DONE)
         self.refuse: dict[tuple[str, str], tuple[int, str]] = {}
         self.lose_answers = self.away = 0
         self.requests: list[tuple[str, str, Any, str]] = []
@@ -55,7 +63,8 @@ class RestAirflow(ThreadingHTTPServer):
 
     def has(self, pair: str, record: Record | None, **watch: Any) -> None:
         now = datetime.now(UTC)
-        seen = {"owner": "r", "verdict": "up", "code": "healthy", "settled": True}
+        epoch = record.epoch if record else 0
+        seen = {"owner": "r", "verdict": "up", "code": "healthy", "settled": True, "epoch": epoch}
         moments = {"since": (now - timedelta(hours=1)).isoformat(), "at": (now - timedelta(minutes=2)).isoformat()}
         self.pairs[pair] = {"watch": seen | moments | watch, **({"record": record.to_json()} if record else {})}
 
@@ -99,7 +108,7 @@ class RestAirflow(ThreadingHTTPServer):
         return {"assets": rows[first : first + int(query["limit"])]}
 
     def _dag(self, dag_id: str) -> Json:
-        return {"dag_id": dag_id, "is_paused": dag_id in self.paused, "is_stale": False}
+        return {"dag_id": dag_id, "is_paused": dag_id in self.paused, "is_stale": dag_id in self.gone}
 
     def _under_way(self, dag_id: str) -> list[Json]:
         return [run for run in self.runs.values() if run["dag_id"] == dag_id and run["state"] == "running"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -14,7 +15,7 @@ import pytest
 from denodo_ha import board
 from denodo_ha.decisions import DECISIONS, Situation
 from denodo_ha.jobs import JobKey
-from denodo_ha.offers import OFFERS, TITLES, Rights
+from denodo_ha.offers import OFFERS, TITLES, Rights, sensible
 from denodo_ha.pairs import Pair
 from denodo_ha.record import (
     Approval,
@@ -437,11 +438,8 @@ def test_doubts_are_filled_into_the_form() -> None:
 
 def test_a_form_says_what_it_needs_and_what_moves_production() -> None:
     by_id = {each["id"]: each for each in board.detail(seen(STATES["normal"]), ALL, NOW)["actions"]}
-    assert by_id["initialise"]["needs"] == ["active", "reason"]
-    assert by_id["accept_doubts"]["needs"] == ["doubts", "reason"]
-    assert {id for id, each in by_id.items() if "and a reason" in each["fill"]} == {
-        id for id, each in by_id.items() if "reason" in each["needs"]
-    }
+    assert by_id["initialise"]["needs"] == ["reason", "active"]
+    assert by_id["accept_doubts"]["needs"] == ["reason", "doubts"]
     assert {id for id, each in by_id.items() if each["moves"]} == {
         "deliver_now", "reprotect", "switch_over", "fail_back", "fail_over", "fail_over_old", "fail_over_fenced",
         "drill", "halt", "release", "initialise",
@@ -537,6 +535,73 @@ def test_the_connections_are_those_of_the_dag() -> None:
 
 def test_each_offer_has_its_own_id() -> None:
     assert len(TITLES) == len(OFFERS)
+
+
+def test_a_form_needs_what_its_dag_refuses_it_without() -> None:
+    needs = {offer.id: offer.needs for offer in OFFERS}
+    without = {"look", "dry_look", "check", "sync", "dry_sync", "deliver_now", "reprotect", "approve"}
+    assert {id_ for id_, fields in needs.items() if "reason" not in fields} == without
+    assert [id_ for id_, fields in needs.items() if "active" in fields] == ["initialise"]
+    found = board.detail(seen(State(NORMAL)), ALL, NOW)["actions"]
+    assert {each["id"]: each["needs"] for each in found} == needs
+
+
+@pytest.mark.parametrize(
+    ("record", "possible"),
+    [
+        (None, {"look", "dry_look", "check", "doctor", "sync", "dry_sync", "initialise"}),
+        ({"damaged": 1}, {"look", "dry_look", "check", "doctor", "initialise"}),
+        ({"schema_number": 99}, {"look", "dry_look", "check", "doctor"}),
+    ],
+)
+def test_without_a_record_only_that_is_offered_which_its_dag_does(record: Any, possible: set[str]) -> None:
+    sight = Sight(Seen("p", Reading(record, {}, DAGS[PAIR.dag_id_failover], HEALTH), dags=DAGS), NOW)
+    assert sensible(sight) == possible
+
+
+def test_nothing_is_initialised_while_a_task_may_change_a_server() -> None:
+    def possible(lease_until: datetime) -> bool:
+        assert FAILING_OVER.operation is not None
+        operation = FAILING_OVER.operation.model_copy(update={"lease_until": lease_until})
+        record = halted(FAILING_OVER, now=NOW, code="c", reason="r", by="b")
+        return "initialise" in sensible(Sight(seen(State(record.model_copy(update={"operation": operation}))), NOW))
+
+    assert not possible(NOW + MINUTE)
+    assert possible(NOW - MINUTE)
+
+
+def test_clocks_that_differ() -> None:
+    sight = Sight(seen(State(NORMAL)), NOW)
+    assert sight.ago(NOW + timedelta(seconds=9)) == sight.ago(NOW - timedelta(seconds=9)) == "less than a minute ago"
+    assert sight.ago(NOW + 2 * HOUR) == "2h in the future, by a clock that is wrong"
+
+
+@pytest.mark.parametrize("until", ["9999-12-31T23:59:59-05:00", "2026-06-01T00:00:00+02:00"])
+def test_a_pause_until_the_end_of_time_is_told(until: str) -> None:
+    record = NORMAL.model_copy(update={"paused": Pause(since=NOW, reason="r", by="b", until=until)})  # type: ignore[arg-type]
+    assert board.detail(seen(State(record)), ALL, NOW)["paused"]["until"]
+    assert Record.from_json(record.to_json()) == record
+
+
+def test_a_look_from_the_future_proves_no_monitor() -> None:
+    found = board.detail(seen(State(NORMAL, looked=-3 * HOUR)), ALL, NOW)
+    assert found["level"] == "CRITICAL"
+    assert "monitor stopped: the last look at the pair was in 3h, by a clock that is wrong" in found["what"]
+    assert board.detail(seen(State(NORMAL, looked=-MINUTE)), ALL, NOW)["level"] == "OK"
+
+
+def test_thousands_of_doubts_are_counted_and_the_first_are_named() -> None:
+    pending = tuple(
+        PendingJob(
+            key=JobKey(project="P", name=f"j{n}"), code="no_moment", why="w" * 100, next_step="", on_target=False
+        )
+        for n in range(5000)
+    )
+    found = board.detail(seen(State(NORMAL.model_copy(update={"pending": pending}))), ALL, NOW)
+    assert (found["doubts_count"], len(found["doubts"])) == (5000, board.NAMED_JOBS)
+    assert len(json.dumps({**found, "actions": []})) < 50_000
+    [accept] = [each for each in found["actions"] if each["id"] == "accept_doubts"]
+    assert len(accept["conf"]["doubts"]) == 5000
 
 
 def test_a_first_failover_under_way_is_no_stopped_monitor() -> None:

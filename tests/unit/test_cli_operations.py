@@ -121,6 +121,13 @@ class TestList:
         assert "does not let this user do this: GET /assets/1/state-store" in out.splitlines()[0]
         assert out.splitlines()[1].startswith("OK  default")
 
+    def test_counts_from_before_the_change_of_the_active_server_are_not_told(
+        self, airflow: RestAirflow, run: Run
+    ) -> None:
+        airflow.has("default", OVER, epoch=OVER.epoch - 1, **JOBS)
+        (row,) = json.loads(run("list", "--json")[1])
+        assert row["enabled"] == {"master": None, "slave": None}
+
     def test_none(self, airflow: RestAirflow, run: Run) -> None:
         airflow.pairs.clear()
         code, out, _ = run("list")
@@ -156,8 +163,8 @@ class TestStatus:
         found = dict(re.fullmatch(r"(\w+)=(\S+)", each).groups() for each in figures.split(" "))  # type: ignore[union-attr]
         assert found["enabled_master"] == "50;;;0;60"
         assert found["pending"] == "1;;;0"
-        assert re.fullmatch(r"73\ds;;7200;0", found["snapshot_age"])
-        assert re.fullmatch(r"12\ds;;3600;0", found["last_look"])
+        assert re.fullmatch(r"\d{3,}s;;7200;0", found["snapshot_age"])
+        assert re.fullmatch(r"\d{3,}s;;3600;0", found["last_look"])
         assert "|" not in text + "".join(lines[1:])
 
     def test_without_a_record_only_what_is_known(self, airflow: RestAirflow, run: Run) -> None:
@@ -276,6 +283,13 @@ class TestWhatIsStarted:
         airflow.has("default", OVER, **JOBS)
         run(*words)
         assert [each["conf"] for each in airflow.started] == [{**conf, "reason": "a test"}]
+
+    def test_nothing_fails_over_to_the_master(self, airflow: RestAirflow, run: Run, answers: Any) -> None:
+        airflow.has("default", OVER, **JOBS)
+        answers("n\n")
+        _, _, err = run(*operations("look", "--fail-over"))
+        assert err.startswith("The slave (http://b) is the active server already, so nothing fails over.")
+        assert "would be enabled" not in err
 
     @pytest.mark.parametrize("command", ["fail-back", "re-protect"])
     def test_what_the_pair_is_not_in_need_of(self, airflow: RestAirflow, run: Run, command: str) -> None:
@@ -432,8 +446,18 @@ class TestFollowing:
             (
                 ("look", "default"),
                 "success",
-                {},
+                {"enable_jobs": "skipped"},
                 {("decide", "judgement"): {"code": "fail_over", "verdict": "down", "action": "enable_jobs"}},
+                1,
+            ),
+            (
+                ("look", "default"),
+                "success",
+                {},
+                {
+                    ("decide", "judgement"): {"code": "fail_over", "verdict": "down", "action": "enable_jobs"},
+                    ("enable_jobs", "return_value"): {"kind": "failover", "missed": {"occurrences": 0}},
+                },
                 0,
             ),
         ],
@@ -446,14 +470,27 @@ class TestFollowing:
         assert got == code
         assert re.fullmatch(rf"{Level(code).name} - pair default: (only looked: )?\[why\] so it is\n", out)
 
+    @pytest.mark.parametrize("words", [("sync", "default"), operations("switchover", "--yes"), ("look", "default")])
+    def test_a_run_that_a_person_has_marked_has_done_nothing_that_is_known(
+        self, airflow: RestAirflow, run: Run, words: Any
+    ) -> None:
+        airflow.xcoms, airflow.note = {}, None
+        code, out, _ = run(*words)
+        assert code == Level.UNKNOWN
+        assert "has left no result to be read" in out
+
     def test_a_dry_run_says_its_plan(self, airflow: RestAirflow, run: Run) -> None:
         airflow.xcoms = {("export_metadata", "return_value"): {"text": "2 jobs by REST.\n1 by import."}}
         assert run("sync", "default", "--dry-run")[:2] == (
             1,
             "WARNING - pair default: only looked: 2 jobs by REST. 1 by import\n",
         )
-        airflow.xcoms = {("check", "plan"): {"enable": {"jobs": 50}, "gap_seconds": None}}
-        assert "50 jobs would be carried over" in run(*operations("switchover", "--dry-run"))[1]
+        for words, task in (
+            (operations("switchover", "--dry-run"), "check"),
+            (("look", "default", "--dry-run"), "decide"),
+        ):
+            airflow.xcoms, airflow.note = {(task, "return_value"): "DRY RUN: 50 jobs.\nNone runs."}, "DRY RUN: 50 jobs."
+            assert "only looked: DRY RUN: 50 jobs. None runs\n" in run(*words)[1]
 
     def test_not_waited_for_and_followed_later(self, airflow: RestAirflow, run: Run) -> None:
         code, out, _ = run("sync", "default", "--no-wait")
@@ -512,7 +549,8 @@ class TestFollowing:
         airflow.refuse["POST", "/dagRuns"] = 503, "starting"
         code, out, _ = run("sync", "default")
         assert (code, airflow.started) == (Level.UNKNOWN, [])
-        assert "503" in out
+        assert "503 to POST" in out
+        assert "It is not known whether the run was started" in out
         airflow.refuse.clear()
         answer = airflow.answer
 
@@ -524,6 +562,78 @@ class TestFollowing:
         code, out, _ = run("sync", "default")
         assert code == Level.UNKNOWN
         assert "It is not known whether the run was started. Next: see whether it was: denodo-ha follow default " in out
+
+    def test_ctrl_c_while_it_is_started(self, airflow: RestAirflow, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its name is told, by which it is found, for it may run."""
+        airflow.lose_answers = 1
+
+        def sleep(_: float) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(runs.time, "sleep", sleep)
+        code, out, _ = run("sync", "default")
+        assert code == Level.UNKNOWN
+        assert f"denodo-ha follow default {next(iter(airflow.runs))}" in out
+
+    def test_nothing_is_started_where_the_dags_are_gone(self, airflow: RestAirflow, run: Run) -> None:
+        airflow.gone = {"denodo_scheduler_sync__default"}
+        code, out, _ = run("sync", "default")
+        assert (code, airflow.started) == (Level.CRITICAL, [])
+        assert "Airflow has no DAG denodo_scheduler_sync__default, so nothing was started" in out
+
+
+class TestEnds:
+    """How it ends where nobody reads on, or nothing can be read."""
+
+    @pytest.mark.parametrize("words", [("status", "default"), ("list",), ("history", "default")])
+    def test_an_error_is_json_too(self, airflow: RestAirflow, run: Run, words: tuple[str, ...]) -> None:
+        airflow.refuse["GET", "/assets"] = 500, "broken"
+        code, plainly, _ = run(*words)
+        again, out, _ = run(*words, "--json")
+        found = json.loads(out)
+        assert code == again == found["exit_code"] == Level.UNKNOWN
+        assert (found["level"], found["summary"]) == ("UNKNOWN", plainly.strip())
+
+    @pytest.mark.parametrize("words", [("status", "default"), ("list",), ("status", "default", "--json")])
+    def test_whoever_reads_may_end_first(self, airflow: RestAirflow, words: tuple[str, ...]) -> None:
+        airflow.has("default", HALTED, **JOBS)
+        command = [sys.executable, "-c", "import sys; from denodo_cli.cli import main; sys.exit(main())", *words]
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            env = {**os.environ, "PYTHONUNBUFFERED": ""}  # else the level is not known yet when the first line fails
+            ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=env, text=True, check=False)
+        finally:
+            os.close(writer)
+        assert (ended.returncode, ended.stderr) == (Level.CRITICAL, "")
+
+    @pytest.mark.parametrize("token", ["two\nlines", "tokén", "a b", " ", "bell\x07"])
+    def test_a_token_that_is_none_is_not_told(
+        self, airflow: RestAirflow, run: Run, monkeypatch: pytest.MonkeyPatch, token: str
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW_TOKEN", token)
+        code, out, _ = run("list")
+        assert code == Level.UNKNOWN
+        assert "the token is empty, or has characters that no token has" in out
+        assert airflow.requests == []
+
+    def test_an_address_without_its_base_path(self, airflow: RestAirflow, run: Run) -> None:
+        airflow.base_path = "/team"
+        assert run("list", "--url", airflow.url)[0] == Level.OK
+        code, out, _ = run("list")
+        assert code == Level.UNKNOWN
+        assert "give its address with its base path" in out
+
+    def test_help_shows_no_password(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("AIRFLOW_API_URL", "https://me:p%2Fw/d@there/team")
+        _, out, _ = run("list", "--help")
+        assert "(default: https://there/team)" in " ".join(out.split())
+
+    def test_a_token_with_space_around_it(
+        self, airflow: RestAirflow, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW_TOKEN", f" {TOKEN}\r\n")
+        assert run("list")[0] == Level.OK
 
 
 class TestRights:

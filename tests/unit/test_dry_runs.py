@@ -116,3 +116,8 @@ def test_switchover_of_a_server_at_rest_whose_crons_are_not_known() -> None:
     assert "for an unknown time, 15 min at most until it gives up or stops jobs." in text
     assert "No job runs now." in text
     assert text.endswith("What is due meanwhile is not known.")
+
+
+def test_a_decision_that_asks_nothing_of_people_has_no_next_step() -> None:
+    said = dry_runs.failover({"action": "nothing_to_do", "code": "healthy", "what": "x", "next_step": "nothing"})
+    assert "Next" not in said

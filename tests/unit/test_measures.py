@@ -25,6 +25,7 @@ from denodo_ha.measures import (
 from denodo_ha.pairs import Pair
 from denodo_ha.readiness.findings import Readiness
 from denodo_ha.record import Doubt, Pause, Phase, Record, Role, SnapshotRef, SyncProblem
+from denodo_ha.transitions import claim
 from denodo_ha.verdict import Answer, Observation, Verdict
 from denodo_ha.watching import Watching
 
@@ -106,6 +107,14 @@ def test_a_pair_out_of_order() -> None:
     assert (found["acknowledged", ""], found["snapshot_timestamp", ""]) == (0, 0)
 
 
+@pytest.mark.parametrize("kind", ["failover", "switchover"])
+def test_a_planned_change_is_told_apart_from_a_failover(kind: str) -> None:
+    record = claim(RECORD, kind=kind, to=Role.SLAVE, operation_id="o", target="b", plan="p", now=NOW, lease=HOUR)
+    found = values(of_pair(PAIR, record, LOOKED, NOW))
+    assert found["phase", "failing_over"] == 1
+    assert {label for (name, label), value in found.items() if name == "operation" and value} == {kind}
+
+
 def test_a_pause_that_is_over_is_none() -> None:
     pause = Pause(since=NOW - HOUR, reason="r", until=NOW)
     found = values(of_pair(PAIR, RECORD.model_copy(update={"paused": pause}), LOOKED, NOW))
@@ -137,7 +146,13 @@ def test_a_failover() -> None:
 
 
 @pytest.mark.parametrize(
-    "event", [{}, {"kind": None, "at": "noon"}, {"kind": "a.b c", "missed": 5, "rpo_seconds": True, "burst": {}}]
+    "event",
+    [
+        {},
+        {"kind": None, "at": "noon"},
+        {"kind": "a.b c", "missed": 5, "rpo_seconds": True, "burst": {}},
+        {"kind": "x", "rpo_seconds": float("nan"), "rto_seconds": float("inf")},
+    ],
 )
 def test_a_damaged_event_is_counted(event: dict[str, Any]) -> None:
     found = values(of_event(event))

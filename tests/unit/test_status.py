@@ -393,3 +393,12 @@ def test_the_first_of_several_failures_in_a_row_counts() -> None:
     found = sync_failed(sync_failed(Record(), first), later).sync_problem
     assert found
     assert (found.since, found.code) == (NOW - HOUR, "b")
+
+
+@pytest.mark.parametrize(("ahead", "level"), [(timedelta(seconds=20), Level.OK), (HOUR / 2, Level.WARNING)])
+def test_a_look_from_the_future_is_not_young(ahead: timedelta, level: Level) -> None:
+    """The clocks of this machine and of Airflow's differ."""
+    at = (NOW + ahead).isoformat()
+    found = status(Record(snapshot=SNAPSHOT), {"verdict": "up", "code": "healthy", "at": at, "since": at, "epoch": 1})
+    assert found.level is level, found.summary
+    assert ("by the clock of this machine" in found.summary) is (level is Level.WARNING)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -247,3 +248,33 @@ def test_a_snapshot_that_is_there_again_is_read(whole: Page) -> None:
     answer = whole.client.get("/api/pairs/emea/jobs", headers={"If-None-Match": first.headers["etag"]})
     assert answer.json()["problem"] is None
     assert whole.get("quiet")["problem"] is None
+
+
+def test_storage_that_does_not_answer_keeps_few_threads_and_no_connection(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a page that is open would stop Airflow's API server, whose threads and connections are limited."""
+    page.record()
+    page.seen({"a": THREE}, {"a": None})
+    answers, held = Event(), []
+
+    def never(*_: Any) -> bytes:
+        held.append(page._session.in_transaction())
+        answers.wait(60)
+        return b""
+
+    monkeypatch.setattr(jobs, "_PATIENCE", 0.05)
+    with monkeypatch.context() as hung:
+        hung.setattr(SnapshotStore, "read_seen", never)
+        for _ in range(6):
+            for what in ("jobs", "quiet"):
+                assert "has not answered within 0.05 s" in page.get(what)["problem"]
+        assert held == [False] * 4
+        answers.set()
+    monkeypatch.setattr(jobs, "_PATIENCE", 60)
+    assert page.get("jobs")["problem"] is not None  # the snapshot of this record is not there
+    assert len(page.get("jobs")["rows"]) == 1
+    with monkeypatch.context() as hung:
+        hung.setattr(SnapshotStore, "read", lambda *_: Event().wait(0.2))
+        hung.setattr(jobs, "_PATIENCE", 0.05)
+        assert "has not answered within 0.05 s" in page.get("jobs")["problem"]

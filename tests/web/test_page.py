@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from airflow import settings
 from airflow.api_fastapi.app import get_auth_manager
+from airflow.models.asset import AssetEvent, AssetModel
 from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, event
+from sqlalchemy.orm import Session
 from starlette.routing import Mount
 
 from denodo_ha.pairs import Pair
 from denodo_ha.record import Record, SnapshotRef
 from denodo_scheduler.plugin import DenodoSchedulerPlugin
+from denodo_scheduler.web import reading
 from denodo_scheduler.web.app import HEADERS, PageApp, build
 from support import page
+from support.databases import postgresql, postgresql_folder
 
 SYNC = {"id": "s", "kind": "sync", "at": "2026-01-01T00:00:00+00:00", "actor": "schedule", "reason": ""}
 PATHS = (
@@ -63,6 +72,30 @@ def test_without_a_login_everything_is_refused(airflow: page.Airflow, path: str)
         assert "emea" not in answer.text
         assert all(answer.headers[name] == value for name, value in HEADERS.items())
         assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/docs/runbooks.html?a=1&b=%22%3E", "/page/index.html", "/none"])
+def test_a_browser_without_a_login_is_led_to_it_and_back(airflow: page.Airflow, path: str) -> None:
+    answer = get(airflow.nobody(), path, Accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert answer.status_code == 401
+    assert answer.headers["content-type"].startswith("text/html")
+    assert all(answer.headers[name] == value for name, value in HEADERS.items())
+    assert answer.headers["cache-control"] == "no-store"
+    [login] = re.findall(r'href="([^"]+)"', answer.text)
+    asked = urlsplit(unescape(login))
+    assert asked.path == "/api/v2/auth/login"
+    assert parse_qs(asked.query) == {"next": [airflow.url + path]}
+    led = airflow.nobody().get(unescape(login), follow_redirects=False)
+    assert led.status_code == 307, led.text
+    for accept in ("*/*", "application/json"):
+        assert get(airflow.nobody(), path, Accept=accept).json() == {"detail": "Not authenticated"}
+
+
+def test_the_way_to_the_login_begins_with_the_path_that_airflow_is_served_at(airflow: page.Airflow) -> None:
+    person = TestClient(airflow.app, root_path="/airflow", headers={"Accept": "text/html"})
+    answer = person.get("/airflow/denodo-ha/docs/operator.html")
+    assert answer.status_code == 401
+    assert 'href="/airflow/api/v2/auth/login?next=%2Fairflow%2Fdenodo-ha%2Fdocs%2Foperator.html"' in answer.text
 
 
 def test_every_route_asks_for_the_login() -> None:
@@ -147,6 +180,7 @@ def test_a_pair_that_airflow_does_not_find_any_more_is_critical(airflow: page.Ai
     [row] = get(airflow.person("OP"), "/api/pairs").json()["pairs"]
     assert row["level"] == "CRITICAL"
     assert row["what"] == "monitor stopped: Airflow does not find the failover DAG"
+    assert "airflow dags delete denodo_scheduler_failover__emea" in row["next_step"]
 
 
 def test_an_answer_that_has_not_changed_is_not_sent_again(airflow: page.Airflow) -> None:
@@ -248,6 +282,28 @@ def test_two_thousand_events_are_small(airflow: page.Airflow) -> None:
     assert len(answer.content) < 1_000_000
 
 
+def test_the_events_of_a_pair_are_found_by_the_index_of_its_asset(airflow: page.Airflow) -> None:
+    page.pair("emea", Record(), looked(), [SYNC])
+    person, plans = airflow.person("VIEWER"), []
+
+    def explain(connection: Any, cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if "asset_event" in statement:
+            plan = connection.connection.dbapi_connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans.append("; ".join(row[3] for row in plan))
+
+    event.listen(settings.engine, "before_cursor_execute", explain)
+    try:
+        for path in ("", "/emea", "/emea/events?limit=5"):
+            assert get(person, f"/api/pairs{path}").status_code == 200
+    finally:
+        event.remove(settings.engine, "before_cursor_execute", explain)
+    assert len(plans) == 5
+    for plan in plans:
+        assert "idx_asset_id_timestamp (asset_id=?)" in plan
+        assert "SCAN asset_event" not in plan
+        assert "TEMP B-TREE" not in plan, "the newest ones are read, not all of them sorted"
+
+
 def test_odd_names_and_texts_come_as_they_are(airflow: page.Airflow) -> None:
     odd = "<script>alert(1)</script> \u202eabc \ud800" + "x" * 300
     name = "n&<b>.v2"
@@ -269,6 +325,42 @@ def test_damaged_entries_are_told(airflow: page.Airflow, state: str) -> None:
     assert row["level"] in ("CRITICAL", "UNKNOWN")
     assert get(person, "/api/pairs/emea").json()["story"]["now"]
     assert get(person, "/api/pairs/emea/events").status_code == 200
+
+
+def test_damaged_events_are_listed_and_what_nobody_can_have_is_not_found(airflow: page.Airflow) -> None:
+    odd = {"kind": "failover", "id": ["x"], "at": "0001-01-01T00:00:00+23:00", "seconds": 10**400}
+    numbers = page.pair("emea", Record(), looked(), [odd, {**odd, "at": "9999-12-31T23:59:59-23:00", "seconds": 1e300}])
+    person = airflow.person("VIEWER")
+    listed = get(person, "/api/pairs/emea/events").json()["events"]
+    assert [each["n"] for each in listed] == [numbers[1]], "they have the same id"
+    assert listed[0]["at"] > "2026"
+    assert listed[0]["seconds"] is None
+    assert get(person, "/api/pairs/emea").status_code == get(person, "/api/pairs").status_code == 200
+    assert get(person, f"/api/pairs/emea/events/{10**30}").status_code == 422
+    assert get(person, f"/api/pairs/emea/events?after={10**30}").status_code == 422
+    for name in ("a%00b", "a%0Ab", "%ff"):
+        assert get(person, f"/api/pairs/{name}").status_code == 404
+
+
+@pytest.mark.skipif(not postgresql_folder(), reason="PostgreSQL is not installed")
+def test_on_postgresql_an_event_with_a_nul_hides_no_change() -> None:
+    change = {"kind": "switchover", "what": "a\0b", "half": "\ud800"}
+    with postgresql() as server:
+        url = server.env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql:", "postgresql+psycopg2:")
+        engine = create_engine(url)
+        for model in (AssetModel, AssetEvent):
+            model.__table__.create(engine)
+        with Session(engine) as session:
+            asset = AssetModel(name=Pair(name="emea").asset_uri, uri="u", group="g")
+            session.add(asset)
+            session.flush()
+            others = [{**SYNC, "what": "\0"}, {**SYNC, "inside": {"kind": "failover"}}]
+            session.add_all([page.event_of(asset.id, "emea", each) for each in (change, *others)])
+            session.commit()
+            found = reading._change(session, "emea")
+        assert found is not None
+        assert found.extra == change
+        engine.dispose()
 
 
 def test_a_file_of_the_page_has_a_tag_and_nothing_else_is_served(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 from airflow.sdk import BaseHook, ObjectStoragePath
 
@@ -14,6 +16,8 @@ from denodo_ha.reason import Explained, Reason
 from denodo_ha.snapshot.trouble import is_configuration, storage_trouble
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class StorageError(Explained, OSError):
@@ -52,6 +56,27 @@ def filesystem(path: ObjectStoragePath) -> Any:
 def _ensure_connection(conn_id: str) -> None:
     """Without it the AWS hook would go on with whatever credentials the machine has."""
     BaseHook.get_connection(conn_id)
+
+
+def within(seconds: float, work: Callable[[], T]) -> T:
+    """Return what ``work`` returns, or raise what it raises, but wait for it no longer than ``seconds``.
+
+    Storage may never answer; then its thread stays, and ends with the process at the latest.
+
+    :raises TimeoutError: it is not at its end by then.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=run, name="denodo-ha-storage", daemon=True).start()
+    if not wait([done], seconds).done:
+        raise TimeoutError(f"the storage has not answered within {seconds:g} s")
+    return done.result()
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from threading import Thread
 
 from denodo_ha.preconditions import other
 from denodo_ha.record import Role
 from denodo_ha.seen import SeenServer, of_statuses, updated
 from denodo_scheduler.state.snapshot_store import SnapshotStore
+from denodo_scheduler.state.storage import within
 from denodo_scheduler.steps.context import PairContext
 from denodo_scheduler.steps.jobs import Changed
 from denodo_scheduler.steps.passive import AtRest
@@ -41,23 +41,9 @@ def keep_seen(context: PairContext, found: Mapping[Role, SeenServer]) -> None:
     """
     if not found:
         return
-    ended: list[BaseException | None] = []
-
-    def write() -> None:
-        try:
-            _write(context.snapshots, found)
-        except BaseException as error:
-            ended.append(error)
-        else:
-            ended.append(None)
-
-    thread = Thread(target=write, name="denodo-ha-seen", daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    error = ended[0] if ended else TimeoutError(f"the storage has not answered within {PATIENCE:g} s")
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    if error is not None:
+    try:
+        within(PATIENCE, lambda: _write(context.snapshots, found))
+    except Exception as error:
         log.warning("What was seen of the jobs could not be kept for the page, which shows an older state: %s", error)
 
 

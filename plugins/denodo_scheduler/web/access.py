@@ -35,6 +35,8 @@ UserDep = Annotated[BaseUser, Depends(user)]
 
 def seen_pair(pair: str, person: UserDep, session: SessionDep) -> str:
     """The name of a pair that the person may see; 404 if there is none, or if they may not."""
+    if not pair.isprintable():  # PostgreSQL refuses to be asked for some of it
+        raise HTTPException(404, UNKNOWN_PAIR)
     if not session.scalar(select(DagModel.dag_id).where(DagModel.dag_id.in_(dag_ids(pair))).limit(1)):
         raise HTTPException(404, UNKNOWN_PAIR)
     if not seen({Pair(name=pair).dag_id_failover}, person, session):

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from denodo_scheduler.web import PREFIX
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -20,6 +24,22 @@ UNCACHED = "no-store"
 """How an answer without an ETag may be kept."""
 
 
+LOGGED_OUT = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Log in to Airflow</title>
+</head>
+<body>
+<h1>You are not logged in to Airflow</h1>
+<p><a href="{login}">Log in</a>. After that, the link that has led you here leads to its place on this page.</p>
+</body>
+</html>
+"""
+"""What a browser shows of an address without a login; all else gets JSON."""
+
+
 class PageApp:
     """An ASGI application that imports FastAPI and builds the real one when it is first asked."""
 
@@ -34,7 +54,9 @@ class PageApp:
 
 def build() -> FastAPI:
     """Build the application: every route needs a login, also one that does not exist."""
-    from fastapi import Depends, FastAPI, HTTPException
+    from fastapi import Depends, FastAPI, HTTPException, Request, Response
+    from fastapi.exception_handlers import http_exception_handler
+    from fastapi.responses import HTMLResponse
 
     from denodo_scheduler.web import access, docs, files, jobs, pairs
 
@@ -45,6 +67,15 @@ def build() -> FastAPI:
         openapi_url=None,
         dependencies=[Depends(access.user)],
     )
+
+    @app.exception_handler(401)
+    async def logged_out(request: Request, error: HTTPException) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            return await http_exception_handler(request, error)
+        base = request.scope["root_path"].removesuffix(f"/{PREFIX}")
+        asked = urlencode({"next": request.url.path + (f"?{request.url.query}" if request.url.query else "")})
+        return HTMLResponse(LOGGED_OUT.format(login=escape(f"{base}/api/v2/auth/login?{asked}")), error.status_code)
+
     app.include_router(pairs.router)
     app.include_router(jobs.router)
     app.include_router(docs.router)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
-from threading import Lock
-from typing import Annotated, Any
+from threading import BoundedSemaphore, Lock
+from typing import Annotated, Any, TypeVar
 
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.models.asset import AssetModel
@@ -27,14 +28,19 @@ from denodo_ha.seen import Seen, from_bytes
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
 from denodo_scheduler.state.record_store import RECORD_KEY
 from denodo_scheduler.state.snapshot_store import SnapshotStore, snapshot_folder
-from denodo_scheduler.state.storage import StorageError
+from denodo_scheduler.state.storage import StorageError, within
 from denodo_scheduler.web.access import SeenPair
 from denodo_scheduler.web.answers import as_json, encoded, tag_of, tagged, unchanged
 
 router = APIRouter(prefix="/api/pairs")
+T = TypeVar("T")
 
 _ONE_AT_A_TIME = Lock()
 """So that many pages which are open at once take the memory of one."""
+_PATIENCE = 5.0
+"""Seconds that a request waits for the storage at most."""
+_READERS = BoundedSemaphore(4)
+"""So that storage that does not answer keeps no more threads of the API server than these."""
 _BY_API_SERVER = "It is Airflow's API server that reads it for this page: let it read the snapshots as the workers do."
 
 
@@ -62,15 +68,15 @@ class Kept:
 
     def manifest(self) -> tuple[Manifest, str]:
         """The jobs by the last sync, none before the first one; and why they cannot be read."""
-        if self.record is None or self.record.snapshot is None or self.pair is None:
+        if self.record is None or self.record.snapshot is None or self.pair is None or not self.content:
             return Manifest(jobs=()), ""
-        store = _store(self.pair)
+        store, snapshot_id = _store(self.pair), self.record.snapshot.id
         try:
-            return Manifest.from_json(store.read(self.record.snapshot.id)[1]), ""
-        except StorageError as error:
-            why = f"{error} {_BY_API_SERVER}"
+            return Manifest.from_json(_patiently(lambda: store.read(snapshot_id))[1]), ""
         except FileNotFoundError:
-            why = f"{store.location(self.record.snapshot.id)} is not there. {_BY_API_SERVER}"
+            why = f"{store.location(snapshot_id)} is not there. {_BY_API_SERVER}"
+        except (StorageError, TimeoutError) as error:
+            why = f"{error} {_BY_API_SERVER}"
         except ManifestError as error:
             why = str(error)
         return Manifest(jobs=()), f"What the last sync has copied cannot be read: {why}"
@@ -89,6 +95,7 @@ def kept(pair: SeenPair, session: SessionDep) -> Kept:
             "kept. Give it the same file of pairs as the workers, and look at Airflow's import errors.",
         )
     record, wrong = _record(options, session)
+    session.close()  # no connection to Airflow's database waits for the storage
     content, lacking = _content(options)
     return Kept(options, record, content, _sentences(wrong, lacking))
 
@@ -164,14 +171,28 @@ def _store(pair: Pair) -> SnapshotStore:
 def _content(pair: Pair) -> tuple[bytes, str]:
     """What is kept of the jobs, or why that is nothing."""
     try:
-        return _store(pair).read_seen(), ""
+        return _patiently(_store(pair).read_seen), ""
     except FileNotFoundError:
         return b"", (
             f"Nothing of the jobs is kept in {snapshot_folder(pair) / pair.name}. If {pair.dag_id_failover} has run "
             f"since this version is installed, that is not the storage that the workers have. {_BY_API_SERVER}"
         )
-    except StorageError as error:
+    except (StorageError, TimeoutError) as error:
         return b"", f"The kept jobs cannot be read: {error} {_BY_API_SERVER}"
+
+
+def _patiently(read: Callable[[], T]) -> T:
+    """:raises TimeoutError: the storage does not answer, this reader or all those before."""
+    if not _READERS.acquire(timeout=_PATIENCE):
+        raise TimeoutError(f"the storage has not answered within {_PATIENCE:g} s")
+
+    def reading() -> T:
+        try:
+            return read()
+        finally:
+            _READERS.release()
+
+    return within(_PATIENCE, reading)
 
 
 def _record(pair: Pair, session: Session) -> tuple[Record | None, str]:

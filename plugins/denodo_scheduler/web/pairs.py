@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.common.db.common import SessionDep
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from denodo_ha import board, told
@@ -24,6 +24,8 @@ from denodo_scheduler.web.answers import as_json, encoded, tag_of, tagged, uncha
 router = APIRouter(prefix="/api/pairs")
 
 MOST_EVENTS = 5000
+GREATEST = 2**31 - 1
+"""The greatest number that an event can have."""
 
 
 @router.get("")
@@ -58,7 +60,7 @@ def events(
     pair: SeenPair,
     session: SessionDep,
     limit: Annotated[int, Query(ge=1, le=MOST_EVENTS)] = 2000,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=GREATEST)] = 0,
 ) -> Response:
     """The history of a pair, newest first."""
     tag = tag_of(str(reading.newest(session, pair)), f"{limit} {after}")
@@ -69,7 +71,9 @@ def events(
 
 
 @router.get("/{pair}/events/{number}")
-def entry(request: Request, pair: SeenPair, number: int, session: SessionDep) -> Response:
+def entry(
+    request: Request, pair: SeenPair, number: Annotated[int, Path(ge=0, le=GREATEST)], session: SessionDep
+) -> Response:
     """One event of the history with all its facts."""
     found = reading.numbered(session, pair, number)
     if found is None:
@@ -84,8 +88,10 @@ def entry(request: Request, pair: SeenPair, number: int, session: SessionDep) ->
 
 
 def _seen(pair: str, person: BaseUser, session: Session) -> Seen:
-    [seen] = reading.seen(session, reading.dags(session, pair), checks=True)
-    return _with(seen, _import_errors(person, session))
+    found = reading.seen(session, reading.dags(session, pair), checks=True)
+    if not found:  # its DAGs were deleted a moment ago
+        raise HTTPException(404, access.UNKNOWN_PAIR)
+    return _with(found[0], _import_errors(person, session))
 
 
 def _with(seen: Seen, wrong: str) -> Seen:

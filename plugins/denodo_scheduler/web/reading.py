@@ -15,7 +15,7 @@ from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
 from airflow.models.errors import ParseImportError
 from airflow.utils.state import DagRunState
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from denodo_ha.board import CHANGES
@@ -27,6 +27,10 @@ from denodo_scheduler.web import access
 
 _PREFIX = Pair(name="").asset_uri
 _DAGS = "denodo_scheduler_"
+_NEWEST_FIRST = (AssetEvent.timestamp.desc(), AssetEvent.id.desc())
+"""As Airflow's index has the events of an asset; by their numbers, those of all assets might be gone through."""
+_CANDIDATES = 20
+"""How many events are read to find one of some kind: others may hold the words somewhere inside."""
 _UNDER_WAY = (DagRunState.RUNNING, DagRunState.QUEUED)
 
 Dags = dict[str, dict[str, dict[str, Any]]]
@@ -72,9 +76,7 @@ def seen(session: Session, found: Dags, *, checks: bool = False) -> list[Seen]:
 
 def events(session: Session, pair: str, limit: int, after: int) -> tuple[list[Event], bool]:
     """Read the newest events of a pair with a number greater than ``after``, and whether there are more."""
-    rows = session.execute(
-        _of_pair(pair).where(AssetEvent.id > after).order_by(AssetEvent.id.desc()).limit(limit + 1)
-    ).all()
+    rows = session.execute(_of_pair(pair).where(AssetEvent.id > after).order_by(*_NEWEST_FIRST).limit(limit + 1)).all()
     return [_event(row) for row in rows[:limit]], len(rows) > limit
 
 
@@ -131,7 +133,7 @@ def _last_events(session: Session, names: Mapping[str, str]) -> dict[str, Event]
     newest_of = (
         select(AssetEvent.id)
         .where(AssetEvent.asset_id == AssetModel.id)
-        .order_by(AssetEvent.timestamp.desc(), AssetEvent.id.desc())
+        .order_by(*_NEWEST_FIRST)
         .limit(1)
         .correlate(AssetModel)
         .scalar_subquery()
@@ -143,10 +145,15 @@ def _last_events(session: Session, names: Mapping[str, str]) -> dict[str, Event]
 
 
 def _change(session: Session, pair: str) -> Event | None:
-    """The last event that tells of another active server."""
-    kind = AssetEvent.extra["kind"].as_string()
-    row = session.execute(_of_pair(pair).where(kind.in_(CHANGES)).order_by(AssetEvent.id.desc()).limit(1)).first()
-    return _event(row) if row else None
+    """The last event that tells of another active server.
+
+    Events are searched as text, because PostgreSQL cannot look into the JSON of one that has a NUL anywhere in it.
+    """
+    text = cast(AssetEvent.extra, Text)
+    maybe = _of_pair(pair).where(or_(*(text.contains(f'"kind": "{kind}"', autoescape=True) for kind in CHANGES)))
+    newest_first = maybe.order_by(*_NEWEST_FIRST).limit(_CANDIDATES)
+    found = map(_event, session.execute(newest_first))
+    return next((event for event in found if event.extra.get("kind") in CHANGES), None)
 
 
 _COLUMNS = (
@@ -159,11 +166,8 @@ _COLUMNS = (
 
 
 def _of_pair(pair: str) -> Any:
-    return (
-        select(*_COLUMNS)
-        .join(AssetModel, AssetModel.id == AssetEvent.asset_id)
-        .where(AssetModel.name == Pair(name=pair).asset_uri)
-    )
+    asset = select(func.max(AssetModel.id)).where(AssetModel.name == Pair(name=pair).asset_uri).scalar_subquery()
+    return select(*_COLUMNS).where(AssetEvent.asset_id == asset)
 
 
 def _event(row: Any) -> Event:

@@ -35,13 +35,14 @@ function state({ epoch, phase, verdict, looked, operation, paused, halted, ackno
     runs?.length ? fact("Runs under way", h("ul", {}, runs.map((run) => h("li", {}, link(run.url, { "data-focus": run.run_id }, run.dag_id), ` ${words(run.state)}, `, when(run.since))))) : null));
 }
 
-function pending({ list, number, doubts }) {
+function pending({ list, number, doubts, doubtsCount }) {
   const jobs = (list ?? []).map((each) => h("tr", {}, h("th", { scope: "row" }, name(each.job)), h("td", {}, told(each.why)), h("td", {}, each.next_step ? told(each.next_step) : "")));
   const rest = (doubts ?? []).map((each) => h("tr", {}, h("th", { scope: "row" }, name(each.name)), h("td", {}, told(each.why)), h("td", {}, `about the ${each.role}`)));
   const more = number > jobs.length ? h("p", { class: "dim" }, `The first ${jobs.length} of ${number} pending jobs are shown; the tab Jobs has all of them.`) : null;
-  return section("What is not in step", { class: "card wide" }, h("p", {}, `${count(number ?? 0, "job")} pending, ${count(rest.length, "doubt")}.`),
+  const others = doubtsCount > rest.length ? h("p", { class: "dim" }, `The first ${rest.length} of ${doubtsCount} doubts are shown; denodo-ha status --verbose has all of them.`) : null;
+  return section("What is not in step", { class: "card wide" }, h("p", {}, `${count(number ?? 0, "job")} pending, ${count(doubtsCount ?? rest.length, "doubt")}.`),
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Pending jobs and doubts" }, h("table", { class: "plain" },
-      h("thead", {}, h("tr", {}, ["Job or doubt", "Why", "Next"].map((each) => h("th", { scope: "col" }, each)))), h("tbody", {}, jobs, rest))), more);
+      h("thead", {}, h("tr", {}, ["Job or doubt", "Why", "Next"].map((each) => h("th", { scope: "col" }, each)))), h("tbody", {}, jobs, rest))), more, others);
 }
 
 function last({ pair, events }) {
@@ -76,7 +77,7 @@ export function overview(place, pair) {
   }
 
   function draw() {
-    const { story: texts, active, because, sync, doubts, links, findings: found, actions: buttons } = said;
+    const { story: texts, active, because, sync, doubts, doubts_count: doubtsCount, links, findings: found, actions: buttons } = said;
     const { pending: list, pending_count: number } = sync ?? {};
     const { epoch, phase, verdict, looked, operation, paused, halted, acknowledged, check, runs, servers, paths, suggested } = said;
     keepParts(place, [
@@ -87,7 +88,7 @@ export function overview(place, pair) {
       ["actions", { all: buttons ?? [], suggested: suggested ?? [] }, ({ all, suggested: now }) => section("What you can do", { class: "card wide" },
         h("p", { class: "dim" }, "Each button opens the form of a DAG, filled in. Nothing happens before you press Trigger there."),
         all.some((each) => each.allowed) ? "" : h("p", {}, "You may look at this pair, and you may not trigger its DAGs."), actions(all, now, pair))],
-      ...(number || doubts?.length ? [["pending", { list, number, doubts }, pending]] : []),
+      ...(number || doubts?.length ? [["pending", { list, number, doubts, doubtsCount }, pending]] : []),
       ...(events ? [["last", { pair, events }, last]] : []),
       ["links", { dags: links?.dags, docs: links?.docs }, documents],
     ]);
