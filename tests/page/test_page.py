@@ -167,7 +167,7 @@ def test_a_form_is_filled_in_and_starts_the_dag(opened: Opened, server: PageServ
     }
     assert server.posted == [{"dag_run_id": run, "logical_date": None, "conf": conf}] * 2
     page.keyboard.press("Escape")
-    assert page.locator("dialog").count() == 0
+    page.wait_for_selector("dialog", state="detached")
     assert page.evaluate("document.activeElement.dataset.focus") == "what-pause"
 
 
