@@ -15,7 +15,7 @@ from denodo_ha.offers import Rights, actions
 from denodo_ha.preconditions import other
 from denodo_ha.readiness.findings import Readiness
 from denodo_ha.record import Record, Role, SnapshotRef
-from denodo_ha.sight import Event, Seen, Sight
+from denodo_ha.sight import Event, Seen, Sight, plain
 from denodo_ha.status import SEVERITY
 from denodo_ha.story import BY_WORDS, since, story, suggested
 from denodo_ha.text import moment
@@ -269,7 +269,7 @@ def _own(record: Record) -> SnapshotRef | None:
 def findings(sight: Sight) -> list[dict[str, str]]:
     """Return all that was found, the worst first."""
     return [
-        {"level": each.level.name, "text": each.text, "next_step": each.next_step, "code": each.code}
+        {"level": each.level.name, "text": plain(each), "next_step": each.next_step, "code": each.code}
         for each in sight.findings
     ]
 

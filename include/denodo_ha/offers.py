@@ -63,7 +63,8 @@ class Offer:
             "switchover": True,
             "operations": self.conf.get("operation") != "check",
         }[self.dag]
-        return ["reason"] * reason + ["active"] * (self.id == "initialise")
+        more = {"initialise": ["active"], "accept_doubts": ["doubts"]}.get(self.id, [])
+        return ["reason"] * reason + more
 
 
 def _said(*reasons: Reason | None) -> str:
@@ -239,7 +240,8 @@ OFFERS: tuple[Offer, ...] = (
     Offer(
         "pause", "Pause", "people", "operations",
         "Automation changes nothing until you resume it; it goes on observing.",
-        {"operation": "pause"}, "the operation 'pause', maybe 'Until', and a reason", _operation("pause"),
+        {"operation": "pause", "until": None}, "the operation 'pause', maybe 'Until', and a reason",
+        _operation("pause"),
     ),
     Offer(
         "resume", "Resume", "people", "operations",
@@ -273,6 +275,11 @@ OFFERS: tuple[Offer, ...] = (
 )  # fmt: skip
 
 TITLES = {offer.id: offer.title for offer in OFFERS}
+MOVES = (
+    "deliver_now", "reprotect", "switch_over", "fail_back", "fail_over", "fail_over_old", "fail_over_fenced", "drill",
+    "halt", "release", "initialise",
+)  # fmt: skip
+"""What moves production, or what protects it: a person is asked once more."""
 
 
 def actions(sight: Sight, rights: Rights) -> list[dict[str, Any]]:
@@ -299,6 +306,7 @@ def _action(offer: Offer, sight: Sight, rights: Rights) -> dict[str, Any]:
         "why_not": _why_not(offer, sight) or may_not,
         "group": offer.group,
         "fill": offer.fill,
+        "moves": offer.id in MOVES,
         "dag_id": dag_id,
         "conf": _conf(offer, sight),
         "needs": offer.needs,

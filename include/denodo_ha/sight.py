@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -130,10 +131,7 @@ class Sight:
     @property
     def what(self) -> str:
         """What is going on, in one sentence, without the code and the next step, which are told apart from it."""
-        found = self.leading
-        if found is None:
-            return ""
-        return found.text.removeprefix(f"[{found.code}] ").removesuffix(f". Next: {found.next_step}.")
+        return plain(self.leading) if self.leading else ""
 
     @property
     def next_step(self) -> str:
@@ -201,3 +199,8 @@ class Sight:
     @property
     def phase(self) -> Phase | None:
         return self.record.phase if self.record else None
+
+
+def plain(found: Finding) -> str:
+    """What a finding says, without the codes and the next step of what it rests on."""
+    return re.sub(r"\[[a-z]+(?:_[a-z]+)*\] ", "", found.text).removesuffix(f". Next: {found.next_step}.")

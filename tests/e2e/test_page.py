@@ -100,3 +100,45 @@ def test_without_a_login(browser: Any, airflow: LocalAirflow) -> None:
     seen.page.goto(f"{airflow.url}{pair_in_airflow('default')}")
     seen.page.locator("input[name=username]").wait_for()
     seen.close()
+
+
+def test_the_pages_form_starts_one_run_by_the_persons_login(
+    browser: Any, airflow: LocalAirflow, history: History
+) -> None:
+    """Of a pair that nothing else of these tests switches over; the answer to the first request is lost."""
+    assert history.first.run_id
+    dag_id = "denodo_scheduler_switchover__backfilled"
+    seen = opened(browser, airflow, airflow.user)
+    page = seen.page
+    page.goto(f"{airflow.url}{PAGE}#/pair/default")
+    page.get_by_text("is the active server").first.wait_for()
+    sent: list[Any] = []
+
+    def lose_the_first_answer(route: Any) -> None:
+        sent.append(route.request.post_data_json)
+        answer = route.fetch()
+        assert answer.status == (200 if len(sent) == 1 else 409), answer.text()
+        if len(sent) == 1:
+            route.abort()
+        else:
+            route.fulfill(response=answer)
+
+    page.route("**/dagRuns", lose_the_first_answer)
+    page.evaluate(
+        """async (dag) => (await import("./form.js")).openForm({id: "dry", title: "Dry run", what: "changes nothing",
+        dag_id: dag, url: `dags/${dag}`, conf: {direction: "to_slave", dry_run: true}, needs: ["reason"],
+        moves: false}, "backfilled")""",
+        dag_id,
+    )
+    page.fill("#field-reason", "a try")
+    assert page.input_value("#field-direction") == "to_slave"
+    page.click("dialog .go")
+    page.get_by_text("It is not known whether the run was started").wait_for()
+    page.click("dialog .go")
+    page.locator("dialog [role=status]").wait_for()
+    assert page.inner_text("dialog [role=status]").startswith("Started.")
+    [run] = airflow.api.dag_runs(dag_id)
+    assert run["dag_run_id"] == sent[0]["dag_run_id"] == sent[1]["dag_run_id"]
+    assert {"direction": "to_slave", "dry_run": True, "reason": "a try"}.items() <= run["conf"].items()
+    airflow.api.set_run_state(dag_id, run["dag_run_id"], "failed")
+    seen.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -149,14 +150,24 @@ def test_a_form_is_filled_in_and_starts_the_dag(opened: Opened, server: PageServ
     page.fill("#field-reason", "maintenance")
     page.click("dialog .go")
     page.wait_for_selector("dialog .error >> text=Invalid input for param reason")
-    server.airflow[f"POST {dag}/dagRuns"] = (200, {"dag_run_id": "manual__1"})
+    server.airflow[f"POST {dag}/dagRuns"] = (200, {"dag_run_id": "as asked"})
     page.click("dialog .go")
     page.wait_for_selector("dialog >> text=Started.")
-    assert page.get_attribute("dialog a.button", "href") == f"{server.url}/{dag}/runs/manual__1"
-    conf = {"operation": "pause", "reason": "maintenance", "doubts": [], "probe": False}
-    assert server.posted == [{"logical_date": None, "conf": conf}] * 2
+    run = server.posted[0]["dag_run_id"]
+    assert re.fullmatch(r"manual__[0-9T:+-]+__page_[0-9a-f]{8}", run)
+    assert page.get_attribute("dialog a.button", "href") == f"{server.url}/{dag}/runs/{quote(run, safe='')}"
+    conf = {
+        "operation": "pause",
+        "reason": "maintenance",
+        "until": None,
+        "active": None,
+        "quiet_window": 120,
+        "doubts": [],
+        "probe": False,
+    }
+    assert server.posted == [{"dag_run_id": run, "logical_date": None, "conf": conf}] * 2
     page.keyboard.press("Escape")
-    assert page.locator("dialog").count() == 0
+    page.wait_for_selector("dialog", state="detached")
     assert page.evaluate("document.activeElement.dataset.focus") == "what-pause"
 
 
@@ -174,15 +185,148 @@ def test_a_form_of_a_paused_dag_or_without_rights_says_so(opened: Opened, server
     assert page.locator("dialog .go").is_enabled()
 
 
+def form_of(opened: Opened, server: PageServer, action: dict[str, Any]) -> Any:
+    """Open the form of an action of the operations DAG on the page of a pair."""
+    dag = f"dags/{action['dag_id']}"
+    server.airflow.setdefault(f"GET {dag}/details", (200, OPERATIONS))
+    server.airflow.setdefault(f"POST {dag}/dagRuns", (200, {"dag_run_id": "as asked"}))
+    state = normal()
+    state["actions"] = [action]
+    server.answers = answers(state)
+    page = opened("#/pair/emea")
+    page.click(f"[aria-describedby='what-{action['id']}']")
+    return page
+
+
+def operation(name: str, **conf: Any) -> dict[str, Any]:
+    found = next(each for each in normal()["actions"] if each["id"] == "pause")
+    return {**found, "id": name, "title": name, "conf": {"operation": name, **conf}}
+
+
+def test_a_lost_answer_starts_no_second_run(opened: Opened, server: PageServer) -> None:
+    opened.allowed = "502|409"
+    action = operation("pause")
+    post = f"POST dags/{action['dag_id']}/dagRuns"
+    server.airflow[post] = (502, {})
+    page = form_of(opened, server, action)
+    page.fill("#field-reason", "maintenance")
+    page.click("dialog .go")
+    page.wait_for_selector("dialog >> text=It is not known whether the run was started.")
+    server.airflow[post] = (409, {"detail": {"reason": "Unique constraint violation"}})
+    page.click("dialog .go")
+    page.wait_for_selector("dialog >> text=Started.")
+    assert len({each["dag_run_id"] for each in server.posted}) == 1
+
+
+def test_what_moves_production_is_asked_once_more(opened: Opened, server: PageServer) -> None:
+    page = form_of(opened, server, {**operation("halt"), "moves": True})
+    page.fill("#field-reason", "something is odd")
+    page.click("dialog .go")
+    assert server.posted == []
+    assert "for the pair emea: halt" in page.text_content(".consent")
+    page.check("#field-consent")
+    assert serious(page) == []
+    page.dblclick("dialog .go")
+    page.wait_for_selector("dialog >> text=Started.")
+    assert len(server.posted) == 1
+
+
+def test_a_form_asks_for_what_is_needed_and_reads_each_kind_of_field(opened: Opened, server: PageServer) -> None:
+    action = operation("initialise", doubts=["a"]) | {"needs": ["active", "reason"]}
+    page = form_of(opened, server, action)
+    page.wait_for_selector("#field-active")
+    assert page.locator("details #field-active").count() == 0
+    assert page.is_disabled("#field-operation")  # the form does what its title says
+    page.fill("#field-reason", "  ")
+    page.select_option("#field-active", "slave")
+    page.click("dialog .go")  # blanks are no reason
+    page.fill("#field-reason", " moved ")
+    page.select_option("#field-active", "")
+    page.click("dialog .go")  # neither is 'none' a server
+    page.select_option("#field-active", "slave")
+    page.click("dialog summary")
+    page.fill("#field-quiet_window", "")
+    page.click("dialog summary")
+    page.click("dialog .go")
+    assert page.is_visible("#field-quiet_window")  # what is wrong is unfolded
+    assert server.posted == []
+    page.fill("#field-quiet_window", "60")
+    page.fill("#field-until", "2026-03-02T06:00")
+    page.fill("#field-doubts", "b\n\n c ")
+    page.click("dialog .go")
+    page.wait_for_selector("dialog >> text=Started.")
+    assert server.posted[0]["conf"] == {
+        "operation": "initialise",
+        "reason": "moved",
+        "until": "2026-03-02T05:00:00.000Z",
+        "active": "slave",
+        "quiet_window": 60,
+        "doubts": ["b", "c"],
+        "probe": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "shown_"),
+    [
+        (200, None, "something else than Airflow answers"),
+        (200, {}, "something else than Airflow answers"),
+        (404, {"detail": "The Dag was not found"}, "The Dag was not found."),
+        (401, {}, "You are logged out of Airflow"),
+    ],
+)
+def test_without_the_dags_form_nothing_can_be_started(
+    opened: Opened, server: PageServer, status: int, said: Any, shown_: str
+) -> None:
+    opened.allowed = str(status)
+    action = operation("pause")
+    server.airflow[f"GET dags/{action['dag_id']}/details"] = (status, said)
+    page = form_of(opened, server, action)
+    page.wait_for_selector(f"dialog .error >> text={shown_}")
+    assert page.is_disabled("dialog .go")
+
+
+def test_what_airflow_says_against_a_field_is_told_in_words(opened: Opened, server: PageServer) -> None:
+    opened.allowed = "422"
+    action = operation("pause")
+    detail = [{"loc": ["body", "conf"], "msg": "Input should be a valid dictionary", "type": "dict_type"}]
+    server.airflow[f"POST dags/{action['dag_id']}/dagRuns"] = (422, {"detail": detail})
+    page = form_of(opened, server, action)
+    page.fill("#field-reason", "maintenance")
+    page.click("dialog .go")
+    page.wait_for_selector("dialog .error >> text=Conf: Input should be a valid dictionary.")
+
+
+def test_what_is_unfolded_stays_so_while_the_view_is_updated(opened: Opened, server: PageServer) -> None:
+    page = opened("#/pair/emea", clock=True)
+    page.click(".group.sync summary")
+    state = normal()
+    state["actions"][0]["what"] = "does something else"
+    server.answers = answers(state)
+    until(page, shown(page, "#what-look >> text=Does something else."), "the new state")
+    assert page.get_attribute(".group.sync details", "open") is not None
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
+def test_what_is_wrong_with_the_kept_jobs_stays_said(opened: Opened, server: PageServer) -> None:
+    server.answers["pairs/emea/jobs"] = {**jobs(3), "problem": "the list is damaged"}
+    page = opened("#/pair/emea/jobs", clock=True)
+    page.wait_for_selector(".instead >> text=The list is damaged.")
+    until(page, lambda: server.asked.count("pairs/emea/jobs") > 1, "another request")
+    until(page, lambda: server.asked.count("pairs/emea/jobs") > 2, "an answer to the one before")
+    assert "The list is damaged." in page.text_content("main")
+
+
 def test_without_permission_no_button_can_be_pressed(opened: Opened, server: PageServer) -> None:
     state = normal()
     for action in state["actions"]:
         action |= {"allowed": False, "why_not": f"you may not run {action['dag_id']}"}
     server.answers = answers(state)
     page = opened("#/pair/emea")
-    page.wait_for_selector(".actions")
+    page.wait_for_selector(".groups")
     assert page.locator(".actions button:enabled, .actions a").count() == 0
     assert page.text_content("main").count("Not now: you may not run") == len(state["actions"])
+    assert "you may not trigger its DAGs" in page.inner_text("main")
 
 
 def test_what_helps_now_comes_first(opened: Opened, server: PageServer) -> None:
@@ -433,8 +577,11 @@ def test_an_event_unfolds_and_new_ones_come_by_themselves(opened: Opened, server
         "more": False,
     }
     server.answers["pairs/emea"] = {**server.answers["pairs/emea"], "last_event": newer[0]}
+    page.click(".event summary")
     until(page, shown(page, ".event >> text=something new"), "the new event")
     assert page.locator(".event").count() == 41
+    assert page.locator(".event details[open]").count() == 2
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, True), (390, False)])

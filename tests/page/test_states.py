@@ -16,7 +16,7 @@ LEADS = {
     "failing_over": "A failover to the slave is under way.",
     "failed_over": "The slave is the active server, for 35 min. It runs the jobs: 58 of 60 are enabled on it.",
     "master_back": "The slave is the active server, for 5 h. It runs the jobs: 58 of 60 are enabled on it.",
-    "stale_snapshot": "The master is down, so no job runs.",
+    "stale_snapshot": "The master is silent on both paths: most likely its jobs do not run.",
     "split_brain": "Jobs are enabled on both servers: 58 on the slave, 58 on the master.",
     "halted": "The master is the active server",
     "monitor_stopped": "This was seen 3 h ago, and nobody has looked since.",

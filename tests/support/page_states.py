@@ -46,6 +46,7 @@ def action(id: str, title: str, dag: str, what: str, group: str, why_not: str = 
         "group": group,
         "fill": "a reason",
         "needs": ["reason"] if dag == "operations" else [],
+        "moves": id in ("switchover", "halt"),
         "dag_id": dag_id,
         "conf": conf,
     }
@@ -83,6 +84,21 @@ OPERATIONS = {
             "description": "What to do",
         },
         "reason": {"value": None, "schema": {"type": ["null", "string"], "title": "Reason"}, "description": None},
+        "until": {
+            "value": None,
+            "schema": {"type": ["null", "string"], "format": "date-time", "title": "Until"},
+            "description": None,
+        },
+        "active": {
+            "value": None,
+            "schema": {"type": ["null", "string"], "enum": [None, "master", "slave"], "title": "Active server"},
+            "description": None,
+        },
+        "quiet_window": {
+            "value": 120,
+            "schema": {"type": "integer", "minimum": 1, "title": "Quiet window (seconds)"},
+            "description": None,
+        },
         "doubts": {"value": [], "schema": {"type": ["null", "array"], "title": "Doubts"}, "description": "One a line"},
         "probe": {"value": False, "schema": {"type": "boolean", "title": "Probe"}, "description": None},
     },

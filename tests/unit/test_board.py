@@ -436,6 +436,23 @@ def test_doubts_are_filled_into_the_form() -> None:
     assert "But there is a doubt" in found["story"]["ready"]
 
 
+def test_a_form_says_what_it_needs_and_what_moves_production() -> None:
+    by_id = {each["id"]: each for each in board.detail(seen(STATES["normal"]), ALL, NOW)["actions"]}
+    assert by_id["initialise"]["needs"] == ["reason", "active"]
+    assert by_id["accept_doubts"]["needs"] == ["reason", "doubts"]
+    assert {id for id, each in by_id.items() if each["moves"]} == {
+        "deliver_now", "reprotect", "switch_over", "fail_back", "fail_over", "fail_over_old", "fail_over_fenced",
+        "drill", "halt", "release", "initialise",
+    }  # fmt: skip
+
+
+def test_findings_have_no_codes_in_their_words() -> None:
+    watch = {"what": "jobs cannot be disabled: [still_enabled] 6 jobs. Next: look", "next_step": "stop it"}
+    state = replace(STATES["split brain"], watch=watch)
+    found = board.detail(seen(state), ALL, NOW)
+    assert "[" not in found["what"] + "".join(each["text"] for each in found["findings"])
+
+
 def test_a_pair_that_is_wrong_in_the_file_of_pairs_says_where() -> None:
     trace = (
         "Traceback (most recent call last):\n  File x\ndenodo_ha.pairs_file.PairsError: 2 mistakes:\n"

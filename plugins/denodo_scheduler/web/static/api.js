@@ -1,7 +1,7 @@
 // Requests to the API, and what an answer is worth that did not come.
 
 import { base } from "./links.js";
-import { serverNow, setClock } from "./time.js";
+import { correctClock, serverNow, setClock } from "./time.js";
 
 const PATIENCE = 20_000;
 const INTERVAL = 5_000;
@@ -35,7 +35,10 @@ export async function get(path, { remember = true } = {}) {
   const address = `${base}/denodo-ha/api/${path}`;
   const before = known.get(address);
   const answer = await ask(address, before ? { "If-None-Match": before.tag } : {});
-  if (answer.status === 304 && before) return before.said;
+  if (answer.status === 304 && before) {
+    correctClock(answer.headers.get("Date"));
+    return before.said;
+  }
   if (!answer.ok) throw new Failure(answer.status, WHY[answer.status] ?? `the API server answers with an error (${answer.status})`);
   let said;
   try {

@@ -52,6 +52,8 @@ export function keep(parent, items, keyOf, build) {
       const made = build(item);
       made.dataset.key = key;
       made.said = said;
+      const open = new Set([...(child?.querySelectorAll("details[open]") ?? [])].map((each) => each.dataset.unfolds));
+      for (const each of made.querySelectorAll("details[data-unfolds]")) each.open = open.has(each.dataset.unfolds);
       child?.replaceWith(made);
       child = made;
     }

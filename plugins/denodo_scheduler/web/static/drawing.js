@@ -101,7 +101,7 @@ function legend(said) {
   });
   const { from, to, jobs, enabled, taken, limit } = said.sync ?? {};
   const arrow = from ? h("li", { class: "arrow" }, h("span", { class: "number", "aria-hidden": "true" }, "↔"), h("div", {},
-    h("strong", {}, `Sync from the ${from} to the ${to}`), ": snapshot ", snapshotAge(taken ? { taken, limit } : null),
+    h("strong", {}, `Sync from the ${from} to the ${to}`), taken ? [": snapshot ", snapshotAge({ taken, limit })] : ": none yet",
     jobs === null || jobs === undefined ? "" : h("div", { class: "dim" }, `It holds ${jobs} jobs, ${enabled ?? 0} of them to be enabled.`))) : null;
   return h("ul", { class: "legend" }, items, arrow);
 }

@@ -121,6 +121,7 @@ export function showJobs(place, pair) {
   const buttons = h("div", { class: "filters", role: "group", "aria-label": "Compared" });
   const read = h("p", { class: "dim" });
   const problem = h("div", {});
+  const unread = h("div", {});
   const nothing = h("div", {});
   const chosen = h("div", { class: "chosen", hidden: true });
   const table = grid((job) => {
@@ -146,7 +147,7 @@ export function showJobs(place, pair) {
   }
 
   place.replaceChildren(h("section", { class: "card wide", "aria-label": "Jobs" }, h("h2", {}, "Jobs"), read,
-    h("div", { class: "tools" }, h("label", { for: "job" }, "Search"), search, buttons, total), problem, table.element, nothing, chosen));
+    h("div", { class: "tools" }, h("label", { for: "job" }, "Search"), search, buttons, total), problem, unread, table.element, nothing, chosen));
 
   const stop = repeat(pairPath(pair, "/jobs"), problem, (said) => {
     const first = !jobs.length;
@@ -154,7 +155,7 @@ export function showJobs(place, pair) {
     for (const job of jobs) job.text = `${job.project} ${job.name}`.toLowerCase();
     counts = said.counts ?? {};
     read.replaceChildren("As last read from the master ", when(said.at?.master), " and from the slave ", when(said.at?.slave), ". Nothing is asked of a server for this page. Times are in your time zone.");
-    if (said.problem) problem.replaceChildren(instead(told(said.problem)));
+    unread.replaceChildren(said.problem ? instead(told(said.problem)) : "");
     filters();
     draw(!first);
   });

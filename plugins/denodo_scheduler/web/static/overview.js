@@ -17,7 +17,7 @@ function findings({ findings: all, runbook }) {
         h("p", {}, told(each.text)),
         each.next_step ? h("p", { class: "next" }, h("strong", {}, "Next: "), clause(each.next_step)) : null))))
       : h("p", {}, "Nothing is wrong."),
-    runbook ? h("p", {}, link(runbook, { fresh: true, class: "button", "data-focus": "runbook" }, "Runbook for this"), h("span", { class: "dim" }, " opens in a tab of its own")) : null);
+    list.length && runbook ? h("p", {}, link(runbook, { fresh: true, class: "button", "data-focus": "runbook" }, "Runbook for this"), h("span", { class: "dim" }, " opens in a tab of its own")) : null);
 }
 
 const fact = (title, ...children) => h("div", {}, h("dt", {}, title), h("dd", {}, ...children));
@@ -86,7 +86,8 @@ export function overview(place, pair) {
       ["findings", { findings: found, runbook: links?.runbook }, findings],
       ["state", { epoch, phase, verdict, looked, operation, paused, halted, acknowledged, check, runs, sync: { problem: sync?.problem } }, state],
       ["actions", { all: buttons ?? [], suggested: suggested ?? [] }, ({ all, suggested: now }) => section("What you can do", { class: "card wide" },
-        h("p", { class: "dim" }, "Each button opens the form of a DAG, filled in. Nothing happens before you press Trigger there."), actions(all, now))],
+        h("p", { class: "dim" }, "Each button opens the form of a DAG, filled in. Nothing happens before you press Trigger there."),
+        all.some((each) => each.allowed) ? "" : h("p", {}, "You may look at this pair, and you may not trigger its DAGs."), actions(all, now, pair))],
       ...(number || doubts?.length ? [["pending", { list, number, doubts, doubtsCount }, pending]] : []),
       ...(events ? [["last", { pair, events }, last]] : []),
       ["links", { dags: links?.dags, docs: links?.docs }, documents],

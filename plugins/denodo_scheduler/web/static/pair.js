@@ -20,7 +20,7 @@ function tabs(pair, open) {
 
 const headline = (said) => h("div", { class: `headline ${lookOf(said.level)}` },
   h("div", { class: "head" }, badge(said.level), h("p", { class: "lead" }, lead(said))),
-  h("p", { class: "what" }, told(said.what)));
+  h("p", { class: "what clamp" }, told(said.what)));
 
 /** @returns {{stop: function, open: function}} what ends the view, and what opens another of its tabs */
 export function showPair(view, top, pair, tab, state) {

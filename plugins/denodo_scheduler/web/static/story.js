@@ -16,7 +16,7 @@ function running(said) {
   const passive = said.servers?.[other(said.active)];
   if (said.phase === "failing_over") return bad("A failover to the slave is under way.");
   if (said.phase === "failing_back") return bad("The jobs are being moved back to the master.");
-  if (said.active === "master" && said.verdict === "down") return bad("The master is down, so no job runs.");
+  if (said.active === "master" && said.verdict === "down") return bad("The master is silent on both paths: most likely its jobs do not run.");
   if (passive?.enabled > 0) {
     return bad(`Jobs are enabled on both servers: ${active?.enabled ?? "an unknown number"} on the ${said.active}, ${passive.enabled} on the ${other(said.active)}.`);
   }

@@ -12,6 +12,11 @@ export function setClock(at) {
   if (!Number.isNaN(moment)) ahead = moment - Date.now();
 }
 
+/** The same by the `Date` of an answer, which knows no more than seconds: where our own clock was set meanwhile. */
+export function correctClock(date) {
+  if (Math.abs(Date.parse(date ?? "") - serverNow()) > 5000) setClock(date);
+}
+
 /** Milliseconds since 1970 by the server's clock. */
 export const serverNow = () => Date.now() + ahead;
 

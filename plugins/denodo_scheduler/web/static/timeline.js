@@ -85,6 +85,7 @@ export function showTimeline(place, pair) {
   const bars = h("div", {});
   const list = h("ol", { class: "events" });
   const end = h("button", { type: "button", class: "button", onclick: () => grow() });
+  const made = new Map(); // the lines by the number of their event, so that what is unfolded stays so
   let shown = [];
 
   const seen = new IntersectionObserver((entries) => entries.some((each) => each.isIntersecting) && grow(), { rootMargin: "400px" });
@@ -94,13 +95,14 @@ export function showTimeline(place, pair) {
     let last = from ? day(shown[from - 1].at) : "";
     for (const event of shown.slice(from, to)) {
       if (day(event.at) !== last) list.append(h("li", { class: "day" }, (last = day(event.at))));
-      list.append(line(pair, event));
+      if (!made.has(event.n)) made.set(event.n, line(pair, event));
+      list.append(made.get(event.n));
     }
   }
 
   let listed = 0;
-  function grow() {
-    const to = Math.min(shown.length, listed + WINDOW);
+  function grow(window = WINDOW) {
+    const to = Math.min(shown.length, listed + window);
     add(listed, to);
     listed = to;
     end.hidden = listed >= shown.length;
@@ -122,9 +124,12 @@ export function showTimeline(place, pair) {
     shown = events.filter((event) => (!kinds.value || event.kind === kinds.value) && !(hours && age(event.at) > hours * 3600));
     bars.replaceChildren(shown.length ? strip(shown, from, now) : instead(events.length ? "No event of this kind in this time." : "There is no event yet."));
     total.textContent = `${shown.length} of ${count(events.length, "event")}${more ? "; older ones are in `denodo-ha history`" : ""}`;
+    const focused = list.contains(document.activeElement) ? document.activeElement : null;
+    const window = Math.max(WINDOW, listed);
     list.replaceChildren();
     listed = 0;
-    grow();
+    grow(window);
+    if (focused?.isConnected) focused.focus({ preventScroll: true });
   }
 
   async function ask(latest) {
@@ -136,6 +141,8 @@ export function showTimeline(place, pair) {
       const known = new Set(events.map((event) => event.n));
       const fresh = said.events.filter((event) => !known.has(event.n));
       events = [...fresh, ...events].slice(0, MOST);
+      const kept = new Set(events.map((event) => event.n));
+      for (const n of made.keys()) if (!kept.has(n)) made.delete(n);
       more = asked ? more : said.more;
       problem.replaceChildren();
       if (fresh.length || !asked) {
