@@ -15,6 +15,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from denodo_scheduler.dags.operations import _moment
 from denodo_scheduler.exceptions import RETRY_POLICY
+from denodo_scheduler.links import page_path
 from denodo_scheduler.steps.operate import MANUAL_OPERATIONS
 from denodo_scheduler.steps.outcome import Blocked
 
@@ -71,7 +72,7 @@ def test_a_doctor_keeps_no_failover_from_the_slot_of_the_pair(dag: DAG) -> None:
 
 def test_documentation(dag: DAG) -> None:
     assert dag.doc_md is not None
-    for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", "denodo-scheduler://default"):
+    for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", page_path("default")):
         assert name in dag.doc_md
     for operation in MANUAL_OPERATIONS:
         assert f"| {operation} |" in dag.doc_md

@@ -15,6 +15,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 
 from denodo_scheduler.dags import shared, switchover
 from denodo_scheduler.exceptions import RETRY_POLICY
+from denodo_scheduler.links import page_path
 
 Parse = Callable[..., DagBag]
 
@@ -79,7 +80,7 @@ def test_retries(dag: DAG) -> None:
 
 def test_documentation(dag: DAG, own: DAG) -> None:
     assert dag.doc_md is not None
-    for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", "denodo-scheduler://default"):
+    for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", page_path("default")):
         assert name in dag.doc_md
     for task in dag.tasks:
         assert task.doc_md is not None, task.task_id

@@ -19,6 +19,7 @@ from airflow.serialization.serialized_objects import DagSerialization
 from denodo_ha.record import RecordError
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, UnreachableError, WrongConnectionError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.links import page_path
 from denodo_scheduler.steps.claim import SyncTicket
 from denodo_scheduler.steps.outcome import Blocked
 
@@ -124,7 +125,7 @@ def test_retries(dag: DAG) -> None:
 
 def test_documentation(dag: DAG) -> None:
     assert dag.doc_md is not None
-    for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", "denodo-scheduler://default"):
+    for name in ("`default`", "`denodo_scheduler_master`", "`denodo_scheduler_slave`", page_path("default")):
         assert name in dag.doc_md
     for task in dag.tasks:
         assert task.doc_md is not None, task.task_id
@@ -305,6 +306,7 @@ def test_the_safety_net_is_for_imports_that_may_be_open(
         lambda *_: SimpleNamespace(records=SimpleNamespace(load=load), dry_run=True),
     )
     context = task_context(dag)
+    context["task"] = dag.get_task("disable_jobs")
     context.try_number = try_number
     task: Any = dag.get_task("disable_jobs").python_callable
     with pytest.raises(AirflowFailException if ends else type(error)) as failed:

@@ -174,7 +174,7 @@ def test_a_drill_that_notes_something_while_a_failover_begins_does_not_hold_it_u
     pair: DrilledPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the last look at the record and the claim."""
-    wanted, read = enabled(pair.master), failing_over._manifest
+    wanted, read = enabled(pair.master), failing_over.manifest_of
     pair.slave.scheduler.duration(200)
 
     def noted(*args: Any) -> Any:
@@ -183,7 +183,7 @@ def test_a_drill_that_notes_something_while_a_failover_begins_does_not_hold_it_u
             pair.failover.change(operation=operation.model_copy(update={"lease_until": until}))
         return read(*args)
 
-    monkeypatch.setattr(failing_over, "_manifest", noted)
+    monkeypatch.setattr(failing_over, "manifest_of", noted)
     pair.meanwhile = lambda number: fails_over(pair, wanted) if number == 5 else None
     with pytest.raises(NothingToDo):
         pair.drill()

@@ -198,7 +198,7 @@ def test_two_runs_at_once_fail_over_once(
             began.append(True)
             others.append(failover.run(evidence=failover.seen()))
 
-    manifest = failing_over._manifest
+    manifest = failing_over.manifest_of
 
     def read(*args: Any) -> Any:
         other()
@@ -207,7 +207,7 @@ def test_two_runs_at_once_fail_over_once(
     slave = Books(failover.slave)
     with failover.silent_master(), monkeypatch.context() as patch:
         if moment == "before the claim":
-            patch.setattr(failing_over, "_manifest", read)
+            patch.setattr(failing_over, "manifest_of", read)
         if moment == "at the claim":
             Changes(patch, 0, other)
         out = failover.run(before=other if code == "overtaken" else None)
