@@ -67,11 +67,13 @@ class Camera:
         height: int = 900,
         click: str = "",
         whole: bool = False,
+        only: str = "",
     ) -> str:
         """Open a page, wait until it shows something, and write ``<folder>/<name>.png``.
 
         :param path: of Airflow's address. :param shows: a text that must be visible, in the page or in a frame of it.
         :param click: the name of a tab that is chosen first. :param whole: the whole page, however long it is.
+        :param only: the CSS selector of the one element that is photographed.
         :return: the text that a person can read then.
         """
         page = self._browser.new_page(
@@ -85,7 +87,11 @@ class Camera:
             if click:
                 frame.get_by_role("link", name=click, exact=True).click()
             frame.get_by_text(shows).first.wait_for()
-            page.screenshot(path=self.folder / f"{name}.png", full_page=whole)
+            file = self.folder / f"{name}.png"
+            if only:
+                frame.locator(only).screenshot(path=file)
+            else:
+                page.screenshot(path=file, full_page=whole)
             return str(frame.inner_text("body"))
         finally:
             page.close()

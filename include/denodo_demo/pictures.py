@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from denodo_demo.airflow import PROJECT
-from denodo_demo.camera import Camera, browser_path, pair_in_airflow
+from denodo_demo.camera import PAGE, Camera, browser_path, pair_in_airflow
 from denodo_demo.demo import demo
 from denodo_demo.processes import WaitError
 from denodo_demo.progress import Progress
@@ -40,6 +40,7 @@ def take_picture(stage: Stage, state: str, table: Table | None) -> None:
         page = pair_in_airflow(PAIR)
         camera.shot(f"page-{state}", page, shows="epoch")
         if state == "normal":
+            camera.shot("topology", f"{PAGE}#/pair/{PAIR}", shows="epoch", only="svg.drawing")
             camera.shot("page-dark", page, shows="epoch", dark=True)
             camera.shot("pairs", "/plugin/denodo-pairs", shows=PAIR)
             camera.shot("jobs", page, shows="Load", click="Jobs")
