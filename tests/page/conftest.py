@@ -8,9 +8,11 @@ import pytest
 from support.browser import PageServer, chromium
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """The one Chromium of these tests."""
+    """The one Chromium of a module. As long as it runs, Playwright has an event loop in this thread, and tests that
+    begin one of their own fail: it must not stay for other modules.
+    """
     with chromium() as started:
         yield started
 

@@ -175,6 +175,7 @@ class Airflow:
             run_id=run.run_id,
             run_type=run.run_type,
             run_after=world.network.now,
+            start_date=world.network.now,
             clear_number=0,
             conf={},
             triggering_user_name="anna" if run.run_type is DagRunType.MANUAL else None,
