@@ -24,6 +24,9 @@ DONE: Json = {
 }
 """What the tasks of runs leave that have done what they were to do."""
 
+NOW = datetime.now(UTC)
+"""When the pairs were looked at two minutes ago; the tests' clock stands there."""
+
 
 class RestAirflow(ThreadingHTTPServer):
     """Answers as Airflow 3.3 does; each run takes one step of ``steps`` at each look at it.
@@ -62,10 +65,9 @@ class RestAirflow(ThreadingHTTPServer):
         return f"http{'s' * self.tls}://127.0.0.1:{self.server_address[1]}{self.base_path}"
 
     def has(self, pair: str, record: Record | None, **watch: Any) -> None:
-        now = datetime.now(UTC)
         epoch = record.epoch if record else 0
         seen = {"owner": "r", "verdict": "up", "code": "healthy", "settled": True, "epoch": epoch}
-        moments = {"since": (now - timedelta(hours=1)).isoformat(), "at": (now - timedelta(minutes=2)).isoformat()}
+        moments = {"since": (NOW - timedelta(hours=1)).isoformat(), "at": (NOW - timedelta(minutes=2)).isoformat()}
         self.pairs[pair] = {"watch": seen | moments | watch, **({"record": record.to_json()} if record else {})}
 
     @property

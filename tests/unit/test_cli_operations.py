@@ -9,20 +9,20 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from denodo_cli import cli, runs, showing
+from denodo_cli import operations as asking
 from denodo_ha.jobs import JobKey
 from denodo_ha.record import Halt, PendingJob, Phase, Record, Role, SnapshotRef
 from denodo_ha.status import Level
 from support.certificates import certificate
-from support.rest_airflow import RestAirflow, rest_airflow
+from support.rest_airflow import NOW, RestAirflow, rest_airflow
 
-NOW = datetime.now(UTC)
 TOKEN = "s3cret-t0ken"
 SNAPSHOT = SnapshotRef(
     id="20260301T120000Z-ab",
@@ -42,11 +42,21 @@ JOBS = {"jobs": {"master": [50, 60], "slave": [0, 60]}}
 Run = Callable[..., tuple[int, str, str]]
 
 
+class Still(datetime):
+    """A clock that stands where the tests were read, however long the suite has run since."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return NOW
+
+
 @pytest.fixture
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[RestAirflow]:
     for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(runs, "POLL", 0.0)
+    for module in (cli, asking):
+        monkeypatch.setattr(module, "datetime", Still)
     with rest_airflow() as made:
         made.tokens = {TOKEN}
         made.has("default", RECORD, **JOBS)
