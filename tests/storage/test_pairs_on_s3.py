@@ -48,7 +48,7 @@ def test_export_and_import_on_different_workers(pair: SwitchPair, on_s3: Place) 
         assert pair.record.snapshot_id == store.listed()[0][-1]
         assert len(store.listed()[0]) == 2, "old snapshots are retired"
     kept = {name.rpartition("/")[2] for name in on_s3.names() if "record/" not in name}
-    assert kept == {"export.zip", "contents.json", "manifest.json", "servers.json"}
+    assert kept == {"export.zip", "contents.json", "manifest.json", "servers.json", "seen.json.gz"}
 
 
 def test_only_part_of_the_jobs(pair: SwitchPair) -> None:
