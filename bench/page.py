@@ -66,12 +66,18 @@ def measure(stage: Stage) -> Iterator[Measurement]:
             grown = _memory(airflow) - before
             with stage.progress.step("Opening both views again and again"):
                 one = [_visit(context, f"{airflow.url}{PAGE}#/pair/{BIG}", BIG) for _ in range(TIMES)]
+                tabs = {
+                    tab: _visit(context, f"{airflow.url}{PAGE}#/pair/{BIG}/{tab}", BIG) for tab in ("timeline", "jobs")
+                }
                 all_pairs = [_visit(context, f"{airflow.url}{PAGE}", f"pair_{PAIRS - 1}") for _ in range(TIMES)]
     yield Measurement("one pair: first paint", _median(one, "paint"), "s", at_most=1, note=f"median of {TIMES}")
     yield Measurement("one pair: its story is there", _median(one, "there"), "s", note=f"median of {TIMES}")
     yield Measurement("one pair: its story is there, first visit", first.there, "s", note="the application is built")
     yield Measurement("one pair: API calls", max(each.calls for each in one), at_most=3)
     yield Measurement("one pair: size", first.size / 1e6, "MB", at_most=1, note="as sent, with the page's files")
+    for tab, visit in tabs.items():
+        yield Measurement(f"one pair, opened at its {tab}: API calls", visit.calls, at_most=3)
+        yield Measurement(f"one pair, opened at its {tab}: size", visit.size / 1e6, "MB", at_most=1, note="as sent")
     yield Measurement("100 pairs: first paint", _median(all_pairs, "paint"), "s", at_most=1)
     yield Measurement("100 pairs: all are there", _median(all_pairs, "there"), "s", at_most=1, note=f"of {TIMES}")
     yield Measurement("memory of the API server, grown by", grown / 1e6, "MB", at_most=20, note="after the first visit")
