@@ -4,10 +4,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := dags plugins include tests bench
+SOURCES := dags plugins include tests bench mkdocs_hook.py
 SCRIPTS = .ci/run $$(find deploy tests -name '*.sh')
 
-.PHONY: help demo run pictures env up down test test-compose lint bench tables lock clean
+.PHONY: help demo run pictures env up down test test-compose lint docs bench tables lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ lint: $(VENV)/.installed-dev  ## Run ruff (with Airflow's rules), mypy --strict,
 	@if [[ -x $(BIN)/shellcheck ]]; then $(BIN)/shellcheck $(SCRIPTS); \
 	  else echo "No shellcheck: there is no wheel of it for this machine"; fi
 
+docs: $(VENV)/.installed-dev  ## Build the documentation as a site, site/index.html; every warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 bench: $(VENV)/.installed-dev  ## Measure, print a table and write bench/results/bench.json
 	@$(BIN)/python -m bench $(ARGS)
 
@@ -74,5 +77,5 @@ lock: $(VENV)/.installed-dev  ## Resolve requirements.in, requirements-dev.in an
 	@$(BIN)/uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras -q -o requirements-dev.txt
 	@$(BIN)/uv pip compile requirements-image.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements-image.txt
 
-clean:  ## Remove the virtual environment, the state of make run, and all caches
-	@rm -rf $(VENV) .run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## Remove the virtual environment, the state of make run, the site and all caches
+	@rm -rf $(VENV) .run site .pytest_cache .mypy_cache .ruff_cache .hypothesis
