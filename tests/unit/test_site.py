@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -70,11 +69,11 @@ def build(folder: Path, site: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "site"
     built = build(ROOT, folder)
     assert (built.returncode, "WARNING" in built.stdout) == (0, False), built.stdout
-    yield folder
+    return folder
 
 
 def test_each_page_has_the_blocks_and_the_anchors_that_it_has_inside_of_airflow(site: Path) -> None:
