@@ -53,11 +53,12 @@ test: $(VENV)/.installed-dev  ## Run all tests, or some: make test ARGS="tests/u
 test-compose: $(VENV)/.installed-dev  ## Test the containers; installs Docker as root on Debian where there is none
 	@bash tests/compose/run.sh $(ARGS)
 
-lint: $(VENV)/.installed-dev  ## Run ruff (with Airflow's rules), mypy --strict, codespell and shellcheck
+lint: $(VENV)/.installed-dev  ## Run ruff (with Airflow's rules), mypy --strict, codespell, proselint and shellcheck
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/codespell . .ci/run
+	@$(BIN)/proselint check docs/*.md *.md
 	@if [[ -x $(BIN)/shellcheck ]]; then $(BIN)/shellcheck $(SCRIPTS); \
 	  else echo "No shellcheck: there is no wheel of it for this machine"; fi
 
