@@ -57,7 +57,7 @@ def _init(args: argparse.Namespace) -> int:
     pairs, schema = folder / TEMPLATE.name, folder / SCHEMA.name
     if there := [str(file) for file in (pairs, schema) if file.exists()]:
         raise CliError(
-            f"{' and '.join(there)}: there already, and left as it is. Name another folder, or remove it first"
+            f"{' and '.join(there)} is there already, and stays. Name another folder, or remove it"
         )
     folder.mkdir(parents=True, exist_ok=True)
     if SCHEMA.is_file():
