@@ -8,10 +8,10 @@ WORKDIR /opt/airflow
 RUN --mount=type=bind,source=requirements.txt,target=/tmp/requirements.txt \
     --mount=type=bind,source=requirements-image.txt,target=/tmp/requirements-image.txt \
     pip install --no-compile --no-cache-dir --require-hashes -r /tmp/requirements.txt -r /tmp/requirements-image.txt
-COPY --chown=airflow:root pyproject.toml README.md LICENSE ./
+COPY --chown=airflow:root pyproject.toml README.md LICENSE mkdocs.yml ./
 COPY --chown=airflow:root dags dags
 COPY --chown=airflow:root plugins plugins
 COPY --chown=airflow:root include include
 COPY --chown=airflow:root docs docs
 # The folder of the snapshots exists, so that a volume there belongs to the user who writes them.
-RUN pip install --no-cache-dir --no-deps --editable . && mkdir -p denodo_ha
+RUN pip install --no-cache-dir --no-deps --editable . --editable include && mkdir -p denodo_ha
