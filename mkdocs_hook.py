@@ -108,8 +108,13 @@ def _apart(tokens: Sequence[Token]) -> set[int]:
         first, end = token.map or (0, 0)
         if token.type == "fence" and token.level:
             apart |= {first, end}
-        after_block = token.type == "list_item_open" and tokens[at - 2].type != "paragraph_close"
-        if after_block or token.type == "table_open" or (token.type in LISTS and not token.level):
+        # Behind an item that is more than one paragraph: list_item_open, paragraph_open, inline and two that close.
+        later = token.type == "list_item_open" and tokens[at - 1].type == "list_item_close"
+        if (
+            (later and tokens[at - 5].type != "list_item_open")
+            or token.type == "table_open"
+            or (token.type in LISTS and not token.level)
+        ):
             apart.add(first)
     return apart
 

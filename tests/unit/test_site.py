@@ -170,6 +170,8 @@ text
     x
       y
     ```
+
+  after it
 * c
 lazy
 

@@ -29,7 +29,7 @@ INSTEAD = {
 def prose(text: str) -> str:
     """Return a text without code, targets of links and names of parameters, line by line."""
     without_blocks = re.sub(r"^ *```.*?^ *```", lambda found: "\n" * found[0].count("\n"), text, flags=re.M | re.S)
-    return re.sub(r"`[^`\n]+`|(?<=])\([^)\s]+\)|:param \w+:", " – ", without_blocks)
+    return re.sub(r"`[^`\n]+`|(?<=])\([^)\s]+\)|:param \w+:", " * ", without_blocks)
 
 
 def docstrings(file: Path) -> Iterator[tuple[int, str]]:
@@ -40,7 +40,8 @@ def docstrings(file: Path) -> Iterator[tuple[int, str]]:
 
 def texts() -> Iterator[tuple[str, str]]:
     for page in PAGES:
-        yield from ((f"{page.name}:{number}", line) for number, line in enumerate(prose(page.read_text()).split("\n"), 1))
+        lines = prose(page.read_text()).split("\n")
+        yield from ((f"{page.name}:{number}", line) for number, line in enumerate(lines, 1))
     for file in SOURCES:
         for number, text in docstrings(file):
             yield f"{file.relative_to(ROOT)}:{number}", prose(text.replace("``", "`"))

@@ -40,7 +40,7 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
-IN_EVERY_PAGE = ("runbooks", "on-duty")
+IN_EVERY_PAGE = ("on-duty", "runbooks", "reason-codes")
 """The pages that the line at the top of each leads to, besides the list of all."""
 
 router = APIRouter(dependencies=[Depends(user)])
