@@ -13,9 +13,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator
+from pydantic import TypeAdapter, ValidationError
 
 from denodo_ha.pairs import PairOptions
 from denodo_ha.pairs_file import FLAT, GROUPS, read_pairs
+from denodo_ha.pairs_values import Duration, DurationOrZero
 from denodo_ha.reference import FILES
 from denodo_ha.server.connection import form
 
@@ -148,41 +150,105 @@ def test_a_mistake_is_refused_by_the_schema_and_by_the_reader(text: str, tmp_pat
     assert wrong(text) != []
 
 
-DURATIONS = st.one_of(
-    st.integers(-1, 4_000_000_000),
-    st.from_regex(r"\A(\d{1,3}[dD])? ?(\d{1,3}h)? {0,2}(\d{1,3}m)?(\d{1,4}s)?\Z"),
-    st.from_regex(r"\AP(\d{1,3}D)?(T(\d{1,3}H)?(\d{1,3}M)?(\d{1,3}S)?)?\Z"),
-    st.sampled_from([" 5m ", "5m\n", "0s", "36500d", "36501d", "P1DT", "00000001s"]),
-)
-WORDS = st.sampled_from(["automatic", "approval", "manual", "report", "delete", "required", "best_effort", "hold"])
-WORDS |= st.sampled_from(["fail_back", "none", "start_missed", "auto", "//h:8000", "//[::1]:80", "UTC", "Asia/Kolkata"])
-WORDS |= st.sampled_from(["/a", "s3://c@b/x", "file:/x", "a.b", "ä.b", "a.ü", "@daily", "0 0 * * *", " 1  2 * * 1-5 "])
-WORDS |= st.sampled_from(["2026-03-01", "2026-3-1", "x", "* * * * * *", "@midnight", "Etc/GMT+5", "localhost:8000"])
-VALUES = st.one_of(
-    DURATIONS,
-    WORDS,
-    st.text(max_size=8),
-    st.sampled_from([None, True, False, {}, [], date(2026, 3, 1), 1.5]),
-    st.lists(WORDS | st.text(max_size=3), max_size=2),
-    st.fixed_dictionaries({}, optional={"percent": st.integers(-1, 101), "jobs": st.integers(0, 9)}),
-)
-OPTIONS = st.one_of(
-    *[st.tuples(st.just(name), VALUES) for name in (*PairOptions.model_fields, *FLAT, "timezone")],
+VALUES: list[Any] = [
     *[
-        st.tuples(st.just(group), st.dictionaries(st.sampled_from(list(model.model_fields)), VALUES, max_size=2))
-        for group, model in GROUPS.items()
-        for _ in model.model_fields
+        None,
+        True,
+        False,
+        {},
+        [],
+        date(2026, 3, 1),
+        1.5,
+        -1,
+        0,
+        1,
+        2,
+        20,
+        50,
+        90,
+        100,
+        1000,
+        1001,
+        3153600000,
+        3153600001,
     ],
-)
+    *[
+        "",
+        " ",
+        "x",
+        "ä",
+        "a.b",
+        "ä.b",
+        "a.ü",
+        "a.b.C",
+        "*",
+        "default",
+        "automatic",
+        "approval",
+        "manual",
+        "report",
+        "delete",
+    ],
+    *[
+        "required",
+        "best_effort",
+        "hold",
+        "fail_back",
+        "none",
+        "start_missed",
+        "auto",
+        "//h:8000",
+        "//[::1]:80",
+        "h:8000",
+    ],
+    *["UTC", "Asia/Kolkata", "Etc/GMT+5", "/a", "/a b", "s3://c@b/x", "file:/x", "s3://c:p@b", "a/b", "2026-03-01"],
+    *["2026-3-1", "@daily", "@midnight", "0 0 * * *", " 1  2 * * 1-5 ", "* * * * * *", "0 0 * *", "0 0 * * 1#2", "5m"],
+    *["90s", "1h 30m", "2D", "P1DT", "PT5M", "P", "PT", "5", "0s", "1 h", "36500d", "36501d", "45m", "3h"],
+    *[["a"], ["a", ""], [1], [None], ["*", "b*"], [{"notifier": "a.B"}], [{"notifier": "a"}], [{"notifier": "ü.B"}]],
+    *[[{"notifier": "a.B", "arguments": {"x": [1]}, "alerts": ["drill"]}], [{"alerts": []}], ["x" * 101], "x" * 251],
+    *[{"percent": 5}, {"jobs": 0}, {"percent": 101}, {"percent": 0, "jobs": 9}, {"master": {}}, {"master": {"x": "y"}}],
+    {"master": {"a.dataSource.b.c.d": "1"}, "slave": {"*.DATASOURCE.*.*.d": "2"}},
+]
+PLACES = [
+    *[(name,) for name in (*PairOptions.model_fields, *FLAT, "timezone")],
+    *[(group, name) for group, model in GROUPS.items() for name in model.model_fields],
+]
 
 
-@settings(max_examples=400)
-@given(given_options=st.lists(OPTIONS, max_size=2), shared=st.lists(OPTIONS, max_size=1))
-def test_what_the_reader_accepts_the_schema_accepts(
-    tmp_path_factory: pytest.TempPathFactory, given_options: list[Any], shared: list[Any]
-) -> None:
-    file = tmp_path_factory.getbasetemp() / "pairs.yaml"
-    text = yaml.safe_dump({"defaults": dict(shared), "pairs": {"a": dict(given_options)}}, allow_unicode=True)
+@pytest.mark.parametrize("place", PLACES, ids=".".join)
+def test_what_the_reader_accepts_the_schema_accepts(place: tuple[str, ...], tmp_path: Path) -> None:
+    pairs: dict[str, Any] = {}
+    for number, value in enumerate(VALUES):
+        given: Any = value
+        for key in reversed(place):
+            given = {key: given}
+        needed = {"drill": ["a"]} if place == ("drill_schedule",) else {}
+        pairs[f"p{number}"] = {"master": f"m{number}", "slave": f"s{number}", **needed, **given}
+    file = tmp_path / "pairs.yaml"
+    file.write_text(yaml.safe_dump({"pairs": pairs}, allow_unicode=True), encoding="utf-8")
+    accepted = read_pairs(file).pairs
+    assert accepted
+    refused = {
+        name: pairs[name] for name in accepted if list(VALIDATOR.iter_errors(as_json({"pairs": {"a": pairs[name]}})))
+    }
+    assert refused == {}
+
+
+@pytest.mark.parametrize("text", ["defaults:\npairs: {a: }", "pairs:\n  a:\n    sync:\n    snapshots:\n    alerts:\n"])
+def test_what_is_left_blank_is_right(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.yaml"
     file.write_text(text, encoding="utf-8")
-    if not read_pairs(file).error:
-        assert wrong(text) == []
+    assert not read_pairs(file).error
+    assert wrong(text) == []
+
+
+@settings(max_examples=500)
+@given(text=st.text("0127dhmsDHMSPT \n", max_size=9))
+@pytest.mark.parametrize("kind", [Duration, DurationOrZero])
+def test_a_duration_is_right_for_both_or_for_neither(kind: Any, text: str) -> None:
+    adapter = TypeAdapter(kind)
+    try:
+        accepted = bool(adapter.validate_python(text)) or True
+    except ValidationError:
+        accepted = False
+    assert Draft7Validator(adapter.json_schema()).is_valid(text) == accepted
