@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from denodo_ha.explained.events import ALERTS, KINDS
-from denodo_ha.explained.failover import DECIDED, ENDED
+from denodo_ha.explained.failover import DECIDED
+from denodo_ha.explained.failover_steps import ENDED
 from denodo_ha.explained.model import Explanation, Kind, Place, Section, plain
 from denodo_ha.explained.others import ANY, DRILL, OPERATIONS
 from denodo_ha.explained.switchover import SWITCHOVER

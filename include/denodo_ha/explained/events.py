@@ -16,11 +16,11 @@ KINDS = (
     Kind(
         "sync",
         "A snapshot of the `source` was verified on the target and committed.",
-        "`source`, `imported`, `delivered`, `pending`, `rescued` (of a re-protect: where the target's own export is kept, and "
-        "which jobs it had otherwise), `comparison` (why, or why not), `jobs`, `enabled`, `plan`, `location`, `size`, "
-        "`content_hash`, `manifest_hash`, `orphans`, `warnings` (the first 1,000 of each import; `unlisted_warnings`: "
-        "how many more there were), `suspected_double_runs`, `exposure_seconds`, `exposure_after_answer_seconds`; `alert`, "
-        "`what`, `next_step` where people are notified of it",
+        "`source`, `imported`, `delivered`, `pending`, `rescued` (of a re-protect: where the target's own export is "
+        "kept, and which jobs it had otherwise), `comparison` (why, or why not), `jobs`, `enabled`, `plan`, "
+        "`location`, `size`, `content_hash`, `manifest_hash`, `orphans`, `warnings` (the first 1,000 of each import; "
+        "`unlisted_warnings`: how many more there were), `suspected_double_runs`, `exposure_seconds`, "
+        "`exposure_after_answer_seconds`; `alert`, `what`, `next_step` where people are notified of it",
     ),
     Kind(
         "repaired",
@@ -47,9 +47,9 @@ KINDS = (
         "failover",
         "The slave is the active server.",
         "`snapshot`, `fencing`, `quenched`, `rpo_seconds`, `rto_seconds`, `enabled`, `failed`, `missing`, `outdated`, "
-        "`missed`, `burst`, `caught_up`, `not_caught_up`, `next_step`, `steps` (when the master was last `heard`, was first `silent`, "
-        "`down`; when it was `decided` and `begun`; `fenced`; `first_enabled`, `last_enabled`, `read_back`; what is "
-        "not known is left out)",
+        "`missed`, `burst`, `caught_up`, `not_caught_up`, `next_step`, `steps` (when the master was last `heard`, was "
+        "first `silent`, `down`; when it was `decided` and `begun`; `fenced`; `first_enabled`, `last_enabled`, "
+        "`read_back`; what is not known is left out)",
         "master-dead",
     ),
     Kind(
@@ -79,17 +79,17 @@ KINDS = (
     Kind(
         "switchover",
         "The slave is the active server, as planned.",
-        f"{_SWITCHED}; `fencing` where the master did not answer when its jobs were to be disabled: that is a failover, "
-        "and told by its alert",
+        f"{_SWITCHED}; `fencing` where the master did not answer when its jobs were to be disabled: that is a "
+        "failover, and told by its alert",
         "planned-switchover",
     ),
     Kind("failback", "The master is the active server again, as planned.", _SWITCHED, "fail-back"),
     Kind(
         "drill",
         "A drill has ended.",
-        "`server`, `ok`, `after.ran`; `begun`, `seconds`; `jobs`: of each `job`, `ok`, `code`, `what`, `result`, `seconds`, "
-        "`enabled` and `disabled` by our clock, `started` and `ended` by the server's; `not_begun`; of a failed one "
-        "`code`, `what`, `next_step`, `alert`",
+        "`server`, `ok`, `after.ran`; `begun`, `seconds`; `jobs`: of each `job`, `ok`, `code`, `what`, `result`, "
+        "`seconds`, `enabled` and `disabled` by our clock, `started` and `ended` by the server's; `not_begun`; of a "
+        "failed one `code`, `what`, `next_step`, `alert`",
     ),
     Kind("paused", "A person has paused automation."),
     Kind("resumed", "A person has resumed automation."),

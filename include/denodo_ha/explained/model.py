@@ -46,6 +46,9 @@ PLACES = {
 }
 """Where the texts lead to, by the names that they use."""
 
+LINK = re.compile(r"\[([^]\[]+)]\[([^]\[]+)]")
+"""A link in a text, and the name of its place."""
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -103,4 +106,5 @@ class Kind:
 
 def plain(text: str) -> str:
     """Return a text without its marks of Markdown, for a terminal or a message."""
-    return re.sub(r"\*\*|`|(?<!\w)\*|\*(?!\w)|\[(?=[^]]*]\[)|(?<=[^[])]\[[^]]*]", "", text)
+    text = LINK.sub(r"\1", text)
+    return re.sub(r"(\*\*?|`)(?=\S)(.+?)(?<=\S)\1", r"\2", text)

@@ -177,8 +177,8 @@ _PROOF, _NOT_RUN, _NO_PROOF = "job: proof", "job: not run", "job: no proof"
 DRILL = Section(
     "Of a drill",
     dags=("operations", "drill"),
-    intro="What is refused before it begins leaves both servers as they were. A [drill][drill] that has begun ends with "
-    "each job disabled and read back; `halted` and `not_disabled` say which job may not be.",
+    intro="What is refused before it begins leaves both servers as they were. A [drill][drill] that has begun ends "
+    "with each job disabled and read back; `halted` and `not_disabled` say which job may not be.",
     codes=(
         Explanation(
             "no_drill_jobs",
