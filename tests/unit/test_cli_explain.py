@@ -54,7 +54,7 @@ def test_the_page_is_that_of_airflow_where_one_is_known(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_API_URL", "https://ana:s3cret@airflow.example.org/team/")
-    (paragraph,) = told(capsys, "stale_snapshot")
+    paragraph, _ = told(capsys, "stale_snapshot")
     assert paragraph.endswith(f" https://airflow.example.org/team/{docs_path(*of_code('stale_snapshot'))}")
 
 
