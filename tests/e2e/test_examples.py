@@ -62,9 +62,8 @@ class TestASyncOfYourOwnMaking:
         assert books.master_audit == []
 
     def test_nothing_is_done_to_a_slave_on_which_a_job_is_enabled(
-        self, pair: StandinPair, example: Example, tmp_path: Path
+        self, pair: StandinPair, example: Example, history: History, tmp_path: Path
     ) -> None:
-        example("own_sync", folder=f"file://{tmp_path}", quiet_seconds=1)
         job = pair.slave.statuses()[0]
         pair.slave.set_status("enable", [job])
         state, tasks = example("own_sync", folder=f"file://{tmp_path}", quiet_seconds=1)
