@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 SOURCES := dags plugins include tests bench
 SCRIPTS = .ci/run $$(find deploy tests -name '*.sh')
 
-.PHONY: help demo run pictures env up down test test-compose lint bench tables lock clean
+.PHONY: help demo run pictures env pin up down test test-compose lint bench tables lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,12 +37,15 @@ run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C
 pictures: $(VENV)/.installed-dev  ## Take the pictures of README and docs again, from a run of the demo in Chromium
 	@$(BIN)/python -m denodo_demo pictures
 
-env:  ## Write .env for the containers, with fresh secrets
+env:  ## Write settings and fresh secrets for the containers
 	@sh deploy/compose/env.sh
 
-up:  ## Start Airflow in containers, with a stand-in pair by default
-	@docker compose up --build --detach --wait
-	@echo "Airflow is at http://$$(docker compose port api-server 8080) (user admin, password: ADMIN_PASSWORD in .env)"
+pin:  ## Pull the images of the containers, and write their digests to .env
+	@sh deploy/compose/pin.sh
+
+up:  ## Start Airflow in containers, with a stand-in pair by default; BUILD=--no-build takes the image that IMAGE names
+	@docker compose up $(or $(BUILD),--build) --detach --wait
+	@echo "Airflow is at http://$$(docker compose port api-server 8080) (user admin, password: in secrets/admin_password)"
 
 down:  ## Stop the containers and keep their volumes
 	@docker compose --profile '*' down
