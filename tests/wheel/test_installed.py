@@ -141,7 +141,7 @@ class TestNamesOfPairs:
         assert code == 3
         assert "No file of pairs is named" in told
         assert all(
-            each in said for each in ("denodo-ha init", "[denodo_ha]", "AIRFLOW__DENODO_HA__PAIRS", "DENODO_HA_PAIRS")
+            each in told for each in ("denodo-ha init", "[denodo_ha]", "AIRFLOW__DENODO_HA__PAIRS", "DENODO_HA_PAIRS")
         )
 
     def test_airflows_own_command_reads_the_same(self, alone: Environment, config: Path, tmp_path: Path) -> None:
