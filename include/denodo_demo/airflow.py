@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import httpx
+import psutil
 from cryptography.fernet import Fernet
 
 from denodo_demo.airflow_api import AirflowApiError, ApiClient, Json
-from denodo_demo.processes import Child, WaitError, free_port, process_stat, wait_for
+from denodo_demo.processes import Child, WaitError, free_port, wait_for
 
 PROJECT = Path(__file__).parents[2]
 
+_HEALTHY = "healthy"
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 _PATIENT = (
     "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT",
@@ -61,9 +63,11 @@ class LocalAirflow:
             self.env["DENODO_HA_PAIRS"] = str(pairs_file)
         self.api = ApiClient(self.url, self.user, self._secrets["password"])
         self._child: Child | None = None
+        self._log_begins = 0
 
     def launch(self) -> None:
         """Start all components without waiting for them."""
+        self._log_begins = self.log.stat().st_size if self.log.exists() else 0
         self._child = Child("airflow", self.command, log=self.log, env=self.env, stop_signal=signal.SIGINT)
 
     def wait_until_healthy(self, timeout: float = 300.0) -> None:
@@ -77,20 +81,48 @@ class LocalAirflow:
         return self
 
     @property
+    def child(self) -> Child | None:
+        """The process that holds all components; None before the start."""
+        return self._child
+
+    @property
     def running(self) -> bool:
         return self._child is not None and self._child.running
 
     def processes(self, name: str) -> list[int]:
         """Return the process ids of a component, such as ``triggerer``, and of its child processes."""
         members = self._child.members() if self._child is not None else []
-        return [pid for pid in members if name in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")]
+        return [process.pid for process in members if name in _command_line(process)]
+
+    @property
+    def password(self) -> str:
+        """The password of :attr:`user`."""
+        return self._secrets["password"]
 
     def is_healthy(self) -> bool:
+        parts = self.parts()
+        return all(parts.get(component) == _HEALTHY for component in _COMPONENTS)
+
+    def answers(self) -> bool:
+        """Return whether the API server answers."""
+        return "API server" in self.parts()
+
+    def parts(self) -> dict[str, str]:
+        """Return the state of each part that has one already: the database, the API server and the components."""
         try:
             health = self.api.health()
         except (httpx.HTTPError, AirflowApiError):
-            return False
-        return all(health[component]["status"] == "healthy" for component in _COMPONENTS)
+            return {"database": "its tables are there"} if "Database ready" in self.said() else {}
+        states = {name: health.get(name, {}).get("status") for name in _COMPONENTS}
+        return {"API server": "it answers", **{name: state for name, state in states.items() if state == _HEALTHY}}
+
+    def said(self) -> str:
+        """Return the log of all components since the last start."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(self._log_begins)
+            return log.read().decode(errors="replace")
 
     def stop(self) -> None:
         """Stop all components; a running task is given a few seconds."""
@@ -114,7 +146,7 @@ class LocalAirflow:
         def dag() -> Json | None:
             if errors := self.api.import_errors():
                 raise WaitError(
-                    f"DAG {dag_id}: Airflow cannot import {errors[0]['filename']}.\n{errors[0]['stack_trace']}"
+                    f"DAG {dag_id}: Airflow cannot import {errors[0]['filename']}.", said=errors[0]["stack_trace"]
                 )
             return self.api.dag(dag_id)
 
@@ -126,12 +158,17 @@ class LocalAirflow:
         No process is left to report the task, so the scheduler detects it by the missing heartbeats
         (``AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT``, 300 s by default).
         """
-        task: int = task_instance["pid"]
-        stat = process_stat(task)
-        if stat is None:
-            raise WaitError(f"Task {task_instance['task_id']}: its process {task} does not run any more.")
-        for pid in (stat.parent, task):
-            os.kill(pid, signal.SIGKILL)
+        try:
+            task = psutil.Process(task_instance["pid"])
+            worker = task.parent()
+        except psutil.NoSuchProcess:
+            worker = None
+        if worker is None:
+            raise WaitError(
+                f"Task {task_instance['task_id']}: its process {task_instance['pid']} does not run any more."
+            )
+        worker.kill()
+        task.kill()
 
     def _environment(self, dags_folder: Path, plugins_folder: Path) -> dict[str, str]:
         """Return an environment without the variables of another Airflow, and without a proxy for this machine."""
@@ -164,6 +201,13 @@ class LocalAirflow:
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
             **dict.fromkeys(_PATIENT, "600"),
         }
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _secrets(home: Path) -> dict[str, str]:

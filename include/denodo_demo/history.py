@@ -50,8 +50,13 @@ class History:
 
     def settled(self, code: str) -> bool:
         """Return whether the last look of the failover DAG had this code and is settled."""
-        watching = self._api.asset_state(self._asset_id).get("watch") or {}
+        watching = self.state("watch")
         return watching.get("code") == code and bool(watching.get("settled"))
+
+    def state(self, key: str) -> Json:
+        """Return what the pair keeps under a key of its asset's state store; empty if there is nothing."""
+        found: Json = self._api.asset_state(self._asset_id).get(key) or {}
+        return found
 
     def _new(self) -> list[Json]:
         """Return the new events, oldest first."""

@@ -69,7 +69,7 @@ class TestSlowness:
 
 @pytest.fixture
 def api(webtool: Any, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
-    monkeypatch.setattr(airflow_api, "_PAUSE", 0)
+    monkeypatch.setattr(slowness, "_PAUSE", 0)
     return ApiClient(f"http://127.0.0.1:{webtool.port}", "admin", "password")
 
 
