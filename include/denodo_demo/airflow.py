@@ -20,7 +20,16 @@ from denodo_demo.processes import Child, WaitError, free_port, wait_for
 
 PROJECT = Path(__file__).parents[2]
 
-_HEALTHY = "healthy"
+_HEALTHY, _ANSWERS = "healthy", "it answers"
+_MILESTONES = {
+    "Database ready": ("database", "its tables are there"),
+    "Loaded executor": ("scheduler", "it has loaded its executor"),
+    "Starting the Dag Processor Job": ("DAG processor", "it has started"),
+    "Starting the triggerer": ("triggerer", "it has started"),
+    "Running the API server": ("API server", "it loads Airflow's interface"),
+    "files for bundle": ("DAG processor", "it reads the DAG files for the first time"),
+}
+"""What the log says before the API server answers, and what that means for which part."""
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 _PATIENT = (
     "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT",
@@ -105,16 +114,17 @@ class LocalAirflow:
 
     def answers(self) -> bool:
         """Return whether the API server answers."""
-        return "API server" in self.parts()
+        return self.parts().get("API server") == _ANSWERS
 
     def parts(self) -> dict[str, str]:
-        """Return the state of each part that has one already: the database, the API server and the components."""
+        """Return the state of each part that has one already, by the answer of the API server, or else by the log."""
         try:
             health = self.api.health()
         except (httpx.HTTPError, AirflowApiError):
-            return {"database": "its tables are there"} if "Database ready" in self.said() else {}
+            said = self.said()
+            return dict(_MILESTONES[each] for each in _MILESTONES if each in said)
         states = {name: health.get(name, {}).get("status") for name in _COMPONENTS}
-        return {"API server": "it answers", **{name: state for name, state in states.items() if state == _HEALTHY}}
+        return {"API server": _ANSWERS, **{name: state for name, state in states.items() if state == _HEALTHY}}
 
     def said(self) -> str:
         """Return the log of all components since the last start."""

@@ -36,6 +36,9 @@ def execute(command: str) -> int:
                 problems = actions[command](progress) or []
             finally:
                 progress.say("Stopping everything. (Ctrl-C: at once)")
+    except KeyboardInterrupt:
+        progress.say("Nothing is left running.")
+        raise
     except Exception as error:  # whatever it is, a person reads one sentence, and the log has the rest
         problems = [_kept(folder, error)]
     progress.say(progress.conclusion or "Nothing is left running.")

@@ -37,6 +37,10 @@ class Progress:
         elapsed = time.monotonic() - self._start
         self.console.print(f"{elapsed:6.1f} s  {text}", markup=False, highlight=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """Print a line without the time."""
+        self.console.print(f"{'':10}{text}" if text else "", markup=False, highlight=False, soft_wrap=True)
+
     def next(self) -> None:
         """Print the number and the title of the next numbered step; nothing where there are none."""
         if self._steps:

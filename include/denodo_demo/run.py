@@ -9,7 +9,6 @@ import select
 import shlex
 import sys
 import threading
-import time
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,9 +46,12 @@ def run(progress: Progress) -> None:
     places = Places(stage)
     places.show()
     places.open_page()
-    guide = Guide(stage, Tour(progress.say, places.named()))
+    guide = Guide(stage, Tour(progress.note, places.named()))
     threading.Thread(target=guide.watch, daemon=True).start()
-    Stay(stage, guide, places.enter_file).until_the_end()
+    try:
+        Stay(stage, guide, places.enter_file).until_the_end()
+    finally:
+        guide.over.set()
 
 
 def _try(progress: Progress, action: Callable[[], object]) -> None:
@@ -100,7 +102,7 @@ class Places:
             "sync": f"{url}/dags/{DAG_ID}",
             "switchover": f"{url}/dags/{SWITCHOVER}",
             "kill": kill_command(self.stage.pair.master.scheduler),
-            "enter": "press Enter here" if sys.stdin.isatty() else f"run: {touch}",
+            "enter": "press Enter here" if sys.stdin.isatty() else touch,
         }
 
     def show(self) -> None:
@@ -140,31 +142,37 @@ class Places:
 class Guide:
     """What looks at the pair again and again: it prints the pair's history, and moves the tour on.
 
+    It has the master watched as soon as there is something to promote.
+
     An Airflow that fails to answer is asked again later.
     """
 
     stage: Stage
     tour: Tour
+    over: threading.Event = field(default_factory=threading.Event)
     _history: History | None = None
+    _watched: bool = False
     _before: set[str] | None = None
     _failed: str = ""
 
     def watch(self) -> None:
-        """Wait for all of Airflow, have the master watched, and follow the pair as long as Airflow runs."""
-        while self.stage.airflow.running:
+        """Wait for all of Airflow, have the master watched, and follow the pair until it is over."""
+        while not self.over.wait(_EVERY):
             try:
                 self._look()
             except Exception as error:  # whatever it is, the next look may succeed
-                if self._failed != failure(error) and self.stage.airflow.running:
+                if self._failed != failure(error) and not self.over.is_set():
                     self._failed = failure(error)
                     self.stage.progress.say(f"{self._failed} Everything stays up, and it is tried again.")
-            time.sleep(_EVERY)
 
     def _look(self) -> None:
         if self._history is None:
             self.stage.wait_for_airflow(self.stage.airflow.is_healthy, "Airflow with all its components")
             self.stage.wait_for_dags()
-            self._history = self.stage.watch()
+            self._history = self.stage.history()
+        if not self._watched and self._history.state("record").get("snapshot"):
+            self.stage.watch()
+            self._watched = True
         self._history.tell()
         self.tour.see(self.seen(self._history))
 

@@ -165,9 +165,12 @@ class Stage:
         for dag_id in (DAG_ID, SWITCHOVER, OPERATIONS):
             self.airflow.api.set_paused(dag_id, False)
 
-    def watch(self) -> History:
+    def watch(self) -> None:
         """Have the failover DAG watch the pair from now on."""
         self.airflow.api.set_paused(FAILOVER, False)
+
+    def history(self) -> History:
+        """Follow the pair's history from now on."""
         return History(self.airflow.api, ASSET, self.progress)
 
     def sync(self, what: str, reason: str, **form: Any) -> Sync:

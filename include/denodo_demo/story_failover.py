@@ -52,7 +52,8 @@ class FailoverStory:
     @classmethod
     def begin(cls, stage: Stage) -> FailoverStory:
         """Let the failover DAG watch; from now on every occurrence counts."""
-        history = stage.watch()
+        stage.watch()
+        history = stage.history()
         stage.meanwhile = history.tell
         return cls(stage, history, crons(stage.pair.master), datetime.now(UTC))
 

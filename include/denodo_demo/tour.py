@@ -35,12 +35,13 @@ class TourStep:
     """One step.
 
     :param key: what Enter does in it. :param title: what it shows. :param how: what to do, line by line; names in
-        braces are places. :param done: what is said when it was done.
+        braces are places. :param enter: what Enter is for. :param done: what is said when it was done.
     """
 
     key: str
     title: str
     how: tuple[str, ...]
+    enter: str
     done: str
 
 
@@ -51,8 +52,9 @@ STEPS = (
         (
             "Open {page} and log in: {login}.",
             "Choose the pair 'default': the page says which server runs the jobs and whether the other is ready.",
-            "(The next step comes by itself when the page was opened. To go on without that, {enter}.)",
+            "The next step comes by itself when the page was opened.",
         ),
+        "To go on without that",
         "The page was opened.",
     ),
     TourStep(
@@ -60,37 +62,38 @@ STEPS = (
         "Sync: copy the master's jobs to the slave",
         (
             "The first sync begins by itself, and another one every 15 minutes. Start one yourself:",
-            "Open {sync}, press Trigger, and Trigger again below the form, or {enter}.",
-            "(The step is done when that sync has ended and the slave could take over.)",
+            "open {sync} and press Trigger, and again below the form.",
+            "The next step comes when that sync has ended and the slave could take over.",
         ),
+        "To start it from here",
         "The slave has all jobs, disabled, and could take over.",
     ),
     TourStep(
         "kill",
         "Kill the master, and watch the slave take over",
         (
-            "Run {kill} in another shell, or {enter}.",
+            "In another shell: {kill}",
             "Keep the page in sight: after 3 seconds of silence the failover begins.",
             "Jobs that ran in the last minute are enabled when that minute is over, so that none of them runs twice.",
         ),
+        "To kill it from here",
         "The slave is the active server: it runs the jobs.",
     ),
     TourStep(
         "start",
         "Bring the master back",
-        (
-            "To start what is down {enter}.",
-            "The master comes back with all its jobs enabled. They are disabled before any of them runs a second time.",
-        ),
+        ("The master comes back with all its jobs enabled. They are disabled before any of them runs a second time.",),
+        "To start it",
         "The master is back, and its jobs are disabled.",
     ),
     TourStep(
         "fail_back",
         "Fail back to the master",
         (
-            "Open {switchover}, press Trigger, choose the direction 'to_master', give a reason, and press Trigger",
-            "below the form, or {enter}.",
+            "Open {switchover} and press Trigger;",
+            "choose the direction 'to_master', give a reason, and press Trigger below the form.",
         ),
+        "To do it from here",
         "The master runs the jobs again.",
     ),
 )
@@ -127,7 +130,7 @@ class Tour:
         if self._at < 0:
             self._tell_next()
         while (step := self.step) and step.key in self._memory:
-            self.say(f"Done: {step.done}")
+            self.say(f"    Done: {step.done}")
             self._tell_next()
 
     def _remember(self, seen: Seen) -> None:
@@ -151,5 +154,6 @@ class Tour:
             self.say(f"Step {self._at + 1} of {len(STEPS)}: {step.title}")
             for line in step.how:
                 self.say(f"    {line.format(**self.places)}")
+            self.say(f"    {step.enter}: {self.places['enter']}")
         else:
             self.say(END)
