@@ -31,6 +31,11 @@ _MILESTONES = {
 }
 """What the log says before the API server answers, and what that means for which part."""
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+_BUNDLE = {
+    "name": "denodo_scheduler",
+    "classpath": "denodo_scheduler.bundle.DenodoSchedulerDagBundle",
+    "kwargs": {},
+}
 _PATIENT = (
     "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT",
     "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT",
@@ -43,6 +48,8 @@ class LocalAirflow:
     """Scheduler, triggerer, DAG processor and API server on SQLite with the LocalExecutor.
 
     :param home: ``AIRFLOW_HOME``; it keeps database, logs and secrets from one start to the next.
+    :param dags_folder: None for the DAG bundle of the installed project.
+    :param plugins_folder: None where the project is installed, so that Airflow finds its plugin by itself.
     :param pairs_file: the file that ``DENODO_HA_PAIRS`` names; the project's own file by default.
     :param env: more environment variables: connections (``AIRFLOW_CONN_…``) and settings (``AIRFLOW__…``).
     :param port: the port of the API server if it is free, otherwise any.
@@ -55,8 +62,8 @@ class LocalAirflow:
         self,
         home: Path,
         *,
-        dags_folder: Path = PROJECT / "dags",
-        plugins_folder: Path = PROJECT / "plugins",
+        dags_folder: Path | None = PROJECT / "dags",
+        plugins_folder: Path | None = PROJECT / "plugins",
         pairs_file: Path | None = None,
         env: Mapping[str, str] | None = None,
         port: int = 0,
@@ -180,20 +187,24 @@ class LocalAirflow:
         worker.kill()
         task.kill()
 
-    def _environment(self, dags_folder: Path, plugins_folder: Path) -> dict[str, str]:
+    def _environment(self, dags_folder: Path | None, plugins_folder: Path | None) -> dict[str, str]:
         """Return an environment without the variables of another Airflow, and without a proxy for this machine."""
         others = ("AIRFLOW", "_AIRFLOW", "DENODO_HA_")
         env = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", env.get("NO_PROXY", env.get("no_proxy", ""))]))
         bin_folder = str(Path(sys.executable).parent)
+        sources = {
+            "AIRFLOW__CORE__DAGS_FOLDER": dags_folder,
+            "AIRFLOW__CORE__PLUGINS_FOLDER": plugins_folder,
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": None if dags_folder else json.dumps([_BUNDLE]),
+        }
+        env |= {name: str(value) for name, value in sources.items() if value is not None}
         return env | {
             "PATH": f"{bin_folder}{os.pathsep}{env.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,
             "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins_folder),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",

@@ -184,7 +184,8 @@ class Guide:
         runs = master.scheduler.running
         enabled = None
         if step == "start" and runs:
-            enabled = sum(each["state"] != "DISABLED" for each in master.statuses())
+            with contextlib.suppress(*ERRORS):  # the web tool answers 500 until the Scheduler is up
+                enabled = sum(each["state"] != "DISABLED" for each in master.statuses())
         return Seen(
             looked=step == "look" and bool(_LOOKED.search(self.stage.airflow.said())),
             synced=step in ("look", "sync") and self._a_person_synced(),

@@ -117,7 +117,14 @@ class Stage:
             slave_timezone=pair.slave.timezone,
         )
         pairs_file.write_text(text, encoding="utf-8")
-        airflow = LocalAirflow(folder / "airflow", pairs_file=pairs_file, env=pair.connections_env(), port=8080)
+        airflow = LocalAirflow(
+            folder / "airflow",
+            dags_folder=None,
+            plugins_folder=None,
+            pairs_file=pairs_file,
+            env=pair.connections_env(),
+            port=8080,
+        )
         airflow.api.tell = progress.say
         return cls(folder, pair, airflow, progress)
 

@@ -82,7 +82,10 @@ STEPS = (
     TourStep(
         "start",
         "Bring the master back",
-        ("The master comes back with all its jobs enabled. They are disabled before any of them runs a second time.",),
+        (
+            "The master comes back with all its jobs enabled. The failover DAG disables them within seconds, and says",
+            "which of them may have run on both servers.",
+        ),
         "To start it",
         "The master is back, and its jobs are disabled.",
     ),
