@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from textwrap import shorten
 
 from denodo_demo.airflow_api import ApiClient, Json
 from denodo_demo.processes import wait_for
 from denodo_demo.progress import Progress
 from denodo_ha.told import text
+
+
+_LONGEST = 240
+"""How many characters of an event are printed; the page shows all of it."""
 
 
 class History:
@@ -31,7 +36,7 @@ class History:
         for event in self._new():
             self._known.add(event["id"])
             self.events.append(event)
-            self._progress.say(f"    {event['at'][11:19]}  {line(event)}")
+            self._progress.say(f"    {event['at'][11:19]}  {shorten(line(event), _LONGEST, placeholder=' …')}")
 
     def wait_for(self, kind: str, timeout: float, *, code: str | None = None) -> Json:
         """Return the first event of this kind (and code) from now on; meanwhile print all others."""
