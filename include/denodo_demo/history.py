@@ -10,7 +10,6 @@ from denodo_demo.processes import wait_for
 from denodo_demo.progress import Progress
 from denodo_ha.told import text
 
-
 _LONGEST = 240
 """How many characters of an event are printed; the page shows all of it."""
 
