@@ -24,7 +24,7 @@ PASSWORD = "stand-in-password"  # noqa: S105 - guards nothing, and is easy to fi
 
 LEAP_DAYS = "0 0 12 29 2 ?"
 
-_COMMAND = str(Path(sys.executable).with_name("denodo-standin"))
+_COMMAND = (sys.executable, "-m", "denodo_standin")
 
 
 class StandinError(RuntimeError):
@@ -63,7 +63,7 @@ class StandinProcess:
 
     def launch(self) -> None:
         """Start the process without waiting for it."""
-        command = [_COMMAND, *self._arguments]
+        command = [*_COMMAND, *self._arguments]
         self._child = Child(self.name, command, log=self._log, env=_environment())
         self.pid_file.write_text(str(self.pid))
 
@@ -207,7 +207,7 @@ class StandinApi:
         self._standin("load", str(export_file))
 
     def _standin(self, *arguments: str) -> None:
-        command = [_COMMAND, *arguments, "--server", self.uri]
+        command = [*_COMMAND, *arguments, "--server", self.uri]
         done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
             command, env=_environment(self._password), capture_output=True, text=True, check=False
         )
