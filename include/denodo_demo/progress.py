@@ -58,7 +58,7 @@ class Progress:
         :param until: when it is expected to end; the seconds until then are counted down.
         """
         self.say(f"    {what}{_expected(until)}" if self._steps else f"{what}{_expected(until)}")
-        with self._line(what, until) if self.moves else signs_of_life(what, self.say):
+        with self._line(what, until) if self.moves else signs_of_life(what, self.say, until):
             yield
 
     @contextlib.contextmanager
@@ -97,14 +97,14 @@ def _expected(until: datetime | None) -> str:
 
 
 @contextlib.contextmanager
-def signs_of_life(what: str, say: Callable[[str], object]) -> Iterator[None]:
+def signs_of_life(what: str, say: Callable[[str], object], until: datetime | None = None) -> Iterator[None]:
     """Print repeatedly what goes on, and for how long, until the block ends."""
     done = threading.Event()
     begin = time.monotonic()
 
     def tell() -> None:
         while not done.wait(SIGN_OF_LIFE):
-            say(f"... {what}, for {time.monotonic() - begin:.0f} s now")
+            say(f"... {what}, for {time.monotonic() - begin:.0f} s now{countdown(until)}")
 
     teller = threading.Thread(target=tell, daemon=True)
     teller.start()
