@@ -25,7 +25,8 @@ from denodo_demo.tour import Seen, Tour
 
 PAGE = "/plugin/denodo-pairs"
 """The page of all pairs in Airflow's interface."""
-_LOOKED = re.compile(r"path=/denodo-ha/\S*.* status_code=(200|304)")
+LOOKED = re.compile(r"path=/denodo-ha/\S*.* status_code=(200|304)")
+"""A line of the API server's log about a part of the page that was sent to somebody who is logged in."""
 _EVERY = 2.0
 """Seconds between two looks at the pair."""
 
@@ -123,7 +124,7 @@ class Places:
         for process in _processes(stage):
             places[f"kill {process.name}"] = kill_command(process)
         places |= {
-            "start what is down": f"press Enter here, or: touch {_quoted(self.enter_file)}",
+            "start what is down": start_hint(self.enter_file),
             "logs": str(stage.folder),
             "stop everything": f"Ctrl-C; the next `{COMMAND} run` in this folder goes on from there. "
             f"To begin anew: rm -rf {_quoted(stage.folder)}",
@@ -178,17 +179,17 @@ class Guide:
 
     def seen(self, history: History) -> Seen:
         """Read what the tour looks at; only what its present step asks for costs a request."""
-        step = self.tour.step.key if self.tour.step else ""
+        at = self.tour.at
         record = history.state("record")
         master = self.stage.pair.master
         runs = master.scheduler.running
         enabled = None
-        if step == "start" and runs:
+        if at("start") and runs:
             with contextlib.suppress(*ERRORS):  # the web tool answers 500 until the Scheduler is up
                 enabled = sum(each["state"] != "DISABLED" for each in master.statuses())
         return Seen(
-            looked=step == "look" and bool(_LOOKED.search(self.stage.airflow.said())),
-            synced=step in ("look", "sync") and self._a_person_synced(),
+            looked=at("look") and bool(LOOKED.search(self.stage.airflow.said())),
+            synced=at("look", "sync") and self._a_person_synced(),
             ready=history.settled("healthy"),
             active=str(record.get("active", "")),
             phase=str(record.get("phase", "")),
@@ -253,9 +254,9 @@ class Stay:
         for process in _processes(self.stage):
             if not process.running and process.name not in self._down:
                 self._down.add(process.name)
-                self.stage.progress.say(
-                    f"{process.name} has ended. Start it: press Enter here, or: touch {_quoted(self.enter_file)}"
-                )
+                dies_in_the_tour = process is self.stage.pair.master.scheduler and self.guide.tour.at("kill")
+                hint = "" if dies_in_the_tour else f" Start it: {start_hint(self.enter_file)}"
+                self.stage.progress.say(f"{process.name} has ended.{hint}")
 
     def _enter(self) -> None:
         """Start what is down; where nothing is, do what the tour asks for."""
@@ -274,6 +275,11 @@ class Stay:
 def kill_command(process: StandinProcess) -> str:
     """Return the command that kills a process of the pair, which stays the same when it is started again."""
     return f"kill -9 $(cat {_quoted(process.pid_file)})"
+
+
+def start_hint(enter_file: Path) -> str:
+    """Say how to start what is down."""
+    return f"press Enter here, or: touch {_quoted(enter_file)}"
 
 
 def _quoted(path: Path) -> str:

@@ -255,7 +255,8 @@ def conclusion(found: Mapping[Occurrence, Fate]) -> str:
             f"{listed + lost} were missed, {lost} of them not listed."
         )
     missed = f"{listed} of {counts.total()} scheduled runs were missed, all listed" if listed else "none was missed"
-    return f"No job ran twice, and {missed}."
+    late = f" {counts[Fate.LATE]} ran late," if counts[Fate.LATE] else ""
+    return f"No job ran twice,{late} and {missed}."
 
 
 def _enabled_differs(master: Reading, other: Reading, which: str) -> list[str]:

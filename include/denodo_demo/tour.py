@@ -50,7 +50,8 @@ STEPS = (
         "look",
         "Look at the page of pairs",
         (
-            "Open {page} and log in: {login}.",
+            "Open {page}",
+            "Log in: {login}",
             "Choose the pair 'default': the page says which server runs the jobs and whether the other is ready.",
             "The next step comes by itself when the page was opened.",
         ),
@@ -119,6 +120,10 @@ class Tour:
     def step(self) -> TourStep | None:
         """The present step; None before the tour and after it."""
         return STEPS[self._at] if 0 <= self._at < len(STEPS) else None
+
+    def at(self, *keys: str) -> bool:
+        """Return whether the present step is one of these."""
+        return self.step is not None and self.step.key in keys
 
     def skip(self) -> None:
         """Take the page as looked at."""

@@ -107,6 +107,7 @@ def found(**counts: int) -> dict[Occurrence, Fate]:
     [
         ({"MASTER": 20, "LISTED": 8}, "No job ran twice, and 8 of 28 scheduled runs were missed, all listed."),
         ({"MASTER": 20, "SLAVE": 2}, "No job ran twice, and none was missed."),
+        ({"MASTER": 20, "LATE": 3}, "No job ran twice, 3 ran late, and none was missed."),
         (
             {"MASTER": 20, "TWICE": 1, "LISTED": 2},
             "Not as it must be: 1 scheduled runs happened twice, 0 without being due; 2 were missed, 0 of them not "

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import webbrowser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
+from denodo_demo import run
+from denodo_demo.stage import Stage
 from denodo_demo.tour import END, STEPS, Seen, Tour
 
 PLACES = {
@@ -43,6 +50,51 @@ def titles(told: list[str]) -> list[str]:
 
 def at(tour: Tour) -> str:
     return tour.step.key if tour.step else "over"
+
+
+ACCESS = "api-server | 2026-11-29T05:18:00Z [info     ] request finished [http.access] client_addr=127.0.0.1:3 loc=x:1 "
+
+
+@pytest.mark.parametrize(
+    ("line", "looked"),
+    [
+        ("method=GET path=/denodo-ha/page/index.html query= status_code=200", True),
+        ("method=GET path=/denodo-ha/pairs query='a=1' status_code=304", True),
+        ("method=GET path=/denodo-ha/page/index.html query= status_code=401", False),
+        ("method=GET path=/api/v2/assets query= status_code=200", False),
+    ],
+)
+def test_the_page_was_looked_at_by_whoever_is_logged_in(line: str, looked: bool) -> None:
+    assert bool(run.LOOKED.search(ACCESS + line)) == looked
+
+
+class TestPlaces:
+    @pytest.fixture
+    def places(self, tmp_path: Path) -> run.Places:
+        airflow = SimpleNamespace(url="http://here", user="admin", password="xyz", password_file=tmp_path / "my file")
+        progress = SimpleNamespace(moves=True)
+        return run.Places(cast(Stage, SimpleNamespace(airflow=airflow, progress=progress, folder=tmp_path)))
+
+    def test_the_password_is_shown_to_a_person_and_not_written_to_a_log(self, places: run.Places) -> None:
+        assert places.login() == "user admin, password xyz"
+        places.stage.progress.moves = False
+        assert "xyz" not in places.login()
+        assert places.login().endswith(f"cat '{places.stage.airflow.password_file}'")
+
+    @pytest.mark.parametrize(
+        ("display", "terminal", "opened"),
+        [(":0", True, ["http://here/plugin/denodo-pairs"]), ("", True, []), (":0", False, [])],
+    )
+    def test_a_browser_opens_only_before_a_person_with_a_display(
+        self, places: run.Places, monkeypatch: pytest.MonkeyPatch, display: str, terminal: bool, opened: list[str]
+    ) -> None:
+        seen: list[str] = []
+        monkeypatch.setattr(webbrowser, "open", seen.append)
+        monkeypatch.setenv("DISPLAY", display)
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        places.stage.progress.moves = terminal
+        places.open_page()
+        assert seen == opened
 
 
 def test_the_five_steps_follow_one_another(tour: Tour, told: list[str]) -> None:
