@@ -95,13 +95,13 @@ def _load(airflow: LocalAirflow, seconds: float) -> tuple[float, float]:
 
 
 def _cpu_seconds(pids: Sequence[int]) -> float:
-    spent = [psutil.Process(pid).cpu_times() for pid in pids]
-    return sum(each.user + each.system for each in spent)
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(each.user + each.system for each in times)
 
 
 def _memory_mb(pid: int) -> float:
     """Its proportional share: memory that several processes have in common counts once."""
-    return psutil.Process(pid).memory_full_info().pss / 1024**2
+    return psutil.Process(pid).memory_full_info().pss / 2**20
 
 
 def _within(late: Sequence[float], seconds: float) -> float:
