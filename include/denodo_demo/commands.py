@@ -10,7 +10,7 @@ from rich.console import Console
 
 from denodo_demo.demo import STEPS, demo
 from denodo_demo.pictures import pictures
-from denodo_demo.processes import stopping_everything
+from denodo_demo.processes import WaitError, stopping_everything
 from denodo_demo.progress import Progress, moves
 from denodo_demo.run import failure, run
 from denodo_demo.stage import COMMAND, RUN_FOLDER, alone
@@ -28,25 +28,34 @@ def execute(command: str) -> int:
         console = Console(width=_PLAIN_WIDTH, force_interactive=False)
     progress = Progress(console, () if command == "run" else STEPS)
     folder = "run" if command == "run" else "demo"
-    actions: dict[str, Callable[[Progress], list[str] | None]] = {"run": run, "demo": demo, "pictures": pictures}
-    problems: list[str] = []
     try:
-        with alone(folder), stopping_everything():
-            try:
-                problems = actions[command](progress) or []
-            finally:
-                progress.say("Stopping everything. (Ctrl-C: at once)")
-    except KeyboardInterrupt:
-        progress.say("Nothing is left running.")
-        raise
-    except Exception as error:  # whatever it is, a person reads one sentence, and the log has the rest
-        problems = [_kept(folder, error)]
+        with alone(folder):
+            problems = _problems(command, progress, folder)
+    except WaitError as error:
+        print(failure(error), file=sys.stderr)
+        return 1
     progress.say(progress.conclusion or "Nothing is left running.")
     for problem in problems:
         print(f"{COMMAND} {command} failed: {problem}", file=sys.stderr)
     if problems:
         print(f"Look into the logs in {RUN_FOLDER / folder}, and run it again.", file=sys.stderr)
     return 1 if problems else 0
+
+
+def _problems(command: str, progress: Progress, folder: str) -> list[str]:
+    """Run the command, stop everything, and return what went wrong, in words."""
+    actions: dict[str, Callable[[Progress], list[str] | None]] = {"run": run, "demo": demo, "pictures": pictures}
+    try:
+        with stopping_everything():
+            try:
+                return actions[command](progress) or []
+            finally:
+                progress.say("Stopping everything. (Ctrl-C: at once)")
+    except KeyboardInterrupt:
+        progress.say("Nothing is left running.")
+        raise
+    except Exception as error:  # whatever it is, a person reads one sentence, and a file has the rest
+        return [_kept(folder, error)]
 
 
 def _kept(folder: str, error: Exception) -> str:

@@ -272,7 +272,7 @@ def alone(command: str) -> Iterator[None]:
         except OSError:
             lock.seek(0)
             raise WaitError(
-                f"`{COMMAND} {command}` already runs in this folder. Wait for its end, or stop it: kill {lock.read()}"
+                f"`{COMMAND} {command}` already runs in this folder. Wait for its end, or stop it (kill {lock.read()})"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

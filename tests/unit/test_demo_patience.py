@@ -256,7 +256,7 @@ class TestEndOfACommand:
         monkeypatch.setattr(commands, "run", lambda _: commands.execute("run") and None)
         assert commands.execute("run") == 0
         said = capsys.readouterr().err
-        assert f"already runs in this folder. Wait for its end, or stop it: kill {os.getpid()}." in said
+        assert f"already runs in this folder. Wait for its end, or stop it (kill {os.getpid()})." in said
 
 
 @pytest.fixture(autouse=True)
