@@ -53,7 +53,7 @@ STEPS = (
             "Open {page}",
             "Log in: {login}",
             "Choose the pair 'default': the page says which server runs the jobs and whether the other is ready.",
-            "A new pair is critical until the first sync has ended, as nothing could take over. That takes half a minute.",
+            "A new pair is critical until the first sync has ended, in half a minute: nothing could take over yet.",
             "The next step comes by itself when the page was opened.",
         ),
         "To go on without that",
