@@ -32,7 +32,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 demo: $(VENV)/.installed  ## Show sync, failover, re-protect and failback of a stand-in pair in a real Airflow
 	@$(BIN)/python -m denodo_demo demo
 
-run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C
+run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C, with a guided tour
 	@$(BIN)/python -m denodo_demo run
 
 pictures: $(VENV)/.installed-dev  ## Take the pictures of README and docs again, from a run of the demo in Chromium
