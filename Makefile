@@ -3,11 +3,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+DIST := dist
 BIN := $(VENV)/bin
 SOURCES := dags plugins include tests bench mkdocs_hook.py
 SCRIPTS = .ci/run $$(find deploy tests -name '*.sh')
 
-.PHONY: help demo run pictures env up down test test-compose lint docs bench tables dist lock clean
+.PHONY: help demo run pictures env pin up down test test-compose lint docs bench tables dist lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,18 +32,21 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 demo: $(VENV)/.installed  ## Show sync, failover, re-protect and failback of a stand-in pair in a real Airflow
 	@$(BIN)/python -m denodo_demo demo
 
-run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C
+run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C, with a guided tour
 	@$(BIN)/python -m denodo_demo run
 
 pictures: $(VENV)/.installed-dev  ## Take the pictures of README and docs again, from a run of the demo in Chromium
 	@$(BIN)/python -m denodo_demo pictures
 
-env:  ## Write .env for the containers, with fresh secrets
+env:  ## Write settings and fresh secrets for the containers
 	@sh deploy/compose/env.sh
 
-up:  ## Start Airflow in containers, with a stand-in pair by default
-	@docker compose up --build --detach --wait
-	@echo "Airflow is at http://$$(docker compose port api-server 8080) (user admin, password: ADMIN_PASSWORD in .env)"
+pin:  ## Pull the images of the containers, and write their digests to .env
+	@sh deploy/compose/pin.sh
+
+up:  ## Start Airflow in containers, with a stand-in pair by default; BUILD=--no-build takes the image that IMAGE names
+	@docker compose up $(or $(BUILD),--build) --detach --wait
+	@echo "Airflow is at http://$$(docker compose port api-server 8080) (user admin, password: in secrets/admin_password)"
 
 down:  ## Stop the containers and keep their volumes
 	@docker compose --profile '*' down
@@ -68,18 +72,19 @@ docs: $(VENV)/.installed-dev  ## Build the documentation as a site, site/index.h
 bench: $(VENV)/.installed-dev  ## Measure, print a table and write bench/results/bench.json
 	@$(BIN)/python -m bench $(ARGS)
 
-tables: $(VENV)/.installed  ## Generate docs/decision-table.md from the code that decides
+tables: $(VENV)/.installed  ## Generate the pages, the template of pairs.yaml and its schema that come from the code
+	@$(BIN)/python -m denodo_ha.explained.pages docs
+	@$(BIN)/python -m denodo_ha.reference .
 	@$(BIN)/python -m denodo_ha.decision_table > docs/decision-table.md.new
 	@mv docs/decision-table.md.new docs/decision-table.md
 
 dist: $(VENV)/.installed-dev  ## Build the wheels and source distributions into dist/, always the same files for a commit
-	@rm -rf dist && mkdir dist
+	@rm -f $(DIST)/*.whl $(DIST)/*.tar.gz
 	@for folder in . include; do \
 	  SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)} \
-	    $(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist $$folder || exit; \
+	    $(BIN)/uv build --quiet --python $(BIN)/python --out-dir $(DIST) $$folder || exit; \
 	done
-	@rm -f dist/.gitignore
-	@ls -1 dist
+	@ls -1 $(DIST)
 
 lock: $(VENV)/.installed-dev  ## Resolve requirements.in, requirements-dev.in and requirements-image.in again
 	@$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements.txt
