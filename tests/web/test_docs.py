@@ -86,11 +86,11 @@ def test_a_page_leads_back_to_the_pairs(shown: dict[str, Page]) -> None:
 
 
 def test_its_style_sheet_is_among_the_files_of_the_page() -> None:
-    found = re.findall(r'rel="stylesheet" href="\.\./page/([^"]+)"', client().get("/docs/operator.html").text)
+    found = re.findall(r'rel="stylesheet" href="\.\./page/([^"]+)"', client().get("/docs/on-duty.html").text)
     assert [(Path(docs.__file__).parent / "static" / file).is_file() for file in found] == [True]
 
 
-@pytest.mark.parametrize("page", ["operator.html", "index.html", "nothing.html"])
+@pytest.mark.parametrize("page", ["on-duty.html", "index.html", "nothing.html"])
 def test_without_a_login_there_is_nothing(page: str) -> None:
     assert client(logged_in=False).get(f"/docs/{page}").status_code == 401
 
@@ -99,9 +99,9 @@ def test_without_a_login_there_is_nothing(page: str) -> None:
     "path",
     [
         "nothing.html",
-        "operator",
-        "operator.md",
-        "operator.html.md",
+        "on-duty",
+        "on-duty.md",
+        "on-duty.html.md",
         "../README.html",
         "..%2FREADME.html",
         "%2e%2e/%2e%2e/pyproject.toml",

@@ -36,7 +36,7 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
-IN_EVERY_PAGE = ("operator", "runbooks")
+IN_EVERY_PAGE = ("on-duty", "runbooks")
 """The pages that the line at the top of each leads to, besides the list of all."""
 
 router = APIRouter(dependencies=[Depends(user)])
