@@ -64,7 +64,8 @@ lint: $(VENV)/.installed-dev  ## Run ruff (with Airflow's rules), mypy --strict,
 bench: $(VENV)/.installed-dev  ## Measure, print a table and write bench/results/bench.json
 	@$(BIN)/python -m bench $(ARGS)
 
-tables: $(VENV)/.installed  ## Generate docs/decision-table.md from the code that decides
+tables: $(VENV)/.installed  ## Generate the pages of docs/ that come from the code
+	@$(BIN)/python -m denodo_ha.explained.pages docs
 	@$(BIN)/python -m denodo_ha.decision_table > docs/decision-table.md.new
 	@mv docs/decision-table.md.new docs/decision-table.md
 

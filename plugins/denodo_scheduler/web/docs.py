@@ -36,7 +36,7 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
-IN_EVERY_PAGE = ("on-duty", "runbooks")
+IN_EVERY_PAGE = ("on-duty", "runbooks", "reason-codes")
 """The pages that the line at the top of each leads to, besides the list of all."""
 
 router = APIRouter(dependencies=[Depends(user)])
@@ -44,7 +44,7 @@ router = APIRouter(dependencies=[Depends(user)])
 
 @router.get("/docs/{path:path}")
 def docs(path: str) -> Response:
-    """Answer with a page, such as ``operator.html``, the list of all, ``index.html``, or a picture of a page."""
+    """Answer with a page, such as ``on-duty.html``, the list of all, ``index.html``, or a picture of a page."""
     if path == "index.html":
         return HTMLResponse(index())
     name, _, extension = path.partition(".")
