@@ -27,6 +27,7 @@ from denodo_scheduler.dags.failover import failover_dag
 from denodo_scheduler.dags.operations import operations_dag
 from denodo_scheduler.dags.switchover import switchover_dag
 from denodo_scheduler.dags.sync import sync_dag
+from denodo_scheduler.web.docs import MARKDOWN
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -94,16 +95,16 @@ def dags() -> dict[str, DAG]:
 class TestCommands:
     def commands(self) -> list[str]:
         """What is written as code: in a line of an example, or in backticks."""
+        tokens = (token for page in PAGES for token in MARKDOWN.parse(page.read_text()))
         code = (
-            each
-            for page in PAGES
-            for block in re.findall(
-                r"^ *```(?:bash)?\n(.*?)^ *```|`([^`\n]+)`", page.read_text(), re.MULTILINE | re.DOTALL
-            )
-            for each in "".join(block).splitlines()
+            line
+            for token in tokens
+            for each in (token, *(token.children or ()))
+            if each.type in ("fence", "code_inline")
+            for line in each.content.splitlines()
         )
         return [
-            each.partition("#")[0].strip() for each in code if re.match(r" *denodo-ha [a-z]", each) and "…" not in each
+            each.partition("#")[0].strip() for each in code if re.match(r"denodo-ha [a-z]", each) and "…" not in each
         ]
 
     def test_those_of_denodo_ha_start_what_the_forms_allow(self) -> None:
