@@ -128,6 +128,21 @@ class TestLinksOfTasks:
         found = [what_to_do.get_link(None, ti_key=key) for key in (failed, other)]  # type: ignore[arg-type]
         assert found == [f"{BASE}/denodo-ha/docs/reason-codes.html#code-not_verified", ""]
 
+    @pytest.mark.parametrize(
+        ("task", "anchor"),
+        [
+            ("blocked", "code-not_fenced"),
+            ("enable_jobs", "of-the-failover-dag-how-a-step-can-end-not_fenced"),
+        ],
+    )
+    def test_a_step_of_the_failover_dag_leads_to_how_steps_end(
+        self, left: Callable[[TaskInstanceKey, str], None], base_url: str, task: str, anchor: str
+    ) -> None:
+        failed = TaskInstanceKey(f"denodo_scheduler_failover__{PAIR}", task, "r1", 1, -1)
+        left(failed, "not_fenced")
+        found = links.RunbookLink().get_link(None, ti_key=failed)  # type: ignore[arg-type]
+        assert found == f"{BASE}/denodo-ha/docs/reason-codes.html#{anchor}"
+
     def test_are_relative_where_airflow_does_not_know_its_own_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", "")
         key = TaskInstanceKey("denodo_scheduler_sync__emea", "guard", "r1", 1, -1)

@@ -40,11 +40,8 @@ def test_a_code_of_several_dags_has_a_paragraph_for_each_meaning(capsys: pytest.
 
 
 def test_an_incident_comes_before_the_row(capsys: pytest.CaptureFixture[str]) -> None:
-    pages = [line for line in told(capsys, "record_lost")[0].splitlines() if line.startswith("  page:")]
-    assert [page.split()[-1] for page in pages] == [
-        "docs/runbooks.md#record-lost",
-        "docs/reason-codes.md#code-record_lost",
-    ]
+    paragraph = told(capsys, "record_lost")[0]
+    assert paragraph.index("docs/runbooks.md#record-lost") < paragraph.index("docs/reason-codes.md#code-record_lost")
 
 
 def test_an_event_and_an_alert(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,7 +54,7 @@ def test_the_page_is_that_of_airflow_where_one_is_known(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_API_URL", "https://ana:s3cret@airflow.example.org/team/")
-    (paragraph,) = told(capsys, "stale_snapshot")
+    paragraph, _ = told(capsys, "stale_snapshot")
     assert paragraph.endswith(f" https://airflow.example.org/team/{docs_path(*of_code('stale_snapshot'))}")
 
 

@@ -6,6 +6,7 @@ from denodo_ha.explained.model import Explanation, Section
 
 ENDED = Section(
     "Of the failover DAG: how a step can end",
+    dags=("failover_step",),
     codes=(
         Explanation(
             "overtaken",

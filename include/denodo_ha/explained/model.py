@@ -77,7 +77,8 @@ class Explanation:
 class Section:
     """The codes that one DAG, or one of its parts, tells.
 
-    :param dags: the kinds of DAGs whose codes are looked for here before all other sections.
+    :param dags: the kinds of DAGs whose codes are looked for here before all other sections; ``failover_step`` is that
+        of the tasks of the failover DAG that carry out what was decided.
     :param intro: what is true of all its codes.
     """
 

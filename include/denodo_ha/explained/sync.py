@@ -200,7 +200,7 @@ SYNC = Section(
         ),
         Explanation(
             "import_late",
-            "The worker has slept longer than its lease, and the import was sent late.",
+            "The import has ended after another run had taken over, because its worker slept longer than its lease.",
             then="The next run repairs the target and imports again.",
             ends="failed",
         ),
