@@ -64,10 +64,11 @@ lint: $(VENV)/.installed-dev  ## Run ruff (with Airflow's rules), mypy --strict,
 bench: $(VENV)/.installed-dev  ## Measure, print a table and write bench/results/bench.json
 	@$(BIN)/python -m bench $(ARGS)
 
-tables: $(VENV)/.installed  ## Generate the pages of docs/ that come from the code
+tables: $(VENV)/.installed  ## Generate the pages, the template of pairs.yaml and its schema that come from the code
 	@$(BIN)/python -m denodo_ha.explained.pages docs
 	@$(BIN)/python -m denodo_ha.decision_table > docs/decision-table.md.new
 	@mv docs/decision-table.md.new docs/decision-table.md
+	@$(BIN)/python -m denodo_ha.reference .
 
 lock: $(VENV)/.installed-dev  ## Resolve requirements.in, requirements-dev.in and requirements-image.in again
 	@$(BIN)/python -m pip install --quiet uv

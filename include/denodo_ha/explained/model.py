@@ -29,7 +29,7 @@ class Place(NamedTuple):
 CODES_PAGE, EVENTS_PAGE, INCIDENTS_PAGE = "reason-codes", "events", "runbooks"
 
 PLACES = {
-    "alerts": Place("deployment", "5-alerts"),
+    "alerts": Place("alerts"),
     "by hand": Place(INCIDENTS_PAGE, "i-want-to-do-it-by-hand"),
     "building blocks": Place("building-blocks", "a-dag-that-runs-on-a-failover"),
     "codes": Place(CODES_PAGE),
