@@ -41,7 +41,7 @@ PLACES = {
     "monitor": Place("monitoring", "whether-the-failover-dag-looks"),
     "one writer": Place("storage", "one-writer"),
     "readiness": Place("readiness"),
-    "versions": Place("secrets", "versions"),
+    "versions": Place("airflow", "versions-of-the-record"),
     "what you can do": Place("on-duty", "what-you-can-do"),
 }
 """Where the texts lead to, by the names that they use."""
