@@ -66,9 +66,9 @@ bench: $(VENV)/.installed-dev  ## Measure, print a table and write bench/results
 
 tables: $(VENV)/.installed  ## Generate the pages, the template of pairs.yaml and its schema that come from the code
 	@$(BIN)/python -m denodo_ha.explained.pages docs
+	@$(BIN)/python -m denodo_ha.reference .
 	@$(BIN)/python -m denodo_ha.decision_table > docs/decision-table.md.new
 	@mv docs/decision-table.md.new docs/decision-table.md
-	@$(BIN)/python -m denodo_ha.reference .
 
 lock: $(VENV)/.installed-dev  ## Resolve requirements.in, requirements-dev.in and requirements-image.in again
 	@$(BIN)/python -m pip install --quiet uv

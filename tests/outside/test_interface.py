@@ -110,7 +110,7 @@ def option(part: Any, schema: dict[str, Any]) -> Any:
     if not isinstance(part, dict):
         return part
     found = {**schema["$defs"][part["$ref"].rpartition("/")[2]], **part} if "$ref" in part else part
-    dropped = ("title", "description", "$ref")
+    dropped = ("title", "description", "examples", "$comment", "$ref")
     return {
         key: {name: option(each, schema) for name, each in value.items()}
         if key == "properties"

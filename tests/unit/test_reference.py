@@ -77,6 +77,17 @@ class TestShipped:
     def test_all_are_found(self) -> None:
         assert len(SHIPPED) >= 4
 
+    def test_the_examples_of_the_pages_are_right(self) -> None:
+        pages = {file.name: file.read_text("utf-8") for file in (ROOT / "docs").glob("*.md")}
+        found = [
+            (name, block)
+            for name, text in pages.items()
+            for block in re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+            if re.search(r"^pairs:", block, re.MULTILINE)
+        ]
+        assert len(found) >= 4
+        assert {name: mistakes for name, block in found if (mistakes := wrong(block))} == {}
+
     def test_the_template_is_right_with_every_option_set(self) -> None:
         text = re.sub(
             r"^( {4}| {6})# ", r"\1", (ROOT / "include" / "pairs.yaml").read_text("utf-8"), flags=re.MULTILINE

@@ -148,7 +148,8 @@ DECIDED = Section(
         Explanation(
             "record_unusable",
             "The record is damaged, or a newer version of this project has written it.",
-            "**Initialise** the pair. If its version is newer, [update all components][versions] instead.",
+            "Look which server has enabled jobs, then **initialise** with it. If a newer version has written the "
+            "record, [update all components][versions] instead.",
             "It changes nothing.",
         ),
         Explanation(
@@ -239,13 +240,13 @@ DECIDED = Section(
         Explanation(
             "approve",
             "The master is down, and a person is to approve the failover.",
-            "**Approve** the failover.",
+            "**Approve** the failover under *Required actions* of the failover DAG.",
             "It asks a person to approve the failover.",
         ),
         Explanation(
             "approval_asked",
             "The master is down, and a person has been asked to approve the failover.",
-            "**Approve** the failover, or reject it.",
+            "**Approve** the failover under *Required actions* of the failover DAG, or reject it.",
             "It waits for the answer. It asks again at the first look after `approval_timeout`, also after a "
             "rejection.",
         ),

@@ -46,15 +46,15 @@ ENDED = Section(
         ),
         Explanation(
             "paused_midway",
-            "You have paused the pair in the middle of a failover.",
+            "The pair was paused in the middle of a failover.",
             "**Resume** the pair.",
             "It goes on when the pause ends.",
             "failed",
         ),
         Explanation(
             "halted",
-            "You have halted the pair in the middle of a failover.",
-            "**Release** the pair.",
+            "The pair was halted in the middle of a failover.",
+            "Remove the cause, then **release** the pair.",
             "It goes on when the pair is released.",
             "failed",
         ),

@@ -45,7 +45,8 @@ SWITCHOVER = Section(
         Explanation(
             "record_unusable",
             "The record is damaged, or a newer version of this project has written it.",
-            "**Initialise** the pair. If its version is newer, [update all components][versions] instead.",
+            "Look which server has enabled jobs, then **initialise** with it. If a newer version has written the "
+            "record, [update all components][versions] instead.",
             ends="failed",
         ),
         Explanation(
