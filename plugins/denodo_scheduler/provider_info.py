@@ -7,6 +7,15 @@ from typing import Any
 from denodo_ha.server.connection import form
 
 _NAME = "Denodo Scheduler"
+_DOCS = "https://denodo-scheduler-ha.github.io/airflow-denodo-scheduler-ha/"
+_PAIRS = {
+    "description": "Path of the file of pairs on the machine of each component, such as ``denodo-ha init`` writes. "
+    "The environment variable ``DENODO_HA_PAIRS`` comes before it.",
+    "version_added": "0.1.0",
+    "type": "string",
+    "example": "/opt/airflow/pairs.yaml",
+    "default": "",
+}
 
 
 def _modules(package: str, *names: str) -> list[str]:
@@ -20,8 +29,17 @@ def get_provider_info() -> dict[str, Any]:
         "name": _NAME,
         "description": "High availability of a pair of Denodo Scheduler servers.",
         "integrations": [
-            {"integration-name": _NAME, "external-doc-url": "https://community.denodo.com/docs", "tags": ["service"]}
+            {
+                "integration-name": _NAME,
+                "external-doc-url": _DOCS,
+                "how-to-guide": [_DOCS + page for page in ("first-pair/", "building-blocks/", "operators/")],
+                "logo": _DOCS + "pictures/logo.svg",
+                "tags": ["service"],
+            }
         ],
+        "config": {
+            "denodo_ha": {"description": "Pairs of Denodo Scheduler servers.", "options": {"pairs": _PAIRS}},
+        },
         "cli": ["denodo_scheduler.command.get_commands"],
         "hooks": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.hooks.scheduler"]}],
         "operators": [
@@ -34,6 +52,9 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": _modules("triggers", "quiet_window", "job_run", "ping_master"),
             }
         ],
+        "bundles": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.bundle"]}],
+        "extra-links": [f"denodo_scheduler.links.{name}" for name in ("PairLink", "RunbookLink")],
+        "asset-uris": [{"schemes": ["denodo-scheduler"], "handler": None}],
         "connection-types": [
             {
                 "connection-type": "denodo_scheduler",
