@@ -14,4 +14,4 @@ COPY --chown=airflow:root plugins plugins
 COPY --chown=airflow:root include include
 COPY --chown=airflow:root docs docs
 # The folder of the snapshots exists, so that a volume there belongs to the user who writes them.
-RUN pip install --no-cache-dir --no-deps --editable . && mkdir -p denodo_ha
+RUN pip install --no-cache-dir --no-deps --editable . --editable include && mkdir -p denodo_ha

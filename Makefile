@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 SOURCES := dags plugins include tests bench
 SCRIPTS = .ci/run $$(find deploy tests -name '*.sh')
 
-.PHONY: help demo run pictures env up down test test-compose lint bench tables lock clean
+.PHONY: help demo run pictures env up down test test-compose lint bench tables dist lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.installed: requirements.txt pyproject.toml
+$(VENV)/.installed: requirements.txt pyproject.toml include/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@echo "Creating $(VENV): Airflow and everything it needs, from the hash-locked requirements.txt"
@@ -20,7 +20,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	  { echo "python3 -m venv failed. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements.txt \
 	  | sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected packages.*/  installing them all, a minute at most/p'
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable . --editable include
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
@@ -68,11 +68,19 @@ tables: $(VENV)/.installed  ## Generate docs/decision-table.md from the code tha
 	@$(BIN)/python -m denodo_ha.decision_table > docs/decision-table.md.new
 	@mv docs/decision-table.md.new docs/decision-table.md
 
+dist: $(VENV)/.installed-dev  ## Build the wheels and source distributions into dist/, always the same files for a commit
+	@rm -rf dist && mkdir dist
+	@for folder in . include; do \
+	  SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)} \
+	    $(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist $$folder || exit; \
+	done
+	@rm -f dist/.gitignore
+	@ls -1 dist
+
 lock: $(VENV)/.installed-dev  ## Resolve requirements.in, requirements-dev.in and requirements-image.in again
-	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements.txt
 	@$(BIN)/uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras -q -o requirements-dev.txt
 	@$(BIN)/uv pip compile requirements-image.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements-image.txt
 
 clean:  ## Remove the virtual environment, the state of make run, and all caches
-	@rm -rf $(VENV) .run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) dist .run .pytest_cache .mypy_cache .ruff_cache .hypothesis

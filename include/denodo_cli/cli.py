@@ -16,6 +16,7 @@ from denodo_cli.doctor import add_arguments, doctor
 from denodo_cli.facts import unknown
 from denodo_cli.following import follow_again
 from denodo_cli.history import show
+from denodo_cli.init import add_init
 from denodo_cli.operations import add_operations, add_patience, operate
 from denodo_cli.options import CliError, Parser, add_airflow, count, duration, explained
 from denodo_cli.options import make_api as _api
@@ -114,8 +115,9 @@ def _parser() -> argparse.ArgumentParser:
         help="whether a file of pairs is right; needs no Airflow",
         epilog="Each mistake is a line FILE:LINE: … on standard output. exit codes: 0 right, 1 mistakes, 3 unreadable.",
     )
-    check.set_defaults(run=lambda args: _check_config(args.file or pairs_path()))
+    check.set_defaults(run=lambda args: _check_config(args.file or _pairs_path()))
     check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
+    add_init(commands)
     add_completion(commands)
     return parser
 
@@ -175,9 +177,22 @@ def _runs(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
     return drills, rehearsal
 
 
-def _check_config(file: Path) -> int:
+def _pairs_path() -> Path | None:
+    """The file that the Airflow of this environment reads. Airflow is imported only where it alone can know."""
+    if os.environ.get("DENODO_HA_PAIRS"):
+        return pairs_path()
+    try:
+        from denodo_scheduler import settings
+    except ImportError:
+        return pairs_path()
+    return settings.pairs_path()
+
+
+def _check_config(file: Path | None) -> int:
     """List each mistake as compilers do, for editors and pipelines."""
     read = read_pairs(file)
+    if file is None:
+        raise CliError(str(read.error))
     if read.error is None:
         print(f"{file}: right, with {len(read.pairs)} pairs: {', '.join(read.pairs)}")
         return 0

@@ -26,9 +26,10 @@ from denodo_ha.yaml_lines import YamlDocument, read_yaml
 __all__ = [
     "FLAT",
     "GROUPS",
+    "NO_FILE",
+    "TEMPLATE",
     "PairsError",
     "PairsFile",
-    "configured_pairs",
     "load_pairs",
     "new_place",
     "pairs_path",
@@ -63,17 +64,28 @@ class PairsFile:
     error: PairsError | None = None
 
 
-def pairs_path() -> Path:
-    """Return the path of the file of pairs: ``DENODO_HA_PAIRS``, or the project's own ``include/pairs.yaml``."""
-    return Path(os.environ.get("DENODO_HA_PAIRS") or Path(__file__).parents[1] / "pairs.yaml")
+_OF_THE_WHEEL, _OF_THE_REPOSITORY = Path(__file__).parent / "pairs.yaml", Path(__file__).parents[1] / "pairs.yaml"
+TEMPLATE = _OF_THE_WHEEL if _OF_THE_WHEEL.is_file() else _OF_THE_REPOSITORY
+"""A file of pairs that explains every option; in a checkout of the project also the one that is read by default."""
+NO_FILE = (
+    "No file of pairs is named. Write one with `denodo-ha init`, and name it to all components of Airflow: in "
+    "airflow.cfg by `pairs = /path/of/pairs.yaml` in the section [denodo_ha], or by the environment variable "
+    "AIRFLOW__DENODO_HA__PAIRS or DENODO_HA_PAIRS, of which the last comes before the others."
+)
 
 
-def configured_pairs(only: str | None = None) -> dict[str, Pair]:
-    """Load the pairs of this Airflow, as :func:`load_pairs` does."""
-    return load_pairs(pairs_path(), only)
+def pairs_path(setting: str | None = None) -> Path | None:
+    """Return the path of the file of pairs: ``DENODO_HA_PAIRS``, else ``setting``, else that of a checkout.
+
+    :param setting: what Airflow's option ``[denodo_ha] pairs`` says, which whoever has Airflow hands over.
+    :return: None if none of these names a file.
+    """
+    if named := os.environ.get("DENODO_HA_PAIRS") or setting:
+        return Path(named)
+    return TEMPLATE if TEMPLATE == _OF_THE_REPOSITORY else None
 
 
-def load_pairs(path: Path, only: str | None = None) -> dict[str, Pair]:
+def load_pairs(path: Path | None, only: str | None = None) -> dict[str, Pair]:
     """Load the pairs of a file by name, in the order of the file.
 
     :param only: see :func:`read_pairs`.
@@ -85,12 +97,15 @@ def load_pairs(path: Path, only: str | None = None) -> dict[str, Pair]:
     return read.pairs
 
 
-def read_pairs(path: Path, only: str | None = None) -> PairsFile:
+def read_pairs(path: Path | None, only: str | None = None) -> PairsFile:
     """Read a file of pairs, each pair by itself.
 
+    :param path: see :func:`pairs_path`.
     :param only: the one pair that is needed; the others are not checked, and no warning is logged. It is missing in
         the result if the file does not have it.
     """
+    if path is None:
+        return PairsFile(error=PairsError(NO_FILE))
     try:
         document = read_yaml(path)
     except OSError as error:

@@ -31,11 +31,12 @@ from airflow.sdk.log import mask_secret
 from denodo_ha.alerts import TEST, TEXTS, allowed, late_event, message, test_event
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import Notify, Pair
-from denodo_ha.pairs_file import pairs_path, read_pairs
+from denodo_ha.pairs_file import read_pairs
 from denodo_ha.readiness.facts import Deadline
 from denodo_ha.runbook import of_event
 from denodo_ha.text import listed
 from denodo_scheduler.links import docs_url, page_url
+from denodo_scheduler.settings import pairs_path
 
 log = logging.getLogger(__name__)
 
@@ -162,17 +163,18 @@ def _built(pair: Pair, spec: Notify) -> BaseNotifier:
 
 
 def deadline(pair: Pair) -> DeadlineAlert | None:
-    """The deadline of the failover DAG's runs; None where no notifier is meant for it.
+    """The deadline of the failover DAG's runs; None where no notifier is meant for it, or no file of pairs has it.
 
     The callback runs in the executor, which a dead triggerer does not concern, and finds the pair by its name, so that
     no argument of a notifier gets into Airflow's database. An executor that cannot run callbacks would bring down the
     scheduler; there it is left to the triggerer.
     """
-    if not any(Alert.MONITOR_STOPPED in each.alerts for each in pair.alerts.notify):
+    file = pairs_path()
+    if file is None or not any(Alert.MONITOR_STOPPED in each.alerts for each in pair.alerts.notify):
         return None
     from airflow.executors.executor_loader import ExecutorLoader  # costs time, and every task parses this
 
-    kwargs = {"pair": pair.name, "file": str(pairs_path().resolve())}
+    kwargs = {"pair": pair.name, "file": str(file.resolve())}
     executor, _ = ExecutorLoader.import_default_executor_cls()
     callback = SyncCallback(late, kwargs) if executor.supports_callbacks else AsyncCallback(late_async, kwargs)
     return DeadlineAlert(

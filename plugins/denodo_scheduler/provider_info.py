@@ -7,6 +7,15 @@ from typing import Any
 from denodo_ha.server.connection import form
 
 _NAME = "Denodo Scheduler"
+_DOCS = "https://denodo-scheduler-ha.github.io/airflow-denodo-scheduler-ha/"
+_PAIRS = {
+    "description": "Path of the file of pairs on the machine of each component, such as ``denodo-ha init`` writes. "
+    "The environment variable ``DENODO_HA_PAIRS`` comes before it.",
+    "version_added": "0.1.0",
+    "type": "string",
+    "example": "/opt/airflow/pairs.yaml",
+    "default": "",
+}
 
 
 def _modules(package: str, *names: str) -> list[str]:
@@ -19,9 +28,10 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-denodo-scheduler-ha",
         "name": _NAME,
         "description": "High availability of a pair of Denodo Scheduler servers.",
-        "integrations": [
-            {"integration-name": _NAME, "external-doc-url": "https://community.denodo.com/docs", "tags": ["service"]}
-        ],
+        "integrations": [{"integration-name": _NAME, "external-doc-url": _DOCS, "tags": ["service"]}],
+        "config": {
+            "denodo_ha": {"description": "Pairs of Denodo Scheduler servers.", "options": {"pairs": _PAIRS}},
+        },
         "cli": ["denodo_scheduler.command.get_commands"],
         "hooks": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.hooks.scheduler"]}],
         "operators": [

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from denodo_ha.alerts import wrong_pair_event
 from denodo_ha.decisions import Alert
 from denodo_ha.pairs import AlertsOptions, Pair
-from denodo_ha.pairs_file import PairsError, pairs_path, read_pairs
+from denodo_ha.pairs_file import PairsError, read_pairs
 from denodo_scheduler.alerts import notifiers, notify
 from denodo_scheduler.dags.drill import drill_dag
 from denodo_scheduler.dags.failover import failover_dag
 from denodo_scheduler.dags.operations import operations_dag
 from denodo_scheduler.dags.switchover import switchover_dag
 from denodo_scheduler.dags.sync import sync_dag
+from denodo_scheduler.settings import pairs_path
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from airflow.sdk.timezone import utcnow
 from denodo_ha import told
 from denodo_ha.measures import of_check
 from denodo_ha.pairs import Pair
-from denodo_ha.pairs_file import configured_pairs, pairs_path, read_pairs
+from denodo_ha.pairs_file import read_pairs
 from denodo_ha.readiness.findings import Readiness
 from denodo_ha.reason import Reason
 from denodo_ha.record import RecordError
@@ -34,6 +34,7 @@ from denodo_scheduler.dags.tasks import StepOperator, WaitForQuietWindowSensor
 from denodo_scheduler.exceptions import RETRY_POLICY, ConfigurationError, NoTokenError
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.links import dag_path, docs_path, page_path
+from denodo_scheduler.settings import configured_pairs, pairs_path
 from denodo_scheduler.state.record_store import RecordStore
 from denodo_scheduler.state.snapshot_store import SnapshotStore, snapshot_folder
 from denodo_scheduler.state.storage import StorageError

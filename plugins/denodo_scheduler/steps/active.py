@@ -13,11 +13,12 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.timezone import utcnow
 
 from denodo_ha.jobs import JobKey, JobState
-from denodo_ha.pairs_file import PairsError, configured_pairs
+from denodo_ha.pairs_file import PairsError
 from denodo_ha.record import Record, RecordError, Role
 from denodo_ha.runs import Looks, settled_role
 from denodo_scheduler.exceptions import RETRY_POLICY
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
+from denodo_scheduler.settings import configured_pairs
 from denodo_scheduler.steps.outcome import at_once
 from denodo_scheduler.triggers.job_run import JobRunTrigger
 

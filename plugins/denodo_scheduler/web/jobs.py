@@ -20,12 +20,13 @@ from sqlalchemy.orm import Session
 
 from denodo_ha.job_table import job_table, to_json
 from denodo_ha.pairs import Pair
-from denodo_ha.pairs_file import PairsError, configured_pairs
+from denodo_ha.pairs_file import PairsError
 from denodo_ha.quartz.missed import configured_zone
 from denodo_ha.quiet_day import QuietDay, due_jobs, quiet_day, unknown_day
 from denodo_ha.record import Record, RecordError, Role
 from denodo_ha.seen import Seen, from_bytes
 from denodo_ha.snapshot.manifest import Manifest, ManifestError
+from denodo_scheduler.settings import configured_pairs
 from denodo_scheduler.state.record_store import RECORD_KEY
 from denodo_scheduler.state.snapshot_store import SnapshotStore, snapshot_folder
 from denodo_scheduler.state.storage import StorageError, within
