@@ -132,6 +132,7 @@ def _settings(folder: Path, kept: Kept) -> dict[str, dict[str, Any]]:
         },
         "An Airflow of its own: database, logs and settings are here, and only this machine reaches it": {
             "AIRFLOW_HOME": folder / "airflow",
+            "AIRFLOW__CORE__PARALLELISM": 4,
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": kept.ports["airflow"],
             "AIRFLOW__API__BASE_URL": url,
