@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+DIST := dist
 BIN := $(VENV)/bin
 SOURCES := dags plugins include tests bench
 SCRIPTS = .ci/run $$(find deploy tests -name '*.sh')
@@ -69,13 +70,12 @@ tables: $(VENV)/.installed  ## Generate docs/decision-table.md from the code tha
 	@mv docs/decision-table.md.new docs/decision-table.md
 
 dist: $(VENV)/.installed-dev  ## Build the wheels and source distributions into dist/, always the same files for a commit
-	@rm -rf dist && mkdir dist
+	@rm -f $(DIST)/*.whl $(DIST)/*.tar.gz
 	@for folder in . include; do \
 	  SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)} \
-	    $(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist $$folder || exit; \
+	    $(BIN)/uv build --quiet --python $(BIN)/python --out-dir $(DIST) $$folder || exit; \
 	done
-	@rm -f dist/.gitignore
-	@ls -1 dist
+	@ls -1 $(DIST)
 
 lock: $(VENV)/.installed-dev  ## Resolve requirements.in, requirements-dev.in and requirements-image.in again
 	@$(BIN)/uv pip compile requirements.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements.txt

@@ -28,7 +28,15 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-denodo-scheduler-ha",
         "name": _NAME,
         "description": "High availability of a pair of Denodo Scheduler servers.",
-        "integrations": [{"integration-name": _NAME, "external-doc-url": _DOCS, "tags": ["service"]}],
+        "integrations": [
+            {
+                "integration-name": _NAME,
+                "external-doc-url": _DOCS,
+                "how-to-guide": [_DOCS + page for page in ("first-pair/", "building-blocks/", "operators/")],
+                "logo": _DOCS + "pictures/logo.svg",
+                "tags": ["service"],
+            }
+        ],
         "config": {
             "denodo_ha": {"description": "Pairs of Denodo Scheduler servers.", "options": {"pairs": _PAIRS}},
         },
@@ -44,6 +52,9 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": _modules("triggers", "quiet_window", "job_run", "ping_master"),
             }
         ],
+        "bundles": [{"integration-name": _NAME, "python-modules": ["denodo_scheduler.bundle"]}],
+        "extra-links": [f"denodo_scheduler.links.{name}" for name in ("PairLink", "RunbookLink")],
+        "asset-uris": [{"schemes": ["denodo-scheduler"], "handler": None}],
         "connection-types": [
             {
                 "connection-type": "denodo_scheduler",

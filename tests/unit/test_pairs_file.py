@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
 
+from denodo_ha import pairs_file
 from denodo_ha.pairs import Pair
-from denodo_ha.pairs_file import FLAT, GROUPS, PairsError, configured_pairs, load_pairs, pairs_path
+from denodo_ha.pairs_file import FLAT, GROUPS, NO_FILE, PairsError, load_pairs, pairs_path
+from denodo_scheduler.settings import configured_pairs
 
 FLAT_OPTIONS = {
     "schedule": '"@daily"',
@@ -234,7 +237,7 @@ class TestWhere:
     def test_the_environment_says_so(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("DENODO_HA_PAIRS", str(file))
         file.write_text("pairs: {a: {}, b: {master: m, slave: s}}")
-        assert pairs_path() == file
+        assert pairs_path() == pairs_path("/airflow/says/so.yaml") == file
         assert list(configured_pairs()) == ["a", "b"]
         assert list(configured_pairs("b")) == ["b"]
 
@@ -243,5 +246,19 @@ class TestWhere:
         monkeypatch.delenv("DENODO_HA_PAIRS", raising=False)
         if value is not None:
             monkeypatch.setenv("DENODO_HA_PAIRS", value)
-        assert pairs_path().samefile(Path(__file__).parents[2] / "include" / "pairs.yaml")
+        assert pairs_path() == Path(__file__).parents[2] / "include" / "pairs.yaml"
+        assert pairs_path("/airflow/says/so.yaml") == Path("/airflow/says/so.yaml")
         assert list(configured_pairs()) == ["default"]
+
+    def test_airflow_says_so(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("DENODO_HA_PAIRS", raising=False)
+        monkeypatch.setenv("AIRFLOW__DENODO_HA__PAIRS", str(file))
+        file.write_text("pairs: {a: {}}")
+        assert list(configured_pairs()) == ["a"]
+
+    def test_nothing_does_in_a_wheel(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("DENODO_HA_PAIRS", raising=False)
+        monkeypatch.setattr(pairs_file, "TEMPLATE", file)
+        assert pairs_path() is None
+        with pytest.raises(PairsError, match=re.escape(NO_FILE)):
+            configured_pairs()

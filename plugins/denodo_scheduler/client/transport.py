@@ -33,7 +33,7 @@ from denodo_scheduler.exceptions import (
 
 T = TypeVar("T")
 
-RETRY_WAIT = tenacity.wait_exponential_jitter(multiplier=0.5, max=4, jitter=0.5)
+RETRY_WAIT = tenacity.wait_exponential(multiplier=0.5, max=3.5) + tenacity.wait_random(0, 0.5)
 """Pause between the tries of an idempotent request, in seconds."""
 
 _TRIES = 3
