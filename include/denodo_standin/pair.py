@@ -26,7 +26,7 @@ from denodo_standin.params import Element
 JOBS, PROJECTS, DISABLED, EACH_MINUTE = 120, 8, 9, 5
 NEXT = (
     'airflow standalone > "$AIRFLOW_HOME/standalone.log" 2>&1 &',
-    "until denodo-ha sync default; do sleep 5; done",
+    "while denodo-ha sync default; [ $? -eq 3 ]; do sleep 5; done",
 )
 """What docs/start.md goes on with, in a shell that has the settings."""
 _ID_OFFSETS = {"master": 1_000, "slave": 700_000}

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from denodo_cli.init import BUNDLES
+
 BASE_PATH = "/webadmin/denodo-scheduler-admin"
 LOGIN = "admin"
 TIMEZONES = {"master": "Europe/Madrid", "slave": "America/New_York"}
@@ -27,10 +29,6 @@ _PORTS = {
 }
 """Denodo's own ports and Airflow's. The next free one is taken where one is in use."""
 _NO_PROXY = "127.0.0.1,localhost"
-_BUNDLES = [
-    {"name": "dags-folder", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {}},
-    {"name": "denodo_scheduler", "classpath": "denodo_scheduler.bundle.DenodoSchedulerDagBundle", "kwargs": {}},
-]
 _PAIRS = """\
 # Written by `denodo-standin pair`, once: change what you like. Each option is explained in the file that
 # `denodo-ha init` writes.
@@ -124,7 +122,7 @@ def _settings(folder: Path, kept: Kept) -> dict[str, dict[str, Any]]:
         "The two connections": connections,
         "The pair": {"AIRFLOW__DENODO_HA__PAIRS": folder / "pairs.yaml"},
         "Where Airflow finds the DAGs: your own in its folder, those of the pair in the package": {
-            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(_BUNDLES),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(BUNDLES),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         },
         "The DAGs of the pair are switched on from the beginning": {

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from airflow.models.connection import Connection
 
@@ -110,13 +111,11 @@ def test_a_pair_has_jobs_on_the_master_alone_and_settings_that_lead_to_it(pair: 
 
 
 def test_passwords_are_only_in_files_that_nobody_else_can_read(pair: Pair) -> None:
-    texts = [pair.said]
-    for pid in pair.starts[-1].members():
-        texts.append(Path(f"/proc/{pid}/cmdline").read_text())
+    texts = [pair.said, *(" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"]))]
     for file in (each for each in pair.folder.rglob("*") if each.is_file()):
         if file.stat().st_mode & 0o077:
             texts.append(file.read_bytes().decode(errors="replace"))
-    assert len(texts) > 10
+    assert any("denodo_standin scheduler" in text for text in texts)
     assert [secret for secret in secrets(pair) for text in texts if secret in text] == []
     assert secrets(pair)[0] in (pair.folder / "pair.env").read_text()
 

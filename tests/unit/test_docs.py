@@ -336,14 +336,6 @@ def test_links_lead_somewhere(page: Path, target: str) -> None:
         assert anchor in _anchors(there)
 
 
-def test_every_page_can_be_reached_from_the_readme() -> None:
-    assert [
-        page.name
-        for page in (ROOT / "docs").glob("*.md")
-        if f"docs/{page.name}" not in (ROOT / "README.md").read_text()
-    ] == []
-
-
 def test_every_target_of_make_that_a_page_names_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {name for page in PAGES for name in re.findall(r"`make ([a-z-]+)", page.read_text())}
