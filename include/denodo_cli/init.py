@@ -56,9 +56,7 @@ def _init(args: argparse.Namespace) -> int:
     folder = args.folder.absolute()
     pairs, schema = folder / TEMPLATE.name, folder / SCHEMA.name
     if there := [str(file) for file in (pairs, schema) if file.exists()]:
-        raise CliError(
-            f"{' and '.join(there)} is there already, and stays. Name another folder, or remove it"
-        )
+        raise CliError(f"{' and '.join(there)} is there already, and stays. Name another folder, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     if SCHEMA.is_file():
         schema.write_bytes(SCHEMA.read_bytes())

@@ -19,7 +19,7 @@ for package in ("denodo_ha", "denodo_cli", "denodo_scheduler", "denodo_standin")
 bag = DagBag(FOLDER)
 print("PARSED", sorted(bag.dags), bag.import_errors)
 """
-UNIT_TESTS = ("test_hook_transport.py", "test_provider_info.py", "test_standin_engine.py", "test_pairs_file.py")
+UNIT_TESTS = ("test_hook_transport.py", "test_provider_info.py", "test_standin_engine.py", "test_pairs.py")
 """What stands on requests, tenacity, FastAPI and pydantic."""
 
 
@@ -34,7 +34,7 @@ def lowest(built: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Envir
 
 
 def test_everything_can_be_imported_and_all_dags_are_there(lowest: Environment, tmp_path: Path) -> None:
-    (tmp_path / "pairs.yaml").write_text("pairs: {low: {drill_schedule: '@daily'}}\n")
+    (tmp_path / "pairs.yaml").write_text("pairs: {low: {drill: [harmless], drill_schedule: '30 3 * * 0'}}\n")
 
     said = lowest.run("python", "-c", EVERYTHING, DENODO_HA_PAIRS=str(tmp_path / "pairs.yaml"))
 
