@@ -21,7 +21,8 @@ $(VENV)/.installed: requirements.txt pyproject.toml include/pyproject.toml
 	  { echo "python3 -m venv failed. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements.txt \
 	  | sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected packages.*/  installing them all, a minute at most/p'
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable . --editable include
+	@for part in . include; do \
+	  $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable $$part || exit; done
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
