@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from airflow.sdk import ObjectStoragePath
 
 from bench.real_airflow import product_dags, real_airflow
@@ -122,7 +123,7 @@ def _memory(airflow: LocalAirflow) -> int:
     pids = airflow.processes("api-server") or airflow.processes("api_server")
     if not pids:
         raise BenchError("There is no process of the API server.")
-    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096 for pid in pids)
+    return sum(psutil.Process(pid).memory_info().rss for pid in pids)
 
 
 def _fill(airflow: LocalAirflow, snapshots: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from math import ceil
-from pathlib import Path
+
+import psutil
 
 from bench.arrivals import Arrivals, lateness
 from bench.real_airflow import end, real_airflow
@@ -95,17 +95,13 @@ def _load(airflow: LocalAirflow, seconds: float) -> tuple[float, float]:
 
 
 def _cpu_seconds(pids: Sequence[int]) -> float:
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(each.user + each.system for each in times)
 
 
 def _memory_mb(pid: int) -> float:
     """Its proportional share: memory that several processes have in common counts once."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+    return psutil.Process(pid).memory_full_info().pss / 2**20
 
 
 def _within(late: Sequence[float], seconds: float) -> float:

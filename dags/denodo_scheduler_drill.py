@@ -1,4 +1,4 @@
-"""One drill DAG for each pair with a `drill_schedule`, see docs/drill.md.
+"""One drill DAG for each pair with a `drill_schedule`.
 
 (Airflow looks only into files that mention its name.)
 """

@@ -1,4 +1,4 @@
-"""No DAG, but the mistakes in the file of pairs, as the import error of this file; see docs/deployment.md.
+"""No DAG, but the mistakes in the file of pairs, as the import error of this file.
 
 (Airflow looks only into files that mention its name. An error in a file with DAGs would take those of all pairs along.)
 """

@@ -1,4 +1,4 @@
-"""One switchover DAG for each pair, see docs/deployment.md. (Airflow looks only into files that mention its name.)"""
+"""One switchover DAG for each pair of the file of pairs. (Airflow looks only into files that mention its name.)"""
 
 from denodo_scheduler.dags.shared import dags
 from denodo_scheduler.dags.switchover import switchover_dag

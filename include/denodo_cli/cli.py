@@ -13,6 +13,7 @@ from typing import Any
 
 from denodo_cli.completion import add_completion, pair_names
 from denodo_cli.doctor import add_arguments, doctor
+from denodo_cli.explain import add_explain
 from denodo_cli.facts import unknown
 from denodo_cli.following import follow_again
 from denodo_cli.history import show
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(run=lambda args: _check_config(args.file or _pairs_path()))
     check.add_argument("file", type=Path, metavar="FILE", nargs="?", help="default: the one that Airflow reads here")
     add_init(commands)
+    add_explain(commands)
     add_completion(commands)
     return parser
 

@@ -58,8 +58,7 @@ def _init(args: argparse.Namespace) -> int:
     if there := [str(file) for file in (pairs, schema) if file.exists()]:
         raise CliError(f"{' and '.join(there)} is there already, and stays. Name another folder, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
-    if SCHEMA.is_file():
-        schema.write_bytes(SCHEMA.read_bytes())
+    schema.write_bytes(SCHEMA.read_bytes())
     text = TEMPLATE.read_text(encoding="utf-8")
     pairs.write_text(re.sub(r"(?m)\$schema=\S+", f"$schema={schema.name}", text, count=1), encoding="utf-8")
     print(_SAID.format(pairs=pairs, schema=schema.name, bundles=json.dumps(BUNDLES)))

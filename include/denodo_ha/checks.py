@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from denodo_ha.definitions import Names, digest
 from denodo_ha.jobs import DataSource, Job, JobKey, JobState, JobStatus
-from denodo_ha.pairs import MassChangeLimits
+from denodo_ha.pairs_options import MassChangeLimits
 from denodo_ha.properties import SiteProperties
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.manifest import Manifest, ManifestDataSource, described, value_hash

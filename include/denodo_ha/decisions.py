@@ -150,7 +150,7 @@ _ALL = (
     _blocked(
         "paused_down",
         "the master is down, and automation is paused",
-        f"resume the pair with {_OPERATIONS}, or fail over by hand with the switchover's runbook",
+        f"resume the pair with {_OPERATIONS}; then it fails over",
     ),
     _blocked(
         "paused_midway",

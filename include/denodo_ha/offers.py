@@ -1,4 +1,4 @@
-"""What a person can do to a pair: the forms of its DAGs, by the words of ``docs/operator.md``."""
+"""What a person can do to a pair: the forms of its DAGs, by the words of the documentation."""
 
 from __future__ import annotations
 
@@ -275,6 +275,8 @@ OFFERS: tuple[Offer, ...] = (
 )  # fmt: skip
 
 TITLES = {offer.id: offer.title for offer in OFFERS}
+IDS = {offer.title.lower(): offer.id for offer in OFFERS}
+"""The ids of the actions, by the words that the documentation has for them."""
 MOVES = (
     "deliver_now", "reprotect", "switch_over", "fail_back", "fail_over", "fail_over_old", "fail_over_fenced", "drill",
     "halt", "release", "initialise",

@@ -1,306 +1,110 @@
-"""The options of a pair of servers, in groups: allowed values, derived defaults and contradictions.
+"""The options of a pair of servers: those of the pair itself, its groups, and what contradicts each other.
 
-``include/pairs.yaml`` explains each option; :mod:`denodo_ha.pairs_file` reads such a file.
+:mod:`denodo_ha.pairs_options` has the groups; :mod:`denodo_ha.pairs_file` reads a file of pairs.
 """
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, date, datetime, timedelta
-from difflib import get_close_matches
-from functools import lru_cache
-from itertools import pairwise
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from datetime import timedelta
+from typing import Any
 
-from croniter import croniter
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_core.core_schema import ValidationInfo
 
-from denodo_ha.decisions import Alert
-from denodo_ha.durations import format_duration, parse_duration
-from denodo_ha.properties import SiteProperties, mistakes
+from denodo_ha.durations import format_duration
+from denodo_ha.pairs_options import (
+    AlertsOptions,
+    CheckOptions,
+    FailoverOptions,
+    PropertiesOptions,
+    SnapshotsOptions,
+    Strict,
+    SyncOptions,
+    WatchOptions,
+    mistake,
+)
+from denodo_ha.pairs_values import Column, Day, Duration, Globs, Schedule, Tag, Text, Zone
+from denodo_ha.properties import SiteProperties
 from denodo_ha.record import Role
 from denodo_ha.scope import Scope
-from denodo_ha.server.address import server_uri
-
-_PRESETS = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@quarterly": "0 0 1 */3 *",
-    "@yearly": "0 0 1 1 *",
-}
-_MANY = 1_000_000
-_LONGEST = timedelta(days=36500)
-"""No time of today is so far from the end of the calendar that more could be added to it several times."""
-_CLASS_PATH = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
 
 
-def _positive(value: timedelta) -> timedelta:
-    if value <= timedelta(0):
-        raise ValueError("must be longer than 0")
-    return _not_endless(value)
-
-
-def _not_negative(value: timedelta) -> timedelta:
-    if value < timedelta(0):
-        raise ValueError("must not be negative")
-    return _not_endless(value)
-
-
-def _not_endless(value: timedelta) -> timedelta:
-    if value > _LONGEST:
-        raise ValueError(f"must not be longer than {format_duration(_LONGEST)}")
-    return value
-
-
-@lru_cache
-def _schedule(value: str) -> str:
-    if value in _PRESETS:
-        return value
-    problem = "it is too long" if len(value) > 200 else "it needs five fields" if len(value.split()) != 5 else ""
-    try:
-        if not problem:
-            croniter(value).get_next()
-            return value
-    except ValueError as error:  # CroniterError is one
-        problem = str(error)
-    raise ValueError(
-        f'must be a cron expression such as "0 * * * *", one of {", ".join(sorted(_PRESETS))}, or null for manual '
-        f"only; {value!r} is none of these: {problem}"
-    )
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, KeyError):
-        near = get_close_matches(value, available_timezones(), n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else ""
-        raise ValueError(f"must be a time zone such as Europe/Madrid, not {value!r}{hint}") from None
-    return value
-
-
-def _second_path(value: str) -> str:
-    if value in ("auto", "none"):
-        return value
-    try:
-        return server_uri(value)
-    except ValueError:
-        raise ValueError(
-            f"must be auto, none, or the master's Scheduler server as the slave's web tool reaches it, such as "
-            f"//master-host:8000, not {value!r}"
-        ) from None
-
-
-@lru_cache
-def _longest_interval(cron: str) -> timedelta:
-    moments = croniter(cron, datetime(2026, 1, 1, tzinfo=UTC))
-    times = [moments.get_next(datetime) for _ in range(50)]
-    return max(later - earlier for earlier, later in pairwise(times))
-
-
-def _storage(value: str) -> str:
-    address = urlsplit(value)
-    if ":" in address.netloc.rpartition("@")[0]:
-        raise ValueError("must not hold a password; name an Airflow connection, as in s3://my_conn@bucket/denodo")
-    if not address.scheme and not value.startswith("/"):
-        raise ValueError("must be an absolute path, or a URL such as s3://my_conn@bucket/denodo")
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_positive)]
-DurationOrZero = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_not_negative)]
-Text = Annotated[str, Field(min_length=1)]
-Tag = Annotated[str, Field(min_length=1, max_length=100)]
-Column = Annotated[str, Field(min_length=1, max_length=250)]
-"""What Airflow keeps in a column of its database, which is no longer."""
-Globs = Annotated[tuple[Text, ...], Field(min_length=1)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
-
-
-class MassChangeLimits(_Strict):
-    """A sync halts when more than ``percent`` of the jobs, and at least ``jobs`` jobs, vanished or became disabled."""
-
-    percent: int = Field(default=20, ge=0, le=100, strict=True)
-    jobs: int = Field(default=5, ge=1, le=_MANY, strict=True)
-
-    def exceeded(self, changed: int, before: int) -> bool:
-        """Return whether ``changed`` of ``before`` jobs are beyond both limits."""
-        return changed >= self.jobs and 100 * changed > self.percent * before
-
-
-class Notify(_Strict):
-    """A notifier of Airflow: its class path, its arguments, and the alerts that it is called for (default: all)."""
-
-    notifier: Annotated[Text, Field(pattern=_CLASS_PATH)]
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    alerts: tuple[Alert, ...] = tuple(Alert)
-
-
-class SyncOptions(_Strict):
-    """When the slave is synchronised with the master, and when a sync stops instead."""
-
-    schedule: Annotated[Text, AfterValidator(_schedule)] | None = "@hourly"
-    quiet_window: Duration = timedelta(minutes=5)
-    quiet_margin: DurationOrZero = timedelta(seconds=30)
-    quiet_timeout: Duration = timedelta(minutes=50)
-    import_timeout: Duration = timedelta(minutes=10)
-    lease: Duration = Field(
-        default_factory=lambda given: max(timedelta(minutes=15), given["import_timeout"] + timedelta(minutes=5))
-    )
-    mass_change: MassChangeLimits = MassChangeLimits()
-    orphans: Literal["report", "delete"] = "report"
-    reprotect: Literal["manual", "automatic"] = "manual"
-    initialise: Literal["manual", "automatic"] = "manual"
-    verify_definitions: bool = Field(default=True, strict=True)
-    secrets_refresh: DurationOrZero = timedelta(hours=24)
-
-    @field_validator("lease")
-    @classmethod
-    def _outlasts_an_import(cls, lease: timedelta, info: ValidationInfo) -> timedelta:
-        timeout = info.data.get("import_timeout")
-        if timeout is not None and lease <= timeout:
-            raise ValueError(
-                f"{format_duration(lease)} must be longer than import_timeout, which is {format_duration(timeout)}: "
-                f"an import that outlives its lease could meet the next operation"
-            )
-        return lease
-
-    @property
-    def oldest_export(self) -> timedelta:
-        """How old an export may be when it is imported; for as long no other run deletes it.
-
-        Between the two lie the wait for a quiet window, the lease of an earlier try whose end is waited for, and an
-        hour to spare.
-        """
-        return self.quiet_timeout + self.lease + timedelta(hours=1)
-
-    @property
-    def interval(self) -> timedelta | None:
-        """The longest time between two of the next syncs; None where they are started by hand only."""
-        if self.schedule is None:
-            return None
-        cron = _PRESETS.get(self.schedule, self.schedule)
-        return _longest_interval(re.sub(r"^\d+ ", "0 ", cron))  # the same for every minute, so that the cache serves
-
-
-class WatchOptions(_Strict):
-    """How the master is watched, and what counts as down."""
-
-    probe_interval: Duration = timedelta(seconds=5)
-    fall: int = Field(default=4, ge=1, le=1000, strict=True)
-    duration: Duration = Field(
-        default_factory=lambda given: max(timedelta(minutes=40), given["fall"] * given["probe_interval"])
-    )
-    second_path: Annotated[Text, AfterValidator(_second_path)] = "auto"
-    one_path: bool = Field(default=False, strict=True)
-
-    @field_validator("duration")
-    @classmethod
-    def _sees_an_outage(cls, duration: timedelta, info: ValidationInfo) -> timedelta:
-        interval, fall = info.data.get("probe_interval"), info.data.get("fall")
-        if interval is not None and fall is not None and duration < fall * interval:
-            raise ValueError(
-                f"{format_duration(duration)} is too short: {fall} probes (fall) every {format_duration(interval)} "
-                f"(probe_interval) take {format_duration(fall * interval)}"
-            )
-        return duration
-
-
-class FailoverOptions(_Strict):
-    """How the active server changes: when the master is down, when it is back, and as planned."""
-
-    policy: Literal["automatic", "approval", "manual"] = "automatic"
-    approval_timeout: Duration = timedelta(hours=1)
-    fencing: Literal["best_effort", "required"] = "best_effort"
-    fence: Annotated[Text, Field(pattern=_CLASS_PATH)] | None = None
-    fence_timeout: Duration = timedelta(minutes=1)
-    oldest_snapshot: Duration = timedelta(hours=2)
-    enable_batch: int = Field(default=20, ge=1, le=_MANY, strict=True)
-    cool_down: Duration = timedelta(hours=1)
-    drain_timeout: Duration = timedelta(minutes=15)
-    catch_up: Literal["none", "start_missed"] = "none"
-    catch_up_jobs: Globs = ("*",)
-    on_master_return: Literal["hold", "fail_back"] = "hold"
-    stable_for: Duration = timedelta(minutes=10)
-
-
-class SnapshotsOptions(_Strict):
-    """Where the exports are kept, and how many."""
-
-    location: Annotated[Text, AfterValidator(_storage)] | None = None
-    keep: int = Field(default=10, ge=2, le=_MANY, strict=True)
-
-
-class AlertsOptions(_Strict):
-    """Who is notified."""
-
-    notify: tuple[Notify, ...] = ()
-
-
-class CheckOptions(_Strict):
-    """When the readiness check runs by itself, and what it wants."""
-
-    schedule: Annotated[Text, AfterValidator(_schedule)] | None = "@daily"
-    recovery_time: Duration = timedelta(minutes=15)
-
-
-class PropertiesOptions(_Strict):
-    """What the data sources hold on each server, by the vendor's names; see :mod:`denodo_ha.properties`."""
-
-    master: dict[str, Text] = Field(default_factory=dict)
-    slave: dict[str, Text] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _usable(self) -> PropertiesOptions:
-        if wrong := mistakes(self.master, self.slave):
-            raise ValidationError.from_exception_data(
-                type(self).__name__, [_mistake(message, *where) for where, message in wrong.items()]
-            )
-        return self
-
-
-class PairOptions(_Strict):
+class PairOptions(Strict):
     """The options of a pair, and under ``defaults`` of all pairs."""
 
-    description: str = ""
-    master: Text = "denodo_scheduler_master"
-    slave: Text = "denodo_scheduler_slave"
-    projects: Globs = ("*",)
-    jobs: Globs = ("*",)
-    master_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
-    slave_timezone: Annotated[Text, AfterValidator(_zone)] | None = None
-    slave_restarted: date | None = None
-    drill: tuple[Text, ...] = ()
-    drill_schedule: Annotated[Text, AfterValidator(_schedule)] | None = None
-    drill_timeout: Duration = timedelta(minutes=5)
-    properties: PropertiesOptions = PropertiesOptions()
-    owner: Column = "denodo-ha"
-    queue: Column | None = None
-    tags: tuple[Tag, ...] = ()
-    sync: SyncOptions = SyncOptions()
-    watch: WatchOptions = WatchOptions()
-    failover: FailoverOptions = FailoverOptions()
-    snapshots: SnapshotsOptions = SnapshotsOptions()
-    alerts: AlertsOptions = AlertsOptions()
-    check: CheckOptions = CheckOptions()
+    master: Text = Field(
+        default="denodo_scheduler_master", description="The Airflow connection of the server whose jobs run."
+    )
+    slave: Text = Field(
+        default="denodo_scheduler_slave",
+        description="The Airflow connection of the server that receives them, all disabled.",
+    )
+    description: str = Field(default="", description="Text that is shown on the DAGs.")
+    projects: Globs = Field(
+        default=("*",),
+        description="Globs: the projects to sync; case does not matter. The rest of the slave is never touched.",
+        examples=[["sales*", "finance"]],
+    )
+    jobs: Globs = Field(
+        default=("*",), description="Globs: the jobs to sync within these projects, by name.", examples=[["load_*"]]
+    )
+    master_timezone: Zone | None = Field(
+        default=None,
+        description="The time zone of the master's clock, for the moments of imports, quiet windows and missed "
+        "occurrences. `null`: it is inferred from the jobs, or by a [doctor](doctor.md).",
+    )
+    slave_timezone: Zone | None = Field(
+        default=None,
+        description="The same of the slave's clock. Where it can be inferred from nothing, all time zones are reckoned "
+        "with.",
+    )
+    slave_restarted: Day | None = Field(
+        default=None,
+        description="The day on which a person last saw the slave's Scheduler start again without the master's site, "
+        "with which its licence server may die. The [readiness check](readiness.md) reminds of it after 90 days.",
+    )
+    drill: tuple[Text, ...] = Field(
+        default=(),
+        description="Globs: harmless jobs that a [drill](drill.md) may run on the passive slave, by name or as "
+        "`project / job`.",
+        examples=[["heartbeat", "ops / ping *"]],
+    )
+    drill_schedule: Schedule | None = Field(
+        default=None,
+        description="When to drill by schedule, in UTC, which makes a DAG of its own; `null`: only when a person "
+        "starts a drill.",
+    )
+    drill_timeout: Duration = Field(
+        default=timedelta(minutes=5),
+        description="How long the run of each of these jobs may take. No cron of it may be due for this long and "
+        "9 minutes more, because so long the job may stay enabled where the worker dies.",
+    )
+    properties: PropertiesOptions = Field(
+        default=PropertiesOptions(),
+        description="Values of data sources that [belong to one site](two-sites.md), for each server, by Denodo's "
+        "names `<project>.dataSource.<type>.<name>.<parameter>`; globs are allowed.",
+    )
+    owner: Column = Field(default="denodo-ha", description="The owner of the tasks [in Airflow](airflow.md).")
+    queue: Column | None = Field(
+        default=None,
+        description="Where the tasks run, such as a queue of Celery workers; `null`: Airflow's default queue.",
+    )
+    tags: tuple[Tag, ...] = Field(default=(), description="Further tags of the DAGs.", examples=[["production"]])
+    sync: SyncOptions = Field(
+        default=SyncOptions(),
+        description="When the slave is synchronised with the master, and when a sync stops instead.",
+    )
+    watch: WatchOptions = Field(
+        default=WatchOptions(), description="How the master is watched, and what counts as down."
+    )
+    failover: FailoverOptions = Field(
+        default=FailoverOptions(), description="What happens when the master is down, and when it is back."
+    )
+    snapshots: SnapshotsOptions = Field(default=SnapshotsOptions(), description="The exports.")
+    alerts: AlertsOptions = Field(
+        default=AlertsOptions(), description="Who is notified of failovers and of states that need a person."
+    )
+    check: CheckOptions = Field(default=CheckOptions(), description="The [readiness check](readiness.md).")
 
     @field_validator("slave")
     @classmethod
@@ -361,14 +165,9 @@ class PairOptions(_Strict):
             )
         if wrong:
             raise ValidationError.from_exception_data(
-                cls.__name__, [_mistake(message, key) for key, message in wrong.items()]
+                cls.__name__, [mistake(message, key) for key, message in wrong.items()]
             )
         return failover
-
-
-def _mistake(message: str, *where: str) -> InitErrorDetails:
-    kind = PydanticCustomError("value_error", "{error}", {"error": message})
-    return InitErrorDetails(type=kind, loc=where, input=None)
 
 
 class Pair(PairOptions):

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from denodo_ha.pairs import AlertsOptions, Pair, PairOptions
+from denodo_ha.pairs import Pair, PairOptions
 from denodo_ha.pairs_mistakes import FLAT, GROUPS, PLACES, Where, cut, dotted, explained, new_place, shown, unknown
+from denodo_ha.pairs_options import AlertsOptions
 from denodo_ha.record import Role
 from denodo_ha.yaml_lines import YamlDocument, read_yaml
 
@@ -40,10 +41,10 @@ log = logging.getLogger(__name__)
 
 M = TypeVar("M", bound=BaseModel)
 
-_MOST_PAIRS = 1000
+MOST_PAIRS = 1000
 _MOST_MISTAKES = 100
 _LONGEST_MESSAGE = 500
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 class PairsError(ValueError):
@@ -168,8 +169,8 @@ class _Reader:
         named = self._mapping(content.get("pairs"), ("pairs",))
         if not named and not self.mistakes:
             self._add(("pairs",), "names no pair; write at least `default: {}` under `pairs:`")
-        if len(named) > _MOST_PAIRS:
-            self._add(("pairs",), f"names {len(named)} pairs; one file may hold {_MOST_PAIRS}")
+        if len(named) > MOST_PAIRS:
+            self._add(("pairs",), f"names {len(named)} pairs; one file may hold {MOST_PAIRS}")
             return {}
         wanted = {name: value for name, value in named.items() if self.only in (None, name)}
         pairs = {name: pair for name, value in wanted.items() if (pair := self._pair(name, value, defaults))}
@@ -234,7 +235,7 @@ class _Reader:
 
     def _pair(self, name: str, value: Any, defaults: Mapping[str, Any]) -> Pair | None:
         where = ("pairs", name)
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             self._add(
                 where,
                 "the name of a pair has 1 to 100 letters, digits, _ - . and nothing else, a letter or digit first",

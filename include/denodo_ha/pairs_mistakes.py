@@ -9,13 +9,13 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from denodo_ha.pairs import (
+from denodo_ha.pairs import PairOptions
+from denodo_ha.pairs_options import (
     AlertsOptions,
     CheckOptions,
     FailoverOptions,
     MassChangeLimits,
     Notify,
-    PairOptions,
     PropertiesOptions,
     SnapshotsOptions,
     SyncOptions,

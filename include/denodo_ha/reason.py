@@ -8,7 +8,7 @@ from typing import NamedTuple
 class Reason(NamedTuple):
     """The reason why a step ends without success.
 
-    :param code: stable identifier, such as ``same_server``; ``docs/operator.md`` explains each.
+    :param code: stable identifier, such as ``same_server``; ``docs/reason-codes.md`` explains each.
     :param what: what is wrong, as a clause without a full stop.
     :param next_step: what a person can do about it; empty where no action is needed.
     """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from denodo_ha.decisions import Action
 from denodo_ha.doubts import open_doubts
 from denodo_ha.durations import format_duration
-from denodo_ha.offers import TITLES, sensible
+from denodo_ha.explained import of_failover, plain
+from denodo_ha.offers import IDS, TITLES, sensible
 from denodo_ha.preconditions import other
 from denodo_ha.record import Operation, Phase, Record, Role
 from denodo_ha.sight import Sight
@@ -40,61 +40,6 @@ VERDICTS = {
     Verdict.MISCONFIGURED: "the master's web tool cannot be asked, which proves nothing about the server",
     Verdict.ISOLATED: "Airflow reaches neither server",
 }
-
-ACTIONS = {
-    Action.ENABLE_JOBS: "it goes on by itself until the planned jobs are enabled",
-    Action.QUENCH_MASTER: "it disables the jobs of the master, because the slave is the active server",
-    Action.REPAIR_SLAVE: "it disables the jobs of the slave that should not be enabled there",
-    Action.APPROVE: "it asks a person to approve the failover",
-    Action.FAIL_BACK: "it starts the failback, once",
-}
-NEXT = {
-    "fail_over": "it fails over: it enables the jobs of the last snapshot on the slave, after one more look",
-    "complete": "it tries again to enable the jobs that are left",
-    "resume": "it brings the interrupted operation to its end",
-    "paused_midway": "it goes on with the interrupted operation when you resume the pair",
-    "interrupted": "it resumes the interrupted operation as soon as the master can be judged",
-    "approval_asked": "it waits for the answer, and asks again when the time for it is over",
-    "dirty_snapshot": "the next sync repairs the slave; until then it does not fail over",
-    "no_snapshot": "it does not fail over before a sync was verified",
-    "stale_snapshot": "it does not fail over before a sync succeeds or a person accepts the old snapshot",
-    "split_brain": "it tries to disable the master's jobs until that succeeds",
-    "not_initialised": "it only looks: nothing would fail over",
-    "paused": "it observes and changes nothing",
-    "paused_down": "it observes and changes nothing; after the pause it may fail over",
-    "paused_split_brain": "it observes and changes nothing",
-    "halted": "it only looks, and changes nothing on either server",
-}
-"""What the tool does next, where its action alone does not say it."""
-
-SUGGESTED: dict[str, tuple[str, ...]] = {
-    "to_be_synced": ("sync",),
-    "nothing_enabled": ("sync",),
-    "paused": ("resume",),
-    "paused_down": ("resume",),
-    "paused_midway": ("resume",),
-    "failed_over": ("acknowledge",),
-    "master_back": ("reprotect", "fail_back"),
-    "halted": ("release", "initialise"),
-    "record_contradicted": ("initialise",),
-    "record_unusable": ("initialise",),
-    "not_initialised": ("initialise", "sync"),
-    "servers_changed": ("initialise",),
-    "no_snapshot": ("sync",),
-    "dirty_snapshot": ("sync",),
-    "stale_snapshot": ("fail_over_old",),
-    "cool_down": ("acknowledge",),
-    "not_acknowledged": ("acknowledge",),
-    "second_path": ("fail_over",),
-    "paused_split_brain": ("resume",),
-    "slave_may_be_active": ("initialise",),
-    "manual": ("fail_over",),
-    "approve": ("approve",),
-    "approval_asked": ("approve",),
-    "not_fenced": ("fail_over_fenced",),
-    "fail_back": ("fail_back",),
-}
-"""Which words of ``docs/operator.md`` help, by the code of a finding."""
 
 
 def story(sight: Sight) -> dict[str, str]:
@@ -215,38 +160,24 @@ def _counts(sight: Sight) -> Iterator[str]:
 
 def _tool(sight: Sight) -> Iterator[str]:
     """What the tool does next; what people have stopped before what it would do otherwise."""
-    record, decision, code = sight.record, sight.decision, sight.code
+    record, code = sight.record, sight.code
     if sight.stopped:
         yield "it does nothing: nothing watches the pair, so nothing would fail over"
     elif record is None:
         yield "it changes nothing, and looks again by itself; nothing would fail over"
     elif sight.phase is Phase.HALTED:
-        yield NEXT["halted"]
+        yield plain(of_failover("halted").then)
     elif record.is_paused(sight.now):
         until = record.paused.until if record.paused else None
         ends = f"until {until.astimezone(UTC):%Y-%m-%d %H:%M}Z" if until else "until a person resumes it"
-        yield f"{NEXT[code if code in NEXT and code.startswith('paused') else 'paused']}, {ends}"
+        yield f"it observes and changes nothing, {ends}"
+        yield plain(of_failover(code).then) if code.startswith("paused_") else ""
     elif sight.phase in CHANGING:
         yield "it goes on by itself, also after a crash; once a job is enabled there, it only goes forward"
-    elif code in NEXT:
-        yield NEXT[code]
-    elif decision and decision.action in ACTIONS:
-        yield ACTIONS[decision.action]
     else:
-        yield _watches(sight)
+        yield plain(of_failover(code).then) or "it looks again about every two minutes"
     if sight.seen.reading.syncing and not sight.stopped:
         yield f"the sync {sight.seen.reading.syncing} is under way"
-
-
-def _watches(sight: Sight) -> str:
-    if sight.decision is None or not sight.decision.settled:
-        return "it changes nothing for now, and looks again about every two minutes until this is settled"
-    if sight.decision.action is Action.BLOCKED:
-        return "it changes nothing by itself, and looks again when something has changed"
-    then = (
-        "fails over when the master is down" if sight.phase is Phase.NORMAL else "disables jobs that the master shows"
-    )
-    return f"it watches both servers, and {then}"
 
 
 def _you(sight: Sight) -> Iterator[str]:
@@ -261,9 +192,8 @@ def suggested(sight: Sight) -> list[str]:
     """The ids of the actions that help with what is found and make sense now."""
     possible = sensible(sight)
     codes = [sight.code, *(each.code for each in sight.findings)]
-    return [
-        each for each in dict.fromkeys(id_ for code in codes for id_ in SUGGESTED.get(code, ())) if each in possible
-    ]
+    words = dict.fromkeys(word for code in codes for word in of_failover(code).helps)
+    return [IDS[word] for word in words if IDS.get(word) in possible]
 
 
 def _ready(sight: Sight) -> Iterator[str]:

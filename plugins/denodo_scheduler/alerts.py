@@ -30,8 +30,9 @@ from airflow.sdk.log import mask_secret
 
 from denodo_ha.alerts import TEST, TEXTS, allowed, late_event, message, test_event
 from denodo_ha.decisions import Alert
-from denodo_ha.pairs import Notify, Pair
+from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import read_pairs
+from denodo_ha.pairs_options import Notify
 from denodo_ha.readiness.facts import Deadline
 from denodo_ha.runbook import of_event
 from denodo_ha.text import listed

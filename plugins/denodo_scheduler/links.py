@@ -110,7 +110,10 @@ class RunbookLink(BaseOperatorLink):
         ours = OUR_DAGS.fullmatch(ti_key.dag_id)
         problem = _problem(ti_key) if ours else None
         code = problem.get("code") if isinstance(problem, dict) else None
-        return _link(runbook_path(str(code), ours["kind"])) if ours and code else ""
+        if not (ours and code):
+            return ""
+        step = ours["kind"] == "failover" and ti_key.task_id != "blocked"  # which ends with the code of the decision
+        return _link(runbook_path(str(code), "failover_step" if step else ours["kind"]))
 
 
 def _link(path: str) -> str:

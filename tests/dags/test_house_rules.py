@@ -52,8 +52,8 @@ print(json.dumps({"tasks": tasks, "errors": bag.import_errors}))
 
 
 def policy(project: Path) -> str:
-    """The one that docs/deployment.md shows."""
-    page = (project / "docs" / "deployment.md").read_text()
+    """The one that docs/airflow.md shows."""
+    page = (project / "docs" / "airflow.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (found,) = (textwrap.dedent(block) for block in blocks if "def task_policy" in block)
     return found

@@ -59,7 +59,7 @@ class TestAddresses:
         assert links.page_url("emea") == f"{BASE}/dags/denodo_scheduler_failover__emea/plugin/denodo-pair"
         assert links.docs_url("drill") == f"{BASE}/denodo-ha/docs/drill.html"
         assert links.docs_url("drill", "the-drill") == f"{BASE}/denodo-ha/docs/drill.html#the-drill"
-        assert links.runbook_url("stale_snapshot") == f"{BASE}/denodo-ha/docs/operator.html#code-stale_snapshot"
+        assert links.runbook_url("stale_snapshot") == f"{BASE}/denodo-ha/docs/reason-codes.html#code-stale_snapshot"
         assert links.runbook_url("interrupted") == f"{BASE}/denodo-ha/docs/runbooks.html#slave-dead-during-failover"
         assert links.runbook_url("halted", "sync").endswith("#of-the-sync-dag-halted")
 
@@ -126,7 +126,22 @@ class TestLinksOfTasks:
         pair, what_to_do = links.PairLink(), links.RunbookLink()
         assert pair.get_link(None, ti_key=failed) == links.page_url(PAIR)  # type: ignore[arg-type]
         found = [what_to_do.get_link(None, ti_key=key) for key in (failed, other)]  # type: ignore[arg-type]
-        assert found == [f"{BASE}/denodo-ha/docs/operator.html#code-not_verified", ""]
+        assert found == [f"{BASE}/denodo-ha/docs/reason-codes.html#code-not_verified", ""]
+
+    @pytest.mark.parametrize(
+        ("task", "anchor"),
+        [
+            ("blocked", "code-not_fenced"),
+            ("enable_jobs", "of-the-failover-dag-how-a-step-can-end-not_fenced"),
+        ],
+    )
+    def test_a_step_of_the_failover_dag_leads_to_how_steps_end(
+        self, left: Callable[[TaskInstanceKey, str], None], base_url: str, task: str, anchor: str
+    ) -> None:
+        failed = TaskInstanceKey(f"denodo_scheduler_failover__{PAIR}", task, "r1", 1, -1)
+        left(failed, "not_fenced")
+        found = links.RunbookLink().get_link(None, ti_key=failed)  # type: ignore[arg-type]
+        assert found == f"{BASE}/denodo-ha/docs/reason-codes.html#{anchor}"
 
     def test_are_relative_where_airflow_does_not_know_its_own_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW__API__BASE_URL", "")

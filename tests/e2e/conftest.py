@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -32,6 +33,7 @@ from support.sync_dag import (
     seal_restless,
 )
 
+EXAMPLES = PROJECT / "plugins" / "denodo_scheduler" / "example_dags"
 JOBS = 60
 PROJECTS = 4
 DISABLED = 7
@@ -146,7 +148,10 @@ def airflow(
     env["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] = f"{LocalAirflow.user}:admin,{VIEWER}:viewer"
     dags = Path(shutil.copytree(PROJECT / "dags", airflow_home / "dags"))
     (dags / "of_another_team.py").write_text(OF_ANOTHER_TEAM)
+    for example in EXAMPLES.glob("example_*.py"):
+        shutil.copy(example, dags)
     airflow = LocalAirflow(airflow_home, dags_folder=dags, pairs_file=pairs_file, env=env)
+    airflow.env |= _of_the_examples(airflow, session_pair)
     try:
         airflow.start()
         for name in PAIR_NAMES:
@@ -155,6 +160,19 @@ def airflow(
         yield airflow
     finally:
         airflow.kill()
+
+
+def _of_the_examples(airflow: LocalAirflow, pair: StandinPair) -> dict[str, str]:
+    """What the example DAGs need of their Airflow."""
+    password = json.loads(airflow.password_file.read_text())[airflow.user]
+    address = urlsplit(airflow.url)
+    own = {"conn_type": "http", "host": address.hostname, "port": address.port}
+    return {
+        **pair.connections_env(),
+        "AIRFLOW_CONN_AIRFLOW_API": json.dumps({**own, "login": airflow.user, "password": password}),
+        "AIRFLOW_VAR_AIRFLOW_COLOUR": "blue",
+        "AIRFLOW_VAR_AIRFLOW_LIVE_FILE": f"file://{airflow.home / 'live'}",
+    }
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def test_links_of_a_failed_task(locked_out: tuple[SyncDag, str, Bookmark], airfl
     page = f"{airflow.url}/dags/denodo_scheduler_failover__locked-out/plugin/denodo-pair"
     assert guard == {
         "Pair": page,
-        "What to do": f"{airflow.url}/denodo-ha/docs/operator.html#code-configuration",
+        "What to do": f"{airflow.url}/denodo-ha/docs/reason-codes.html#code-configuration",
     }
     assert skipped == {"Pair": page, "What to do": None}
 

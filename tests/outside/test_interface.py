@@ -16,10 +16,11 @@ from airflow.serialization.serialized_objects import DagSerialization
 from airflow.triggers.base import BaseTrigger
 from airflow.utils.types import DagRunType
 
+from denodo_ha.explained import SECTIONS
 from denodo_scheduler import exceptions
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.provider_info import get_provider_info
-from support.outside import DECISIONS, FOLDER, PROJECT, PairOptions, Record, arguments, check_pinned, explained
+from support.outside import DECISIONS, FOLDER, PROJECT, PairOptions, Record, arguments, check_pinned
 
 PAIRS = """\
 pairs:
@@ -109,7 +110,7 @@ def option(part: Any, schema: dict[str, Any]) -> Any:
     if not isinstance(part, dict):
         return part
     found = {**schema["$defs"][part["$ref"].rpartition("/")[2]], **part} if "$ref" in part else part
-    dropped = ("title", "description", "$ref")
+    dropped = ("title", "description", "examples", "$comment", "$ref")
     return {
         key: {name: option(each, schema) for name, each in value.items()}
         if key == "properties"
@@ -215,7 +216,7 @@ def members(hook: type) -> Iterator[tuple[str, Any]]:
 
 
 def test_reason_codes() -> None:
-    """``tests/unit/test_docs.py`` makes sure that the page lists those of the code and no other."""
+    """``tests/unit/test_explained.py`` makes sure that those of the code are explained, and no other."""
     decisions = {
         code: {
             "action": str(decision.action),
@@ -224,7 +225,8 @@ def test_reason_codes() -> None:
         }
         for code, decision in DECISIONS.items()
     }
-    check_pinned("codes", {"decisions": decisions, "explained in docs/operator.md": explained("Reason codes")})
+    explained = {section.title: sorted(each.code for each in section.codes) for section in SECTIONS}
+    check_pinned("codes", {"decisions": decisions, "explained": explained})
 
 
 # -- the HA record

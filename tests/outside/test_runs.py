@@ -17,6 +17,7 @@ from airflow.sdk import Context, ObjectStoragePath
 from pydantic import BaseModel
 
 from denodo_demo.standin import StandinPair
+from denodo_ha.explained import KINDS, SECTIONS
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_scheduler.operators.scheduler import (
     DisableJobsOperator,
@@ -28,7 +29,7 @@ from denodo_scheduler.operators.scheduler import (
 from denodo_scheduler.sensors.quiet_window import QuietWindowSensor
 from outside.story import Story
 from support.dag_runs import Run
-from support.outside import DECISIONS, check_pinned, explained, fields, merged, shape
+from support.outside import DECISIONS, check_pinned, fields, merged, shape
 from support.pair_fixtures import empty, no_long_pauses
 
 NOT_PLAYED = {
@@ -134,7 +135,7 @@ def test_events(story: Story) -> None:
             assert event.asset.startswith("denodo-scheduler://"), "people see no other event among the pair's history"
             found[event.extra["kind"]].add(event.kind, fields(event.extra))
     check_pinned("events", found)
-    kinds = {kind for words in explained("History").values() for kind in words}
+    kinds = {each.kind for each in KINDS}
     assert kinds - found.keys() == {"monitor_stopped"}, "the story lacks a kind; this one is only in an alert"
 
 
@@ -175,7 +176,7 @@ def test_ends(story: Story, runs: list[Run]) -> None:
     seen = {code for codes in ends.values() for code in codes}.union(
         verdicts, decided, pending, DECISIONS, told, drilled
     )
-    codes = {code for words in explained("Reason codes").values() for code in words}
+    codes = {each.code for section in SECTIONS for each in section.codes}
     assert codes - seen == NOT_PLAYED
 
 

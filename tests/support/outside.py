@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,7 +24,6 @@ __all__ = [
     "Record",
     "arguments",
     "check_pinned",
-    "explained",
     "fields",
     "merged",
     "shape",
@@ -134,18 +132,6 @@ def _both(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[st
         parts = [side[name] for side in sides if name in side]
         always = name == "or" or (name in one and name in other)
         yield name if always else f"{name}?", merged(parts[0], parts[-1])
-
-
-def explained(chapter: str) -> dict[str, list[str]]:
-    """The words that a chapter of ``docs/operator.md`` explains in the first cells of its tables, by section."""
-    page = (PROJECT / "docs" / "operator.md").read_text(encoding="utf-8")
-    text = re.split(rf"^## {chapter}$", page, flags=re.MULTILINE)[1].partition("\n## ")[0]
-    _, *sections = re.split(r"^### (.+)$", f"### {chapter}\n{text}", flags=re.MULTILINE)
-    found = {}
-    for title, section in zip(sections[::2], sections[1::2], strict=True):
-        cells = re.findall(r"^\|([^|]*)\|", section, re.MULTILINE)
-        found[title] = sorted({word for cell in cells for word in re.findall("`(.+?)`", cell)})
-    return {title: words for title, words in found.items() if words}
 
 
 # -- arguments

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from denodo_ha.pairs import Pair, SyncOptions
+from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import new_place
+from denodo_ha.pairs_options import SyncOptions
 
 
 def make_pair(name: str = "test", **options: Any) -> Pair:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
 from threading import Event, Thread
 from typing import Self
+
+import psutil
 
 
 class ProcessList:
@@ -35,8 +35,4 @@ class ProcessList:
 
 def command_lines() -> list[str]:
     """The command lines of all processes now, with a space between the words."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return found
+    return [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+import psutil
 import pytest
 import tenacity
 
@@ -147,10 +148,9 @@ class Worker:
     def is_stopped(self) -> bool:
         assert self._process.pid
         try:
-            status = Path(f"/proc/{self._process.pid}/stat").read_text()
-        except OSError:  # it has ended
+            return psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
             return False
-        return status.rpartition(")")[2].split()[0] == "T"
 
     def stops(self) -> bool:
         """Wait until it has stopped itself; False if it has come to its end before."""

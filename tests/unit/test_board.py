@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from denodo_ha import board
-from denodo_ha.decisions import DECISIONS, Situation
+from denodo_ha.decisions import Situation
 from denodo_ha.jobs import JobKey
 from denodo_ha.offers import OFFERS, TITLES, Rights, sensible
 from denodo_ha.pairs import Pair
@@ -33,7 +31,7 @@ from denodo_ha.record import (
 )
 from denodo_ha.sight import Event, Seen, Sight
 from denodo_ha.status import Reading, judge
-from denodo_ha.story import SUGGESTED, VERDICTS, story
+from denodo_ha.story import VERDICTS, story
 from denodo_ha.transitions import halted
 from denodo_ha.verdict import Verdict
 
@@ -355,18 +353,6 @@ def test_each_state_is_told(name: str) -> None:
         assert text in found["story"][key]
     assert all(text and text.endswith(".") for text in found["story"].values())
     assert found["suggested"] == list(state.offers)
-
-
-def test_what_is_advised_is_what_the_documentation_says() -> None:
-    """The bold words of the codes' rows, in their order, are the actions that the page puts first."""
-    text = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
-    table = text.split("what `decide` found")[1].split("###")[0]
-    rows = re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", table, re.MULTILINE)
-    assert set(DECISIONS) <= {code for code, _ in rows}
-    words = {code: tuple(re.findall(r"\*\*(.+?)\*\*", last)) for code, last in rows}
-    suggested = {code: tuple(TITLES[each].lower() for each in SUGGESTED.get(code, ())) for code, _ in rows}
-    assert suggested == words
-    assert set(SUGGESTED) <= set(words)
 
 
 @pytest.mark.parametrize("verdict", Verdict)

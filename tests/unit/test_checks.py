@@ -17,7 +17,7 @@ from denodo_ha.checks import (
     verify,
 )
 from denodo_ha.jobs import DataSource, Job, JobKey, JobState, JobStatus
-from denodo_ha.pairs import MassChangeLimits
+from denodo_ha.pairs_options import MassChangeLimits
 from denodo_ha.properties import SiteProperties
 from denodo_ha.scope import Scope
 from denodo_ha.snapshot.manifest import Manifest, ManifestJob, build_manifest

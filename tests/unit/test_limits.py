@@ -9,7 +9,7 @@ import pytest
 
 from denodo_ha.checks import same_server, shrunk
 from denodo_ha.jobs import JobKey, JobState, JobStatus
-from denodo_ha.pairs import MassChangeLimits
+from denodo_ha.pairs_options import MassChangeLimits
 from denodo_ha.preconditions import not_yet_active, reason_given, slave_ready
 from denodo_ha.promotion import CLOCKS, MISFIRE_THRESHOLD, just_ran, maybe_ran
 from denodo_ha.record import Dirty, Phase, Record, Role, SnapshotRef

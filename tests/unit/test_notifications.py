@@ -158,7 +158,7 @@ class TestLinks:
         blocked = {**EVENT, "kind": "problem", "code": "stale_snapshot"}
         notify(pair({"notifier": SLACK_WEBHOOK, "arguments": arguments}), Alert.STALE_SNAPSHOT, blocked, {})
         *_, page, runbook = slack.requests[0].json["text"].split(" ")
-        assert (page, runbook) == (self.PAGE, f"{self.BASE}/denodo-ha/docs/operator.html#code-stale_snapshot")
+        assert (page, runbook) == (self.PAGE, f"{self.BASE}/denodo-ha/docs/reason-codes.html#code-stale_snapshot")
 
     def test_nothing_is_said_where_airflow_does_not_know_its_address(
         self, slack: Any, monkeypatch: pytest.MonkeyPatch

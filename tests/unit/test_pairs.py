@@ -9,19 +9,18 @@ import pytest
 import yaml
 
 from denodo_ha.decisions import Alert
-from denodo_ha.pairs import (
+from denodo_ha.pairs import Pair, PairOptions
+from denodo_ha.pairs_file import GROUPS, PairsError, load_pairs
+from denodo_ha.pairs_options import (
     AlertsOptions,
     FailoverOptions,
     MassChangeLimits,
     Notify,
-    Pair,
-    PairOptions,
     PropertiesOptions,
     SnapshotsOptions,
     SyncOptions,
     WatchOptions,
 )
-from denodo_ha.pairs_file import GROUPS, PairsError, load_pairs
 from denodo_ha.record import Role
 from denodo_ha.scope import Scope
 from denodo_ha.server.address import server_uri

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from denodo_ha.pairs import Pair, PropertiesOptions
+from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import PairsError, load_pairs
+from denodo_ha.pairs_options import PropertiesOptions
 from denodo_ha.properties import PropertiesError, SiteProperties, rewrite_element, unreachable_hosts
 from denodo_ha.record import Role
 from denodo_ha.snapshot.elements import ElementError, ElementParser

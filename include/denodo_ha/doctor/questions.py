@@ -121,7 +121,8 @@ def _untouched(seen: Sequence[str]) -> Found:
         return Found("confirmed", OK, "an import without a switch to replace leaves a job that is there as it is")
     what = f"an import that was told to replace nothing has changed a job all the same: {listed(seen)}"
     how = (
-        "the options of the import are bound and ignored: give their right places in import_options, see docs/doctor.md"
+        "the options of the import are bound and ignored: give their right places in import_options, see "
+        '"connections" in the documentation'
     )
     return Found("refuted", WARNING, what, how)
 
@@ -216,7 +217,7 @@ QUESTIONS: Mapping[str, Question] = {
                 "refuted",
                 CRITICAL,
                 "an import that was told to replace a job has left its definition, so its options are ignored",
-                "give the right place of replaceJobs in import_options, see docs/doctor.md",
+                'give the right place of replaceJobs in import_options, see "connections" in the documentation',
             ),
         ),
     ),

@@ -28,6 +28,8 @@ from denodo_ha.server.tokens import Auth, ClientCredentials, read_auth
 
 _LOCAL = "//localhost:8000"
 _BASE_PATH = "/webadmin/denodo-scheduler-admin"
+FOR_SCRIPTS = ("transport", "denodo_home", "script_password", "script_server", "vdpauth", "ssh_conn_id")
+"""The options that only concern the transport ``scripts``."""
 _LONGEST = 7 * 86400.0
 """Seconds that a timeout or deadline may have."""
 
@@ -143,7 +145,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     scheduler_uri: _ServerUri = _field(
-        _LOCAL, "Scheduler server", "As the web tool reaches it, //host:port.", default=_LOCAL
+        _LOCAL, "Scheduler server", f"As its own web tool reaches it, //host:port. Empty: {_LOCAL}.", default=_LOCAL
     )
     base_path: Annotated[str, AfterValidator(_base_path)] = _field(
         _BASE_PATH, "Base path", f"Path of the web tool. Empty: {_BASE_PATH}."
@@ -151,80 +153,102 @@ class Settings(BaseModel):
     auth: Annotated[Auth, BeforeValidator(_auth)] = _field(
         "basic",
         "Authentication",
-        "basic; bearer: the password is a token; or a JSON object: "
+        "How to log in: basic; bearer, where the password is a token; or a JSON object, "
         '{"type": "client_credentials", "token_url": "https://…", "scope": "…", "method": "…"}. Empty: basic.',
     )
     verify: Annotated[bool | str, BeforeValidator(_verify)] = _field(
-        True, "Verify TLS", "true, false, or the path of a file with CA certificates. Empty: true."
+        True,
+        "Verify TLS",
+        "true; the path of a file with CA certificates; or false, which logs a warning, because the password can be "
+        "intercepted. Empty: true.",
     )
     cert: Annotated[str | tuple[str, str] | None, BeforeValidator(_cert)] = _field(
-        None, "Client certificate", "Path of one PEM file with certificate and key."
+        None, "Client certificate", "Path of one PEM file with the client's certificate and its key."
     )
     timeout: Annotated[tuple[float, float], BeforeValidator(_seconds)] = _field(
-        (5.0, 10.0), "Timeout", "Seconds to wait for an answer, or [connect, read]. Empty: [5, 10]."
+        (5.0, 10.0),
+        "Timeout",
+        "Seconds to wait for an answer, or [connect, read]. For the scripts: seconds for SSH to connect and to log in, "
+        "whose sum is the deadline of a ping. Empty: [5, 10].",
     )
     transfer_timeout: _Seconds = _field(
-        600.0, "Transfer timeout", "Seconds without a byte that end an export or import. Empty: 600."
+        600.0,
+        "Transfer timeout",
+        "Seconds without a byte that end an export or import. For the scripts: seconds for a whole export with its "
+        "file. Empty: 600.",
     )
     deadline: _Seconds = Field(
         default_factory=lambda given: 4.0 * sum(given["timeout"]),
         title="Deadline",
-        description="Seconds for a whole request with its tries, however slowly bytes come. Empty: 4 times timeout.",
+        description="Seconds for a whole request, from the connection to the last byte, with its tries, however slowly "
+        "bytes come. For REST only. Empty: 4 times the sum of timeout.",
     )
     transfer_deadline: _Seconds = Field(
         default_factory=lambda given: min(6 * given["transfer_timeout"], _LONGEST),
         title="Transfer deadline",
-        description="The same for an export or import, with its file. Empty: 6 times transfer_timeout.",
+        description="The same for an export or import with its file; the imports of a sync have the pair's "
+        "import_timeout instead. For REST only. Empty: 6 times transfer_timeout.",
     )
     answer_limit: PositiveInt = _field(
-        ANSWER_LIMIT, "Answer limit", "Bytes of an answer that are believed, unpacked. Empty: 67108864 (64 MB)."
+        ANSWER_LIMIT,
+        "Answer limit",
+        "Bytes of an answer that are believed, unpacked. For every 32 of them an answer may hold one value. "
+        "Empty: 67108864 (64 MB).",
     )
     error_limit: PositiveInt = _field(
-        ERROR_LIMIT, "Error limit", "Bytes of an error's answer that are read. Empty: 65536 (64 kB)."
+        ERROR_LIMIT, "Error limit", "Bytes that are read of a refusal. Empty: 65536 (64 kB)."
     )
     transfer_limit: PositiveInt = _field(
-        512 * 1024**2, "Transfer limit", "Bytes of an export that are believed. Empty: 536870912 (512 MB)."
+        512 * 1024**2,
+        "Transfer limit",
+        "Bytes of an export that are believed; of a script's console the first megabyte is read. "
+        "Empty: 536870912 (512 MB).",
     )
     export_options: _Options = _field(
         {},
         "Export options",
-        'JSON object: other values or places of the export\'s options, for example {"permissions": true}.',
+        'JSON object: other values or places of the export\'s options, for example {"permissions": true}. For the '
+        "scripts: true, false or null, and no places.",
         format="multiline",
     )
     import_options: _Options = _field(
         {},
         "Import options",
-        'JSON object: other values or places of the import\'s options, for example {"replaceDrivers": false}.',
+        'JSON object: the same of the import\'s options, for example {"replaceDrivers": false}.',
         format="multiline",
     )
     metadata_password: Annotated[SecretStr, AfterValidator(_masked)] | None = _field(
         None,
         "Metadata password",
-        "Protects the secrets inside an export file (9.x). Needed for a server of another installation.",
+        "Protects the secrets inside an export file (9.x), with at least 5 characters. Needed for a server of another "
+        "installation.",
         format="password",
     )
     transport: Literal["rest", "scripts"] = _field(
         "rest", "Transport", "rest or scripts: how export, import and ping reach the server. Empty: rest."
     )
     denodo_home: Annotated[str, AfterValidator(_absolute)] | None = _field(
-        None, "Denodo home", "Installation with tools/scheduler/export.sh. Only for the transport scripts."
+        None, "Denodo home", "Required: the installation with tools/scheduler/export.sh."
     )
     script_password: Annotated[SecretStr, AfterValidator(_encrypted)] | None = _field(
         None,
         "Password for the scripts",
-        "encrypted:… as Denodo's encrypt_password makes it. Only for the transport scripts.",
+        "Required: the password of the login, encrypted:… as Denodo's encrypt_password makes it.",
         format="password",
     )
     script_server: _ServerUri | None = _field(
         None,
         "Scheduler server for the scripts",
-        "As the scripts reach it, //host:port. Empty: the Scheduler server above.",
+        "As the scripts reach it, //host:port, where the web tool knows it by another name. Empty: scheduler_uri.",
     )
     vdpauth: bool = _field(
-        False, "Log in through VDP", "true or false: whether the scripts do so. Empty: false, a local account."
+        False,
+        "Log in through VDP",
+        "true: the scripts log in through Virtual DataPort, as most accounts need; false: with a local account of the "
+        "Scheduler. Empty: false.",
     )
     ssh_conn_id: str | None = _field(
-        None, "SSH connection", "To the machine of the scripts. Empty: they run on the worker."
+        None, "SSH connection", "Airflow's connection to the machine of the scripts. Empty: they run on the worker."
     )
 
     @model_validator(mode="after")

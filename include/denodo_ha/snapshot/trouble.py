@@ -18,7 +18,7 @@ _MEANINGS = (
     (
         r"No filesystem registered|Unsupported filesystem|ImportError|ModuleNotFoundError",
         "the provider package for this kind of storage is not installed here",
-        "install it in every Airflow component (docs/storage.md), such as apache-airflow-providers-amazon[s3fs] for s3",
+        "install it in every Airflow component, such as apache-airflow-providers-amazon[s3fs] for s3",
     ),
     (_NO_BUCKET, "the bucket does not exist", f"create it, or correct {_OPTION}"),
     (

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 
 from denodo_ha.alerts import wrong_pair_event
 from denodo_ha.decisions import Alert
-from denodo_ha.pairs import AlertsOptions, Pair
+from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import PairsError, read_pairs
+from denodo_ha.pairs_options import AlertsOptions
 from denodo_scheduler.alerts import notifiers, notify
 from denodo_scheduler.dags.drill import drill_dag
 from denodo_scheduler.dags.failover import failover_dag

@@ -206,7 +206,7 @@ def _crons_refused(context: PairContext, servers: Mapping[Role, ServerFacts], ac
 def _second_path(context: PairContext, servers: Mapping[Role, ServerFacts]) -> str:
     """The name that both paths to the master have in common."""
     hook = over_second_path(context.pair.watch.second_path, context.master, context.slave)
-    how = "correct 'second_path' of the pair, see docs/deployment.md"
+    how = "correct 'second_path' of the pair, see \"fencing\" in the documentation"
     if hook is None:
         raise NotReadError(Unread("the slave's web tool cannot be asked about the master", how))
     hook.me()
