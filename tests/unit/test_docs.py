@@ -153,6 +153,15 @@ class TestOptions:
         assert [verdict for verdict in Verdict if f"`{verdict}`" not in page] == []
 
 
+def test_what_an_idle_pair_costs_are_the_tasks_of_a_look() -> None:
+    page = (ROOT / "docs" / "airflow.md").read_text()
+    said = re.search(r"An idle pair needs (\d+) .*?\((.*?), and four that are skipped\)", page)
+    assert said
+    tasks, named = set(dags()["failover"].task_ids), set(re.findall(r"`(\w+)`", said[2]))
+    assert named < tasks
+    assert (int(said[1]), len(tasks - named)) == (len(tasks), 4)
+
+
 def blocks(language: str) -> list[Any]:
     """Code blocks of all pages, named by page and line."""
     found = []
