@@ -153,6 +153,14 @@ class TestOptions:
         assert [verdict for verdict in Verdict if f"`{verdict}`" not in page] == []
 
 
+@pytest.mark.parametrize("package", ["include/denodo_ha", "plugins/denodo_scheduler"])
+def test_each_module_has_its_place_in_the_architecture(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    inside = [each for each in (ROOT / package).iterdir() if each.suffix == ".py" or (each / "__init__.py").exists()]
+    named = [each.stem for each in inside if re.search(rf"[`/]{each.stem}(\.py|/[^`]*)?`", page)]
+    assert sorted({each.stem for each in inside} - {*named, "__init__"}) == []
+
+
 def test_what_an_idle_pair_costs_are_the_tasks_of_a_look() -> None:
     page = (ROOT / "docs" / "airflow.md").read_text()
     said = re.search(r"An idle pair needs (\d+) .*?\((.*?), and four that are skipped\)", page)
