@@ -217,13 +217,19 @@ def test_lists_are_read_as_github_reads_them() -> None:
     ]
 
 
+def test_titles_inside_of_airflow_hold_no_markdown() -> None:
+    assert [title for title in docs.pages().values() if re.search(r"[`*_\[\]]", title)] == []
+
+
 def test_every_address_of_the_site_is_a_page_of_it() -> None:
     """Such as those in the metadata of the provider and of the distributions, which no check of links reads."""
     address = re.findall(r"^site_url: (.*)", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)[0]
     texts = [file.read_text() for name in ADDRESSES for file in ROOT.glob(name)] + [json.dumps(get_provider_info())]
     named = {found for text in texts for found in re.findall(rf"{re.escape(address)}([\w./-]*)", text)}
     assert {"runbooks.html", "standin.html", "first-pair.html"} < named
-    there = {f"{name}.html" for name in PAGES} | {f"pictures/{file.name}" for file in (ROOT / "docs/pictures").iterdir()}
+    there = {f"{name}.html" for name in PAGES} | {
+        f"pictures/{file.name}" for file in (ROOT / "docs/pictures").iterdir()
+    }
     assert named - there == {""}
 
 
