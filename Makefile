@@ -5,10 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 DIST := dist
 BIN := $(VENV)/bin
-SOURCES := dags plugins include tests bench
+SOURCES := dags plugins include tests bench mkdocs_hook.py
 SCRIPTS = .ci/run $$(find deploy tests -name '*.sh')
 
-.PHONY: help demo run pictures env up down test test-compose lint bench tables dist lock clean
+.PHONY: help demo run pictures env pin up down test test-compose lint docs bench tables dist lock clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -21,7 +21,8 @@ $(VENV)/.installed: requirements.txt pyproject.toml include/pyproject.toml
 	  { echo "python3 -m venv failed. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements.txt \
 	  | sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected packages.*/  installing them all, a minute at most/p'
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable . --editable include
+	@for part in . include; do \
+	  $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable $$part || exit; done
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
@@ -32,18 +33,21 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
 demo: $(VENV)/.installed  ## Show sync, failover, re-protect and failback of a stand-in pair in a real Airflow
 	@$(BIN)/python -m denodo_demo demo
 
-run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C
+run: $(VENV)/.installed  ## Run Airflow and a stand-in pair until Ctrl-C, with a guided tour
 	@$(BIN)/python -m denodo_demo run
 
 pictures: $(VENV)/.installed-dev  ## Take the pictures of README and docs again, from a run of the demo in Chromium
 	@$(BIN)/python -m denodo_demo pictures
 
-env:  ## Write .env for the containers, with fresh secrets
+env:  ## Write settings and fresh secrets for the containers
 	@sh deploy/compose/env.sh
 
-up:  ## Start Airflow in containers, with a stand-in pair by default
-	@docker compose up --build --detach --wait
-	@echo "Airflow is at http://$$(docker compose port api-server 8080) (user admin, password: ADMIN_PASSWORD in .env)"
+pin:  ## Pull the images of the containers, and write their digests to .env
+	@sh deploy/compose/pin.sh
+
+up:  ## Start Airflow in containers, with a stand-in pair by default; BUILD=--no-build takes the image that IMAGE names
+	@docker compose up $(or $(BUILD),--build) --detach --wait
+	@echo "Airflow is at http://$$(docker compose port api-server 8080) (user admin, password: in secrets/admin_password)"
 
 down:  ## Stop the containers and keep their volumes
 	@docker compose --profile '*' down
@@ -54,13 +58,17 @@ test: $(VENV)/.installed-dev  ## Run all tests, or some: make test ARGS="tests/u
 test-compose: $(VENV)/.installed-dev  ## Test the containers; installs Docker as root on Debian where there is none
 	@bash tests/compose/run.sh $(ARGS)
 
-lint: $(VENV)/.installed-dev  ## Run ruff (with Airflow's rules), mypy --strict, codespell and shellcheck
+lint: $(VENV)/.installed-dev  ## Run ruff (with Airflow's rules), mypy --strict, codespell, proselint and shellcheck
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/codespell . .ci/run
+	@$(BIN)/proselint check docs/*.md *.md
 	@if [[ -x $(BIN)/shellcheck ]]; then $(BIN)/shellcheck $(SCRIPTS); \
 	  else echo "No shellcheck: there is no wheel of it for this machine"; fi
+
+docs: $(VENV)/.installed-dev  ## Build the documentation as a site, site/index.html; every warning is an error
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.installed-dev  ## Measure, print a table and write bench/results/bench.json
 	@$(BIN)/python -m bench $(ARGS)
@@ -84,5 +92,5 @@ lock: $(VENV)/.installed-dev  ## Resolve requirements.in, requirements-dev.in an
 	@$(BIN)/uv pip compile requirements-dev.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-strip-extras -q -o requirements-dev.txt
 	@$(BIN)/uv pip compile requirements-image.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links -q -o requirements-image.txt
 
-clean:  ## Remove the virtual environment, the state of make run, and all caches
-	@rm -rf $(VENV) dist .run .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## Remove the virtual environment, the state of make run, what was built, and all caches
+	@rm -rf $(VENV) .run dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

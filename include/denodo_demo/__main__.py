@@ -1,52 +1,31 @@
-"""``python -m denodo_demo demo|run|pictures``: what ``make demo``, ``make run`` and ``make pictures`` call."""
+"""``denodo-demo run|demo|pictures``: what ``make run``, ``make demo`` and ``make pictures`` call.
+
+run: Airflow and a stand-in pair until Ctrl-C, with a guided tour. demo: sync, failover, re-protect and failback once.
+pictures: those of the documentation, from a run of the demo. State and logs are kept in ``.run`` of the present folder.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from rich.console import Console
-
-from denodo_demo.demo import demo
-from denodo_demo.pictures import pictures
-from denodo_demo.processes import stopping_everything
-from denodo_demo.progress import Progress
-from denodo_demo.run import run
-from denodo_demo.stage import ERRORS, RUN_FOLDER, alone
-
-_PLAIN_WIDTH = 110
+_INTERRUPTED = 130
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code: 0 for success, 1 with a reason for failure, 130 if interrupted."""
-    parser = argparse.ArgumentParser(prog="denodo_demo", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="denodo-demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["demo", "run", "pictures"])
-    command = parser.parse_args(argv).command
-    console = Console()
-    if not console.is_interactive:
-        console = Console(width=_PLAIN_WIDTH)
-    progress = Progress(console)
-    problems: list[str] = []
+    command: str = parser.parse_args(argv).command
     try:
-        with alone("run" if command == "run" else "demo"), stopping_everything():
-            try:
-                if command == "run":
-                    run(progress)
-                else:
-                    problems = demo(progress) if command == "demo" else pictures(progress)
-            finally:
-                progress.say("Stopping everything")
+        # Imported here, because that takes a moment, in which Ctrl-C is no error either.
+        from denodo_demo.commands import execute
+
+        return execute(command)
     except KeyboardInterrupt:
-        return 0 if command == "run" else 130
-    except ERRORS as error:
-        problems = [str(error) or repr(error)]
-    for problem in problems:
-        print(f"make {command} failed: {problem}", file=sys.stderr)
-    if problems:
-        print(f"All logs are in {RUN_FOLDER}.", file=sys.stderr)
-        return 1
-    progress.say("Done: nothing is left running.")
-    return 0
+        return 0 if command == "run" else _INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -12,14 +12,30 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 import httpx
+import psutil
 from cryptography.fernet import Fernet
 
 from denodo_demo.airflow_api import AirflowApiError, ApiClient, Json
-from denodo_demo.processes import Child, WaitError, free_port, process_stat, wait_for
+from denodo_demo.processes import Child, WaitError, free_port, wait_for
 
 PROJECT = Path(__file__).parents[2]
 
+_HEALTHY, _ANSWERS = "healthy", "it answers"
+_MILESTONES = {
+    "Database ready": ("database", "its tables are there"),
+    "Loaded executor": ("scheduler", "it has loaded its executor"),
+    "Starting the Dag Processor Job": ("DAG processor", "it has started"),
+    "Starting the triggerer": ("triggerer", "it has started"),
+    "Running the API server": ("API server", "it loads Airflow's interface"),
+    "files for bundle": ("DAG processor", "it reads the DAG files for the first time"),
+}
+"""What the log says before the API server answers, and what that means for which part."""
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+_BUNDLE = {
+    "name": "denodo_scheduler",
+    "classpath": "denodo_scheduler.bundle.DenodoSchedulerDagBundle",
+    "kwargs": {},
+}
 _PATIENT = (
     "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT",
     "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT",
@@ -32,6 +48,8 @@ class LocalAirflow:
     """Scheduler, triggerer, DAG processor and API server on SQLite with the LocalExecutor.
 
     :param home: ``AIRFLOW_HOME``; it keeps database, logs and secrets from one start to the next.
+    :param dags_folder: None for the DAG bundle of the installed project.
+    :param plugins_folder: None where the project is installed, so that Airflow finds its plugin by itself.
     :param pairs_file: the file that ``DENODO_HA_PAIRS`` names; the project's own file by default.
     :param env: more environment variables: connections (``AIRFLOW_CONN_…``) and settings (``AIRFLOW__…``).
     :param port: the port of the API server if it is free, otherwise any.
@@ -44,8 +62,8 @@ class LocalAirflow:
         self,
         home: Path,
         *,
-        dags_folder: Path = PROJECT / "dags",
-        plugins_folder: Path = PROJECT / "plugins",
+        dags_folder: Path | None = PROJECT / "dags",
+        plugins_folder: Path | None = PROJECT / "plugins",
         pairs_file: Path | None = None,
         env: Mapping[str, str] | None = None,
         port: int = 0,
@@ -61,9 +79,11 @@ class LocalAirflow:
             self.env["DENODO_HA_PAIRS"] = str(pairs_file)
         self.api = ApiClient(self.url, self.user, self._secrets["password"])
         self._child: Child | None = None
+        self._log_begins = 0
 
     def launch(self) -> None:
         """Start all components without waiting for them."""
+        self._log_begins = self.log.stat().st_size if self.log.exists() else 0
         self._child = Child("airflow", self.command, log=self.log, env=self.env, stop_signal=signal.SIGINT)
 
     def wait_until_healthy(self, timeout: float = 300.0) -> None:
@@ -77,20 +97,49 @@ class LocalAirflow:
         return self
 
     @property
+    def child(self) -> Child | None:
+        """The process that holds all components; None before the start."""
+        return self._child
+
+    @property
     def running(self) -> bool:
         return self._child is not None and self._child.running
 
     def processes(self, name: str) -> list[int]:
         """Return the process ids of a component, such as ``triggerer``, and of its child processes."""
         members = self._child.members() if self._child is not None else []
-        return [pid for pid in members if name in Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")]
+        return [process.pid for process in members if name in _command_line(process)]
+
+    @property
+    def password(self) -> str:
+        """The password of :attr:`user`."""
+        return self._secrets["password"]
 
     def is_healthy(self) -> bool:
+        parts = self.parts()
+        return all(parts.get(component) == _HEALTHY for component in _COMPONENTS)
+
+    def answers(self) -> bool:
+        """Return whether the API server answers."""
+        return self.parts().get("API server") == _ANSWERS
+
+    def parts(self) -> dict[str, str]:
+        """Return the state of each part that has one already, by the answer of the API server, or else by the log."""
         try:
             health = self.api.health()
         except (httpx.HTTPError, AirflowApiError):
-            return False
-        return all(health[component]["status"] == "healthy" for component in _COMPONENTS)
+            said = self.said()
+            return dict(_MILESTONES[each] for each in _MILESTONES if each in said)
+        states = {name: health.get(name, {}).get("status") for name in _COMPONENTS}
+        return {"API server": _ANSWERS, **{name: state for name, state in states.items() if state == _HEALTHY}}
+
+    def said(self) -> str:
+        """Return the log of all components since the last start."""
+        if not self.log.exists():
+            return ""
+        with self.log.open("rb") as log:
+            log.seek(self._log_begins)
+            return log.read().decode(errors="replace")
 
     def stop(self) -> None:
         """Stop all components; a running task is given a few seconds."""
@@ -114,7 +163,7 @@ class LocalAirflow:
         def dag() -> Json | None:
             if errors := self.api.import_errors():
                 raise WaitError(
-                    f"DAG {dag_id}: Airflow cannot import {errors[0]['filename']}.\n{errors[0]['stack_trace']}"
+                    f"DAG {dag_id}: Airflow cannot import {errors[0]['filename']}.", said=errors[0]["stack_trace"]
                 )
             return self.api.dag(dag_id)
 
@@ -126,27 +175,36 @@ class LocalAirflow:
         No process is left to report the task, so the scheduler detects it by the missing heartbeats
         (``AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT``, 300 s by default).
         """
-        task: int = task_instance["pid"]
-        stat = process_stat(task)
-        if stat is None:
-            raise WaitError(f"Task {task_instance['task_id']}: its process {task} does not run any more.")
-        for pid in (stat.parent, task):
-            os.kill(pid, signal.SIGKILL)
+        try:
+            task = psutil.Process(task_instance["pid"])
+            worker = task.parent()
+        except psutil.NoSuchProcess:
+            worker = None
+        if worker is None:
+            raise WaitError(
+                f"Task {task_instance['task_id']}: its process {task_instance['pid']} does not run any more."
+            )
+        worker.kill()
+        task.kill()
 
-    def _environment(self, dags_folder: Path, plugins_folder: Path) -> dict[str, str]:
+    def _environment(self, dags_folder: Path | None, plugins_folder: Path | None) -> dict[str, str]:
         """Return an environment without the variables of another Airflow, and without a proxy for this machine."""
         others = ("AIRFLOW", "_AIRFLOW", "DENODO_HA_")
         env = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         no_proxy = ",".join(filter(None, ["127.0.0.1,localhost", env.get("NO_PROXY", env.get("no_proxy", ""))]))
         bin_folder = str(Path(sys.executable).parent)
+        sources = {
+            "AIRFLOW__CORE__DAGS_FOLDER": dags_folder,
+            "AIRFLOW__CORE__PLUGINS_FOLDER": plugins_folder,
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": None if dags_folder else json.dumps([_BUNDLE]),
+        }
+        env |= {name: str(value) for name, value in sources.items() if value is not None}
         return env | {
             "PATH": f"{bin_folder}{os.pathsep}{env.get('PATH', os.defpath)}",
             "PYTHONUNBUFFERED": "1",
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,
             "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins_folder),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
@@ -164,6 +222,13 @@ class LocalAirflow:
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
             **dict.fromkeys(_PATIENT, "600"),
         }
+
+
+def _command_line(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _secrets(home: Path) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
+import secrets
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -15,16 +15,13 @@ from denodo_cli import airflow_api
 from denodo_cli.airflow_api import AirflowApiError, Json
 from denodo_demo.processes import LONGEST_ANSWER, WaitError, wait_for
 from denodo_demo.progress import signs_of_life
-from denodo_demo.slowness import Deadline
+from denodo_demo.slowness import persist
 
 __all__ = ["FINISHED", "AirflowApiError", "ApiClient", "Json"]
 
 FINISHED = frozenset({"success", "failed"})
-
-
-_PATIENCE = 200.0
-"""Seconds, on an idle machine, for which a request that failed is sent again."""
-_PAUSE = 1.0
+_LOGIN = 120.0
+"""Seconds that the answer to a login may take."""
 
 
 class ApiClient(airflow_api.ApiClient):
@@ -37,20 +34,22 @@ class ApiClient(airflow_api.ApiClient):
     """A function that is called with a line about each slow request: the request, and how long it has taken."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
-        super().__init__(url, user, password, timeout=LONGEST_ANSWER, trust_env=False)
+        super().__init__(url, user, password, timeout=_LOGIN, trust_env=False)
         self._url = url
 
-    def request(self, method: str, path: str, *, root: str = "/api/v2", **kwargs: Any) -> Any:
-        deadline = Deadline(_PATIENCE)
+    def request(
+        self, method: str, path: str, *, root: str = "/api/v2", harmless: bool | None = None, **kwargs: Any
+    ) -> Any:
+        """:param harmless: whether the request may be sent again when its answer was lost; all but POST by default."""
         what = f"Airflow at {self._url} has not answered {method} {root}{path}"
-        while True:
-            try:
-                with signs_of_life(what, self.tell) if self.tell else contextlib.nullcontext():
-                    return super().request(method, path, root=root, **kwargs)
-            except (AirflowApiError, httpx.TransportError) as error:
-                if deadline.left() <= 0 or not _may_be_sent_again(method, error):
-                    raise
-            time.sleep(_PAUSE)
+        may_be_sent_again = method != "POST" if harmless is None else harmless
+
+        def send(longest: float) -> Any:
+            timeout = longest if may_be_sent_again else LONGEST_ANSWER
+            with signs_of_life(what, self.tell) if self.tell else contextlib.nullcontext():
+                return super(ApiClient, self).request(method, path, root=root, timeout=timeout, **kwargs)
+
+        return persist(send, lambda error: _may_be_sent_again(method, error, harmless=may_be_sent_again))
 
     def token(self) -> str:
         """Log in, and return the token that a browser has as its cookie."""
@@ -69,11 +68,23 @@ class ApiClient(airflow_api.ApiClient):
         logical_date: datetime | None = None,
         run_id: str | None = None,
     ) -> str:
-        """Start a manual run, without a logical date by default, and return its run id."""
+        """Start a manual run, without a logical date by default, and return its run id.
+
+        A run without a logical date and without a given id gets one here, so that it starts once however often the
+        request has to be sent.
+        """
         body: Json = {"conf": dict(conf or {}), "logical_date": logical_date.isoformat() if logical_date else None}
+        ours = run_id is None and logical_date is None
+        if ours:
+            run_id = f"manual__{datetime.now(UTC).isoformat()}_{secrets.token_hex(4)}"
         if run_id:
             body["dag_run_id"] = run_id
-        return str(self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        try:
+            return str(self.request("POST", f"/dags/{dag_id}/dagRuns", harmless=ours, json=body)["dag_run_id"])
+        except AirflowApiError as error:
+            if ours and error.status == httpx.codes.CONFLICT:
+                return str(run_id)
+            raise
 
     def dag_runs(self, dag_id: str) -> list[Json]:
         """Return the last 100 runs, newest first."""
@@ -179,15 +190,15 @@ class ApiClient(airflow_api.ApiClient):
         return self._json(self.request("POST", "/connections/test", json=body))
 
 
-def _may_be_sent_again(method: str, error: Exception) -> bool:
-    """Return whether the request can be repeated: it had no effect, or is not a POST.
+def _may_be_sent_again(method: str, error: Exception, *, harmless: bool) -> bool:
+    """Return whether the request can be repeated: it had no effect, or may have it twice.
 
     A busy database makes Airflow roll a request back from time to time.
     """
-    if isinstance(error, httpx.ConnectError):
-        return False
+    if isinstance(error, httpx.TransportError):
+        return harmless and not isinstance(error, httpx.ConnectError)
     if not isinstance(error, AirflowApiError):
-        return method != "POST"
+        return False
     rolled_back = error.status == httpx.codes.SERVICE_UNAVAILABLE or "Database error" in str(error)
     return error.status >= httpx.codes.INTERNAL_SERVER_ERROR and (rolled_back or method != "POST")
 

@@ -11,8 +11,20 @@ from rich.table import Table
 from denodo_demo.fill import DISABLED, RESTLESS, never_rest
 from denodo_demo.progress import Progress
 from denodo_demo.report import PairReading, describe_exposure, show_facts, show_places, show_servers
-from denodo_demo.stage import DAG_ID, RUN_FOLDER, Stage, Sync
+from denodo_demo.stage import COMMAND, DAG_ID, RUN_FOLDER, Stage, Sync
 from denodo_demo.story_failover import FailoverStory
+
+STEPS = (
+    "start a stand-in pair, and put jobs onto its master",
+    "start Airflow",
+    "the first sync: everything is new to the slave",
+    "the second sync: nothing has changed",
+    "the master's web tool dies, its Scheduler lives: nothing may happen",
+    "the master's Scheduler dies: the slave takes over",
+    "the slave runs the jobs, and a person edits two of them",
+    "the master returns: its jobs are disabled, and the slave's are copied to it",
+    "fail back to the master, and judge every scheduled run",
+)
 
 
 def demo(progress: Progress, picture: Callable[[Stage, str, Table | None], object] | None = None) -> list[str]:
@@ -26,11 +38,13 @@ def demo(progress: Progress, picture: Callable[[Stage, str, Table | None], objec
     if picture:
         stage.picture = partial(picture, stage)
     stage.start()
+    progress.next()
     long = _start_to_be_busy(stage)
     first = stage.sync_all("First sync: everything is new to the slave", "make demo: the first sync")
     progress.say("Reading both servers back")
     reading = PairReading.of(stage.pair)
     story = FailoverStory.begin(stage)
+    progress.next()
     second = stage.sync("Second sync: nothing has changed on the master", "make demo: nothing changed")
     after = PairReading.of(stage.pair)
     changes = len(after.slave.audit) - len(reading.slave.audit)
@@ -81,7 +95,7 @@ def _show(stage: Stage, first: Sequence[Sync], reading: PairReading, work: str, 
     places = {
         "snapshot": first[-1].result["location"],
         "logs": str(stage.folder),
-        "in the interface": f"`make run`, then /dags/{DAG_ID} at the address that it prints",
+        "in the interface": f"`{COMMAND} run`, then /dags/{DAG_ID} at the address that it prints",
     }
     show_places(console, places)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from textwrap import shorten
 
 from denodo_demo.airflow_api import ApiClient, Json
 from denodo_demo.processes import wait_for
 from denodo_demo.progress import Progress
 from denodo_ha.told import text
+
+_LONGEST = 240
+"""How many characters of an event are printed; the page shows all of it."""
 
 
 class History:
@@ -31,7 +35,7 @@ class History:
         for event in self._new():
             self._known.add(event["id"])
             self.events.append(event)
-            self._progress.say(f"    {event['at'][11:19]}  {line(event)}")
+            self._progress.say(f"    {event['at'][11:19]}  {shorten(line(event), _LONGEST, placeholder=' …')}")
 
     def wait_for(self, kind: str, timeout: float, *, code: str | None = None) -> Json:
         """Return the first event of this kind (and code) from now on; meanwhile print all others."""
@@ -50,8 +54,13 @@ class History:
 
     def settled(self, code: str) -> bool:
         """Return whether the last look of the failover DAG had this code and is settled."""
-        watching = self._api.asset_state(self._asset_id).get("watch") or {}
+        watching = self.state("watch")
         return watching.get("code") == code and bool(watching.get("settled"))
+
+    def state(self, key: str) -> Json:
+        """Return what the pair keeps under a key of its asset's state store; empty if there is nothing."""
+        found: Json = self._api.asset_state(self._asset_id).get(key) or {}
+        return found
 
     def _new(self) -> list[Json]:
         """Return the new events, oldest first."""

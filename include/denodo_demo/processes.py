@@ -18,7 +18,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
+
+import psutil
 
 from denodo_demo.slowness import Deadline, allow
 
@@ -29,10 +31,20 @@ LONGEST_ANSWER = 600.0
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 _running: list[Child] = []
+_GRACE = 5.0
+"""Seconds that a person who presses Ctrl-C waits at most for the children to end by themselves."""
 
 
 class WaitError(RuntimeError):
-    """A condition did not become true in time; the message names it and shows the end of the log."""
+    """A condition did not become true in time; the message names it and shows the end of the log.
+
+    :param summary: the first sentence, without what follows. :param child: the process whose log is shown.
+    :param said: what else belongs to it, such as a traceback.
+    """
+
+    def __init__(self, summary: str, child: Child | None = None, said: str = "") -> None:
+        super().__init__("\n".join(filter(None, [summary + _tail(child), said])))
+        self.summary = summary
 
 
 class Child:
@@ -77,66 +89,71 @@ class Child:
 
     def stop(self, grace: float = 20.0) -> None:
         """Ask the process to end, wait ``grace`` seconds (on an idle machine), then kill the rest of its session."""
+        self.ask_to_end()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(allow(grace))
+        self.kill()
+
+    def ask_to_end(self) -> None:
+        """Send the process its stop signal, if it runs."""
         if self.running:
             self._popen.send_signal(self._stop_signal)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._popen.wait(allow(grace))
-        self.kill()
 
     def kill(self) -> None:
         """Send SIGKILL to the process and to everything in its session; return when all are gone."""
         while members := self.members():
             for member in members:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(member, signal.SIGKILL)
-            time.sleep(0.02)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.kill()
+            psutil.wait_procs(members, timeout=0.02)
         self._popen.wait()
         if self in _running:
             _running.remove(self)
 
-    def members(self) -> list[int]:
-        """Return the ids of the process and of all others in its session."""
-        processes = ((int(folder.name), process_stat(int(folder.name))) for folder in Path("/proc").glob("[0-9]*"))
-        return [pid for pid, stat in processes if stat and stat.session == self.pid]
+    def members(self) -> list[psutil.Process]:
+        """Return the process and all others in its session, without zombies."""
+        return [process for process in psutil.process_iter() if self._has(process)]
 
-
-class ProcessStat(NamedTuple):
-    """A part of the information of Linux about a process."""
-
-    parent: int
-    session: int
-
-
-def process_stat(pid: int) -> ProcessStat | None:
-    """Read the state of a process; None if it is gone or a zombie."""
-    try:
-        state, parent, _group, session, *_ = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if state == "Z" else ProcessStat(int(parent), int(session))
+    def _has(self, process: psutil.Process) -> bool:
+        try:
+            return os.getsid(process.pid) == self.pid and process.status() != psutil.STATUS_ZOMBIE
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            return False
 
 
 @atexit.register
-def stop_all() -> None:
-    """Stop every child that still runs, the last one started first."""
-    for child in reversed(_running.copy()):
-        child.stop()
+def stop_all(grace: float = _GRACE, hurry: Callable[[], bool] = lambda: False) -> None:
+    """Stop every child that still runs, all at once.
+
+    :param grace: seconds, on any machine, after which what still runs is killed.
+    :param hurry: whether it is killed at once.
+    """
+    children = list(reversed(_running))
+    for child in children:
+        child.ask_to_end()
+    end = time.monotonic() + grace
+    while any(child.running for child in children) and time.monotonic() < end and not hurry():
+        time.sleep(0.05)
+    for child in children:
+        child.kill()
 
 
 @contextlib.contextmanager
 def stopping_everything() -> Iterator[None]:
     """Stop all children at the end of the block, however it ends: normally, by an exception, or by a signal.
 
-    SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as SIGINT does; while the children are stopped all three are ignored.
+    SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as SIGINT does; another one while the children are stopped has them
+    killed at once.
     """
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, _interrupt) for number in signals}
+    again: list[int] = []
     try:
         yield
     finally:
         for number in signals:
-            signal.signal(number, signal.SIG_IGN)
-        stop_all()
+            signal.signal(number, lambda number, _frame: again.append(number))
+        stop_all(hurry=lambda: bool(again))
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -184,9 +201,9 @@ def wait_for(
         if value := condition():
             return value
         if child is not None and not child.running:
-            raise WaitError(f"{what}: the process {child.name} ended before.{_tail(child)}")
+            raise WaitError(f"{what}: the process {child.name} ended before.", child)
         if deadline.left() <= 0:
-            raise WaitError(f"{what}: not within {time.monotonic() - began:.0f} s.{_tail(child)}")
+            raise WaitError(f"{what}: not within {time.monotonic() - began:.0f} s.", child)
         time.sleep(poll)
 
 

@@ -158,7 +158,7 @@ def show_facts(console: Console, facts: Mapping[str, str]) -> None:
 def show_places(console: Console, places: Mapping[str, str]) -> None:
     """Print one name and value a line, never broken, so that addresses and paths can be copied."""
     for name, value in places.items():
-        console.print(f"  {name:<20} {value}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  {name:<21} {value}", markup=False, highlight=False, soft_wrap=True)
 
 
 def describe_exposure(reading: PairReading, sync_seconds: float | None) -> str:

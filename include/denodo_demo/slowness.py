@@ -5,6 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+ANSWER = 60.0
+"""Seconds, on an idle machine, that one answer may take before a request is sent again."""
+PERSISTENCE = 200.0
+"""Seconds, on an idle machine, for which a request that failed is sent again."""
+_PAUSE = 1.0
 
 _WORK = 300_000
 _TAKES = 0.06
@@ -51,3 +61,20 @@ class Deadline:
         self._left -= (now - self._seen) / slowness()
         self._seen = now
         return self._left
+
+
+def persist(send: Callable[[float], T], again: Callable[[Exception], bool]) -> T:
+    """Send a request, and send it again while it fails in a way that allows that.
+
+    :param send: sends it once, and is given the seconds that the answer may take. :param again: whether the request may
+        be sent again after this error.
+    :raises Exception: the last error, when the time for it is over, or the error does not allow it.
+    """
+    deadline = Deadline(PERSISTENCE)
+    while True:
+        try:
+            return send(allow(ANSWER))
+        except Exception as error:
+            if deadline.left() <= 0 or not again(error):
+                raise
+        time.sleep(_PAUSE)

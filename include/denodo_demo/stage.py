@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,9 +28,14 @@ FAILOVER = f"denodo_scheduler_failover__{PAIR}"
 SWITCHOVER = f"denodo_scheduler_switchover__{PAIR}"
 OPERATIONS = f"denodo_scheduler_operations__{PAIR}"
 ASSET = f"denodo-scheduler://{PAIR}"
-RUN_FOLDER = PROJECT / ".run"
+COMMAND = "make" if (PROJECT / "Makefile").exists() else "denodo-demo"
+"""What the commands are called: targets of make in a checkout, and those of the program elsewhere."""
+RUN_FOLDER = Path.cwd() / ".run"
+"""Where everything is written: beside the Makefile, or in the folder where the program was started."""
 PATIENCE = 300.0
 """Seconds, on an idle machine, after which waiting is given up."""
+_FILLED = "filled"
+"""A file that is there when the master has all its jobs; a pair that was interrupted before is made anew."""
 _MOST_SYNCS = 5
 ERRORS = (WaitError, AirflowApiError, StandinError, httpx.HTTPError)
 """The errors of communication with the processes that were started."""
@@ -37,7 +44,7 @@ _PASSING = None, "scheduled", "queued", "running"
 """States of a task that are not printed."""
 
 _PAIRS_YAML = """\
-# Written by `make {command}`: the shipped pair with durations short enough for a demonstration.
+# Written by `{program} {command}`: the shipped pair with durations short enough for a demonstration.
 pairs:
   {pair}:
     master: denodo_scheduler_master
@@ -86,6 +93,7 @@ class Stage:
     meanwhile: Callable[[], object] = lambda: None
     picture: Callable[[str, Table | None], object] = lambda _state, _table: None
     _states: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    _parts: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def build(cls, command: str, progress: Progress, *, schedule: str = "null") -> Stage:
@@ -95,9 +103,12 @@ class Stage:
         """
         folder = RUN_FOLDER / command
         folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / _FILLED).exists():
+            shutil.rmtree(folder / "pair", ignore_errors=True)
         pairs_file = folder / "pairs.yaml"
         pair = StandinPair(folder / "pair", preferred_ports=True)
         text = _PAIRS_YAML.format(
+            program=COMMAND,
             command=command,
             pair=PAIR,
             schedule=schedule,
@@ -106,33 +117,67 @@ class Stage:
             slave_timezone=pair.slave.timezone,
         )
         pairs_file.write_text(text, encoding="utf-8")
-        airflow = LocalAirflow(folder / "airflow", pairs_file=pairs_file, env=pair.connections_env(), port=8080)
+        airflow = LocalAirflow(
+            folder / "airflow",
+            dags_folder=None,
+            plugins_folder=None,
+            pairs_file=pairs_file,
+            env=pair.connections_env(),
+            port=8080,
+        )
         airflow.api.tell = progress.say
         return cls(folder, pair, airflow, progress)
 
     def start(self) -> None:
         """Start the four servers and Airflow, and put jobs onto a master that has none."""
-        step = self.progress.step
         self.airflow.launch()
-        with step("Starting the stand-in pair: two Scheduler servers and two web tools"):
+        self.progress.next()
+        self.start_pair()
+        self.progress.next()
+        with self.progress.step("Starting Airflow: scheduler, triggerer, DAG processor and API server"):
+            self.wait_for_airflow(self.airflow.is_healthy, "Airflow with all its components")
+        with self.progress.step("Waiting for Airflow to read the pair's four DAGs"):
+            self.wait_for_dags()
+
+    def start_pair(self) -> None:
+        """Start the four servers, and put jobs onto a new master."""
+        with self.progress.step("Starting the stand-in pair: two Scheduler servers and two web tools"):
             self.pair.start()
-        if not self.pair.master.statuses():
-            with step(f"Putting {JOBS} jobs in {PROJECTS} projects onto the master, {DISABLED} of them disabled"):
+        filled = self.folder / _FILLED
+        if not filled.exists():
+            what = f"Putting {JOBS} jobs in {PROJECTS} projects onto the master, {DISABLED} of them disabled"
+            with self.progress.step(what):
                 fill(self.pair.master)
-        with step("Starting Airflow: scheduler, triggerer, DAG processor and API server"):
-            self.airflow.wait_until_healthy()
-        with step("Waiting for Airflow to read the pair's four DAGs"):
-            for dag_id in (DAG_ID, FAILOVER, SWITCHOVER, OPERATIONS):
-                self.airflow.wait_for_dag(dag_id)
+            filled.touch()
+
+    def wait_for_airflow(self, condition: Callable[[], bool], what: str) -> None:
+        """Wait for a state of Airflow, and print meanwhile which of its parts have come up.
+
+        :raises WaitError: Airflow has ended, or takes too long.
+        """
+
+        def reached() -> bool:
+            for name, state in self.airflow.parts().items():
+                if self._parts.get(name) != state:
+                    self._parts[name] = state
+                    self.progress.say(f"        {name.replace('_', ' ')}: {state}")
+            return condition()
+
+        wait_for(reached, PATIENCE, what, child=self.airflow.child, poll=0.5)
+
+    def wait_for_dags(self) -> None:
+        """Wait for the pair's DAGs, and switch all of them on but the one that watches."""
+        for dag_id in (DAG_ID, FAILOVER, SWITCHOVER, OPERATIONS):
+            self.airflow.wait_for_dag(dag_id)
         for dag_id in (DAG_ID, SWITCHOVER, OPERATIONS):
             self.airflow.api.set_paused(dag_id, False)
-        self.progress.say(
-            f"Airflow is at {self.airflow.url} (user {self.airflow.user}, password in {self.airflow.password_file})"
-        )
 
-    def watch(self) -> History:
+    def watch(self) -> None:
         """Have the failover DAG watch the pair from now on."""
         self.airflow.api.set_paused(FAILOVER, False)
+
+    def history(self) -> History:
+        """Follow the pair's history from now on."""
         return History(self.airflow.api, ASSET, self.progress)
 
     def sync(self, what: str, reason: str, **form: Any) -> Sync:
@@ -153,15 +198,6 @@ class Stage:
                 raise WaitError(f"After {_MOST_SYNCS} syncs {done[-1].pending} jobs are still pending.")
             done.append(self.sync(f"Again, for {done[-1].pending} jobs that are pending", reason, **form))
         return done
-
-    def scheduled_sync(self, what: str) -> Sync:
-        """Follow the run that Airflow starts, for the last scheduled moment, as soon as a new DAG is not paused."""
-
-        def first_run() -> str:
-            runs = wait_for(lambda: self.airflow.api.dag_runs(DAG_ID), PATIENCE, "The first scheduled run")
-            return str(runs[-1]["dag_run_id"])
-
-        return self.follow(what, first_run)
 
     def follow(self, what: str, begin: Callable[[], str]) -> Sync:
         """Show the tasks of a sync as they run, and return its result.
@@ -230,11 +266,15 @@ def alone(command: str) -> Iterator[None]:
     :raises WaitError: another process holds it.
     """
     RUN_FOLDER.mkdir(exist_ok=True)
-    with (RUN_FOLDER / f"{command}.lock").open("w") as lock:
+    with (RUN_FOLDER / f"{command}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            lock.seek(0)
             raise WaitError(
-                f"`make {command}` already runs in this folder. Stop it first, or wait for its end."
+                f"`{COMMAND} {command}` already runs in this folder. Wait for its end, or stop it (kill {lock.read()})"
             ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         yield

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeAlias
 import httpx
 
 from denodo_demo.processes import LONGEST_ANSWER, Child, free_port, wait_for
+from denodo_demo.slowness import persist
 
 Json: TypeAlias = dict[str, Any]
 
@@ -23,7 +24,7 @@ PASSWORD = "stand-in-password"  # noqa: S105 - guards nothing, and is easy to fi
 
 LEAP_DAYS = "0 0 12 29 2 ?"
 
-_COMMAND = str(Path(sys.executable).with_name("denodo-standin"))
+_COMMAND = (sys.executable, "-m", "denodo_standin")
 
 
 class StandinError(RuntimeError):
@@ -55,10 +56,16 @@ class StandinProcess:
         """The process id of the last start."""
         return self._child.pid if self._child else None
 
+    @property
+    def pid_file(self) -> Path:
+        """The file that holds the process id of the last start."""
+        return self._log.with_suffix(".pid")
+
     def launch(self) -> None:
         """Start the process without waiting for it."""
-        command = [_COMMAND, *self._arguments]
+        command = [*_COMMAND, *self._arguments]
         self._child = Child(self.name, command, log=self._log, env=_environment())
+        self.pid_file.write_text(str(self.pid))
 
     def wait_until_ready(self, timeout: float = 120.0) -> None:
         wait_for(self._answers, timeout, f"{self.name} on port {self.port}", child=self._child, poll=0.05)
@@ -80,10 +87,7 @@ class StandinProcess:
 
     def control(self, method: str, path: str, **kwargs: Any) -> Any:
         """Return the answer of the control endpoint; ``path`` is relative to ``/control``."""
-        answer = self._http.request(method, path, **kwargs)
-        if answer.is_error:
-            raise StandinError(f"{self.name} answered {answer.status_code} to {method} {path}: {answer.text}")
-        return answer.json() if answer.content else None
+        return _ask(self._http, self.name, method, path, **kwargs)
 
     def state(self) -> Json:
         state: Json = self.control("GET", "/state")
@@ -156,10 +160,7 @@ class StandinApi:
 
     def request(self, method: str, path: str, params: Json | None = None, **kwargs: Any) -> Any:
         """Return the JSON answer of the server's public API; ``path`` is relative to ``/public/api``."""
-        answer = self._http.request(method, path, params={"uri": self.uri, **(params or {})}, **kwargs)
-        if answer.is_error:
-            raise StandinError(f"{self.name} answered {answer.status_code} to {method} {path}: {answer.text}")
-        return answer.json() if answer.content else None
+        return _ask(self._http, self.name, method, path, params={"uri": self.uri, **(params or {})}, **kwargs)
 
     def statuses(self) -> list[Json]:
         statuses: list[Json] = self.request("GET", "/jobs/status")
@@ -206,7 +207,7 @@ class StandinApi:
         self._standin("load", str(export_file))
 
     def _standin(self, *arguments: str) -> None:
-        command = [_COMMAND, *arguments, "--server", self.uri]
+        command = [*_COMMAND, *arguments, "--server", self.uri]
         done = subprocess.run(  # noqa: S603 - no shell, and the command is ours
             command, env=_environment(self._password), capture_output=True, text=True, check=False
         )
@@ -327,6 +328,19 @@ class StandinPair:
         for server in self.servers:
             for process in server.processes:
                 action(process)
+
+
+def _ask(http: httpx.Client, name: str, method: str, path: str, **kwargs: Any) -> Any:
+    """Return the JSON answer; a request without an answer in time is sent again, unless it is a POST."""
+    harmless = method != "POST"
+
+    def send(longest: float) -> httpx.Response:
+        return http.request(method, path, timeout=longest if harmless else LONGEST_ANSWER, **kwargs)
+
+    answer = persist(send, lambda error: harmless and isinstance(error, httpx.TimeoutException))
+    if answer.is_error:
+        raise StandinError(f"{name} answered {answer.status_code} to {method} {path}: {answer.text}")
+    return answer.json() if answer.content else None
 
 
 def _with_cron(job: Json, cron: str) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from denodo_demo.report import (
 )
 from denodo_demo.slowness import allow
 from denodo_demo.stage import DAG_ID, FAILOVER, PATIENCE, SWITCHOVER, Stage, Sync
+from denodo_ha.promotion import MISFIRE_THRESHOLD
 
 KILL_AT = timedelta(seconds=56)
 """The second of a minute at which the master's Scheduler is killed: jobs are due before that can be detected."""
@@ -50,7 +52,8 @@ class FailoverStory:
     @classmethod
     def begin(cls, stage: Stage) -> FailoverStory:
         """Let the failover DAG watch; from now on every occurrence counts."""
-        history = stage.watch()
+        stage.watch()
+        history = stage.history()
         stage.meanwhile = history.tell
         return cls(stage, history, crons(stage.pair.master), datetime.now(UTC))
 
@@ -59,25 +62,29 @@ class FailoverStory:
 
         :return: the problems, in words; empty if there are none.
         """
+        progress = self.stage.progress
+        progress.next()
         before = Reading.of(self.stage.pair.master)
-        with self.stage.progress.step("The failover DAG begins to watch: the master is asked every second"):
+        with progress.step("The failover DAG begins to watch: the master is asked every second"):
             self._wait_until_all_is_well()
         self.stage.picture("normal", None)
         self._web_tool_dies()
+        progress.next()
         moment = self._scheduler_dies()
         slave = Reading.of(self.stage.pair.slave)
         self.stage.picture("failed-over", None)
+        progress.next()
         self._edit_the_slave()
         # A master that starts again at once runs what fell due in the minute before, which cannot be prevented.
         until = moment - KILL_AT + 2 * _MINUTE + _settle()
         self._wait(until, f"The slave is the active server: it runs what is due at {until:%H:%M} UTC")
         edited = Reading.of(self.stage.pair.slave)
+        progress.next()
         self._master_returns()
         reprotected = self._reprotect()
+        progress.next()
         self._fail_back()
-        with self.stage.progress.step(
-            "A look of the failover DAG by hand: all is well, the slave could take over again"
-        ):
+        with progress.step("A look of the failover DAG by hand: all is well, the slave could take over again"):
             self.stage.airflow.api.trigger(FAILOVER)
             self._wait_until_all_is_well()
         return [*_enabled_differs(before, slave, "the slave after the failover"), *self._judge(edited, reprotected)]
@@ -104,8 +111,10 @@ class FailoverStory:
         scheduler = self.stage.pair.master.scheduler
         scheduler.kill()
         say = self.stage.progress.say
-        with self.stage.progress.step(f"kill -9 of the {scheduler.name}: the slave has to take over"):
-            say("    Jobs that ran in the last minute are enabled when it is over, so that none of them runs again")
+        until = datetime.now(UTC) + MISFIRE_THRESHOLD
+        with self.stage.progress.step(f"kill -9 of the {scheduler.name}: the slave has to take over", until):
+            say("        3 probes without an answer, one a second, and a second path: then the master is down")
+            say("        Jobs that ran in the last minute are enabled when it is over, so that none of them runs again")
             self.history.wait_for("failover", PATIENCE)
         return moment
 
@@ -156,7 +165,7 @@ class FailoverStory:
             self.history.tell()
             return datetime.now(UTC) >= moment
 
-        with self.stage.progress.step(what):
+        with self.stage.progress.step(what, moment):
             wait_for(reached, (moment - datetime.now(UTC)).total_seconds() + PATIENCE, what)
 
     def _judge(self, edited: Reading, reprotected: Sync) -> list[str]:
@@ -172,6 +181,7 @@ class FailoverStory:
         table = occurrences_table(found)
         console.print(table)
         self.stage.picture("occurrences", table)
+        self.stage.progress.conclusion = conclusion(found)
         return [
             *after.problems(disabled_on_master=DISABLED, slave_ran=True),
             *_enabled_differs(edited, after.master, "the master after the failback"),
@@ -233,6 +243,20 @@ def problems(found: Mapping[Occurrence, Fate]) -> list[str]:
     wrong = [f"{counts[fate]} occurrences: {fate}" for fate in (Fate.LOST, Fate.TWICE, Fate.NOT_DUE) if counts[fate]]
     idle = [f"no occurrence {fate}" for fate in (Fate.MASTER, Fate.SLAVE) if not counts[fate]]
     return wrong + idle
+
+
+def conclusion(found: Mapping[Occurrence, Fate]) -> str:
+    """Return the outcome in one sentence, by the servers' journals."""
+    counts = Counter(found.values())
+    listed, lost, twice, not_due = (counts[each] for each in (Fate.LISTED, Fate.LOST, Fate.TWICE, Fate.NOT_DUE))
+    if twice or lost or not_due:
+        return (
+            f"Not as it must be: {twice} scheduled runs happened twice, {not_due} without being due; "
+            f"{listed + lost} were missed, {lost} of them not listed."
+        )
+    missed = f"{listed} of {counts.total()} scheduled runs were missed, all listed" if listed else "none was missed"
+    late = f" {counts[Fate.LATE]} ran late," if counts[Fate.LATE] else ""
+    return f"No job ran twice,{late} and {missed}."
 
 
 def _enabled_differs(master: Reading, other: Reading, which: str) -> list[str]:

@@ -29,6 +29,11 @@ late; `misconfigured`: 400, 401, 403, 404, TLS, a redirect, HTML, a name that do
 is not known or an answer of the slave's own server; `not_asked`: the pair has no such path. `up` is accepted at once,
 any other verdict after `fall` times in a row."""
 
+_PHASES = """\
+## Phases
+
+A pair begins in phase `normal`. [The phases](phases.md) has a drawing, and says what each one means."""
+
 _PATHS: tuple[tuple[str, Sequence[Answer]], ...] = (
     ("master's web tool", [answer for answer in Answer if answer is not Answer.NOT_ASKED]),
     ("slave's web tool, about the master", list(Answer)),
@@ -38,13 +43,13 @@ _Answers = tuple[tuple[Answer, ...], ...]
 
 
 def page() -> str:
-    """Return the whole page, in Markdown with one Mermaid diagram."""
+    """Return the whole page, in Markdown."""
     sections = [
         _HEAD,
         _ANSWERS,
         _table((*(path for path, _ in _PATHS), "verdict"), _verdicts()),
-        "## Phases",
-        _diagram(),
+        _PHASES,
+        _table(("from", "to", "when"), ((_code([start]), _code([end]), when) for start, end, when in TRANSITIONS)),
     ]
     for phase in Phase:
         sections += [f"## In phase `{phase}`", _table(("verdict", "rules in their order", "all hold"), _cells(phase))]
@@ -76,12 +81,6 @@ def _verdicts() -> Iterator[list[str]]:
     for answers, judged in rows:
         asked = zip(answers, _PATHS, strict=True)
         yield [*("any" if len(each) == len(allowed) else _code(each) for each, (_, allowed) in asked), _code([judged])]
-
-
-def _diagram() -> str:
-    """Return the state diagram; a label of Mermaid must not hold a colon."""
-    arrows = (f"    {start} --> {end}: {when.replace(': ', ', ')}" for start, end, when in TRANSITIONS)
-    return "\n".join(["```mermaid", "stateDiagram-v2", f"    [*] --> {Phase.NORMAL}", *arrows, "```"])
 
 
 def _cells(phase: Phase) -> Iterator[list[str]]:

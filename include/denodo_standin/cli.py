@@ -64,6 +64,21 @@ def _parser() -> argparse.ArgumentParser:
     webtool.add_argument("--tls-cert", type=Path, metavar="FILE", help="PEM; serves HTTPS")
     webtool.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM; needed when it is not in --tls-cert")
 
+    pair = commands.add_parser(
+        "pair",
+        help="a master with jobs and an empty slave, and the settings of an Airflow for them",
+        description="Two Scheduler servers and two web tools on free ports, until Ctrl-C.",
+    )
+    pair.set_defaults(run=_pair)
+    pair.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        nargs="?",
+        default=Path("denodo-pair"),
+        help="where the pair's state and settings are, also for the next start (default: %(default)s)",
+    )
+
     load = commands.add_parser("load", help="fill a server from an export file")
     load.set_defaults(run=_load)
     load.add_argument("file", type=Path, metavar="FILE.zip")
@@ -94,6 +109,9 @@ def _add_address(parser: argparse.ArgumentParser, *, port: int) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=port, help="0: a free one (default: %(default)s)")
     parser.add_argument("--log-level", choices=["debug", "info", "warning", "error"], default="warning")
+    parser.add_argument(
+        "--end-with-stdin", action="store_true", help="end when standard input does, as when the program at it has died"
+    )
 
 
 def _add_target(parser: argparse.ArgumentParser, option: str, text: str) -> None:
@@ -128,9 +146,16 @@ def _moment(text: str) -> datetime:
     return moment
 
 
+def _pair(args: argparse.Namespace) -> None:
+    from denodo_standin.pair import serve
+
+    serve(args.folder)
+
+
 def _scheduler(args: argparse.Namespace) -> None:
     from denodo_standin.scheduler import serve
 
+    _watch_stdin(args)
     serve(
         host=args.host,
         port=args.port,
@@ -150,6 +175,7 @@ def _scheduler(args: argparse.Namespace) -> None:
 def _webtool(args: argparse.Namespace) -> None:
     from denodo_standin.webtool import serve
 
+    _watch_stdin(args)
     serve(
         host=args.host,
         port=args.port,
@@ -158,6 +184,13 @@ def _webtool(args: argparse.Namespace) -> None:
         tls_key=args.tls_key,
         log_level=args.log_level,
     )
+
+
+def _watch_stdin(args: argparse.Namespace) -> None:
+    if args.end_with_stdin:
+        from denodo_standin.serving import end_with_stdin
+
+        end_with_stdin()
 
 
 def _scripts(args: argparse.Namespace) -> None:

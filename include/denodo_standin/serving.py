@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
+import threading
 from typing import Any
 
 import uvicorn
@@ -51,3 +53,14 @@ def run(app: ASGIApp, *, role: str, host: str, port: int, log_level: str = "warn
         server.run(sockets=[listener])
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def end_with_stdin() -> None:
+    """Have this process end, as by SIGTERM, at the end of its standard input, such as a pipe from its parent."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            continue
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -30,22 +30,14 @@ from denodo_demo.stage import ASSET, DAG_ID, FAILOVER
 pytestmark = pytest.mark.timeout(1500)
 
 PATIENCE = 240.0
-SECRETS = (
-    "ADMIN_PASSWORD",
-    "FERNET_KEY",
-    "JWT_SECRET",
-    "API_SECRET_KEY",
-    "POSTGRES_PASSWORD",
-    "REDIS_PASSWORD",
-    "STANDIN_PASSWORD",
-)
 IMAGE = "denodo-ha-test/project"
 BASE_IMAGE = "apache/airflow:3.3.2"
 MEGABYTE = 1_000_000
 STATUSES = """
-import json, os, sys
+import json, sys
 from denodo_demo.standin import StandinApi
-server = StandinApi("server", "http://localhost:9090", sys.argv[1], password=os.environ["DENODO_STANDIN_PASSWORD"])
+password = open("/run/secrets/standin_password").read()
+server = StandinApi("server", "http://localhost:9090", sys.argv[1], password=password)
 print(json.dumps(server.statuses()))
 """
 
@@ -62,8 +54,10 @@ class Stack:
         self._copy_project()
         self.say(self.run("make", "env").strip())
         port = free_port(18080)
-        self.settings = self._set(AIRFLOW_PORT=str(port), IMAGE=IMAGE, **settings)
-        self.api = ApiClient(f"http://127.0.0.1:{port}", "admin", self.settings["ADMIN_PASSWORD"])
+        self._set(AIRFLOW_PORT=str(port), IMAGE=IMAGE, **settings)
+        files = (each for each in (folder / "secrets").iterdir() if each.suffix != ".yaml")
+        self.secrets = {each.name: each.read_text() for each in files}
+        self.api = ApiClient(f"http://127.0.0.1:{port}", "admin", self.secrets["admin_password"])
 
     def say(self, text: str) -> None:
         print(f"    {text}", flush=True)
@@ -120,13 +114,22 @@ class Stack:
         self.say(f"{'idle memory of the stack':<28}{total:7.0f}MiB")
 
     def secrets_seen(self) -> list[str]:
-        """Which secrets are in a container's log, in a file of logs, or in the process list."""
+        """Which secrets are told by a log, a file of logs, the process list, or what Docker says of the stack."""
         running = self.compose("ps", "--services").split()
-        told = [self.compose("logs", "--no-color"), self.compose("top")]
+        told = [self.compose("logs", "--no-color"), self.compose("top"), self.compose("config")]
+        told.append(self.run("docker", "inspect", *self.compose("ps", "--all", "--quiet").split()))
         told += [
             self.inside(name, "sh", "-c", "cat $(find /opt/airflow/logs -type f)") for name in LOGGERS & {*running}
         ]
-        return [name for name in SECRETS if any(self.settings[name] in text for text in told)]
+        return [name for name, value in self.secrets.items() if any(value in text for text in told)]
+
+    def given(self, service: str) -> set[str]:
+        """The secrets that a container has."""
+        return set(self.inside(service, "ls", "/run/secrets").split())
+
+    def reaches(self, service: str, host: str) -> bool:
+        """Whether a container can look up another one, which it can in a common network only."""
+        return bool(self.compose("exec", "-T", service, "getent", "hosts", host, check=False).strip())
 
     def history(self) -> History:
         return History(self.api, ASSET, Progress(Console(width=110)))
@@ -150,12 +153,9 @@ class Stack:
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(PROJECT / name, self.folder / name)
 
-    def _set(self, **settings: str) -> dict[str, str]:
-        lines = (self.folder / ".env").read_text().splitlines()
-        written = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-        written |= settings
-        (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in written.items()))
-        return written
+    def _set(self, **settings: str) -> None:
+        with (self.folder / ".env").open("a") as file:
+            file.writelines(f"{name}={value}\n" for name, value in settings.items())
 
 
 LOGGERS = {"scheduler", "worker-1", "worker-2"}
@@ -229,7 +229,7 @@ def test_the_image_is_little_larger_than_its_base_and_holds_no_secret(local: Sta
     made_of = local.run("docker", "image", "history", "--no-trunc", IMAGE) + local.run(
         "docker", "image", "inspect", IMAGE
     )
-    assert not [name for name in SECRETS if local.settings[name] in made_of]
+    assert not [name for name, value in local.secrets.items() if value in made_of]
     kept = ["docker", "run", "--rm", "--entrypoint", "sh", IMAGE, "-c", "id -u; find /opt/airflow -name '.env*'"]
     assert local.run(*kept).split() == ["50000"]
 
@@ -239,6 +239,29 @@ def test_sync_and_failover(local: Stack) -> None:
     expect_in_step(local, begin_sync(local))
     expect_failover(local)
     assert local.secrets_seen() == []
+
+
+def test_each_has_the_secrets_and_networks_that_it_needs(local: Stack) -> None:
+    assert local.given("dag-processor") == {"postgres_password", "fernet_key", "backend_kwargs", "connections.yaml"}
+    assert local.given("standin-slave") == {"standin_password"}
+    assert local.reaches("scheduler", "postgres")
+    assert not local.reaches("standin-slave", "postgres")
+    assert not local.reaches("dag-processor", "standin-slave")
+    assert local.reaches("triggerer", "standin-slave")
+
+
+def test_connections_can_be_tested(local: Stack) -> None:
+    said = local.api.test_connection(
+        "mine",
+        "denodo_scheduler",
+        schema="http",
+        host="standin-slave-webtool",
+        port=9090,
+        login="admin",
+        password=local.secrets["standin_password"],
+        extra=json.dumps({"scheduler_uri": "//standin-slave:8000"}),
+    )
+    assert said["status"], said["message"]
 
 
 def test_another_start_keeps_what_was_written(local: Stack) -> None:
@@ -255,6 +278,39 @@ def test_another_start_keeps_what_was_written(local: Stack) -> None:
     assert set(kept.split()) == {"600"}
 
 
+def test_a_backup_brings_back_what_was_lost(local: Stack) -> None:
+    """By the commands of the docs. A failover has been: a sync that knows the record leaves the active slave alone."""
+    page = (local.folder / "docs" / "containers.md").read_text()
+    back_up, restore = re.findall(r"^```bash\n(.*?)^```", page.split("## Back up and restore")[1], re.M | re.S)[:2]
+    before = sync_by_hand(local)
+    local.run("bash", "-ec", back_up)
+    lose(local)
+    local.run("bash", "-ec", restore)
+    assert sync_by_hand(local) == before
+
+    lose(local)
+    local.run("bash", "-ec", "\n".join(line for line in restore.splitlines() if "record.tar.gz" not in line))
+    assert sync_by_hand(local) != before, "nobody could tell whether the record was brought back"
+
+
+def sync_by_hand(stack: Stack) -> dict[str, Any]:
+    """How a sync ends, and what the servers run then."""
+    run_id = stack.api.trigger(DAG_ID)
+    run = stack.api.wait_for_run(DAG_ID, run_id, timeout=PATIENCE)
+    return {
+        "run": run["state"],
+        "tasks": stack.api.task_states(DAG_ID, run_id),
+        "slave": stack.enabled("slave"),
+    }
+
+
+def lose(stack: Stack) -> None:
+    """Stop everything, and remove what Airflow has written."""
+    stack.run("make", "down")
+    for name in ("postgres", "snapshots", "logs"):
+        stack.run("docker", "volume", "rm", f"{stack.project}_{name}")
+
+
 def test_export_and_import_on_two_workers_that_share_nothing(celery: Stack) -> None:
     """One worker alone takes the sync up to its export; while that lasts the other one alone takes over the queue."""
     celery.idle_memory()
@@ -266,6 +322,8 @@ def test_export_and_import_on_two_workers_that_share_nothing(celery: Stack) -> N
     consume(celery, "add_consumer", "worker-2")
     consume(celery, "cancel_consumer", "worker-1")
     expect_in_step(celery, run_id)
+    assert celery.given("worker-1") == {"redis_password", "api_secret_key"}
+    assert not celery.reaches("worker-1", "postgres")
     where = {name: task(celery, run_id, name)["hostname"] for name in ("export_metadata", "import_metadata")}
     celery.say(f"{where}")
     assert where == {"export_metadata": "worker-1", "import_metadata": "worker-2"}
@@ -289,7 +347,8 @@ def task(stack: Stack, run_id: str, task_id: str) -> Json:
 
 def consume(stack: Stack, order: str, worker: str) -> None:
     """Have a worker take tasks from the queue, or not."""
-    control = 'CELERY_BROKER_URL="$AIRFLOW__CELERY__BROKER_URL" celery control --timeout 10 --destination celery@'
+    broker = "redis://:$(cat /run/secrets/redis_password)@redis:6379/0"
+    control = f'CELERY_BROKER_URL="{broker}" celery control --timeout 10 --destination celery@'
     stack.inside("worker-1", "sh", "-c", f"{control}{worker} {order} default")
 
 

@@ -94,7 +94,7 @@ def test_a_viewer_sees_the_pair_and_can_start_nothing(browser: Any, airflow: Loc
 
 def test_without_a_login(browser: Any, airflow: LocalAirflow) -> None:
     seen = opened(browser, airflow, "")
-    for path in (PAGE, "/denodo-ha/api/pairs", "/denodo-ha/api/pairs/default", "/denodo-ha/docs/operator.html"):
+    for path in (PAGE, "/denodo-ha/api/pairs", "/denodo-ha/api/pairs/default", "/denodo-ha/docs/on-duty.html"):
         answer = seen.page.goto(f"{airflow.url}{path}")
         assert answer.status == 401, path
     seen.page.goto(f"{airflow.url}{pair_in_airflow('default')}")

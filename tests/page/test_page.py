@@ -364,7 +364,7 @@ def test_framed_by_airflow_links_leave_the_frame_and_the_theme_follows(opened: O
     with page.context.expect_page() as opens:
         frame.locator(".dags a >> text=Documentation").click()
     opens.value.wait_for_load_state()
-    assert opens.value.url == f"{server.url}/denodo-ha/docs/operator.html"
+    assert opens.value.url == f"{server.url}/denodo-ha/docs/on-duty.html"
     opened.allowed = "404|escape its sandboxing"
     with page.expect_navigation():
         frame.locator(".dags a >> text=Sync emea").click()

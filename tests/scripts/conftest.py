@@ -9,14 +9,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import pytest
 
 from denodo_demo import standin
-from denodo_demo.processes import Child, free_port, process_stat, wait_for
+from denodo_demo.processes import Child, free_port, wait_for
 from denodo_demo.standin import StandinServer
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
 from denodo_standin.vendor_scripts import encrypt_password, write_scripts
@@ -40,16 +42,12 @@ class Sshd:
 
     def sessions(self) -> list[int]:
         """Its processes that serve clients, without what those have started."""
-        found = {int(path.parent.name): path for path in Path("/proc").glob("[0-9]*/comm")}
-        stats = {pid: stat for pid in found if (stat := process_stat(pid))}
-        served = {self.child.pid}
-        while more := {
-            pid
-            for pid, stat in stats.items()
-            if stat.parent in served and pid not in served and found[pid].read_text().startswith("sshd")
-        }:
-            served |= more
-        return list(served - {self.child.pid})
+        found: list[int] = []
+        for process in psutil.Process(self.child.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process.name().startswith("sshd") and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process.pid)
+        return found
 
 
 @pytest.fixture(scope="session")

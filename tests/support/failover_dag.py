@@ -18,11 +18,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import psutil
 from airflow.sdk import ObjectStoragePath
 
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.airflow_api import AirflowApiError, Json
-from denodo_demo.processes import process_stat, wait_for
+from denodo_demo.processes import wait_for
 from denodo_demo.standin import StandinPair, StandinProcess, StandinServer
 from denodo_ha.pairs import Pair
 from denodo_scheduler.hooks.scheduler import DenodoSchedulerHook
@@ -450,22 +451,9 @@ class CommandLines:
                 return
 
     def _read(self) -> Iterator[bytes]:
-        parents = {
-            int(folder.name): stat.parent
-            for folder in Path("/proc").glob("[0-9]*")
-            if (stat := process_stat(int(folder.name)))
-        }
-        for pid in parents:
-            if self._is_below(pid, parents):
-                with suppress(OSError):
-                    yield Path(f"/proc/{pid}/cmdline").read_bytes()
-
-    def _is_below(self, pid: int, parents: Mapping[int, int]) -> bool:
-        while pid in parents:
-            pid = parents[pid]
-            if pid == self._root:
-                return True
-        return False
+        for process in psutil.Process(self._root).children(recursive=True):
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                yield "\0".join(process.cmdline()).encode()
 
 
 def wait_until(iso: str) -> None:

@@ -184,7 +184,7 @@ def normal() -> Answer:
         "actions": actions(),
         "links": {
             "runbook": None,
-            "docs": "denodo-ha/docs/operator.html",
+            "docs": "denodo-ha/docs/on-duty.html",
             "dags": [
                 {"title": f"{title} emea", "url": f"dags/denodo_scheduler_{kind}__emea"}
                 for kind, title in {"failover": "Failover", "sync": "Sync", "switchover": "Switchover"}.items()

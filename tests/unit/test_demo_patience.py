@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,13 +14,14 @@ import httpx
 import pytest
 from rich.console import Console
 
-from denodo_demo import airflow_api, progress, run, slowness
+from denodo_demo import commands, progress, run, slowness
+from denodo_demo import stage as stage_module
 from denodo_demo.airflow_api import AirflowApiError, ApiClient
 from denodo_demo.processes import WaitError, wait_for
 from denodo_demo.progress import Progress
 from denodo_demo.slowness import Deadline, allow
 from denodo_demo.stage import Stage
-from denodo_demo.standin import StandinError
+from denodo_demo.standin import StandinApi, StandinError
 
 ASSETS = {"assets": [], "total_entries": 0}
 
@@ -69,7 +72,7 @@ class TestSlowness:
 
 @pytest.fixture
 def api(webtool: Any, monkeypatch: pytest.MonkeyPatch) -> ApiClient:
-    monkeypatch.setattr(airflow_api, "_PAUSE", 0)
+    monkeypatch.setattr(slowness, "_PAUSE", 0)
     return ApiClient(f"http://127.0.0.1:{webtool.port}", "admin", "password")
 
 
@@ -97,6 +100,21 @@ class TestRequests:
         assert api.assets() == []
         assert len(webtool.asked("GET", "//api/v2/assets")) == 3
 
+    def test_a_run_whose_answer_is_lost_is_started_once(self, webtool: Any, api: ApiClient, answer: Any) -> None:
+        """Its id is ours, so that a second request says whether the first one had its effect."""
+        there = answer({"detail": "a run with this id exists"}, 409)
+        webtool.on("POST", "//api/v2/dags/d/dagRuns", answer({"dag_run_id": "r"}, fault="cut"), there)
+        assert api.trigger("d").startswith("manual__")
+        asked = webtool.asked("POST", "//api/v2/dags/d/dagRuns")
+        assert len(asked) == 2
+
+    def test_a_run_with_an_id_of_the_caller_is_not_taken_for_his(
+        self, webtool: Any, api: ApiClient, answer: Any
+    ) -> None:
+        webtool.on("POST", "//api/v2/dags/d/dagRuns", answer({"detail": "it exists"}, 409))
+        with pytest.raises(AirflowApiError, match="it exists"):
+            api.trigger("d", run_id="mine")
+
     @pytest.mark.parametrize(
         ("status", "said", "again"),
         [(500, "Internal Server Error", False), (500, "Database error", True), (503, "busy", True), (404, "no", False)],
@@ -119,58 +137,126 @@ class TestRequests:
             api.assets()
 
 
-class FakePair:
-    """Its slave has no jobs, and its master does not answer."""
+class TestStandin:
+    @pytest.fixture
+    def server(self, webtool: Any, monkeypatch: pytest.MonkeyPatch) -> StandinApi:
+        monkeypatch.setattr(slowness, "_PAUSE", 0)
+        monkeypatch.setattr(slowness, "ANSWER", 0.3)
+        return StandinApi("master", f"http://127.0.0.1:{webtool.port}", "//127.0.0.1:1")
 
-    servers = ()
-    slave = SimpleNamespace(statuses=list)
+    @pytest.mark.parametrize("method", ["GET", "PUT"])
+    def test_a_request_without_an_answer_is_sent_again(
+        self, webtool: Any, server: StandinApi, answer: Any, method: str
+    ) -> None:
+        path = "/jobs/status"
+        webtool.on(method, path, answer([], fault="hang"), answer([], fault="hang"), [])
+        assert server.request(method, "/jobs/status") == []
+        assert len(webtool.asked(method, path)) == 3
 
-    @property
-    def master(self) -> None:
-        raise StandinError("master answered 500")
+    def test_one_that_never_answers_ends_with_its_error(
+        self, webtool: Any, server: StandinApi, answer: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(slowness, "PERSISTENCE", 0)
+        webtool.on("GET", "/jobs/status", answer([], fault="hang"))
+        with pytest.raises(httpx.ReadTimeout):
+            server.statuses()
 
 
 class FakeStage:
-    """Everything of it that is asked fails."""
+    """An Airflow that answers once, and then fails in all ways there are."""
 
-    def __init__(self, console: Console) -> None:
+    pair = SimpleNamespace(servers=())
+
+    def __init__(self, console: Console, folder: Path) -> None:
         self.progress = Progress(console)
-        self.pair = FakePair()
+        self.folder = folder
         self.airflow = self
-        self.watched = 0
+        self.url, self.user, self.password_file = "http://airflow", "admin", folder / "password"
+        self.child = SimpleNamespace(name="airflow", running=False, log=folder / "log")
+        self.child.log.write_text("Traceback (most recent call last):\nOSError: no space")
+        self.failures = [
+            httpx.ReadTimeout("timed out"),
+            AirflowApiError("PATCH /dags", 500, "Internal Server Error"),
+            StandinError("master answered 500"),
+            KeyError("status"),
+            WaitError("Airflow with all its components: not within 300 s.", self.child),  # type: ignore[arg-type]
+        ]
+        self.asked = 0
+        self.end = time.monotonic() + allow(20)
 
     @property
     def running(self) -> bool:
-        """Until it was watched for a while."""
-        return self.watched < 3
+        """Until everything has failed, or nothing has for a while."""
+        return self.asked <= len(self.failures) and time.monotonic() < self.end
 
-    def start(self) -> None:
+    def launch(self) -> None:
         pass
 
-    def scheduled_sync(self, _: str) -> None:
-        raise httpx.ReadTimeout("timed out")
+    start_pair = launch
 
-    def watch(self) -> None:
-        self.watched += 1
-        raise AirflowApiError("PATCH /dags", 500, "Internal Server Error")
+    def answers(self) -> bool:
+        return True
 
-    def wait_until_healthy(self, timeout: float) -> None:
-        assert timeout == 0
-        raise WaitError("the process airflow ended before")
+    is_healthy = answers
+
+    def wait_for_airflow(self, condition: Callable[[], bool], what: str) -> None:
+        if what == "Airflow's API server":
+            assert condition()
+            return
+        self.asked += 1
+        if self.asked <= len(self.failures):
+            raise self.failures[self.asked - 1]
+        time.sleep(0.1)
+        raise self.failures[-1]
 
 
-def test_make_run_keeps_what_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever fails after the start is told, or tried again; only the end of Airflow ends it."""
+def test_make_run_keeps_what_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever fails after Airflow has answered is told in a sentence and tried again; only Airflow's end ends it."""
     told = io.StringIO()
-    stage = FakeStage(Console(file=told, width=200))
+    stage = FakeStage(Console(file=told, width=300), tmp_path)
     monkeypatch.setattr(Stage, "build", lambda *_, **__: stage)
-    monkeypatch.setattr(run, "_HISTORY_EVERY", 0.01)
+    monkeypatch.setattr(run, "_EVERY", 0.01)
+    monkeypatch.setattr(run.Places, "named", lambda _: {})
+    monkeypatch.setattr(run.Places, "show", lambda _: None)
     monkeypatch.setattr(run.sys, "stdin", io.StringIO())
-    with pytest.raises(WaitError, match="airflow ended"):
+    with pytest.raises(WaitError, match="airflow ended before") as ended:
         run.run(stage.progress)
-    for failure in ("timed out", "master answered 500"):
-        assert f"{failure} Everything stays up for you to look." in told.getvalue()
-    assert stage.watched >= 3
+    for failure in ("timed out.", "Internal Server Error.", "master answered 500.", "'status'.", "not within 300 s."):
+        assert f"{failure} Everything stays up, and it is tried again." in told.getvalue()
+    assert "Traceback" not in told.getvalue()
+    assert run.failure(ended.value) == "Airflow: the process airflow ended before."
+
+
+class TestEndOfACommand:
+    @pytest.fixture(autouse=True)
+    def _folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        monkeypatch.setattr(commands, "RUN_FOLDER", tmp_path)
+        monkeypatch.setattr(stage_module, "RUN_FOLDER", tmp_path)
+
+    @pytest.mark.parametrize("error", [WaitError("It did not start.", said="Traceback ..."), ZeroDivisionError("oh")])
+    def test_a_failure_is_a_sentence_and_the_place_of_the_rest(
+        self, error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        def fails(_: Progress) -> None:
+            raise error
+
+        monkeypatch.setattr(commands, "run", fails)
+        assert commands.execute("run") == 1
+        said = capsys.readouterr()
+        first, last = said.err.splitlines()
+        log = tmp_path / "run" / "error.log"
+        assert first == f"make run failed: {run.failure(error)} The whole error is in {log}."
+        assert last == f"Look into the logs in {tmp_path / 'run'}, and run it again."
+        assert "Traceback" not in said.out + said.err
+        assert "Traceback" in log.read_text()
+
+    def test_two_at_a_time_are_refused(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(commands, "run", lambda _: commands.execute("run") and None)
+        assert commands.execute("run") == 0
+        said = capsys.readouterr().err
+        assert f"already runs in this folder. Wait for its end, or stop it (kill {os.getpid()})." in said
 
 
 @pytest.fixture(autouse=True)

@@ -61,7 +61,8 @@ def test_nothing_is_too_long_to_be_read_at_once(name: str) -> None:
 
 
 def test_the_plugin_stays_small() -> None:
-    files = (file for file in (ROOTS["plugins"] / "denodo_scheduler").rglob("*") if file.suffix in {".py", ".sh"})
+    found = (ROOTS["plugins"] / "denodo_scheduler").rglob("*")
+    files = (file for file in found if file.suffix in {".py", ".sh"} and file.parent.name != "example_dags")
     assert sum(file.read_text().count("\n") for file in files) <= LARGEST_PLUGIN
 
 

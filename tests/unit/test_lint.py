@@ -18,4 +18,4 @@ def test_hooks_and_make_lint_run_the_same_tools() -> None:
     assert {hook["language"] for hook in hooks} == {"system"}
     in_make = set(re.findall(r"\$\(BIN\)/(ruff \w+|\w+)", recipe))
     assert {hook["entry"] for hook in hooks} == {f".venv/bin/{tool}" for tool in in_make}
-    assert len(in_make) == 5
+    assert len(in_make) == 6

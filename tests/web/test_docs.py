@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+import yaml
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 
@@ -73,6 +74,15 @@ def test_every_link_leads_somewhere(shown: dict[str, Page]) -> None:
     assert lost == []
 
 
+def test_the_first_page_lists_all_by_the_sections_of_the_site() -> None:
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]
+    shown = re.findall(r"<h3>(.*?)</h3>|<li><a href=\"(.*?)\.html\"", docs.index().partition('id="all-pages"')[2])
+    assert [section or f"{name}.md" for section, name in shown] == [
+        each for section in nav for name, listed in section.items() for each in (name, *listed)
+    ]
+    assert len(nav) > 3
+
+
 def test_no_anchor_is_there_twice(shown: dict[str, Page]) -> None:
     assert {name: page.ids for name, page in shown.items() if len(page.ids) != len(set(page.ids))} == {}
 
@@ -86,11 +96,11 @@ def test_a_page_leads_back_to_the_pairs(shown: dict[str, Page]) -> None:
 
 
 def test_its_style_sheet_is_among_the_files_of_the_page() -> None:
-    found = re.findall(r'rel="stylesheet" href="\.\./page/([^"]+)"', client().get("/docs/operator.html").text)
+    found = re.findall(r'rel="stylesheet" href="\.\./page/([^"]+)"', client().get("/docs/runbooks.html").text)
     assert [(Path(docs.__file__).parent / "static" / file).is_file() for file in found] == [True]
 
 
-@pytest.mark.parametrize("page", ["operator.html", "index.html", "nothing.html"])
+@pytest.mark.parametrize("page", ["runbooks.html", "index.html", "nothing.html"])
 def test_without_a_login_there_is_nothing(page: str) -> None:
     assert client(logged_in=False).get(f"/docs/{page}").status_code == 401
 
@@ -99,14 +109,15 @@ def test_without_a_login_there_is_nothing(page: str) -> None:
     "path",
     [
         "nothing.html",
-        "operator",
-        "operator.md",
-        "operator.html.md",
+        "runbooks",
+        "runbooks.md",
+        "runbooks.html.md",
         "../README.html",
         "..%2FREADME.html",
         "%2e%2e/%2e%2e/pyproject.toml",
         "..%2f..%2fpyproject.toml",
         "examples/pairs-three.yaml",
+        "site.css",
         "/etc/passwd",
         "",
     ],
@@ -125,6 +136,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     for each in caches:
         each.cache_clear()
+
+
+def test_a_page_that_no_section_lists_is_listed_last(folder: Path) -> None:
+    for name in "abc":
+        (folder / f"{name}.md").write_text(f"# The page {name}\n")
+    assert docs.sections() == {"More": ["a", "b", "c"]}
+    (folder / "mkdocs.yml").write_text("nav:\n  - First: [b.md, gone.md]\n  - Second: [a.md]\n")
+    assert docs.sections() == {"First": ["b"], "Second": ["a"], "More": ["c"]}
+    assert re.findall(r'href="(.)\.html">The page', client().get("/docs/index.html").text) == ["b", "a", "c"]
 
 
 def test_html_of_a_page_is_text(folder: Path) -> None:

@@ -93,9 +93,9 @@ def test_a_browser_without_a_login_is_led_to_it_and_back(airflow: page.Airflow, 
 
 def test_the_way_to_the_login_begins_with_the_path_that_airflow_is_served_at(airflow: page.Airflow) -> None:
     person = TestClient(airflow.app, root_path="/airflow", headers={"Accept": "text/html"})
-    answer = person.get("/airflow/denodo-ha/docs/operator.html")
+    answer = person.get("/airflow/denodo-ha/docs/on-duty.html")
     assert answer.status_code == 401
-    assert 'href="/airflow/api/v2/auth/login?next=%2Fairflow%2Fdenodo-ha%2Fdocs%2Foperator.html"' in answer.text
+    assert 'href="/airflow/api/v2/auth/login?next=%2Fairflow%2Fdenodo-ha%2Fdocs%2Fon-duty.html"' in answer.text
 
 
 def test_every_route_asks_for_the_login() -> None:

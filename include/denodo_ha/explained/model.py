@@ -35,14 +35,14 @@ PLACES = {
     "codes": Place(CODES_PAGE),
     "command": Place("command", "explain"),
     "drill": Place("drill"),
-    "gap": Place("operator", "what-a-switchover-does"),
+    "gap": Place("switchover", "what-it-reports"),
     "learned": Place("decisions", "what-counts-as-the-same-definition"),
     "looks paused": Place("decisions", "a-paused-server-proves-nothing"),
     "monitor": Place("monitoring", "whether-the-failover-dag-looks"),
     "one writer": Place("storage", "one-writer"),
-    "readiness": Place("operator", "is-it-ready"),
+    "readiness": Place("readiness"),
     "versions": Place("airflow", "versions-of-the-record"),
-    "what you can do": Place("operator", "what-you-can-do"),
+    "what you can do": Place("on-duty", "what-you-can-do"),
 }
 """Where the texts lead to, by the names that they use."""
 

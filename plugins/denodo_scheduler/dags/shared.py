@@ -140,7 +140,7 @@ def _where_to_go(pair: Pair, dag_id: str) -> str:
     others = ", ".join(f"[{name}]({dag_path(other)})" for name, other in dags if other != dag_id)
     return (
         f"\n**[The pair {pair.name}]({page_path(pair.name)})**: who runs the jobs, since when, why, and what to do.\n\n"
-        f"Its other DAGs: {others}. Documentation: [for the person on duty]({docs_path('operator')}), "
+        f"Its other DAGs: {others}. Documentation: [for the person on duty]({docs_path('on-duty')}), "
         f"[reason codes]({docs_path('reason-codes')}), [incidents]({docs_path('runbooks')}).\n"
     )
 

@@ -1,4 +1,7 @@
-"""The documentation of this version, as pages: ``docs/*.md`` of the repository, which the wheel holds here."""
+"""The documentation of this version, as pages: ``docs/*.md`` of the repository, which the wheel holds here.
+
+``mkdocs.yml``, by which the documentation is a site too, says in which sections the pages stand.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import yaml
 from fastapi import APIRouter, Depends, HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from markdown_it import MarkdownIt
@@ -36,7 +40,7 @@ PAGE = """<!doctype html>
 </body>
 </html>
 """
-IN_EVERY_PAGE = ("operator", "runbooks", "reason-codes")
+IN_EVERY_PAGE = ("on-duty", "runbooks", "reason-codes")
 """The pages that the line at the top of each leads to, besides the list of all."""
 
 router = APIRouter(dependencies=[Depends(user)])
@@ -44,7 +48,7 @@ router = APIRouter(dependencies=[Depends(user)])
 
 @router.get("/docs/{path:path}")
 def docs(path: str) -> Response:
-    """Answer with a page, such as ``operator.html``, the list of all, ``index.html``, or a picture of a page."""
+    """Answer with a page, such as ``runbooks.html``, the first one, ``index.html``, or a picture."""
     if path == "index.html":
         return HTMLResponse(index())
     name, _, extension = path.partition(".")
@@ -64,21 +68,46 @@ def pages() -> dict[str, str]:
 @cache
 def rendered(name: str) -> str:
     """Return a page as HTML."""
+    return _page(pages()[name], _body(name))
+
+
+def index() -> str:
+    """Return the first page, and beneath it the list of all by their sections."""
+    lists = "".join(
+        f"<h3>{escape(section)}</h3>\n<ul>\n"
+        + "".join(f'<li><a href="{name}.html">{escape(pages()[name])}</a></li>\n' for name in names)
+        + "</ul>\n"
+        for section, names in sections().items()
+    )
+    first = _body("index") if "index" in pages() else "<h1>Documentation</h1>\n"
+    return _page("Documentation", f'{first}<h2 id="all-pages">All pages</h2>\n{lists}')
+
+
+def sections() -> dict[str, list[str]]:
+    """Return the names of the pages by their sections, in the order of the site; last those that it does not list."""
+    files = (folder / "mkdocs.yml" for folder in (FOLDER, FOLDER.parent))
+    file = next((file for file in files if file.is_file()), None)
+    nav = yaml.safe_load(file.read_text(encoding="utf-8"))["nav"] if file else []
+    found = {
+        section: [name for page in listed if (name := page.removesuffix(".md")) in pages()]
+        for each in nav
+        for section, listed in each.items()
+    }
+    others = sorted({*pages()} - {name for names in found.values() for name in names})
+    return found | ({"More": others} if others else {})
+
+
+def _body(name: str) -> str:
     tokens = MARKDOWN.parse((FOLDER / f"{name}.md").read_text(encoding="utf-8"))
     anchored(tokens)
     for token in tokens:
         _lead(token.children or ())
-    return _page(pages()[name], MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))
-
-
-def index() -> str:
-    items = "".join(f'<li><a href="{name}.html">{escape(title)}</a></li>\n' for name, title in pages().items())
-    return _page("Documentation", f"<h1>Documentation</h1>\n<ul>\n{items}</ul>\n")
+    return str(MARKDOWN.renderer.render(tokens, MARKDOWN.options, {}))
 
 
 def _page(title: str, body: str) -> str:
     named = ((name, pages()[name]) for name in IN_EVERY_PAGE if name in pages())
-    links = " ".join(f'<a href="{name}.html">{escape(said)}</a>' for name, said in (*named, ("index", "All pages")))
+    links = " ".join(f'<a href="{name}.html">{escape(said)}</a>' for name, said in (*named, ("index", "Documentation")))
     return PAGE.format(title=escape(title), up="../", pages=links, body=body)
 
 

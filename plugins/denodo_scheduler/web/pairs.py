@@ -50,7 +50,7 @@ def one(request: Request, pair: SeenPair, person: UserDep, session: SessionDep) 
         answers=access.may_answer(Pair(name=pair).dag_id_failover, person, session),
     )
     found = board.detail(seen, rights, now)
-    about = {"runbook": runbook_path(found["code"], "failover"), "docs": docs_path("operator")}
+    about = {"runbook": runbook_path(found["code"], "failover"), "docs": docs_path("on-duty")}
     return as_json(request, {**found, "links": {**found["links"], **about}})
 
 

@@ -3,10 +3,8 @@
 set -eu
 data=/var/lib/postgresql/data
 if [ ! -s $data/PG_VERSION ]; then
-    printf '%s\n' "$POSTGRES_PASSWORD" >/tmp/password
-    initdb --pgdata $data --username "$POSTGRES_USER" --pwfile /tmp/password --auth-host scram-sha-256 \
+    initdb --pgdata $data --username "$POSTGRES_USER" --pwfile "$POSTGRES_PASSWORD_FILE" --auth-host scram-sha-256 \
         --encoding UTF8 --locale C.UTF-8 >/dev/null
-    rm /tmp/password
     echo "host all all all scram-sha-256" >>$data/pg_hba.conf
     pg_ctl --pgdata $data --options "-c listen_addresses=" --wait start >/dev/null
     createdb --username "$POSTGRES_USER" "$POSTGRES_DB"
