@@ -33,6 +33,8 @@ _MILESTONES = {
 }
 """What the log says before the API server answers, and what that means for which part."""
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+_PASSWORDS = "simple_auth_manager_passwords.json.generated"
+"""The file in its home where Airflow looks for passwords, before it would generate and print them."""
 _PATIENT = (
     "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT",
     "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT",
@@ -68,7 +70,7 @@ class LocalAirflow:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.log = home / "standalone.log"
-        self.password_file = home / "simple_auth_manager_passwords.json.generated"
+        self.password_file = home / _PASSWORDS
         self.url = f"http://127.0.0.1:{free_port(port)}"
         self._secrets = _secrets(home)
         self.env = self._environment(dags_folder, plugins_folder) | dict(env or {})
@@ -232,10 +234,7 @@ def _command_line(process: psutil.Process) -> str:
 
 
 def _secrets(home: Path) -> dict[str, str]:
-    """Create keys and the admin's password, once per home, in files that only their owner can read.
-
-    The password is in the file where Airflow looks for it before it would generate and print one.
-    """
+    """Create keys and the admin's password, once per home, in files that only their owner can read."""
     file = home / "secrets.json"
     if not file.exists():
         made = {
@@ -245,7 +244,7 @@ def _secrets(home: Path) -> dict[str, str]:
             "password": secrets.token_urlsafe(12),
         }
         passwords = {LocalAirflow.user: made["password"]}
-        write_private(home / "simple_auth_manager_passwords.json.generated", json.dumps(passwords))
+        write_private(home / _PASSWORDS, json.dumps(passwords))
         write_private(file, json.dumps(made))
     kept: dict[str, str] = json.loads(file.read_text())
     return kept
