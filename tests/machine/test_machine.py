@@ -272,7 +272,7 @@ class PairMachine(RuleBasedStateMachine):
 
 
 RARE = 2
-"""How many of these things 200 stories may miss; which, changes with every request that a task makes more or less."""
+"""How many of these things the stories may miss; which, changes with every request that a task makes more or less."""
 HAPPENED = (
     "sync committed",
     "re-protect committed",
