@@ -258,7 +258,9 @@ class TestEndOfACommand:
             monkeypatch.setattr(module, "RUN_FOLDER", tmp_path / ".run")
         assert commands.execute("run") == 1
         said = capsys.readouterr().err
-        assert said.startswith(f"make run failed: it keeps all it writes in {tmp_path / '.run'}. [Errno 17] File exists")
+        assert said.startswith(
+            f"make run failed: it keeps all it writes in {tmp_path / '.run'}. [Errno 17] File exists"
+        )
         assert said.count("\n") == 1
 
     def test_two_at_a_time_are_refused(
