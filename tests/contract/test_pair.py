@@ -143,6 +143,18 @@ def test_sigint_ends_also_what_a_script_has_started_in_the_background(tmp_path: 
         pair.starts[-1].kill()
 
 
+def test_no_other_pair_takes_a_port_of_an_airflow_that_is_not_started_yet(pair: Pair, tmp_path: Path) -> None:
+    for start in ("the first, with new ports", "the second, with those that were kept"):
+        other = Pair(tmp_path / start / "another")
+        try:
+            other.start()
+            assert not set(pair.ports.values()) & set(other.ports.values())
+        finally:
+            other.starts[-1].kill()
+        pair.starts[-1].stop()
+        pair.start()
+
+
 def test_the_next_start_goes_on_where_the_last_one_was(pair: Pair) -> None:
     before, ports, known = pair.jobs("master"), pair.ports, secrets(pair)
     file = pair.folder / "pairs.yaml"
