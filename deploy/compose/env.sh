@@ -24,7 +24,7 @@ fi
 mkdir -p secrets
 settings=
 if [ -e .env ]; then
-    mv .env .env.old
+    cp .env .env.old
     was admin_password ADMIN_PASSWORD
     was api_secret_key API_SECRET_KEY
     was fernet_key FERNET_KEY
@@ -32,16 +32,13 @@ if [ -e .env ]; then
     was postgres_password POSTGRES_PASSWORD
     was redis_password REDIS_PASSWORD
     was standin_password STANDIN_PASSWORD
-    sed -n 's/^AIRFLOW_CONN_//p' .env.old | while IFS='=' read -r name value; do
-        echo "$(echo "$name" | tr '[:upper:]' '[:lower:]'): $(echo "$value" | sed -e "s/^'\({.*}\)'\$/\1/")"
+    # printf, because echo of some shells reads backslashes
+    sed -n 's/^AIRFLOW_CONN_//p' .env.old | while IFS= read -r line; do
+        printf '%s: ' "${line%%=*}" | tr '[:upper:]' '[:lower:]'
+        printf '%s\n' "${line#*=}" | sed -e "s/^'\({.*}\)'\$/\1/"
     done | keep secrets/connections.yaml
     settings=$(grep '^AIRFLOW__' .env.old || true)
-    {
-        grep -E '^(COMPOSE_[A-Z_]+|EXECUTOR|PAIRS_FOLDER|AIRFLOW_ADDRESS|[A-Z]+_PORT|([A-Z0-9_]+_)?IMAGE)=' .env.old || true
-        echo "SECRETS_FOLDER=./secrets"
-    } | keep .env
-    echo "The old .env is .env.old now. Its secrets and connections were moved into secrets, and Airflow's settings into airflow.env." \
-        "If it set anything else for Airflow, such as a proxy, add that to airflow.env; then remove .env.old." >&2
+    compose=$(grep -E '^(COMPOSE_[A-Z_]+|EXECUTOR|PAIRS_FOLDER|AIRFLOW_ADDRESS|[A-Z]+_PORT|([A-Z0-9_]+_)?IMAGE)=' .env.old || true)
 fi
 
 fresh admin_password "$(random 10)"
@@ -92,6 +89,14 @@ AIRFLOW__METRICS__STATSD_HOST=statsd-exporter
 AIRFLOW__METRICS__STATSD_PORT=9125
 $settings
 END
+
+if [ -e .env ]; then
+    # Last of all, so that what was interrupted is done again by the next call.
+    printf '%s\n' "$compose" "SECRETS_FOLDER=./secrets" >.env.new
+    mv .env.new .env
+    echo "The old .env is .env.old now. Its secrets and connections were moved into secrets, and Airflow's settings into airflow.env." \
+        "If it set anything else for Airflow, such as a proxy, add that to airflow.env; then remove .env.old." >&2
+fi
 
 keep .env <<END
 # What Compose needs to know for docker-compose.yaml. No secret belongs here: they are in the folder secrets.
