@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 DIST := dist
 BIN := $(VENV)/bin
+# uv then trusts what pip trusts, such as the certificate of a company's proxy.
+export UV_SYSTEM_CERTS := 1
 SOURCES := dags plugins include tests bench mkdocs_hook.py
 SCRIPTS = .ci/run $$(find deploy tests -name '*.sh')
 
@@ -14,13 +16,16 @@ help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.installed: requirements.txt pyproject.toml include/pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
-	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
+	  { echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) says: $$($(PYTHON) --version 2>&1 | head -1)" >&2; \
+	    echo "Name another one: make $(or $(MAKECMDGOALS),run) PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@echo "Creating $(VENV): Airflow and everything it needs, from the hash-locked requirements.txt"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || \
 	  { echo "python3 -m venv failed. On Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --require-hashes -r requirements.txt \
-	  | sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected packages.*/  installing them all, a minute at most/p'
+	  | sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected packages.*/  installing them all, a minute at most/p' || \
+	  { echo "The packages could not be installed; pip says why above. Without a direct way to a package index, set" >&2; \
+	    echo "HTTPS_PROXY or PIP_INDEX_URL. The same command goes on from here." >&2; exit 1; }
 	@for part in . include; do \
 	  $(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable $$part || exit; done
 	@touch $@

@@ -30,6 +30,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import pairs_path, read_pairs
 from denodo_ha.readiness.judge import last_check
 from denodo_ha.status import MAX_AGE, Level
+from denodo_ha.words import many
 
 MAX_CHECK_AGE = timedelta(hours=26)
 PATIENCE = timedelta(minutes=10)
@@ -196,7 +197,7 @@ def _check_config(file: Path | None) -> int:
     if file is None:
         raise CliError(str(read.error))
     if read.error is None:
-        print(f"{file}: right, with {len(read.pairs)} pairs: {', '.join(read.pairs)}")
+        print(f"{file}: right, with {many(len(read.pairs), 'pair')}: {', '.join(read.pairs)}")
         return 0
     lines = str(read.error).splitlines()
     print("\n".join(lines[1:] or lines))

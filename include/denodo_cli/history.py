@@ -13,7 +13,7 @@ from rich.text import Text
 
 from denodo_ha.text import one_line
 from denodo_ha.told import facts, text
-from denodo_ha.words import moment, word
+from denodo_ha.words import doer, moment, word
 
 COLUMNS = ("when", "what happened", "who", "why")
 
@@ -50,7 +50,7 @@ def show(events: Sequence[Mapping[str, Any]], *, verbose: bool = False, as_json:
 
 def row(event: Mapping[str, Any]) -> Row:
     at = event.get("at")
-    return Row(moment(at) or one_line(str(at)), text(event), word(event.get("actor")), word(event.get("reason")))
+    return Row(moment(at) or one_line(str(at)), text(event), doer(event.get("actor")), word(event.get("reason")))
 
 
 def _table(events: Sequence[Mapping[str, Any]], *, verbose: bool) -> None:

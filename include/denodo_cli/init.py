@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ Wrote {pairs}, which explains every option, and {schema}, by which editors check
 1. Name the servers: the connections of the pair `default` are denodo_scheduler_master and denodo_scheduler_slave.
 2. Tell all components of Airflow of the file and of the DAGs, by environment variables
 
-AIRFLOW__DENODO_HA__PAIRS={pairs}
-AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST='{bundles}'
+export AIRFLOW__DENODO_HA__PAIRS={quoted}
+export AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST='{bundles}'
 
    or in airflow.cfg:
 
@@ -43,7 +44,7 @@ pairs = {pairs}
 dag_bundle_config_list = {bundles}
 
    Where Airflow has a list of DAG bundles already, add the one named denodo_scheduler to it.
-3. After each change: denodo-ha check-config {pairs}"""
+3. After each change: denodo-ha check-config {quoted}"""
 
 
 def add_init(commands: Any) -> None:
@@ -62,10 +63,10 @@ def _init(args: argparse.Namespace) -> int:
     folder = args.folder.absolute()
     pairs, schema = folder / TEMPLATE.name, folder / SCHEMA.name
     if there := [str(file) for file in (pairs, schema) if file.exists()]:
-        raise CliError(f"{' and '.join(there)} is there already, and stays. Name another folder, or remove it")
+        raise CliError(f"Already there, and left as it is: {' and '.join(there)}. Name another folder, or remove it")
     folder.mkdir(parents=True, exist_ok=True)
     schema.write_bytes(SCHEMA.read_bytes())
     text = TEMPLATE.read_text(encoding="utf-8")
     pairs.write_text(re.sub(r"(?m)\$schema=\S+", f"$schema={schema.name}", text, count=1), encoding="utf-8")
-    print(_SAID.format(pairs=pairs, schema=schema.name, bundles=json.dumps(BUNDLES)))
+    print(_SAID.format(pairs=pairs, quoted=shlex.quote(str(pairs)), schema=schema.name, bundles=json.dumps(BUNDLES)))
     return 0

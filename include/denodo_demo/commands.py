@@ -34,6 +34,9 @@ def execute(command: str) -> int:
     except WaitError as error:
         print(failure(error), file=sys.stderr)
         return 1
+    except OSError as error:  # such as a folder that nobody may write to, or a full disk
+        print(f"{COMMAND} {command} failed: it keeps all it writes in {RUN_FOLDER}. {failure(error)}", file=sys.stderr)
+        return 1
     progress.say(progress.conclusion or "Nothing is left running.")
     for problem in problems:
         print(f"{COMMAND} {command} failed: {problem}", file=sys.stderr)

@@ -12,7 +12,6 @@ import ctypes
 import os
 import random
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from typing import TypeVar
 import psutil
 
 from denodo_demo.slowness import Deadline, allow
+from denodo_standin.ports import take
 
 T = TypeVar("T")
 
@@ -163,7 +163,6 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
 
 _PORTS = 10_000, 32_000
 """The ports below those that Linux assigns by itself."""
-_reservations: list[socket.socket] = []
 
 
 def free_port(preferred: int = 0) -> int:
@@ -174,14 +173,8 @@ def free_port(preferred: int = 0) -> int:
     """
     wanted = [preferred] if preferred else []
     for port in (*wanted, *random.sample(range(*_PORTS), 200)):
-        reservation = socket.socket(socket.AF_UNIX)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            reservation.bind(f"\0denodo-demo-port-{port}")
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            _reservations.append(reservation)
+        if take(port):
             return port
-        reservation.close()
     raise WaitError("No free TCP port on 127.0.0.1. Close some programs and try again.")
 
 

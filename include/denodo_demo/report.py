@@ -16,6 +16,7 @@ from denodo_demo.edits import Edit
 from denodo_demo.judge import Exposure, Fate, Job, Occurrence, double_runs, exposures
 from denodo_demo.standin import StandinPair, StandinServer
 from denodo_ha.jobs import fold
+from denodo_ha.words import many
 
 
 @dataclass(frozen=True)
@@ -164,5 +165,5 @@ def show_places(console: Console, places: Mapping[str, str]) -> None:
 def describe_exposure(reading: PairReading, sync_seconds: float | None) -> str:
     """Describe the exposure as the sync measured it and as the slave's audit has it."""
     measured = "not measured" if sync_seconds is None else f"{sync_seconds:.2f} s measured by the sync"
-    audited = ", ".join(f"{exposure.seconds:.2f} s ({exposure.jobs} jobs)" for exposure in reading.exposures)
+    audited = ", ".join(f"{exposure.seconds:.2f} s ({many(exposure.jobs, 'job')})" for exposure in reading.exposures)
     return f"{measured}; {audited or 'none'} by the slave's own audit"

@@ -289,7 +289,8 @@ def kill_command(process: StandinProcess) -> str:
 
 def start_hint(enter_file: Path) -> str:
     """Say how to start what is down."""
-    return f"press Enter here, or: touch {_quoted(enter_file)}"
+    touch = f"touch {_quoted(enter_file)}"
+    return f"press Enter here, or: {touch}" if sys.stdin.isatty() else touch
 
 
 def _quoted(path: Path) -> str:

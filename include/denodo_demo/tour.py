@@ -116,6 +116,7 @@ class Tour:
     places: dict[str, str]
     _at: int = -1
     _memory: set[str] = field(default_factory=set)
+    _skipped: bool = False
 
     @property
     def step(self) -> TourStep | None:
@@ -128,7 +129,8 @@ class Tour:
         return step is not None and step.key in keys
 
     def skip(self) -> None:
-        """Take the page as looked at."""
+        """Go on without a look at the page."""
+        self._skipped = True
         self._memory.add("look")
 
     def see(self, seen: Seen) -> None:
@@ -140,7 +142,7 @@ class Tour:
         if self._at < 0:
             self._tell_next()
         while (step := self.step) and step.key in self._memory:
-            self.say(f"    Done: {step.done}")
+            self.say("    Gone on." if step.key == "look" and self._skipped else f"    Done: {step.done}")
             self._tell_next()
 
     def _remember(self, seen: Seen) -> None:

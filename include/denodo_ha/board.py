@@ -20,6 +20,7 @@ from denodo_ha.status import SEVERITY
 from denodo_ha.story import BY_WORDS, since, story, suggested
 from denodo_ha.text import moment
 from denodo_ha.verdict import MASTER, SECOND, SLAVE
+from denodo_ha.words import doer
 
 CHANGES = tuple(BY_WORDS)
 """Kinds of events that tell which server is the active one."""
@@ -156,7 +157,7 @@ def _line(event: Event) -> dict[str, Any]:
     return {
         "n": event.n,
         **_short(event),
-        "who": _text(extra.get("actor")),
+        "who": _text(doer(extra.get("actor"))),
         "why": _text(extra.get("reason")),
         "level": _level(extra),
         "seconds": _duration(extra),

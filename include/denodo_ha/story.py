@@ -15,11 +15,9 @@ from denodo_ha.sight import Sight
 from denodo_ha.status import STANDBY_ONLY, SYNC_HELPS
 from denodo_ha.text import listed, moment, one_line
 from denodo_ha.verdict import Verdict
+from denodo_ha.words import THE_TOOL, doer
 
 CHANGING = (Phase.FAILING_OVER, Phase.FAILING_BACK)
-
-AUTOMATIC = ("", "schedule", "scheduled", "asset_triggered", "asset_materialization", "operator_triggered", "backfill")
-"""Who has started a run that no person has started."""
 
 ENABLED_ON_BOTH = ("split_brain", "paused_split_brain", "quench", "repair", "slave_may_be_active")
 """What is said where both servers may have enabled jobs."""
@@ -73,7 +71,7 @@ def since(sight: Sight) -> tuple[datetime | None, str]:
 def _because(told: dict[str, object]) -> str:
     actor, reason = str(told.get("actor") or ""), str(told.get("reason") or "")
     what = BY_WORDS.get(str(told.get("kind")), "a change")
-    by = "by the tool itself" if actor in AUTOMATIC else f"by {actor}"
+    by = f"by {doer(actor) or THE_TOOL}"
     down = ", because the master was down" if told.get("kind") == "failover" else ""
     return f"{what} {by}{down}" + (f": {one_line(reason)}" if reason else "")
 

@@ -8,6 +8,10 @@ from typing import Any
 
 from denodo_ha.text import one_line
 
+THE_TOOL = "the tool itself"
+_AUTOMATIC = ("schedule", "scheduled", "asset_triggered", "asset_materialization", "operator_triggered", "backfill")
+"""Airflow's types of the runs that no person has started."""
+
 
 def of(value: object, *path: str) -> Any:
     """Follow names into JSON objects; None where there is nothing."""
@@ -19,6 +23,11 @@ def of(value: object, *path: str) -> Any:
 def word(value: object) -> str:
     """A text or number in one line; empty for anything else."""
     return one_line(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def doer(actor: object) -> str:
+    """Say who or what has done something; empty where that is not known."""
+    return THE_TOOL if actor in _AUTOMATIC else word(actor)
 
 
 def count(value: object) -> int | None:

@@ -30,6 +30,8 @@ NEXT = (
 )
 """What docs/start.md goes on with, in a shell that has the settings."""
 _ID_OFFSETS = {"master": 1_000, "slave": 700_000}
+_ENDING = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+"""What ends the pair. SIGINT is named, because it is ignored by what a script has started in the background."""
 _GRACE = 10.0
 """Seconds that a process may take to end by itself."""
 
@@ -114,7 +116,7 @@ def serve(folder: Path) -> None:
         _put_jobs_onto(folder / "master")
     env_file = write_settings(folder, kept)
     processes = _processes(folder, kept)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, _interrupt)
     try:
         for process in processes:
@@ -126,6 +128,8 @@ def serve(folder: Path) -> None:
     except KeyboardInterrupt:
         print(f"The pair has ended. Its state is in {folder}.")
     finally:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_IGN)  # it ends within seconds, and nobody is left behind
         for process in processes:
             process.stop()
 

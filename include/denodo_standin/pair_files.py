@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shlex
-import socket
 import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from denodo_cli.init import BUNDLES
+from denodo_standin.ports import take
 
 LOGIN = "admin"
 TIMEZONES = {"master": "Europe/Madrid", "slave": "America/New_York"}
@@ -68,7 +68,10 @@ class Kept:
         """Read ``folder/pair.json``, or choose free ports and new passwords and write it."""
         file = folder / "pair.json"
         if file.exists():
-            return cls(**json.loads(file.read_text()))
+            kept = cls(**json.loads(file.read_text()))
+            for port in kept.ports.values():
+                take(port)  # for an Airflow that is started later; a server says by itself what is in its way
+            return kept
         made = cls(_free_ports(), secrets.token_urlsafe(12), secrets.token_urlsafe(12))
         write_private(file, json.dumps(asdict(made), indent=1))
         return made
@@ -166,19 +169,8 @@ def _password_file(folder: Path) -> Path:
 def _free_ports() -> dict[str, int]:
     chosen: dict[str, int] = {}
     for name, preferred in _PORTS.items():
-        taken = chosen.values()
-        chosen[name] = next(port for port in range(preferred, 65536) if port not in taken and _is_free(port))
+        chosen[name] = next(port for port in range(preferred, 65536) if take(port))
     return chosen
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def write_private(file: Path, text: str) -> None:

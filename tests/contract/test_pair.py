@@ -140,6 +140,34 @@ def test_nothing_of_a_pair_outlives_its_command(pair: Pair, number: signal.Signa
     wait_for(lambda: not pair.starts[-1].running and not pair.answers(), 60, "The end of all processes")
 
 
+def test_sigint_ends_also_what_a_script_has_started_in_the_background(tmp_path: Path) -> None:
+    pair = Pair(tmp_path / "pair")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does; children inherit it
+    try:
+        pair.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        for _ in range(2):
+            os.kill(pair.starts[-1].pid, signal.SIGINT)
+        wait_for(lambda: not pair.starts[-1].running, 60, "The end of the pair")
+        assert pair.said.endswith(f"The pair has ended. Its state is in {pair.folder}.\n")
+    finally:
+        pair.starts[-1].kill()
+
+
+def test_no_other_pair_takes_a_port_of_an_airflow_that_is_not_started_yet(pair: Pair, tmp_path: Path) -> None:
+    for start in ("the first, with new ports", "the second, with those that were kept"):
+        other = Pair(tmp_path / start / "another")
+        try:
+            other.start()
+            assert not set(pair.ports.values()) & set(other.ports.values())
+        finally:
+            other.starts[-1].kill()
+        pair.starts[-1].stop()
+        pair.start()
+
+
 def test_the_next_start_goes_on_where_the_last_one_was(pair: Pair) -> None:
     before, ports, known = pair.jobs("master"), pair.ports, secrets(pair)
     file = pair.folder / "pairs.yaml"

@@ -35,6 +35,7 @@ def _ran(
     *command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    clean["UV_SYSTEM_CERTS"] = "1"  # as in the Makefile
     return subprocess.run(command, capture_output=True, text=True, env={**clean, **(env or {})}, cwd=cwd, check=False)
 
 

@@ -494,6 +494,15 @@ def test_each_event_is_a_short_line(extra: dict[str, Any], level: str, seconds: 
     assert line["at"] == NOW.isoformat()
 
 
+@pytest.mark.parametrize(
+    ("actor", "who"),
+    [("operator_triggered", "the tool itself"), ("scheduled", "the tool itself"), ("ana", "ana"), (None, "")],
+)
+def test_what_no_person_has_started_was_done_by_the_tool_itself(actor: str | None, who: str) -> None:
+    [line] = board.history([Event(3, NOW, {"kind": "failover", "actor": actor})])
+    assert line["who"] == who
+
+
 def test_an_event_that_was_delivered_twice_is_listed_once() -> None:
     twice = [Event(n, NOW, {"id": "x", "kind": "sync"}) for n in (9, 4)]
     assert [line["n"] for line in board.history([twice[0], Event(5, NOW, {"id": "y"}), twice[1]])] == [9, 5]

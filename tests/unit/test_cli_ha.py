@@ -405,7 +405,7 @@ class TestHistory:
         assert code == 0
         assert out.splitlines() == [
             f"{NOW:%Y-%m-%d %H:%M:%S}Z  3 jobs enabled on the slave 13.5 s after the master was last heard; 8 "
-            "occurrences missed (by schedule: two lines)",
+            "occurrences missed (by the tool itself: two lines)",
             f"{NOW + MINUTE:%Y-%m-%d %H:%M:%S}Z  the last failover is acknowledged: the pair may fail over again "
             "(by me)",
         ]

@@ -30,7 +30,8 @@ def test_it_writes_the_template_with_its_schema_beside_it(
     assert (there / "pairs.yaml").read_text() == "# yaml-language-server: $schema=pairs.schema.json\npairs: {a: {}}\n"
     assert (there / "pairs.schema.json").read_text() == "{}"
     told = capsys.readouterr().out
-    assert f"AIRFLOW__{SECTION.upper()}__{OPTION.upper()}={there}/pairs.yaml" in told
+    assert f"\nexport AIRFLOW__{SECTION.upper()}__{OPTION.upper()}='{there}/pairs.yaml'\n" in told
+    assert f"denodo-ha check-config '{there}/pairs.yaml'\n" in told
     assert f"[{SECTION}]\n{OPTION} = {there}/pairs.yaml\n" in told
 
 

@@ -748,5 +748,5 @@ def test_airflow_has_the_command(tmp_path: Path) -> None:
         )
         return ended.returncode, ended.stdout
 
-    assert call("check-config", str(file)) == (0, f"{file}: right, with 1 pairs: a\n")
+    assert call("check-config", str(file)) == (0, f"{file}: right, with 1 pair: a\n")
     assert call("--nonsense")[0] == Level.UNKNOWN

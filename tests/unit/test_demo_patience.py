@@ -265,6 +265,19 @@ class TestEndOfACommand:
         assert "Traceback" not in said.out + said.err
         assert "Traceback" in log.read_text()
 
+    def test_a_folder_that_cannot_be_written_is_a_sentence(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        (tmp_path / ".run").touch()
+        for module in (commands, stage_module):
+            monkeypatch.setattr(module, "RUN_FOLDER", tmp_path / ".run")
+        assert commands.execute("run") == 1
+        said = capsys.readouterr().err
+        assert said.startswith(
+            f"make run failed: it keeps all it writes in {tmp_path / '.run'}. [Errno 17] File exists"
+        )
+        assert said.count("\n") == 1
+
     def test_two_at_a_time_are_refused(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -194,3 +194,21 @@ def test_every_name_in_the_sentences_is_a_place() -> None:
     for step in STEPS:
         for line in step.how:
             assert "{" not in line.format(**PLACES)
+
+
+def test_a_page_that_was_skipped_is_not_said_to_be_opened() -> None:
+    said: list[str] = []
+    tour = Tour(said.append, PLACES)
+    tour.see(Seen())
+    tour.skip()
+    tour.see(Seen())
+    assert not any("page was opened." in line for line in said if "Done" in line)
+    assert tour.at("sync")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_enter_is_named_only_where_there_is_a_terminal(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: terminal, raising=False)
+    hint = run.start_hint(Path("/a b/enter"))
+    assert hint.endswith("touch '/a b/enter'")
+    assert ("press Enter" in hint) == terminal

@@ -133,7 +133,7 @@ class TestNamesOfPairs:
                 break
             del env[next(iter(env))]
 
-        assert told == [f"{file}: right, with 1 pairs: {file.stem}" for file in files]
+        assert told == [f"{file}: right, with 1 pair: {file.stem}" for file in files]
 
     def test_none_says_what_to_do(self, alone: Environment, config: Path) -> None:
         code, told = alone.ended("denodo-ha", "check-config")
@@ -148,7 +148,7 @@ class TestNamesOfPairs:
         (tmp_path / "pairs.yaml").write_text(PAIRS % "mine")
         config.write_text(f"[denodo_ha]\npairs = {tmp_path}/pairs.yaml\n")
 
-        assert "right, with 1 pairs: mine" in alone.run("airflow", "denodo-ha", "check-config")
+        assert "right, with 1 pair: mine" in alone.run("airflow", "denodo-ha", "check-config")
 
 
 class TestDags:
@@ -157,7 +157,7 @@ class TestDags:
     ) -> None:
         file = begun / "pairs.yaml"
 
-        assert alone.run("denodo-ha", "check-config", str(file)) == f"{file}: right, with 1 pairs: default\n"
+        assert alone.run("denodo-ha", "check-config", str(file)) == f"{file}: right, with 1 pair: default\n"
         assert f"AIRFLOW__DENODO_HA__PAIRS={file}" in said_by_init
         assert json.loads(shown()["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"]) == BUNDLES
         assert json.dumps(BUNDLES) in said_by_init
