@@ -32,7 +32,9 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": _NAME,
                 "external-doc-url": _DOCS,
-                "how-to-guide": [_DOCS + page for page in ("first-pair/", "building-blocks/", "operators/")],
+                "how-to-guide": [
+                    _DOCS + page for page in ("first-pair.html", "building-blocks.html", "operators.html")
+                ],
                 "logo": _DOCS + "pictures/logo.svg",
                 "tags": ["service"],
             }
