@@ -88,6 +88,7 @@ class TestProject:
             for file in tracked(folder)
         }
         meant["denodo_ha/pairs.yaml"] = (PROJECT / "include" / "pairs.yaml").read_bytes()
+        meant["denodo_scheduler/web/docs_pages/mkdocs.yml"] = (PROJECT / "mkdocs.yml").read_bytes()
 
         found = {name: data for name, data in content(project_wheel).items() if ".dist-info/" not in name}
 
