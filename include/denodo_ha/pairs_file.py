@@ -74,7 +74,9 @@ NO_FILE = (
     "AIRFLOW__DENODO_HA__PAIRS or DENODO_HA_PAIRS, of which the last comes before the others."
 )
 
-_ANOTHER = "another one by DENODO_HA_PAIRS or, where that is not set, by the option `pairs` in Airflow's section [denodo_ha]"
+_ANOTHER = (
+    "another one by DENODO_HA_PAIRS or, where that is not set, by the option `pairs` in Airflow's section [denodo_ha]"
+)
 
 
 def pairs_path(setting: str | None = None) -> Path | None:
