@@ -116,6 +116,8 @@ def test_another_active_server_is_pointed_to_and_no_other_event(airflow: LocalAi
         assert tasks_after(kind="drift")["point_to"] == "skipped"
         assert "the jobs run on the slave" in str(tasks_after(kind="failover")["said"])
         assert "the jobs run on the master" in str(tasks_after(kind="failback")["said"])
+        person = {"phase": "failed_over", "active": "slave", "epoch": 9}
+        assert "the jobs run on the slave" in str(tasks_after(kind="initialised", after=person)["said"])
     finally:
         end(airflow, dag_id)
 
