@@ -74,10 +74,7 @@ bench: $(VENV)/.installed-dev  ## Measure, print a table and write bench/results
 	@$(BIN)/python -m bench $(ARGS)
 
 tables: $(VENV)/.installed  ## Generate the pages, the template of pairs.yaml and its schema that come from the code
-	@$(BIN)/python -m denodo_ha.explained.pages docs
 	@$(BIN)/python -m denodo_ha.reference .
-	@$(BIN)/python -m denodo_ha.decision_table > docs/decision-table.md.new
-	@mv docs/decision-table.md.new docs/decision-table.md
 
 dist: $(VENV)/.installed-dev  ## Build the wheels and source distributions into dist/, always the same files for a commit
 	@rm -f $(DIST)/*.whl $(DIST)/*.tar.gz

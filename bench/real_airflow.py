@@ -13,7 +13,8 @@ from bench.report import Measurement
 from bench.stage import Stage
 from denodo_demo.airflow import PROJECT, LocalAirflow
 from denodo_demo.airflow_api import FINISHED, Json
-from denodo_demo.standin import LOGIN, PASSWORD, StandinPair
+from denodo_demo.standin import PASSWORD, StandinPair
+from denodo_standin.pair_files import LOGIN
 
 PLAIN = PROJECT / "bench" / "plain_dag" / "plain_failover.py"
 PLAIN_DAG = "plain_failover"

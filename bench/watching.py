@@ -15,7 +15,8 @@ from bench.report import Measurement
 from bench.stage import BenchError, Stage
 from denodo_demo.airflow import PROJECT, LocalAirflow
 from denodo_demo.processes import wait_for
-from denodo_demo.standin import LOGIN, PASSWORD
+from denodo_demo.standin import PASSWORD
+from denodo_standin.pair_files import LOGIN
 
 TITLE = "100 pairs watched in one triggerer, a probe of each every 5 s"
 PAIRS = 100

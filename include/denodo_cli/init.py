@@ -12,9 +12,15 @@ import denodo_ha
 from denodo_cli.options import CliError
 from denodo_ha.pairs_file import TEMPLATE
 
+BUNDLE = {
+    "name": "denodo_scheduler",
+    "classpath": "denodo_scheduler.bundle.DenodoSchedulerDagBundle",
+    "kwargs": {},
+}
+"""The DAG bundle of this package."""
 BUNDLES = [
     {"name": "dags-folder", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {}},
-    {"name": "denodo_scheduler", "classpath": "denodo_scheduler.bundle.DenodoSchedulerDagBundle", "kwargs": {}},
+    BUNDLE,
 ]
 """Airflow's own DAG bundle, and that of this package."""
 SCHEMA = Path(denodo_ha.__file__).parent / "pairs.schema.json"

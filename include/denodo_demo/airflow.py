@@ -15,8 +15,10 @@ import httpx
 import psutil
 from cryptography.fernet import Fernet
 
+from denodo_cli.init import BUNDLE
 from denodo_demo.airflow_api import AirflowApiError, ApiClient, Json
 from denodo_demo.processes import Child, WaitError, free_port, wait_for
+from denodo_standin.pair_files import write_private
 
 PROJECT = Path(__file__).parents[2]
 
@@ -31,11 +33,8 @@ _MILESTONES = {
 }
 """What the log says before the API server answers, and what that means for which part."""
 _COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-_BUNDLE = {
-    "name": "denodo_scheduler",
-    "classpath": "denodo_scheduler.bundle.DenodoSchedulerDagBundle",
-    "kwargs": {},
-}
+_PASSWORDS = "simple_auth_manager_passwords.json.generated"
+"""The file in its home where Airflow looks for passwords, before it would generate and print them."""
 _PATIENT = (
     "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT",
     "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT",
@@ -71,7 +70,7 @@ class LocalAirflow:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.log = home / "standalone.log"
-        self.password_file = home / "simple_auth_manager_passwords.json.generated"
+        self.password_file = home / _PASSWORDS
         self.url = f"http://127.0.0.1:{free_port(port)}"
         self._secrets = _secrets(home)
         self.env = self._environment(dags_folder, plugins_folder) | dict(env or {})
@@ -128,18 +127,21 @@ class LocalAirflow:
         try:
             health = self.api.health()
         except (httpx.HTTPError, AirflowApiError):
-            said = self.said()
+            said = self.said().decode(errors="replace")
             return dict(_MILESTONES[each] for each in _MILESTONES if each in said)
         states = {name: health.get(name, {}).get("status") for name in _COMPONENTS}
         return {"API server": _ANSWERS, **{name: state for name, state in states.items() if state == _HEALTHY}}
 
-    def said(self) -> str:
-        """Return the log of all components since the last start."""
+    def said(self, since: int = 0) -> bytes:
+        """Return the log of all components since the last start.
+
+        :param since: how many bytes of it to leave out.
+        """
         if not self.log.exists():
-            return ""
+            return b""
         with self.log.open("rb") as log:
-            log.seek(self._log_begins)
-            return log.read().decode(errors="replace")
+            log.seek(self._log_begins + since)
+            return log.read()
 
     def stop(self) -> None:
         """Stop all components; a running task is given a few seconds."""
@@ -196,7 +198,7 @@ class LocalAirflow:
         sources = {
             "AIRFLOW__CORE__DAGS_FOLDER": dags_folder,
             "AIRFLOW__CORE__PLUGINS_FOLDER": plugins_folder,
-            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": None if dags_folder else json.dumps([_BUNDLE]),
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": None if dags_folder else json.dumps([BUNDLE]),
         }
         env |= {name: str(value) for name, value in sources.items() if value is not None}
         return env | {
@@ -232,10 +234,7 @@ def _command_line(process: psutil.Process) -> str:
 
 
 def _secrets(home: Path) -> dict[str, str]:
-    """Create keys and the admin's password, once per home, in files that only their owner can read.
-
-    The password is in the file where Airflow looks for it before it would generate and print one.
-    """
+    """Create keys and the admin's password, once per home, in files that only their owner can read."""
     file = home / "secrets.json"
     if not file.exists():
         made = {
@@ -244,12 +243,8 @@ def _secrets(home: Path) -> dict[str, str]:
             "secret_key": secrets.token_hex(32),
             "password": secrets.token_urlsafe(12),
         }
-        _write_private(home / "simple_auth_manager_passwords.json.generated", {LocalAirflow.user: made["password"]})
-        _write_private(file, made)
+        passwords = {LocalAirflow.user: made["password"]}
+        write_private(home / _PASSWORDS, json.dumps(passwords))
+        write_private(file, json.dumps(made))
     kept: dict[str, str] = json.loads(file.read_text())
     return kept
-
-
-def _write_private(file: Path, content: Mapping[str, str]) -> None:
-    with open(file, "w", opener=lambda path, flags: os.open(path, flags, mode=0o600)) as output:
-        json.dump(content, output)

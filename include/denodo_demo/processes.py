@@ -122,16 +122,15 @@ class Child:
 
 
 @atexit.register
-def stop_all(grace: float = _GRACE, hurry: Callable[[], bool] = lambda: False) -> None:
-    """Stop every child that still runs, all at once.
+def stop_all(hurry: Callable[[], bool] = lambda: False) -> None:
+    """Ask every child that still runs to end, all at once; after some seconds, on any machine, kill what still runs.
 
-    :param grace: seconds, on any machine, after which what still runs is killed.
     :param hurry: whether it is killed at once.
     """
     children = list(reversed(_running))
     for child in children:
         child.ask_to_end()
-    end = time.monotonic() + grace
+    end = time.monotonic() + _GRACE
     while any(child.running for child in children) and time.monotonic() < end and not hurry():
         time.sleep(0.05)
     for child in children:

@@ -20,8 +20,9 @@ from denodo_demo.processes import wait_for
 from denodo_demo.progress import Progress
 from denodo_demo.report import show_places
 from denodo_demo.stage import COMMAND, DAG_ID, ERRORS, FAILOVER, OPERATIONS, SWITCHOVER, Stage
-from denodo_demo.standin import BASE_PATH, LOGIN, PASSWORD, StandinProcess
+from denodo_demo.standin import BASE_PATH, PASSWORD, StandinProcess
 from denodo_demo.tour import Seen, Tour
+from denodo_standin.pair_files import LOGIN
 
 PAGE = "/plugin/denodo-pairs"
 """The page of all pairs in Airflow's interface."""
@@ -154,6 +155,7 @@ class Guide:
     _history: History | None = None
     _watched: bool = False
     _before: set[str] | None = None
+    _read: int = 0
     _failed: str = ""
 
     def watch(self) -> None:
@@ -188,7 +190,7 @@ class Guide:
             with contextlib.suppress(*ERRORS):  # the web tool answers 500 until the Scheduler is up
                 enabled = sum(each["state"] != "DISABLED" for each in master.statuses())
         return Seen(
-            looked=at("look") and bool(LOOKED.search(self.stage.airflow.said())),
+            looked=at("look") and self._somebody_looked(),
             synced=at("look", "sync") and self._a_person_synced(),
             ready=history.settled("healthy"),
             active=str(record.get("active", "")),
@@ -196,6 +198,13 @@ class Guide:
             master_runs=runs,
             master_enabled=enabled,
         )
+
+    def _somebody_looked(self) -> bool:
+        """Return whether the page was asked for since the last time; what was read of the log is not read again."""
+        said = self.stage.airflow.said(self._read)
+        whole = said[: said.rfind(b"\n") + 1]
+        self._read += len(whole)
+        return bool(LOOKED.search(whole.decode(errors="replace")))
 
     def _a_person_synced(self) -> bool:
         """Return whether a manual sync has succeeded that had not when the tour began."""
@@ -208,7 +217,8 @@ class Guide:
     def enter(self) -> None:
         """Do what the present step of the tour asks for."""
         say, api = self.stage.progress.say, self.stage.airflow.api
-        match self.tour.step.key if self.tour.step else "":
+        step = self.tour.step  # once, because the thread that watches may move on meanwhile
+        match step.key if step else "":
             case "look":
                 self.tour.skip()
             case "sync":

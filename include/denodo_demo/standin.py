@@ -15,11 +15,12 @@ import httpx
 
 from denodo_demo.processes import LONGEST_ANSWER, Child, free_port, wait_for
 from denodo_demo.slowness import persist
+from denodo_standin.pair_files import LOGIN, TIMEZONES
 
 Json: TypeAlias = dict[str, Any]
 
 BASE_PATH = "/webadmin/denodo-scheduler-admin"
-LOGIN = "admin"
+"""Where a web tool serves its API, unless it is told otherwise."""
 PASSWORD = "stand-in-password"  # noqa: S105 - guards nothing, and is easy to find where it should not be
 
 LEAP_DAYS = "0 0 12 29 2 ?"
@@ -228,7 +229,7 @@ class StandinServer(StandinApi):
         )
         self.webtool = StandinProcess(
             f"{name} webtool",
-            ["webtool", "--base-path", BASE_PATH],
+            ["webtool"],
             log=root / f"{name}-webtool.log",
             port=webtool_port,
         )
@@ -268,7 +269,7 @@ class StandinPair:
         self.master = StandinServer(
             "master",
             root,
-            timezone="Europe/Madrid",
+            timezone=TIMEZONES["master"],
             id_offset=1_000,
             scheduler_port=port(8000),
             webtool_port=port(9090),
@@ -276,7 +277,7 @@ class StandinPair:
         self.slave = StandinServer(
             "slave",
             root,
-            timezone="America/New_York",
+            timezone=TIMEZONES["slave"],
             id_offset=700_000,
             scheduler_port=port(8001),
             webtool_port=port(9091),

@@ -124,7 +124,8 @@ class Tour:
 
     def at(self, *keys: str) -> bool:
         """Return whether the present step is one of these."""
-        return self.step is not None and self.step.key in keys
+        step = self.step  # once, because another thread may move on meanwhile
+        return step is not None and step.key in keys
 
     def skip(self) -> None:
         """Take the page as looked at."""

@@ -1,7 +1,4 @@
-"""Generate the page ``docs/decision-table.md`` from the code that decides.
-
-Run ``make tables`` to generate it anew.
-"""
+"""Generate the page ``docs/decision-table.md`` from the code that decides."""
 
 from __future__ import annotations
 
@@ -100,7 +97,3 @@ def _decisions() -> Iterator[list[str]]:
         again = "when something changes" if decision.settled else "at once"
         alert = _code([decision.alert]) if decision.alert else "none"
         yield [_code([decision.code]), _code([decision.action]), decision.what, decision.next_step, again, alert]
-
-
-if __name__ == "__main__":
-    print(page(), end="")

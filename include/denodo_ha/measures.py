@@ -115,7 +115,7 @@ MEASURES = {
     "exposure_seconds": Measure(_E, "how long jobs may have been enabled on the passive server in the last sync"),
     "rpo_seconds": Measure(_E, "age of the promoted snapshot when the master was last heard, in the last failover"),
     "rto_seconds": Measure(_E, "time from then until the jobs were read back enabled on the slave"),
-    "gap_seconds": Measure(_E, "time from the begin of the last switchover until all jobs were read back enabled"),
+    "gap_seconds": Measure(_E, "time from the beginning of the last switchover until all jobs were read back enabled"),
     "missed_occurrences": Measure(_E, "occurrences of jobs that the last change of the active server has missed"),
     "late_jobs": Measure(_E, "jobs that started late, all at once, after that change"),
     "failed_jobs": Measure(_E, "jobs that could not be enabled in the last failover"),

@@ -1,6 +1,7 @@
 """Generate what documents the options: the template of the file of pairs, its JSON schema, and two pages.
 
-Run ``make tables`` to generate them anew: ``python -m denodo_ha.reference FOLDER`` writes them into a checkout.
+Run ``make tables`` to generate these and the other generated files anew: ``python -m denodo_ha.reference FOLDER``
+writes all of them into a checkout.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from denodo_ha import decision_table
 from denodo_ha.decisions import Alert
 from denodo_ha.durations import format_duration
+from denodo_ha.explained.pages import codes_page, events_page
 from denodo_ha.pairs import PairOptions
 from denodo_ha.pairs_mistakes import GROUPS
 from denodo_ha.pairs_schema import DERIVED, plain, schema
@@ -185,7 +188,10 @@ def _table(rows: Iterator[list[str]] | list[list[str]]) -> str:
 
 FILES: dict[str, Callable[[], str]] = {
     "docs/connection-options.md": connection_page,
+    "docs/decision-table.md": decision_table.page,
+    "docs/events.md": events_page,
     "docs/pairs-options.md": pairs_page,
+    "docs/reason-codes.md": codes_page,
     "include/pairs.yaml": template,
     "include/denodo_ha/pairs.schema.json": schema_text,
 }

@@ -20,7 +20,7 @@ from types import FrameType
 from denodo_standin.cli import PASSWORD_VARIABLE
 from denodo_standin.generate import generate
 from denodo_standin.load import load_into_directory, write
-from denodo_standin.pair_files import BASE_PATH, LOGIN, TIMEZONES, Kept, write_settings
+from denodo_standin.pair_files import LOGIN, TIMEZONES, Kept, write_settings
 from denodo_standin.params import Element
 
 JOBS, PROJECTS, DISABLED, EACH_MINUTE = 120, 8, 9, 5
@@ -135,7 +135,7 @@ def _processes(folder: Path, kept: Kept) -> list[Process]:
     made = []
     for role, zone in TIMEZONES.items():
         scheduler = ["--data", str(folder / role), "--timezone", zone, "--id-offset", str(_ID_OFFSETS[role])]
-        for kind, arguments in (("scheduler", scheduler), ("webtool", ["--base-path", BASE_PATH])):
+        for kind, arguments in (("scheduler", scheduler), ("webtool", [])):
             arguments = [kind, "--port", str(kept.ports[f"{role}_{kind}"]), *arguments]
             made.append(Process(f"{role}-{kind}", arguments, log=folder / f"{role}-{kind}.log", env=env))
     return made
@@ -184,8 +184,10 @@ def _stay(processes: list[Process]) -> None:
                 down.add(process.name)
                 how = "Press Enter here" if inputs else f"In a terminal with the settings: {process.command}"
                 print(f"\n{process.name} has ended. To start it again: {how}", flush=True)
-        if select.select(inputs, [], [], 0.5)[0] and sys.stdin.readline():
-            for process in processes:
+        if select.select(inputs, [], [], 0.5)[0]:
+            if not sys.stdin.readline():
+                inputs = []  # the terminal is gone; without this, the loop would not wait any more
+            for process in processes if inputs else ():
                 if not process.running:
                     _start_again(process, down)
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from denodo_cli.init import BUNDLES
 
-BASE_PATH = "/webadmin/denodo-scheduler-admin"
 LOGIN = "admin"
 TIMEZONES = {"master": "Europe/Madrid", "slave": "America/New_York"}
 _PORTS = {
@@ -71,7 +70,7 @@ class Kept:
         if file.exists():
             return cls(**json.loads(file.read_text()))
         made = cls(_free_ports(), secrets.token_urlsafe(12), secrets.token_urlsafe(12))
-        _write_private(file, json.dumps(asdict(made), indent=1))
+        write_private(file, json.dumps(asdict(made), indent=1))
         return made
 
     @property
@@ -91,11 +90,11 @@ def write_settings(folder: Path, kept: Kept) -> Path:
     pairs = folder / "pairs.yaml"
     if not pairs.exists():
         snapshots = json.dumps((folder / "snapshots").as_uri())
-        pairs.write_text(_PAIRS.format(**TIMEZONES, snapshots=snapshots))
+        write_private(pairs, _PAIRS.format(**TIMEZONES, snapshots=snapshots))
     (folder / "airflow" / "dags").mkdir(parents=True, exist_ok=True)
-    _write_private(_password_file(folder), json.dumps({LOGIN: kept.airflow_password}))
+    write_private(_password_file(folder), json.dumps({LOGIN: kept.airflow_password}))
     env = folder / "pair.env"
-    _write_private(env, "\n".join(_lines(folder, kept)))
+    write_private(env, "\n".join(_lines(folder, kept)))
     return env
 
 
@@ -156,7 +155,7 @@ def _connection(kept: Kept, role: str) -> dict[str, Any]:
         "schema": "http",
         "login": LOGIN,
         "password": kept.password,
-        "extra": {"scheduler_uri": kept.uri(role), "base_path": BASE_PATH, "timeout": [30, 30]},
+        "extra": {"scheduler_uri": kept.uri(role), "timeout": [30, 30]},
     }
 
 
@@ -182,8 +181,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner can read, also where an older one could be read by all."""
+def write_private(file: Path, text: str) -> None:
+    """Write a file, whole or not at all, that only its owner can read, also where an older one could be read by all."""
     new = file.with_name(f"{file.name}.new")
     new.unlink(missing_ok=True)
     with open(new, "x", opener=lambda path, flags: os.open(path, flags, mode=0o600)) as output:

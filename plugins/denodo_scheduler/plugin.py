@@ -12,7 +12,7 @@ from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
 from denodo_scheduler.dags import NOTE, OUR_DAGS, PAIRS_DAG_FILE
-from denodo_scheduler.links import PairLink, RunbookLink
+from denodo_scheduler.links import TAB, PairLink, RunbookLink
 from denodo_scheduler.web import PREFIX, STATIC
 from denodo_scheduler.web.app import PageApp
 
@@ -120,7 +120,7 @@ def tile() -> list[dict[str, str]]:
 
 _PAGE = f"{PREFIX}/page/index.html"
 """The page's address, relative to Airflow's base, which may itself be a path."""
-_OF_A_DAG = {"name": "Denodo pair", "href": _PAGE + "?dag_id={DAG_ID}", "url_route": "denodo-pair"}
+_OF_A_DAG = {"name": "Denodo pair", "href": _PAGE + "?dag_id={DAG_ID}"}
 
 
 class DenodoSchedulerPlugin(AirflowPlugin):
@@ -131,7 +131,7 @@ class DenodoSchedulerPlugin(AirflowPlugin):
     fastapi_apps = [{"app": PageApp(), "url_prefix": f"/{PREFIX}", "name": "Denodo pairs"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {"name": "Denodo pairs", "href": _PAGE, "destination": "nav", "url_route": "denodo-pairs"},
-        {**_OF_A_DAG, "destination": "dag"},
-        {**_OF_A_DAG, "destination": "dag_run"},
+        {**_OF_A_DAG, "destination": "dag", "url_route": TAB},
+        {**_OF_A_DAG, "destination": "dag_run", "url_route": f"{TAB}-run"},  # Airflow shows a route once
     ]
     react_apps = tile()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from airflow.models.connection import Connection
 
 from denodo_demo.processes import LONGEST_ANSWER, Child, wait_for
 from denodo_ha.pairs_file import load_pairs
-from denodo_standin.pair import DISABLED, JOBS, NEXT
+from denodo_standin.pair import DISABLED, JOBS, NEXT, _stay
 
 ROLES = ("master", "slave")
 KINDS = ("scheduler", "webtool")
@@ -150,6 +151,24 @@ def test_a_killed_server_is_told_of_and_comes_back_by_the_command_that_is_told(p
         assert len(pair.jobs("master")) == JOBS
     finally:
         again.kill()
+
+
+def test_a_terminal_that_is_gone_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[object]] = []
+
+    def ready(inputs: list[object], *_: object) -> tuple[list[object], list[object], list[object]]:
+        asked.append(inputs)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return inputs, [], []
+
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("denodo_standin.pair.sys.stdin", terminal)
+    monkeypatch.setattr("denodo_standin.pair.select.select", ready)
+    with pytest.raises(KeyboardInterrupt):
+        _stay([])
+    assert asked == [[terminal], [], []]
 
 
 def test_what_is_in_the_way_of_a_process_is_told_and_nothing_stays(pair: Pair) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -22,7 +21,6 @@ from denodo_ha.record import Phase
 from denodo_ha.transitions import TRANSITIONS
 from denodo_ha.verdict import Verdict
 
-PAGE = Path(__file__).parents[2] / "docs" / "decision-table.md"
 FACTS = [field.name for field in fields(Situation)]
 CHANGING = {Action.ENABLE_JOBS, Action.QUENCH_MASTER, Action.REPAIR_SLAVE, Action.APPROVE, Action.FAIL_BACK}
 T = TypeVar("T")
@@ -448,10 +446,6 @@ def test_split_brain_and_failover_reach_people_under_their_own_names() -> None:
     assert alerts["repair"] is Alert.DRIFT
     assert alerts["quench"] is Alert.QUENCHED
     assert alerts["stale_snapshot"] is Alert.STALE_SNAPSHOT
-
-
-def test_the_page_is_current() -> None:
-    assert PAGE.read_text(encoding="utf-8") == page(), "python -m denodo_ha.decision_table > docs/decision-table.md"
 
 
 def test_the_page_has_every_decision_verdict_and_phase() -> None:

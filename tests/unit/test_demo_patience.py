@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from denodo_demo import commands, progress, run, slowness
 from denodo_demo import stage as stage_module
+from denodo_demo.airflow import LocalAirflow
 from denodo_demo.airflow_api import AirflowApiError, ApiClient
 from denodo_demo.processes import WaitError, wait_for
 from denodo_demo.progress import Progress
@@ -225,6 +227,19 @@ def test_make_run_keeps_what_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         assert f"{failure} Everything stays up, and it is tried again." in told.getvalue()
     assert "Traceback" not in told.getvalue()
     assert run.failure(ended.value) == "Airflow: the process airflow ended before."
+
+
+def test_keys_are_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            LocalAirflow(tmp_path)
+    airflow = LocalAirflow(tmp_path)
+    assert json.loads(airflow.password_file.read_text()) == {airflow.user: airflow.password}
+    assert {file.stat().st_mode & 0o077 for file in tmp_path.iterdir()} == {0}
 
 
 class TestEndOfACommand:

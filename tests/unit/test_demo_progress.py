@@ -10,6 +10,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -28,14 +29,14 @@ from denodo_demo.progress import Progress
 progress = Progress(Console(), ["begin", "end"])
 progress.next()
 with progress.step("A thing that takes a while"):
-    time.sleep(2.5)
+    time.sleep(1.2)
 progress.next()
 """
 PLAIN = {"TERM": "xterm", "PATH": os.environ["PATH"]}
 
 
 def printed(env: dict[str, str], *, terminal: bool) -> str:
-    """Run a step of some seconds and return all that it printed, frames included."""
+    """Run a step that is long enough for a line to move, and return all that it printed, frames included."""
     if not terminal:
         return subprocess.run([sys.executable, "-c", STEP], env=env, capture_output=True, text=True, check=True).stdout
     ours, theirs = pty.openpty()
@@ -74,15 +75,16 @@ def test_one_moving_line_in_a_terminal() -> None:
     assert 2 <= told.count("A thing that takes a while") < 10, "it moves, but not many times a second"
 
 
-def test_what_is_waited_for_is_counted_down() -> None:
-    now = datetime.now(UTC)
-    assert countdown(now + timedelta(seconds=30.5)).startswith(", 30 s left")
-    assert countdown(now) == countdown(None) == ""
+def test_what_is_waited_for_is_counted_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2027, 3, 1, 12, tzinfo=UTC)
+    monkeypatch.setattr("denodo_demo.progress.datetime", SimpleNamespace(now=lambda _: now))
+    assert countdown(now + timedelta(seconds=30)) == ", 30 s left"
+    assert countdown(now) == countdown(now - timedelta(seconds=1)) == countdown(None) == ""
     told = io.StringIO()
     progress = Progress(Console(file=told, width=200), STEPS)
-    with progress.step("Waiting", now + timedelta(seconds=45.5)):
+    with progress.step("Waiting", now + timedelta(seconds=45)):
         pass
-    assert f"Waiting (until {now + timedelta(seconds=45.5):%H:%M:%S} UTC, 45 s left)" in told.getvalue()
+    assert "Waiting (until 12:00:45 UTC, 45 s left)" in told.getvalue()
 
 
 def test_a_sign_of_life_comes_seldom(monkeypatch: pytest.MonkeyPatch) -> None:

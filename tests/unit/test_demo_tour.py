@@ -10,8 +10,9 @@ from typing import cast
 import pytest
 
 from denodo_demo import run
-from denodo_demo.stage import Stage
-from denodo_demo.tour import END, STEPS, Seen, Tour
+from denodo_demo.airflow import LocalAirflow
+from denodo_demo.stage import SWITCHOVER, Stage
+from denodo_demo.tour import END, STEPS, Seen, Tour, TourStep
 
 PLACES = {
     "page": "http://here/page",
@@ -66,6 +67,37 @@ ACCESS = "api-server | 2026-11-29T05:18:00Z [info     ] request finished [http.a
 )
 def test_the_page_was_looked_at_by_whoever_is_logged_in(line: str, looked: bool) -> None:
     assert bool(run.LOOKED.search(ACCESS + line)) == looked
+
+
+def test_what_was_read_of_the_log_is_not_read_again(tmp_path: Path, tour: Tour) -> None:
+    airflow = LocalAirflow(tmp_path)
+    guide = run.Guide(cast(Stage, SimpleNamespace(airflow=airflow)), tour)
+    page = ACCESS + "method=GET path=/denodo-ha/page/index.html query= status_code=200"
+    seen = []
+    for more in ("", "begins\n", page[:-30], page[-30:], "\n", "goes on\n"):
+        with airflow.log.open("a") as log:
+            log.write(more)
+        seen.append(guide._somebody_looked())
+    assert seen == [False, False, False, False, True, False]
+
+
+class Hasty(Tour):
+    """One that another thread has moved on whenever it is looked at."""
+
+    @property
+    def step(self) -> TourStep | None:
+        self._at += 1
+        return super().step
+
+
+def test_another_thread_may_move_the_tour_on_at_any_time(told: list[str]) -> None:
+    for last in range(len(STEPS)):
+        assert Hasty(told.append, PLACES, last - 1).at(STEPS[last].key)
+    started: list[str] = []
+    api = SimpleNamespace(trigger=lambda dag_id, _: started.append(dag_id))
+    stage = SimpleNamespace(airflow=SimpleNamespace(api=api), progress=SimpleNamespace(say=told.append))
+    run.Guide(cast(Stage, stage), Hasty(told.append, PLACES, len(STEPS) - 2)).enter()
+    assert started == [SWITCHOVER]
 
 
 class TestPlaces:

@@ -153,6 +153,36 @@ class TestOptions:
         assert [verdict for verdict in Verdict if f"`{verdict}`" not in page] == []
 
 
+@pytest.mark.parametrize("package", ["include/denodo_ha", "plugins/denodo_scheduler"])
+def test_each_module_has_its_place_in_the_architecture(package: str) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    inside = [each for each in (ROOT / package).iterdir() if each.suffix == ".py" or (each / "__init__.py").exists()]
+    named = [each.stem for each in inside if re.search(rf"[`/]{each.stem}(\.py|/[^`]*)?`", page)]
+    assert sorted({each.stem for each in inside} - {*named, "__init__"}) == []
+
+
+def test_what_a_page_for_contributors_names_is_where_it_says() -> None:
+    text = "\n".join(
+        (ROOT / page).read_text() for page in ("docs/extending.md", "docs/architecture.md", "CONTRIBUTING.md")
+    )
+    paths = set(re.findall(r"`((?:include|plugins|tests|docs|dags|deploy)/[\w./-]+)`", text)) - {"docs/"}
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    named = re.findall(r"`(\w+)` (?:of|in) `([\w./-]+\.py)`", text)
+    assert ("ALERTS", "plugins/denodo_scheduler/dags/history.py") in named
+    defined = {(name, path): rf"^(class |def )?{name}\b|^ +{name}\(" for name, path in named}
+    wrong = [place for place, pattern in defined.items() if not re.search(pattern, (ROOT / place[1]).read_text(), re.M)]
+    assert wrong == []
+
+
+def test_what_an_idle_pair_costs_are_the_tasks_of_a_look() -> None:
+    page = (ROOT / "docs" / "airflow.md").read_text()
+    said = re.search(r"An idle pair needs (\d+) .*?\((.*?), and four that are skipped\)", page)
+    assert said
+    tasks, named = set(dags()["failover"].task_ids), set(re.findall(r"`(\w+)`", said[2]))
+    assert named < tasks
+    assert (int(said[1]), len(tasks - named)) == (len(tasks), 4)
+
+
 def blocks(language: str) -> list[Any]:
     """Code blocks of all pages, named by page and line."""
     found = []

@@ -16,7 +16,6 @@ from denodo_ha.alerts import WRONG_PAIR
 from denodo_ha.decisions import DECISIONS, RULES, Alert
 from denodo_ha.explained import ALERTS, DECIDED, KINDS, SECTIONS, Section, found, of_failover, plain, sections_of
 from denodo_ha.explained.model import LINK, PLACES
-from denodo_ha.explained.pages import PAGES
 from denodo_ha.explained.sync import SYNC
 from denodo_ha.offers import IDS
 from denodo_ha.preconditions import sync_may_begin
@@ -229,8 +228,3 @@ class TestLookup:
     def test_marks_are_taken_out(self) -> None:
         text = "**Sync** with *Deliver now*, or look at `a_b` of [the check][readiness]: 2 * 3 [sic]."
         assert plain(text) == "Sync with Deliver now, or look at a_b of the check: 2 * 3 [sic]."
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_the_generated_pages_are_current(page: str) -> None:
-    assert (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8") == PAGES[page](), "run make tables"

@@ -18,7 +18,7 @@ MODULES = {
 }
 PURE = [name for name in MODULES if name.split(".")[0] == "denodo_ha"]
 FORBIDDEN = ("airflow", "requests", "httpx", "urllib3", "denodo_scheduler", "denodo_cli", "denodo_standin")
-LONGEST_MODULE, LONGEST_FUNCTION, LARGEST_PLUGIN = 440, 60, 17400
+LONGEST_MODULE, LONGEST_FUNCTION, LARGEST_PLUGIN = 440, 60, 17500
 
 
 def imports(name: str, *, at_start: bool) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,12 +18,15 @@ import yaml
 from markdown import markdown
 from mkdocs_hook import AsElsewhere
 
+from denodo_scheduler.provider_info import get_provider_info
 from denodo_scheduler.web import docs
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(file.stem for file in (ROOT / "docs").glob("*.md"))
 WRITTEN = [name for name in PAGES if name != "operators"]
 """All but the page that holds more on the site: what the docstrings say."""
+ADDRESSES = ("*.md", "*.toml", "Dockerfile", "docs/*.md", "include/*.md", "include/*.toml", ".github/**/*.yml")
+"""Files that may lead to the site."""
 COUNTED = ("h1", "h2", "h3", "h4", "li", "ol", "ul", "tr", "th", "td", "pre", "code", "img", "strong", "em", "del", "a")
 LOADED = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src"}
 
@@ -97,6 +101,7 @@ def test_the_reference_shows_each_class_that_it_names(site: Path) -> None:
     assert "denodo_scheduler.hooks.scheduler.DenodoSchedulerHook.export_metadata" in anchors
     assert [anchor for anchor in anchors if re.search(r"\._", anchor)] == []
     assert ":param" not in shown
+    assert "<em>required" not in shown, "what reaches the base class by **kwargs looks required, whatever it is"
     assert ":class:" not in shown
 
 
@@ -211,6 +216,22 @@ def test_lists_are_read_as_github_reads_them() -> None:
         "x\n  y\n",
         "1. no item\n",
     ]
+
+
+def test_titles_inside_of_airflow_hold_no_markdown() -> None:
+    assert [title for title in docs.pages().values() if re.search(r"[`*_\[\]]", title)] == []
+
+
+def test_every_address_of_the_site_is_a_page_of_it() -> None:
+    """Such as those in the metadata of the provider and of the distributions, which no check of links reads."""
+    address = re.findall(r"^site_url: (.*)", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)[0]
+    texts = [file.read_text() for name in ADDRESSES for file in ROOT.glob(name)] + [json.dumps(get_provider_info())]
+    named = {found for text in texts for found in re.findall(rf"{re.escape(address)}([\w./-]*)", text)}
+    assert {"runbooks.html", "standin.html", "first-pair.html"} < named
+    there = {f"{name}.html" for name in PAGES} | {
+        f"pictures/{file.name}" for file in (ROOT / "docs/pictures").iterdir()
+    }
+    assert named - there == {""}
 
 
 def test_every_page_is_in_one_section() -> None:

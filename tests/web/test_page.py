@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from airflow import settings
+from airflow import plugins_manager, settings
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.models.asset import AssetEvent, AssetModel
 from fastapi.testclient import TestClient
@@ -390,9 +390,10 @@ def test_what_the_plugin_registers() -> None:
     [app] = DenodoSchedulerPlugin.fastapi_apps
     assert isinstance(app["app"], PageApp)
     assert app["url_prefix"] == "/denodo-ha"
-    views = [(view["destination"], view["url_route"], view["href"]) for view in DenodoSchedulerPlugin.external_views]
+    shown = [view for view in plugins_manager._get_ui_plugins()[0] if "denodo-ha/" in view["href"]]
+    views = [(view["destination"], view["url_route"], view["href"]) for view in shown]
     assert views == [
         ("nav", "denodo-pairs", "denodo-ha/page/index.html"),
         ("dag", "denodo-pair", "denodo-ha/page/index.html?dag_id={DAG_ID}"),
-        ("dag_run", "denodo-pair", "denodo-ha/page/index.html?dag_id={DAG_ID}"),
+        ("dag_run", "denodo-pair-run", "denodo-ha/page/index.html?dag_id={DAG_ID}"),
     ]

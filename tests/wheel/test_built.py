@@ -236,12 +236,13 @@ def test_the_locked_versions_are_in_the_ranges() -> None:
             ("plugins/denodo_scheduler", "include/denodo_ha", "include/denodo_cli", "dags"),
             [*MAIN["dependencies"], *MAIN["optional-dependencies"]["ssh"]],
         ),
+        (("include/denodo_standin",), [*STANDIN["dependencies"], *MAIN["dependencies"]]),
         (
             ("include/denodo_standin", "include/denodo_demo"),
             [*STANDIN["dependencies"], *STANDIN["optional-dependencies"]["demo"], *MAIN["dependencies"]],
         ),
     ],
-    ids=["project", "standin"],
+    ids=["project", "standin", "demo"],
 )
 def test_what_is_imported_is_asked_for(packages: tuple[str, ...], asked: list[str]) -> None:
     """Also the other way round, for what the project itself asks for."""

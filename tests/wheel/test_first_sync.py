@@ -184,4 +184,4 @@ def test_the_commands_of_the_page_lead_to_a_green_first_sync(tmp_path: Path, fir
         f"http://127.0.0.1:{servers.kept['ports']['airflow']}", "admin", servers.kept["airflow_password"]
     )
     assert [run["state"] for run in airflow.dag_runs(SYNC)] == ["success"]
-    assert second.run("denodo-ha status default") == 0, second.said
+    wait_for(lambda: second.run("denodo-ha status default") == 0, 180, "The next look, which finds all in order")

@@ -132,9 +132,9 @@ DECIDED = Section(
         ),
         Explanation(
             "record_lost",
-            "The versions of the record were lost or restored from a backup, or `snapshots` of the pair leads "
+            "The versions of the record were lost or restored from a backup, or `snapshots.location` of the pair leads "
             "elsewhere.",
-            "Correct `snapshots`, or bring the folder `record` back; if it is lost, see the runbook.",
+            "Correct `snapshots.location`, or bring the folder `record` back; if it is lost, see the runbook.",
             "It changes nothing.",
             incident="record-lost",
         ),

@@ -1,16 +1,11 @@
-"""Generate the pages ``docs/reason-codes.md`` and ``docs/events.md`` from what explains codes, events and alerts.
-
-Run ``make tables`` to generate them anew.
-"""
+"""Generate the pages ``docs/reason-codes.md`` and ``docs/events.md`` from what explains codes, events and alerts."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from denodo_ha.explained import ALERTS, KINDS, SECTIONS, Explanation, Section
-from denodo_ha.explained.model import CODES_PAGE, EVENTS_PAGE, INCIDENTS_PAGE, LINK, PLACES, Place
+from denodo_ha.explained.model import INCIDENTS_PAGE, LINK, PLACES, Place
 from denodo_ha.runbook import heading_anchor
 
 _CODES = """\
@@ -121,10 +116,3 @@ def _with_runbook(text: str, incident: str) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = (head, ["---"] * len(head), *rows)
     return "\n".join(f"| {' | '.join(cell.strip() or _NOTHING for cell in line)} |" for line in lines)
-
-
-PAGES: dict[str, Callable[[], str]] = {CODES_PAGE: codes_page, EVENTS_PAGE: events_page}
-
-if __name__ == "__main__":
-    for name, page in PAGES.items():
-        (Path(sys.argv[1]) / f"{name}.md").write_text(page(), encoding="utf-8")

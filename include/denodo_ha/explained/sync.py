@@ -196,7 +196,7 @@ SYNC = Section(
         Explanation(
             "shared_storage",
             "The [storage][one writer] of the record cannot create a file for one writer only.",
-            "Lead `snapshots` of the pair elsewhere.",
+            "Set `snapshots.location` of the pair to other storage.",
             ends="a warning, also of `denodo-ha status`",
         ),
         Explanation(

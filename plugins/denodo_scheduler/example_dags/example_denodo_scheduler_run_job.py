@@ -1,6 +1,6 @@
 """Run a Denodo job and wait for its end, on whichever server of the pair is the active one.
 
-The first task waits for a run that the job's own schedule begins: one that ends after the begin of the data interval,
+The first task waits for a run that the job's own schedule begins: one that ends after the start of the data interval,
 or of this run where it has none. The second starts another job. Both wait without a worker slot, and both fail with the
 words of Denodo's report.
 """

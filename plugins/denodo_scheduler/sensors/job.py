@@ -33,7 +33,7 @@ class DenodoSchedulerJobSensor(JobTask, BaseSensorOperator):
     :param denodo_scheduler_conn_id: connection of the web tool. (templated)
     :param uri: another Scheduler server than the connection's, ``//host:port``. (templated)
     :param pair: wait on the active server of this pair instead, whichever that becomes.
-    :param since: a moment, as text in ISO 8601 with its time zone where it is a template; None: the begin of the data
+    :param since: a moment, as text in ISO 8601 with its time zone where it is a template; None: the start of the data
         interval of the DAG run, its logical date, or where it has neither the moment after which it may run. The
         difference between the server's clock and Airflow's is taken into account. (templated)
     :param if_failed: where the run has another result than ``good_results``: ``fail``, go on to ``wait`` for one that

@@ -113,7 +113,7 @@ def _page(title: str, body: str) -> str:
 
 def _title(file: Path) -> str:
     first = re.search(r"^# (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-    return first[1].replace("`", "") if first else file.stem
+    return re.sub("[`*]", "", first[1]) if first else file.stem
 
 
 @cache
