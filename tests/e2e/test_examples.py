@@ -113,6 +113,7 @@ def test_another_active_server_is_pointed_to_and_no_other_event(airflow: LocalAi
         return states
 
     try:
+        tasks_after(kind="drift")  # its run has the real events before it, too, such as that of the initialisation
         assert tasks_after(kind="drift")["point_to"] == "skipped"
         assert "the jobs run on the slave" in str(tasks_after(kind="failover")["said"])
         assert "the jobs run on the master" in str(tasks_after(kind="failback")["said"])
