@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ from airflow.models.connection import Connection
 
 from denodo_demo.processes import LONGEST_ANSWER, Child, wait_for
 from denodo_ha.pairs_file import load_pairs
+from denodo_standin import pair_files
 from denodo_standin.pair import DISABLED, JOBS, NEXT, _stay
+from support.pair_ports import keep_ports
 
 ROLES = ("master", "slave")
 KINDS = ("scheduler", "webtool")
@@ -84,10 +87,19 @@ class Pair:
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
     made = Pair(tmp_path / "a pair's folder")
+    keep_ports(made.folder)
     made.start()
     yield made
     for child in made.starts:
         child.kill()
+
+
+def test_the_next_port_is_taken_where_one_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(pair_files, "_PORTS", {"master_scheduler": port, "slave_scheduler": port})
+        chosen = pair_files._free_ports()
+    assert len({port, *chosen.values()}) == 3
 
 
 def secrets(pair: Pair) -> list[str]:

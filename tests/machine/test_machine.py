@@ -33,7 +33,7 @@ from support.machine_world import HOURLY, JOBS, World
 
 LONG = os.environ.get("DENODO_HA_MACHINE") == "long"
 EXAMPLES = settings(
-    max_examples=2000 if LONG else 200,
+    max_examples=2000 if LONG else 120,
     stateful_step_count=60 if LONG else 40,
     derandomize=not LONG,
     deadline=None,

@@ -22,6 +22,7 @@ from denodo_demo.airflow_api import ApiClient
 from denodo_demo.processes import LONGEST_ANSWER, Child, wait_for
 from denodo_demo.slowness import Deadline
 from denodo_standin.pair import JOBS, NEXT
+from support.pair_ports import keep_ports
 from support.wheel import OURS, PROJECT
 
 PAGE = (PROJECT / "docs" / "start.md").read_text()
@@ -102,8 +103,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def first(tmp_path: Path, environment: dict[str, str], built: list[Path]) -> Iterator[Terminal]:
-    """A terminal in a folder that has nothing but the wheels."""
+    """A terminal in a folder that has nothing but the wheels, and the ports that the pair is to use."""
     (tmp_path / "dist").symlink_to(built[0].parent)
+    keep_ports(tmp_path / "denodo-pair")
     terminal = Terminal("first", tmp_path, environment)
     yield terminal
     terminal.close()
