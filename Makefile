@@ -83,9 +83,15 @@ tables: $(VENV)/.installed  ## Generate the pages, the template of pairs.yaml an
 
 dist: $(VENV)/.installed-dev  ## Build the wheels and source distributions into dist/, always the same files for a commit
 	@rm -f $(DIST)/*.whl $(DIST)/*.tar.gz
-	@for folder in . include; do \
-	  SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)} \
-	    $(BIN)/uv build --quiet --python $(BIN)/python --out-dir $(DIST) $$folder || exit; \
+	@from=.; epoch=1767225600; copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
+	if [ -e .git ]; then \
+	  from=$$copy; epoch=$$(git log -1 --format=%ct) || exit; \
+	  git ls-files -z | tar --create --null --files-from - --ignore-failed-read 2> /dev/null | tar -x -C "$$copy" || exit; \
+	  git status --porcelain | sed -n 's/^?? /Not in git, and so in no distribution: /p'; \
+	fi; \
+	export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$epoch}; \
+	for folder in . include; do \
+	  $(BIN)/uv build --quiet --python $(BIN)/python --out-dir $(DIST) "$$from/$$folder" || exit; \
 	done
 	@ls -1 $(DIST)
 

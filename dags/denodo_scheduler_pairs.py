@@ -5,4 +5,4 @@
 
 from denodo_scheduler.dags.pairs import check
 
-check()
+check(__file__)

@@ -3,28 +3,54 @@
 # .env of older versions, which held all of it: its settings and secrets are moved to where they are looked for now.
 set -eu
 umask 077
-quoted="s/^'\(.*\)'\$/\1/"
 
 random() { head -c "$1" /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 key() { head -c 32 /dev/urandom | base64 | tr '+/' '-_'; }
 fresh() { printf '%s' "$2" | keep "secrets/$1"; }
-was() { sed -n "s/^$2=//p" .env.old | tail -n 1 | sed "$quoted" | tr -d '\n' | keep "secrets/$1"; }
+was() { printf '%s\n' "$old" | sed -n "s/^$2=//p" | tail -n 1 | tr -d '\n' | keep "secrets/$1"; }
 keep() { # FILE: what comes by standard input, unless there is one or nothing comes
     [ ! -e "$1" ] || return 0
     cat >"$1.new"
     if [ -s "$1.new" ]; then mv "$1.new" "$1"; else rm "$1.new"; fi
 }
 
-if [ -e .env ] && ! grep -q '^FERNET_KEY=' .env; then
+# Print the values of .env as Compose reads them: NAME=value for each line; or end with 1, and name each line with a value that
+# only Compose can read, such as one with an escape, a variable or a line end.
+values() {
+    awk -v quote="'" '
+        { sub(/\r$/, ""); sub(/^[ \t]*(export[ \t]+)?/, "") }
+        /^(#|$)/ { next }
+        {
+            name = value = $0; sub(/=.*/, "", name); sub(/^[^=]*=/, "", value)
+            literal = value ~ ("^" quote "[^" quote "]*" quote "[ \t]*(#.*)?$") || value ~ /^"[^"\\$]*"[ \t]*(#.*)?$/
+            if (literal) { value = substr(value, 2); sub(substr($0, length(name) + 2, 1) "[ \t]*(#.*)?$", "", value) }
+            else sub(/[ \t]+(#.*)?$/, "", value)
+            if ($0 !~ /^[A-Za-z_][A-Za-z0-9_]*=/ || (!literal && value ~ ("[$]|^[\"" quote "]"))) {
+                if (name !~ /^[A-Za-z0-9_]+$/) name = "no setting" # it may be a part of a secret
+                print "line " NR " of .env: " name > "/dev/stderr"; failed = 1
+            } else print name "=" value
+        }
+        END { exit failed }
+    ' .env
+}
+
+if [ -e .env ] && ! grep -Eq '^[[:space:]]*(export[[:space:]]+)?FERNET_KEY=' .env; then
     echo "There is a .env already; it is left unchanged. To begin anew: make down, remove .env, airflow.env and secrets, and remove" \
         "the volumes, whose database keeps the old password (docker compose --profile '*' down --volumes)." >&2
     exit 0
 fi
 
-mkdir -p secrets
 settings=
+old=
 if [ -e .env ]; then
-    cp .env .env.old
+    old=$(values) || {
+        echo "These lines cannot be moved, and nothing was changed. Write each as NAME='value', on one line and without a single" \
+            "quote in the value, or remove it here and add it by hand afterwards; then run make env again." >&2
+        exit 1
+    }
+fi
+mkdir -p secrets
+if [ -e .env ]; then
     was admin_password ADMIN_PASSWORD
     was api_secret_key API_SECRET_KEY
     was fernet_key FERNET_KEY
@@ -32,13 +58,17 @@ if [ -e .env ]; then
     was postgres_password POSTGRES_PASSWORD
     was redis_password REDIS_PASSWORD
     was standin_password STANDIN_PASSWORD
-    # printf, because echo of some shells reads backslashes
-    sed -n 's/^AIRFLOW_CONN_//p' .env.old | while IFS= read -r line; do
-        printf '%s: ' "${line%%=*}" | tr '[:upper:]' '[:lower:]'
-        printf '%s\n' "${line#*=}" | sed -e "s/^'\({.*}\)'\$/\1/"
+    # JSON is YAML already; an address is quoted.
+    printf '%s\n' "$old" | sed -n 's/^AIRFLOW_CONN_//p' | while IFS= read -r line; do
+        value=${line#*=}
+        case $value in
+        "{"*) ;;
+        *) value="'$(printf '%s' "$value" | sed "s/'/''/g")'" ;;
+        esac
+        printf '%s: %s\n' "$(printf '%s' "${line%%=*}" | tr '[:upper:]' '[:lower:]')" "$value"
     done | keep secrets/connections.yaml
-    settings=$(grep '^AIRFLOW__' .env.old || true)
-    compose=$(grep -E '^(COMPOSE_[A-Z_]+|EXECUTOR|PAIRS_FOLDER|AIRFLOW_ADDRESS|[A-Z]+_PORT|([A-Z0-9_]+_)?IMAGE)=' .env.old || true)
+    lines=$(sed -E 's/^[[:space:]]*(export[[:space:]]+)?//' .env)
+    settings=$(printf '%s\n' "$lines" | grep '^AIRFLOW__' || true)
 fi
 
 fresh admin_password "$(random 10)"
@@ -91,11 +121,18 @@ $settings
 END
 
 if [ -e .env ]; then
-    # Last of all, so that what was interrupted is done again by the next call.
-    printf '%s\n' "$compose" "SECRETS_FOLDER=./secrets" >.env.new
+    # Last of all, so that what was interrupted before is done again.
+    {
+        printf '%s\n' "$lines" \
+            | grep -E '^(COMPOSE_[A-Z_]+|EXECUTOR|PAIRS_FOLDER|AIRFLOW_ADDRESS|[A-Z]+_PORT|([A-Z0-9_]+_)?IMAGE)=' || true
+        echo "SECRETS_FOLDER=./secrets"
+    } >.env.new
+    cp .env .env.old
     mv .env.new .env
     echo "The old .env is .env.old now. Its secrets and connections were moved into secrets, and Airflow's settings into airflow.env." \
         "If it set anything else for Airflow, such as a proxy, add that to airflow.env; then remove .env.old." >&2
+    secret=$(printf '%s\n' "$settings" | sed -n 's/^\([A-Z0-9_]*\(PASSWORD\|SECRET\|TOKEN\|KEY\|_CONN\|KWARGS\|_URL\)[A-Z0-9_]*\)=.*/\1/p' | tr '\n' ' ')
+    [ -z "$secret" ] || echo "Every component of Airflow still has these settings, which may be secrets: $secret" >&2
 fi
 
 keep .env <<END

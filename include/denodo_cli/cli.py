@@ -182,7 +182,7 @@ def _runs(commands: Any) -> tuple[argparse.ArgumentParser, ...]:
 
 def _pairs_path() -> Path | None:
     """The file that the Airflow of this environment reads. Airflow is imported only where it alone can know."""
-    if os.environ.get("DENODO_HA_PAIRS"):
+    if os.environ.get("DENODO_HA_PAIRS", "").strip():
         return pairs_path()
     try:
         from denodo_scheduler import settings
@@ -194,16 +194,16 @@ def _pairs_path() -> Path | None:
 def _check_config(file: Path | None) -> int:
     """List each mistake as compilers do, for editors and pipelines."""
     read = read_pairs(file)
-    if file is None:
-        raise CliError(str(read.error))
     if read.error is None:
         print(f"{file}: right, with {many(len(read.pairs), 'pair')}: {', '.join(read.pairs)}")
         return 0
-    lines = str(read.error).splitlines()
-    print("\n".join(lines[1:] or lines))
+    summary, *mistakes = str(read.error).splitlines()
+    if not mistakes:
+        raise CliError(summary)
+    print("\n".join(mistakes))
     good, wrong = (", ".join(names) or "none" for names in (read.pairs, read.wrong))
-    print(f"{lines[0]}; right: {good}; wrong, and without DAGs until corrected: {wrong}", file=sys.stderr)
-    return 1 if lines[1:] else Level.UNKNOWN
+    print(f"{summary}; right: {good}; wrong, and without DAGs until corrected: {wrong}", file=sys.stderr)
+    return 1
 
 
 def _check(args: argparse.Namespace) -> int:

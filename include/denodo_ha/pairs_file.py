@@ -74,15 +74,21 @@ NO_FILE = (
     "AIRFLOW__DENODO_HA__PAIRS or DENODO_HA_PAIRS, of which the last comes before the others."
 )
 
+_ANOTHER = (
+    "another one by DENODO_HA_PAIRS or, where that is not set, by the option `pairs` in Airflow's section [denodo_ha]"
+)
+
 
 def pairs_path(setting: str | None = None) -> Path | None:
     """Return the path of the file of pairs: ``DENODO_HA_PAIRS``, else ``setting``, else that of a checkout.
 
     :param setting: what Airflow's option ``[denodo_ha] pairs`` says, which whoever has Airflow hands over.
-    :return: None if none of these names a file.
+    :return: None if none of these names a file. Otherwise the full path, so that every message says which file is meant
+        where a path was given relative to the current folder; ``~`` and ``$VARIABLE`` are replaced, as Airflow does in
+        its own settings.
     """
-    if named := os.environ.get("DENODO_HA_PAIRS") or setting:
-        return Path(named)
+    if named := os.environ.get("DENODO_HA_PAIRS", "").strip() or (setting or "").strip():
+        return Path(os.path.expandvars(named)).expanduser().absolute()
     return TEMPLATE if TEMPLATE == _OF_THE_REPOSITORY else None
 
 
@@ -110,16 +116,21 @@ def read_pairs(path: Path | None, only: str | None = None) -> PairsFile:
     try:
         document = read_yaml(path)
     except OSError as error:
-        what = (
-            f"{path}: the file of pairs cannot be read ({error.strerror}). Create it, or let the environment variable "
-            f"DENODO_HA_PAIRS name another one."
-        )
+        what = f"{path}: the file of pairs cannot be read ({error.strerror}). {_remedy(error)}, or name {_ANOTHER}."
         return PairsFile(error=PairsError(what))
     reader = _Reader(path, document, only)
     pairs = reader.pairs()
     if reader.moved and only is None:
         log.warning("%s: options of earlier versions are still read, but move them:\n%s", path, "\n".join(reader.moved))
     return PairsFile(pairs, reader.wrong, reader.error())
+
+
+def _remedy(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "Create it"
+    if isinstance(error, IsADirectoryError):
+        return "It is a folder: name the file in it"
+    return "Let the user that Airflow runs as read it and enter its folder"
 
 
 class _Reader:

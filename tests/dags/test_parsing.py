@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.bases.hook import BaseHook
 from airflow.serialization.serialized_objects import DagSerialization
 
+from denodo_scheduler.bundle import FOLDER
 from denodo_scheduler.dags import PAIRS_DAG_FILE
 
 Parse = Callable[..., DagBag]
@@ -255,3 +257,21 @@ def test_only_files_are_read(parse: Parse, monkeypatch: pytest.MonkeyPatch) -> N
     bag = parse("pairs:\n  default: {projects: ['sales*'], snapshots: {location: 's3://aws_default@bucket/denodo'}}\n")
     assert bag.import_errors == {}
     assert sorted(bag.dag_ids) == dag_ids("default")
+
+
+BUNDLES = json.dumps([{"name": "ours", "classpath": "denodo_scheduler.bundle.DenodoSchedulerDagBundle", "kwargs": {}}])
+
+
+@pytest.mark.parametrize("how", [shutil.copytree, lambda source, to: to.symlink_to(source)], ids=["copy", "link"])
+def test_a_folder_with_the_dag_files_beside_the_bundle_is_told(
+    how: Callable[[Path, Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pairs.yaml").write_text("pairs: {a: {}}")
+    monkeypatch.setenv("DENODO_HA_PAIRS", str(tmp_path / "pairs.yaml"))
+    how(FOLDER, tmp_path / "denodo")
+    assert DagBag(tmp_path / "denodo").import_errors == {}
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", BUNDLES)
+    assert DagBag(FOLDER).import_errors == {}
+    said = import_error(DagBag(tmp_path / "denodo"), "a")
+    assert f"{tmp_path / 'denodo'}: these DAG files are in the DAG bundle of the package too" in said
+    assert "Remove this folder, or take" in said

@@ -812,7 +812,9 @@ class TestCheckConfig:
 
     def test_a_file_that_cannot_be_read(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check-config", str(tmp_path)]) == 3
-        assert "cannot be read" in capsys.readouterr().out
+        said = capsys.readouterr()
+        assert (said.out + said.err).count("cannot be read") == 1
+        assert f"{tmp_path}: the file of pairs cannot be read (Is a directory)" in said.out
 
     def test_the_file_of_this_airflow_by_default(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -245,6 +245,48 @@ class TestEnv:
         assert (clone / ".env").read_text() == "MINE=1\n"
         assert not (clone / "secrets").exists()
 
+    def test_values_of_an_older_version_are_moved_as_compose_reads_them(self, clone: Path) -> None:
+        (clone / ".env").write_text(
+            'ADMIN_PASSWORD="pa#w d"  # mine\n'
+            "API_SECRET_KEY=abc # a comment\r\n"
+            " export FERNET_KEY=k=\n"
+            "JWT_SECRET='it\"s\\n' # 'this'\n"
+            "POSTGRES_PASSWORD='a$b#c d'\n"
+            "REDIS_PASSWORD=x'y#z\n"
+            "export GRAFANA_PORT=3001\n"
+            "AIRFLOW_CONN_MAIL=smtp://user:it'%24@mail:25\n"
+            "AIRFLOW__SMTP__SMTP_PASSWORD='s3 cret'\n"
+        )
+        done = run(clone, "make", "env")
+        assert done.returncode == 0, done.stderr
+        names = ("admin_password", "api_secret_key", "fernet_key", "jwt_secret", "postgres_password", "redis_password")
+        assert [(clone / "secrets" / name).read_text() for name in names] == [
+            "pa#w d",
+            "abc",
+            "k=",
+            'it"s\\n',
+            "a$b#c d",
+            "x'y#z",
+        ]
+        mail = connections(clone)["mail"]
+        assert (mail.host, mail.login, mail.password) == ("mail", "user", "it'$")
+        assert "GRAFANA_PORT=3001" in (clone / ".env").read_text().splitlines()
+        assert "may be secrets: AIRFLOW__SMTP__SMTP_PASSWORD" in done.stderr
+
+    @pytest.mark.parametrize(
+        "value", ['"a\\"b"', "a$b", '"a$b"', '\'{\n  "password": "hidden"\n}\'', "'it''s'", "'open"]
+    )
+    def test_a_value_that_only_compose_can_read_stops_before_anything_is_changed(self, clone: Path, value: str) -> None:
+        text = f"FERNET_KEY=k\nADMIN_PASSWORD={value}\n"
+        (clone / ".env").write_text(text)
+        done = run(clone, "make", "env")
+        assert done.returncode != 0
+        assert "line 2 of .env: ADMIN_PASSWORD" in done.stderr
+        assert "Write each as NAME='value'" in done.stderr
+        assert "hidden" not in done.stdout + done.stderr
+        assert (clone / ".env").read_text() == text
+        assert {"secrets", ".env.old", "airflow.env"}.isdisjoint(each.name for each in clone.iterdir())
+
     @pytest.mark.parametrize("interrupted", ["", "secrets/jwt_secret", "secrets/connections.yaml", "airflow.env"])
     def test_one_of_an_older_version_loses_nothing(self, clone: Path, interrupted: str) -> None:
         (clone / ".env").write_text(ENV_OF_OLD)

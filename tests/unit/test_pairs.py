@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -573,8 +574,22 @@ def test_a_missing_file_says_how_to_name_another(file: Path) -> None:
         load_pairs(file)
     assert str(caught.value) == (
         f"{file}: the file of pairs cannot be read (No such file or directory). "
-        "Create it, or let the environment variable DENODO_HA_PAIRS name another one."
+        "Create it, or name another one by DENODO_HA_PAIRS or, where that is not set, by the option `pairs` in "
+        "Airflow's section [denodo_ha]."
     )
+
+
+def test_a_folder_in_place_of_the_file_is_not_to_be_created(tmp_path: Path) -> None:
+    with pytest.raises(PairsError, match=r"\(Is a directory\)\. It is a folder: name the file in it, or name another"):
+        load_pairs(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_of_another_user(file: Path) -> None:
+    file.write_text("pairs: {a: {}}")
+    file.chmod(0)
+    with pytest.raises(PairsError, match=r"Permission denied\)\. Let the user that Airflow runs as read it"):
+        load_pairs(file)
 
 
 def test_bytes_that_are_no_text(file: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from denodo_ha import pairs_file
 from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import FLAT, GROUPS, NO_FILE, PairsError, load_pairs, pairs_path
+from denodo_scheduler import settings
 from denodo_scheduler.settings import configured_pairs
 
 FLAT_OPTIONS = {
@@ -255,6 +256,24 @@ class TestWhere:
         monkeypatch.setenv("AIRFLOW__DENODO_HA__PAIRS", str(file))
         file.write_text("pairs: {a: {}}")
         assert list(configured_pairs()) == ["a"]
+
+    @pytest.mark.parametrize("written", ["{folder}/p.yaml", "~/p.yaml", "$HOME/p.yaml", " {folder}/p.yaml\n", "p.yaml"])
+    @pytest.mark.parametrize("name", ["DENODO_HA_PAIRS", "AIRFLOW__DENODO_HA__PAIRS"])
+    def test_a_path_means_the_same_wherever_it_is_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, written: str
+    ) -> None:
+        """Also for the command, which asks Airflow only where it has to."""
+        monkeypatch.delenv("DENODO_HA_PAIRS", raising=False)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv(name, written.format(folder=tmp_path))
+        assert settings.pairs_path() == tmp_path / "p.yaml"
+        if name == "DENODO_HA_PAIRS":
+            assert pairs_path() == tmp_path / "p.yaml"
+
+    def test_blanks_name_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DENODO_HA_PAIRS", " \n")
+        assert pairs_path("/airflow/says/so.yaml") == Path("/airflow/says/so.yaml")
 
     def test_nothing_does_in_a_wheel(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("DENODO_HA_PAIRS", raising=False)

@@ -64,7 +64,7 @@ def tracked(*folders: str) -> Iterator[Path]:
     if not (PROJECT / ".git").exists():
         pytest.skip("this is no checkout of the repository")
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", *folders],
+        ["git", "ls-files", "-z", *folders],
         cwd=PROJECT,
         capture_output=True,
         text=True,
@@ -173,6 +173,25 @@ def test_two_builds_are_equal(built: list[Path], tmp_path: Path) -> None:
     ] == []
 
 
+def test_what_git_does_not_know_is_in_none(tmp_path: Path) -> None:
+    """Such as a DAG of one's own, what an editor keeps, or a site of old: the files are those of the commit."""
+    copy = tmp_path / "copy"
+    subprocess.run(["git", "clone", "-q", PROJECT, copy], check=True)
+    before = wheel.build(tmp_path / "before", project=copy)
+    for name in (
+        "dags/mine.py",
+        "docs/site/index.html",
+        "include/denodo_ha/.pairs.yaml.swp",
+        "include/denodo_demo/x.py",
+    ):
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_text("")
+
+    after = wheel.build(tmp_path / "after", project=copy)
+
+    assert [file.read_bytes() for file in after] == [file.read_bytes() for file in before]
+
+
 def test_the_source_distributions_hold_what_is_built_from_them(built: list[Path]) -> None:
     """The wheels are built from them; here nothing else is in them, such as the state of a run."""
     for file in built:
@@ -270,3 +289,14 @@ def test_the_address_of_the_project_is_the_same_everywhere() -> None:
         for found in re.findall(r"https?://[\w./#?-]*", file.read_bytes().decode("utf-8", "ignore")):
             if "github" in found and "denodo-scheduler-ha" in found:
                 assert ours.match(found), f"{file.relative_to(PROJECT)}: {found}"
+
+
+def test_the_pages_that_are_named_by_address_exist() -> None:
+    """As ``make docs`` builds them: a file ``.html`` for each page, and no folder."""
+    assert "use_directory_urls: false" in (PROJECT / "mkdocs.yml").read_text()
+    named = re.compile(re.escape(DOCUMENTATION) + r"([\w./-]+)")
+    found = {page for file in tracked() for page in named.findall(file.read_bytes().decode("utf-8", "ignore"))}
+    found |= {guide.removeprefix(DOCUMENTATION) for guide in get_provider_info()["integrations"][0]["how-to-guide"]}
+    found.add(get_provider_info()["integrations"][0]["logo"].removeprefix(DOCUMENTATION))
+    assert len(found) > 4
+    assert [page for page in found if not (PROJECT / "docs" / page.replace(".html", ".md")).is_file()] == []

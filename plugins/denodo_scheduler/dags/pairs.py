@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from pathlib import Path
 
 from denodo_ha.alerts import wrong_pair_event
 from denodo_ha.decisions import Alert
@@ -15,6 +16,7 @@ from denodo_ha.pairs import Pair
 from denodo_ha.pairs_file import PairsError, read_pairs
 from denodo_ha.pairs_options import AlertsOptions
 from denodo_scheduler.alerts import notifiers, notify
+from denodo_scheduler.bundle import FOLDER, DenodoSchedulerDagBundle
 from denodo_scheduler.dags.drill import drill_dag
 from denodo_scheduler.dags.failover import failover_dag
 from denodo_scheduler.dags.operations import operations_dag
@@ -25,17 +27,38 @@ from denodo_scheduler.settings import pairs_path
 log = logging.getLogger(__name__)
 
 
-def check() -> None:
+def check(dag_file: str | None = None) -> None:
     """Do nothing where all pairs are right.
 
-    :raises PairsError: with all that is wrong in the file of pairs, and with the pairs' notifiers and DAGs.
+    :param dag_file: the DAG file that asks, as Airflow names it; one of an older copy does not say.
+    :raises PairsError: with all that is wrong in the file of pairs, and with the pairs' notifiers and DAGs, or because
+        the DAG files are in a folder and in the DAG bundle of this package at once.
     """
     file = pairs_path()
     read = read_pairs(file)
     problems = [str(read.error)] if read.error else []
+    if dag_file and (twice := _loaded_twice(Path(dag_file).parent)):
+        problems.append(twice)
     problems += [f"{file}: pairs.{pair.name}: {said}" for pair in read.pairs.values() if (said := _problem(pair))]
     if problems:
         raise PairsError("\n".join(problems))
+
+
+def _loaded_twice(folder: Path) -> str | None:
+    """Return what is wrong where Airflow has these DAG files in ``folder`` and in the bundle, if so.
+
+    It would keep no such DAG in one place: at each reading of a file the DAG moves to the other bundle, with a new
+    version of the DAG after each run, and `airflow dags reserialize` fails.
+    """
+    from airflow.sdk.configuration import conf
+
+    listed = conf.get("dag_processor", "dag_bundle_config_list", fallback="") or ""
+    if folder == FOLDER or f"{DenodoSchedulerDagBundle.__module__}.{DenodoSchedulerDagBundle.__name__}" not in listed:
+        return None
+    return (
+        f"{folder}: these DAG files are in the DAG bundle of the package too, so each DAG has two files. Remove this "
+        f"folder, or take DenodoSchedulerDagBundle out of the option dag_bundle_config_list of Airflow."
+    )
 
 
 def tell() -> None:

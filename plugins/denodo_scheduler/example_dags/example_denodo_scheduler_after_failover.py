@@ -10,8 +10,9 @@ import pendulum
 from airflow.sdk import DAG, Asset, task
 
 PAIR = Asset("denodo-scheduler://default")
-MOVED = {"failover": "slave", "switchover": "slave", "failback": "master"}
-"""The kinds of events after which another server is active, and which one; docs/events.md lists all kinds."""
+MOVED = {"failover": "slave", "switchover": "slave", "failback": "master", "initialised": None}
+"""The kinds of events after which another server is active, and which one: that of the last is what a person has said.
+docs/events.md lists all kinds."""
 
 with DAG(
     "example_denodo_scheduler_after_failover",
@@ -30,7 +31,8 @@ with DAG(
         One run may stand for several events, and an event may come twice, with one ``id``.
         """
         moved = [event.extra for event in triggering_asset_events.get(PAIR, []) if event.extra.get("kind") in MOVED]
-        return MOVED[max(moved, key=lambda event: event["at"])["kind"]] if moved else None
+        newest = max(moved, key=lambda event: event["at"], default=None)
+        return (MOVED[newest["kind"]] or newest["after"]["active"]) if newest else None
 
     @task(retries=5, retry_exponential_backoff=True)
     def point_to(server: str) -> None:

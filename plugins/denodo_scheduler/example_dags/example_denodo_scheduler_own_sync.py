@@ -62,7 +62,7 @@ with DAG(
     imported = DenodoSchedulerImportMetadataOperator(
         task_id="import", denodo_scheduler_conn_id=SLAVE, source=FILE, retries=0
     )
-    # Also after a failed import, which may have enabled some jobs, but not where nothing was exported.
+    # Also after a failed import, which may have enabled some jobs, but not where the slave was not passive before it.
     disabled = DenodoSchedulerDisableJobsOperator(
         task_id="disable",
         denodo_scheduler_conn_id=SLAVE,
@@ -75,6 +75,8 @@ with DAG(
     # The last task decides the colour of the run: without it, a run whose import failed would be green.
     done = EmptyOperator(task_id="done")
 
-    slave_is_passive() >> quiet >> exported >> imported
-    [exported, imported] >> disabled
+    # Looked at last: while a quiet moment was waited for, the slave may have become the active server.
+    passive = slave_is_passive()
+    quiet >> exported >> passive >> imported
+    [passive, imported] >> disabled
     [imported, disabled] >> done
