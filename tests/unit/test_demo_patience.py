@@ -15,7 +15,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from denodo_demo import commands, progress, run, slowness
+from denodo_demo import commands, processes, progress, run, slowness
 from denodo_demo import stage as stage_module
 from denodo_demo.airflow import LocalAirflow
 from denodo_demo.airflow_api import AirflowApiError, ApiClient
@@ -247,6 +247,7 @@ class TestEndOfACommand:
     def _folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr(commands, "RUN_FOLDER", tmp_path)
         monkeypatch.setattr(stage_module, "RUN_FOLDER", tmp_path)
+        monkeypatch.setattr(processes, "_running", [])  # a command stops its children, and not those of other tests
 
     @pytest.mark.parametrize("error", [WaitError("It did not start.", said="Traceback ..."), ZeroDivisionError("oh")])
     def test_a_failure_is_a_sentence_and_the_place_of_the_rest(

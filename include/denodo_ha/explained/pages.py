@@ -39,7 +39,7 @@ it, and why in that person's words.
 
 ```text
 2027-03-01 12:00:14Z  463 jobs enabled on the slave 13.5 s after the master was last heard; 8 occurrences missed; that \
-the master is off is not confirmed (by schedule)
+the master is off is not confirmed (by the tool itself)
 2027-03-01 15:02:51Z  the last failover is acknowledged: the pair may fail over again (by ana: master repaired)
 ```
 
