@@ -34,7 +34,16 @@ from denodo_demo.standin import StandinPair
 from support.time_limit import pytest_timeout_set_timer as pytest_timeout_set_timer
 
 END_TO_END = ("tests/e2e/", "tests/e2e_failover/", "tests/e2e_celery/")
-FIRST = ("tests/e2e/", "tests/e2e_failover/", "tests/events/", "tests/machine/", "tests/e2e_celery/", "tests/model/")
+FIRST = (
+    "tests/e2e/",
+    "tests/e2e_failover/",
+    "tests/machine/",
+    "tests/e2e_celery/",
+    "tests/wheel/",
+    "tests/outside/",
+    "tests/events/",
+    "tests/model/",
+)
 
 settings.register_profile("project", deadline=None)
 settings.load_profile("project")
